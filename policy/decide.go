@@ -1,0 +1,211 @@
+package policy
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Decide applies the policy to the findings of one call. Neither the findings nor the metadata are changed or kept, and
+// the order of the findings does not matter. Two findings of a leg should not share a Seq.
+func (p Policy) Decide(findings []Finding, metadata map[string]string) Decision {
+	byLeg := map[string][]Finding{}
+	for _, f := range findings {
+		byLeg[f.Leg] = append(byLeg[f.Leg], f)
+	}
+	call := p.For("", metadata)
+	d := Decision{Threshold: call.Threshold}
+	review := call.OnUnscreened == Review
+	heard := false
+	for _, leg := range slices.Sorted(maps.Keys(byLeg)) {
+		rules := p.For(leg, metadata)
+		l := rules.decideLeg(leg, byLeg[leg])
+		d.Legs = append(d.Legs, l)
+		d.Speech += l.Speech
+		d.Analysed += l.Analysed
+		for _, f := range byLeg[leg] {
+			if f.State == Pending {
+				d.Pending++
+			}
+		}
+		if l.Ignored {
+			continue
+		}
+		if !heard { // from here on the legs that spoke say whether to review
+			heard, review = true, false
+		}
+		if l.Outcome == OutcomeInconclusive && rules.OnUnscreened == Review {
+			review = true
+		}
+		d.Outcome = max(d.Outcome, l.Outcome)
+	}
+	if !heard {
+		d.Outcome = OutcomeInconclusive
+		d.Reasons = []string{ReasonTooLittleSpeech}
+		d.Review = review
+		for _, l := range d.Legs {
+			d.take(l)
+		}
+		return d
+	}
+	d.Review = d.Outcome == OutcomeFlagged || d.Outcome == OutcomeInconclusive && review
+	for _, l := range d.Legs {
+		if l.Ignored || l.Outcome != d.Outcome {
+			continue
+		}
+		d.Reasons = append(d.Reasons, l.Reasons...)
+		d.take(l)
+	}
+	slices.Sort(d.Reasons)
+	d.Reasons = slices.Compact(d.Reasons)
+	return d
+}
+
+// take shows the score of a leg if it is the highest so far.
+func (d *Decision) take(l LegDecision) {
+	if l.Score != nil && (d.Score == nil || *l.Score > *d.Score) {
+		d.Score, d.Threshold = l.Score, l.Threshold
+	}
+}
+
+// decideLeg applies rules that already hold for this leg.
+func (p Policy) decideLeg(name string, findings []Finding) LegDecision {
+	slices.SortFunc(findings, compareFindings)
+	l := LegDecision{Leg: name, Threshold: p.Threshold}
+	for _, f := range findings {
+		l.Speech += f.Speech
+		if f.scored() {
+			l.Analysed += f.Speech
+			if f.Score > p.Threshold {
+				l.Over++
+			}
+			if l.Score == nil || f.Score > *l.Score {
+				score := f.Score
+				l.Score = &score
+			}
+		}
+	}
+	known := func(f Finding) (float64, bool) { return f.Score, f.scored() }
+	// The worst that the unknown scores could have been: if that changes nothing, they do not matter.
+	worst := func(f Finding) (float64, bool) {
+		if f.open() {
+			return 1, true
+		}
+		return known(f)
+	}
+	l.Suspicious = p.suspicious(findings, known)
+	reasons := map[string]bool{}
+	switch {
+	case p.flagged(findings, known):
+		l.Outcome = OutcomeFlagged
+		reasons[ReasonOverThreshold] = true
+	default:
+		if p.flagged(findings, worst) || p.suspicious(findings, worst) {
+			for _, f := range findings {
+				if f.open() {
+					reasons[f.openReason()] = true
+				}
+			}
+		}
+		if l.Suspicious {
+			reasons[ReasonSuspicious] = true
+		}
+		if l.Analysed < p.MinSpeech || l.Analysed == 0 {
+			reasons[ReasonTooLittleSpeech] = true
+		} else if float64(l.Analysed) < p.MinCoverage*float64(l.Speech) {
+			reasons[ReasonTooLittleCoverage] = true
+		}
+		p.settle(&l, findings, reasons)
+	}
+	l.Ignored = l.Speech < p.IgnoreBelow && !slices.ContainsFunc(findings, func(f Finding) bool { return f.State != Skipped })
+	l.Reasons = slices.Sorted(maps.Keys(reasons))
+	return l
+}
+
+// settle turns the reasons why a leg that is not flagged might not be clear into its outcome.
+func (p Policy) settle(l *LegDecision, findings []Finding, reasons map[string]bool) {
+	if reasons[ReasonTooLittleSpeech] && len(reasons) > 1 && submitted(findings) >= p.MinSpeech {
+		// There was speech enough, its analysis failed: that is the reason that can be acted on.
+		delete(reasons, ReasonTooLittleSpeech)
+	}
+	if len(reasons) == 0 {
+		l.Outcome = OutcomeClear
+		reasons[ReasonBelowThreshold] = true
+		return
+	}
+	l.Outcome = OutcomeInconclusive
+	enough := l.Analysed > 0 && l.Analysed >= p.MinSpeech
+	if p.OnUnscreened == Clear && enough && !l.Suspicious && !reasons[ReasonPending] {
+		l.Outcome = OutcomeClear
+		reasons[ReasonUnscreenedAllowed] = true
+	}
+}
+
+// submitted is the speech of the segments that were worth an analysis.
+func submitted(findings []Finding) (speech time.Duration) {
+	for _, f := range findings {
+		if f.State != Skipped {
+			speech += f.Speech
+		}
+	}
+	return speech
+}
+
+func compareFindings(a, b Finding) int {
+	return cmp.Or(
+		cmp.Compare(a.Seq, b.Seq),
+		cmp.Compare(a.State, b.State),
+		cmp.Compare(a.Score, b.Score),
+		cmp.Compare(a.Speech, b.Speech),
+		cmp.Compare(a.Reason, b.Reason),
+	)
+}
+
+func (f Finding) openReason() string {
+	switch {
+	case f.State == Pending:
+		return ReasonPending
+	case f.State == Scored:
+		return ReasonInvalidScore
+	case f.Reason != "":
+		return f.Reason
+	}
+	return ReasonFailed
+}
+
+// flagged tells whether Need scores exceed the threshold, within Of consecutive segments where that is set. The window
+// is counted in segment numbers, not in findings at hand, so a finding that arrives late cannot push two others apart.
+func (p Policy) flagged(findings []Finding, score func(Finding) (float64, bool)) bool {
+	var over []int
+	for _, f := range findings {
+		if s, ok := score(f); ok && s > p.Threshold {
+			over = append(over, f.Seq)
+		}
+	}
+	if p.Of == 0 {
+		return len(over) >= p.Need
+	}
+	for i := 0; i+p.Need <= len(over); i++ {
+		if over[i+p.Need-1]-over[i] < p.Of {
+			return true
+		}
+	}
+	return false
+}
+
+// suspicious tells whether the last score outside the band between ClearBelow and the threshold was above it.
+func (p Policy) suspicious(findings []Finding, score func(Finding) (float64, bool)) bool {
+	s := false
+	for _, f := range findings {
+		v, ok := score(f)
+		switch {
+		case !ok:
+		case v > p.Threshold:
+			s = true
+		case v < p.ClearBelow:
+			s = false
+		}
+	}
+	return s
+}
