@@ -44,18 +44,18 @@ type Policy struct {
 // Override changes single rules where it matches. Fields that are nil leave a rule as it is.
 type Override struct {
 	// Leg matches the leg of this name. "" matches every leg.
-	Leg string `yaml:"leg"`
+	Leg string `yaml:"leg,omitempty"`
 	// Metadata matches a call that carries every one of these keys with exactly this value.
-	Metadata map[string]string `yaml:"metadata"`
+	Metadata map[string]string `yaml:"metadata,omitempty"`
 
-	Threshold    *float64       `yaml:"threshold"`
-	Need         *int           `yaml:"need"`
-	Of           *int           `yaml:"of"`
-	ClearBelow   *float64       `yaml:"clear_below"`
-	MinSpeech    *time.Duration `yaml:"min_speech"`
-	MinCoverage  *float64       `yaml:"min_coverage"`
-	IgnoreBelow  *time.Duration `yaml:"ignore_below"`
-	OnUnscreened *Unscreened    `yaml:"on_unscreened"`
+	Threshold    *float64       `yaml:"threshold,omitempty"`
+	Need         *int           `yaml:"need,omitempty"`
+	Of           *int           `yaml:"of,omitempty"`
+	ClearBelow   *float64       `yaml:"clear_below,omitempty"`
+	MinSpeech    *time.Duration `yaml:"min_speech,omitempty"`
+	MinCoverage  *float64       `yaml:"min_coverage,omitempty"`
+	IgnoreBelow  *time.Duration `yaml:"ignore_below,omitempty"`
+	OnUnscreened *Unscreened    `yaml:"on_unscreened,omitempty"`
 }
 
 // Default is the policy that applies when nothing is configured.

@@ -1,0 +1,155 @@
+// Package config is the configuration of the program: one struct, filled from defaults, then a file, then the
+// environment, then flags, and judged as a whole.
+package config
+
+import (
+	"time"
+
+	"callscreen/capture"
+	"callscreen/policy"
+)
+
+// Config is everything that can be set. The yaml tags are the names of the keys in the file, and, in capitals and joined
+// by underscores behind CALLSCREEN_, of the environment variables.
+type Config struct {
+	Listen    string        `yaml:"listen"`
+	WebRTC    WebRTC        `yaml:"webrtc"`
+	DataDir   string        `yaml:"data_dir"`
+	Database  Secret        `yaml:"database"`
+	Audio     string        `yaml:"audio"`
+	Analysis  Analysis      `yaml:"analysis"`
+	Segment   Segment       `yaml:"segment"`
+	Policy    policy.Policy `yaml:"policy"`
+	Retention Retention     `yaml:"retention"`
+	Auth      Auth          `yaml:"auth"`
+}
+
+// WebRTC says where live audio comes in.
+type WebRTC struct {
+	UDPPort int `yaml:"udp_port"`
+	TCPPort int `yaml:"tcp_port"`
+}
+
+// Analysis says how the analysis API is used.
+type Analysis struct {
+	BaseURL       string        `yaml:"base_url"`
+	APIKeyFile    string        `yaml:"api_key_file"`
+	APIKey        Secret        `yaml:"-"` // DATASPIKE_API_KEY, or the content of APIKeyFile
+	PollInitial   time.Duration `yaml:"poll_initial"`
+	PollMax       time.Duration `yaml:"poll_max"`
+	Deadline      time.Duration `yaml:"deadline"`
+	MaxInFlight   int           `yaml:"max_in_flight"`
+	RatePerSecond float64       `yaml:"rate_per_second"`
+	ResendInDoubt bool          `yaml:"resend_in_doubt"`
+	RetryCleaned  bool          `yaml:"retry_cleaned"`
+}
+
+// Segment says how calls are cut.
+type Segment struct {
+	FirstSpeech  time.Duration `yaml:"first_speech"`
+	TargetSpeech time.Duration `yaml:"target_speech"`
+	MinSpeech    time.Duration `yaml:"min_speech"`
+	MaxDuration  time.Duration `yaml:"max_duration"`
+	SampleRate   int           `yaml:"sample_rate"`
+}
+
+// Segmenter is the same for package capture.
+func (s Segment) Segmenter() capture.SegmenterConfig {
+	return capture.SegmenterConfig{
+		Rate:         s.SampleRate,
+		FirstSpeech:  s.FirstSpeech,
+		TargetSpeech: s.TargetSpeech,
+		MinSpeech:    s.MinSpeech,
+		MaxDuration:  s.MaxDuration,
+	}
+}
+
+// Retention says how long audio is kept, by the outcome of its call.
+type Retention struct {
+	Clear        time.Duration `yaml:"clear"`
+	Flagged      time.Duration `yaml:"flagged"`
+	Inconclusive time.Duration `yaml:"inconclusive"`
+}
+
+// Auth says who may do what.
+type Auth struct {
+	Tokens []Token `yaml:"tokens"`
+}
+
+// Token is a bearer token, known by its hash only.
+type Token struct {
+	Name   string   `yaml:"name"`
+	Roles  []string `yaml:"roles"`
+	SHA256 string   `yaml:"sha256"`
+}
+
+// Default is the configuration that applies where nothing is set.
+func Default() Config {
+	return Config{
+		Listen:  "127.0.0.1:8080",
+		WebRTC:  WebRTC{UDPPort: 8988, TCPPort: 8988},
+		DataDir: "./data",
+		Analysis: Analysis{
+			BaseURL:       "https://api.dataspike.io",
+			PollInitial:   time.Second,
+			PollMax:       3 * time.Second,
+			Deadline:      2 * time.Minute,
+			MaxInFlight:   16,
+			RatePerSecond: 5,
+			ResendInDoubt: true,
+			RetryCleaned:  true,
+		},
+		Segment: Segment{
+			FirstSpeech:  4 * time.Second,
+			TargetSpeech: 10 * time.Second,
+			MinSpeech:    3 * time.Second,
+			MaxDuration:  30 * time.Second,
+			SampleRate:   16000,
+		},
+		Policy:    policy.Default(),
+		Retention: Retention{Clear: 0, Flagged: 720 * time.Hour, Inconclusive: 72 * time.Hour},
+	}
+}
+
+// docs says what each key is for, in the words of the reference that Describe prints.
+var docs = map[string]string{
+	"listen":                   "Address of the HTTP server: WHIP, API, page, metrics. Off loopback, authentication must be configured.",
+	"webrtc":                   "Where live audio comes in.",
+	"webrtc.udp_port":          "One UDP port for all media. 0 takes a free one.",
+	"webrtc.tcp_port":          "The same over TCP, for senders behind a firewall. 0 turns it off.",
+	"data_dir":                 "Folder of the database, the spool and the audio.",
+	"database":                 "postgres://... keeps the tables in PostgreSQL, for several machines. Empty: SQLite in data_dir.",
+	"audio":                    "s3://bucket/prefix keeps the audio in an S3-compatible store. Empty: a folder in data_dir.",
+	"analysis":                 "The analysis API. The key comes from the environment variable DATASPIKE_API_KEY or from api_key_file.",
+	"analysis.base_url":        "https://sandboxapi.dataspike.io is the vendor's sandbox.",
+	"analysis.api_key_file":    "File that holds the API key and nothing else.",
+	"analysis.poll_initial":    "First wait before a job is asked about; grows exponentially, with jitter, up to poll_max.",
+	"analysis.poll_max":        "Longest wait between two questions about a job.",
+	"analysis.deadline":        "A job that is not done by then counts as failed (timeout).",
+	"analysis.max_in_flight":   "How many segments are with the API at a time.",
+	"analysis.rate_per_second": "How many segments are submitted a second at the most.",
+	"analysis.resend_in_doubt": "Whether a segment is sent once more when the connection was lost after its upload. It may then be paid for twice; otherwise it counts as failed.",
+	"analysis.retry_cleaned":   "Whether a job that failed for a reason that may lie in the audio is tried once more, trimmed to its speech and levelled.",
+	"segment":                  "How the audio of a leg is cut. Speech is counted without the pauses.",
+	"segment.first_speech":     "Speech in the first segment of a leg, for an early verdict.",
+	"segment.target_speech":    "Speech in every other segment.",
+	"segment.min_speech":       "A segment with less speech is skipped, and not paid for.",
+	"segment.max_duration":     "Longest segment, pauses included.",
+	"segment.sample_rate":      "Rate of the WAV files in Hz: 8000 or 16000.",
+	"policy":                   "What the scores of a call mean.",
+	"policy.threshold":         "A score is over it when it is strictly greater.",
+	"policy.need":              "How many scores of a leg must be over the threshold to flag the call.",
+	"policy.of":                "Within how many consecutive segments they must lie. 0: anywhere in the call.",
+	"policy.clear_below":       "A score below it ends the suspicion that a score over the threshold began.",
+	"policy.min_speech":        "Speech of a leg that must have been analysed before it can be clear.",
+	"policy.min_coverage":      "Share of a leg's speech that must have been analysed before it can be clear.",
+	"policy.ignore_below":      "A leg with less speech than this did not speak, and does not bear on the call.",
+	"policy.on_unscreened":     "What becomes of a call that could not be screened in full: review, or clear when enough of it was analysed.",
+	"policy.overrides":         "Other rules for a leg or for calls with certain metadata: [{leg: caller, metadata: {queue: payments}, threshold: 0.5}].",
+	"retention":                "How long audio is kept after the call, by outcome.",
+	"retention.clear":          "Audio of clear calls. 0s: not kept at all.",
+	"retention.flagged":        "Audio of flagged calls.",
+	"retention.inconclusive":   "Audio of inconclusive calls.",
+	"auth":                     "Who may do what. CALLSCREEN_INGEST_TOKEN, CALLSCREEN_REVIEW_TOKEN and CALLSCREEN_ADMIN_TOKEN (or the same with _FILE) are the simple way.",
+	"auth.tokens":              "Bearer tokens by their hash: [{name: pbx, roles: [ingest], sha256: ...}]. Roles: ingest, viewer, reviewer, admin.",
+}

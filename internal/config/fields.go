@@ -1,0 +1,54 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+)
+
+// field is a key of the configuration together with the place of its value.
+type field struct {
+	path  string // "analysis.poll_max"
+	name  string // "poll_max"
+	value reflect.Value
+}
+
+// section tells whether the key holds other keys.
+func (f field) section() bool { return f.value.Kind() == reflect.Struct }
+
+// env is the name of the environment variable of the key.
+func (f field) env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(f.path, ".", "_"))
+}
+
+// fields lists the keys directly under a struct.
+func fields(path string, v reflect.Value) (list []field) {
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("yaml")
+		if name == "" || name == "-" {
+			continue
+		}
+		at := name
+		if path != "" {
+			at = path + "." + name
+		}
+		list = append(list, field{path: at, name: name, value: v.Field(i)})
+	}
+	return list
+}
+
+// walk visits every key, sections before what they hold.
+func walk(path string, v reflect.Value, visit func(field)) {
+	for _, f := range fields(path, v) {
+		visit(f)
+		if f.section() {
+			walk(f.path, f.value, visit)
+		}
+	}
+}
+
+func names(list []field) (out []string) {
+	for _, f := range list {
+		out = append(out, f.name)
+	}
+	return out
+}

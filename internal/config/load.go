@@ -1,0 +1,246 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// DefaultFile is read from the working directory when no other file is named and it exists.
+const DefaultFile = "callscreen.yaml"
+
+const (
+	envPrefix = "CALLSCREEN_"
+	envKey    = "DATASPIKE_API_KEY"
+	maxFile   = 1 << 20
+)
+
+// Load fills a configuration from the defaults, then the file, then the environment. file may be "", for DefaultFile if
+// it is there; environ is in the form of os.Environ. The error, if any, is of type Problems and names everything that is
+// wrong so far; the values themselves are judged by [Config.Validate], once the flags are applied too.
+func Load(file string, environ []string) (Config, error) {
+	c := Default()
+	var ps Problems
+	if data, err := readFile(file); err != nil {
+		ps = append(ps, *err)
+	} else {
+		c.applyYAML(data, &ps)
+	}
+	c.applyEnv(environ, &ps)
+	c.readKey(environ, &ps)
+	return c, ps.err()
+}
+
+func readFile(name string) ([]byte, *Problem) {
+	given := name != ""
+	if !given {
+		name = DefaultFile
+	}
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) && !given {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &Problem{Path: name, Message: reason(err), Hint: "give a readable file to --config, or leave it out"}
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, &Problem{Path: name, Message: reason(err)}
+	case len(data) > maxFile:
+		return nil, &Problem{Path: name, Message: "is larger than 1 MiB", Hint: "is it a configuration file?"}
+	}
+	return data, nil
+}
+
+// reason drops the file name that the caller shows already.
+func reason(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
+}
+
+func (c *Config) applyYAML(data []byte, ps *Problems) {
+	if len(strings.TrimSpace(string(data))) == 0 {
+		return
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		ps.add("file", "check the indentation and the quotes at that line", "%s", oneLine(err))
+		return
+	}
+	if len(doc.Content) == 0 {
+		return
+	}
+	apply("", reflect.ValueOf(c).Elem(), doc.Content[0], ps)
+}
+
+// apply sets the keys of a section from a mapping.
+func apply(path string, section reflect.Value, node *yaml.Node, ps *Problems) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Tag == "!!null" {
+		return
+	}
+	at := path
+	if at == "" {
+		at = "file"
+	}
+	if node.Kind != yaml.MappingNode {
+		ps.add(at, "write keys below it, as in: callscreen config describe", "line %d: must be a section of keys", node.Line)
+		return
+	}
+	known := fields(path, section)
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		var f *field
+		for j := range known {
+			if known[j].name == key.Value {
+				f = &known[j]
+			}
+		}
+		full := strings.TrimPrefix(path+"."+key.Value, ".")
+		switch {
+		case f == nil:
+			ps.add(full, hintFor(key.Value, path, names(known)), "line %d: there is no such key", key.Line)
+		case seen[key.Value]:
+			ps.add(full, "keep one of them", "line %d: is set twice", key.Line)
+		case f.section():
+			apply(f.path, f.value, value, ps)
+		default:
+			set(f.path, f.value, value, fmt.Sprintf("line %d: ", value.Line), ps)
+		}
+		seen[key.Value] = true
+	}
+}
+
+func hintFor(name, section string, candidates []string) string {
+	if name == "api_key" || name == "token" {
+		return "secrets are given by the environment or by a file, never here: set " + envKey + " or analysis.api_key_file"
+	}
+	if near := nearest(name, candidates); near != "" {
+		return "did you mean " + strings.TrimPrefix(section+"."+near, ".") + "?"
+	}
+	return "the keys are " + strings.Join(candidates, ", ")
+}
+
+// set decodes one value. Lists replace what was there before.
+func set(path string, value reflect.Value, node *yaml.Node, where string, ps *Problems) {
+	fresh := reflect.New(value.Type())
+	err := decodeStrict(node, fresh.Interface())
+	if err != nil {
+		ps.add(path, "want "+kindName(value), "%s%s", where, oneLine(err))
+		return
+	}
+	if fresh.Elem().Kind() == reflect.Slice && fresh.Elem().Len() == 0 {
+		fresh.Elem().SetZero()
+	}
+	value.Set(fresh.Elem())
+}
+
+// decodeStrict refuses unknown keys inside lists, which the walk over the sections does not reach.
+func decodeStrict(node *yaml.Node, into any) error {
+	data, err := yaml.Marshal(node)
+	if err != nil {
+		return err
+	}
+	return yaml.Load(data, into, yaml.WithKnownFields())
+}
+
+func kindName(v reflect.Value) string {
+	switch {
+	case v.Type().String() == "time.Duration":
+		return "a duration such as 500ms, 10s or 72h"
+	case v.CanInt():
+		return "a whole number"
+	case v.CanFloat():
+		return "a number"
+	case v.Kind() == reflect.Bool:
+		return "true or false"
+	case v.Kind() == reflect.Slice:
+		return "a list, as in: callscreen config describe"
+	}
+	return "text"
+}
+
+func (c *Config) applyEnv(environ []string, ps *Problems) {
+	byEnv, sections := map[string]field{}, []string{}
+	walk("", reflect.ValueOf(c).Elem(), func(f field) {
+		if f.section() {
+			sections = append(sections, f.env()+"_")
+			return
+		}
+		byEnv[f.env()] = f
+	})
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		f, ok := byEnv[name]
+		if !ok {
+			// Other CALLSCREEN_ variables are not ours to judge: orchestrators make some up, after the name of a service.
+			for _, s := range sections {
+				if strings.HasPrefix(name, s) {
+					ps.add(name, envHint(name, byEnv), "there is no such key")
+				}
+			}
+			continue
+		}
+		if f.value.Kind() == reflect.String {
+			f.value.SetString(value)
+			continue
+		}
+		var doc yaml.Node
+		if err := yaml.Unmarshal([]byte(value), &doc); err != nil || len(doc.Content) == 0 {
+			ps.add(name, "want "+kindName(f.value), "%q cannot be read", value)
+			continue
+		}
+		set(name, f.value, doc.Content[0], "", ps)
+	}
+}
+
+func envHint(name string, byEnv map[string]field) string {
+	var candidates []string
+	for env := range byEnv {
+		candidates = append(candidates, env)
+	}
+	if near := nearest(name, candidates); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return "callscreen config describe lists the keys"
+}
+
+// readKey takes the API key from the environment or from its file; the environment wins.
+func (c *Config) readKey(environ []string, ps *Problems) {
+	for _, kv := range environ {
+		if value, ok := strings.CutPrefix(kv, envKey+"="); ok {
+			c.Analysis.APIKey = Secret(strings.TrimSpace(value))
+		}
+	}
+	if c.Analysis.APIKey != "" || c.Analysis.APIKeyFile == "" {
+		return
+	}
+	data, err := os.ReadFile(c.Analysis.APIKeyFile)
+	if err != nil {
+		ps.add("analysis.api_key_file", "check its path and permissions", "%s", err)
+		return
+	}
+	c.Analysis.APIKey = Secret(strings.TrimSpace(string(data)))
+	if c.Analysis.APIKey == "" {
+		ps.add("analysis.api_key_file", "write the key into it", "%s is empty", c.Analysis.APIKeyFile)
+	}
+}
+
+func oneLine(err error) string {
+	s := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	return strings.TrimPrefix(s, "yaml: ")
+}

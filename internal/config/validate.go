@@ -1,0 +1,137 @@
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"callscreen/encode"
+)
+
+// Roles are what a token can be good for.
+var roles = []string{"ingest", "viewer", "reviewer", "admin"}
+
+// Validate reports everything that is wrong with the values, as Problems, or nil.
+func (c Config) Validate() error {
+	var ps Problems
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		ps.add("listen", "write host:port, such as 127.0.0.1:8080 or :8080", "%q is no address", c.Listen)
+	}
+	for path, port := range map[string]int{"webrtc.udp_port": c.WebRTC.UDPPort, "webrtc.tcp_port": c.WebRTC.TCPPort} {
+		if port < 0 || port > 65535 {
+			ps.add(path, "ports are 1 to 65535, 0 takes a free one", "is %d", port)
+		}
+	}
+	if c.DataDir == "" {
+		ps.add("data_dir", "name a folder, such as ./data", "is empty")
+	}
+	if d := c.Database.Reveal(); d != "" && !strings.HasPrefix(d, "postgres://") && !strings.HasPrefix(d, "postgresql://") {
+		ps.add("database", "write postgres://user@host/name, or leave it empty for SQLite", "is no PostgreSQL address")
+	}
+	if c.Audio != "" && !strings.HasPrefix(c.Audio, "s3://") {
+		ps.add("audio", "write s3://bucket/prefix, or leave it empty for a folder in data_dir", "%q is no S3 address", c.Audio)
+	}
+	c.validateAnalysis(&ps)
+	c.validateSegment(&ps)
+	split(&ps, "policy", "see callscreen config describe", c.Policy.Validate())
+	for path, d := range map[string]int64{"clear": int64(c.Retention.Clear), "flagged": int64(c.Retention.Flagged), "inconclusive": int64(c.Retention.Inconclusive)} {
+		if d < 0 {
+			ps.add("retention."+path, "0s keeps nothing", "must not be negative")
+		}
+	}
+	for i, t := range c.Auth.Tokens {
+		t.validate(&ps, i)
+	}
+	slices.SortStableFunc(ps, func(a, b Problem) int { return strings.Compare(section(a.Path), section(b.Path)) })
+	return ps.err()
+}
+
+func section(path string) string {
+	s, _, _ := strings.Cut(path, ".")
+	return s
+}
+
+func (c Config) validateAnalysis(ps *Problems) {
+	a := c.Analysis
+	u, err := url.Parse(a.BaseURL)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		ps.add("analysis.base_url", "write https://api.dataspike.io", "%q is no web address", a.BaseURL)
+	case u.User != nil:
+		ps.add("analysis.base_url", "the key goes into DATASPIKE_API_KEY", "must not hold credentials")
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		ps.add("analysis.base_url", "write https://", "would send the key and the audio unencrypted to %s", u.Host)
+	}
+	if a.PollInitial <= 0 {
+		ps.add("analysis.poll_initial", "the API advises 1s to 3s", "is %v, must be positive", a.PollInitial)
+	}
+	if a.PollMax < a.PollInitial {
+		ps.add("analysis.poll_max", "the API advises 1s to 3s", "is %v, less than poll_initial %v", a.PollMax, a.PollInitial)
+	}
+	if a.Deadline <= a.PollInitial {
+		ps.add("analysis.deadline", "2m is usual", "is %v, leaves no time for a single poll after %v", a.Deadline, a.PollInitial)
+	}
+	if a.MaxInFlight < 1 {
+		ps.add("analysis.max_in_flight", "16 is usual", "is %d, must be at least 1", a.MaxInFlight)
+	}
+	if !(a.RatePerSecond > 0) {
+		ps.add("analysis.rate_per_second", "5 is usual", "is %v, must be positive", a.RatePerSecond)
+	}
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c Config) validateSegment(ps *Problems) {
+	s := c.Segment
+	if s.SampleRate != 8000 && s.SampleRate != 16000 {
+		ps.add("segment.sample_rate", "speech detection runs at 8000 or 16000", "is %d Hz", s.SampleRate)
+		return
+	}
+	for path, d := range map[string]int64{"first_speech": int64(s.FirstSpeech), "target_speech": int64(s.TargetSpeech), "min_speech": int64(s.MinSpeech), "max_duration": int64(s.MaxDuration)} {
+		if d <= 0 {
+			ps.add("segment."+path, "see callscreen config describe", "must be positive")
+		}
+	}
+	split(ps, "segment", "see callscreen config describe", s.Segmenter().Validate())
+	if fit := encode.Fit(s.SampleRate); s.MaxDuration.Seconds()*float64(s.SampleRate) > float64(fit) {
+		ps.add("segment.max_duration", "the API takes files under 10 MB", "is %v, more than the %d s that fit at %d Hz", s.MaxDuration, fit/s.SampleRate, s.SampleRate)
+	}
+}
+
+func (t Token) validate(ps *Problems, i int) {
+	path := fmt.Sprintf("auth.tokens[%d]", i)
+	if t.Name == "" {
+		ps.add(path+".name", "it is what the audit shows", "is empty")
+	}
+	if len(t.Roles) == 0 {
+		ps.add(path+".roles", "roles are "+strings.Join(roles, ", "), "is empty")
+	}
+	for _, r := range t.Roles {
+		if !slices.Contains(roles, r) {
+			ps.add(path+".roles", "roles are "+strings.Join(roles, ", "), "there is no role %q", r)
+		}
+	}
+	if sum, err := hex.DecodeString(t.SHA256); err != nil || len(sum) != 32 {
+		ps.add(path+".sha256", "printf %s TOKEN | sha256sum", "is no SHA-256 in hexadecimal")
+	}
+}
+
+// split takes over the lines of an error that each begin with the path of a key within a section.
+func split(ps *Problems, section, hint string, err error) {
+	if err == nil {
+		return
+	}
+	for line := range strings.Lines(err.Error()) {
+		key, message, ok := strings.Cut(strings.TrimSpace(line), ": ")
+		if !ok {
+			key, message = "", key
+		}
+		ps.add(strings.TrimSuffix(section+"."+key, "."), hint, "%s", message)
+	}
+}
