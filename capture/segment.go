@@ -41,20 +41,20 @@ type Segment struct {
 }
 
 // Offset is the position of the segment in the leg.
-func (s Segment) Offset() time.Duration { return samplesToDuration(s.Span.Start, s.Rate) }
+func (s Segment) Offset() time.Duration { return Duration(s.Span.Start, s.Rate) }
 
 // Duration is the length of the segment.
-func (s Segment) Duration() time.Duration { return samplesToDuration(s.Span.Len(), s.Rate) }
+func (s Segment) Duration() time.Duration { return Duration(s.Span.Len(), s.Rate) }
 
 // SpeechDuration is the net speech of the segment.
-func (s Segment) SpeechDuration() time.Duration { return samplesToDuration(s.Speech, s.Rate) }
+func (s Segment) SpeechDuration() time.Duration { return Duration(s.Speech, s.Rate) }
 
 // LostDuration is the part of the segment that never arrived.
-func (s Segment) LostDuration() time.Duration { return samplesToDuration(s.Lost, s.Rate) }
+func (s Segment) LostDuration() time.Duration { return Duration(s.Lost, s.Rate) }
 
-// samplesToDuration does not overflow before the 292 years that a Duration holds.
-func samplesToDuration(n int64, rate int) time.Duration {
-	r := int64(rate)
+// Duration is how long n samples last at a rate in Hz.
+func Duration(n int64, rate int) time.Duration {
+	r := int64(rate) // whole seconds apart, so that the product cannot overflow
 	return time.Duration(n/r)*time.Second + time.Duration(n%r)*time.Second/time.Duration(r)
 }
 

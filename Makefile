@@ -1,0 +1,50 @@
+# Everything that can be done with this repository. `make help` lists it.
+GO       ?= go
+export CGO_ENABLED ?= 0
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 60s
+PACKAGES  = ./...
+GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
+
+.PHONY: help build test race fuzz bench lint check docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+build: ## build bin/callscreen, a static binary
+	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/callscreen ./cmd/callscreen
+
+test: ## run the tests; what needs an absent program is skipped by name
+	$(GO) test $(PACKAGES)
+
+race: ## run the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race $(PACKAGES)
+
+fuzz: ## run each fuzz target for FUZZTIME (default 60s)
+	@set -e; for pkg in $$($(GO) list $(PACKAGES)); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+bench: ## measure the cost of each stage, and the ratio to ffmpeg
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime 2s ./encode ./capture ./capture/vad ./policy
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./internal/screen
+
+lint: ## gofmt, vet, golangci-lint, and a tidy go.mod
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet $(PACKAGES)
+	$(GO) run $(GOLANGCI) run $(PACKAGES)
+	$(GO) mod tidy -diff
+
+docs: ## write the configuration reference into the README
+	$(GO) test ./cmd/callscreen -run '^TestReadme' -update
+
+check: ## all that .ci/run runs: lint, tests, race, a short fuzz of each target
+	$(MAKE) lint
+	$(MAKE) test
+	$(MAKE) race
+	$(MAKE) fuzz FUZZTIME=5s
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"callscreen/internal/config"
+)
+
+func newConfig(e env) *cobra.Command {
+	file := ""
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Prints, checks or describes the configuration",
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("there is no %q of config (hint: print, check or describe)", args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	cmd.PersistentFlags().StringVar(&file, "config", "", "configuration file (default callscreen.yaml, if it is there)")
+	cmd.AddCommand(&cobra.Command{
+		Use: "print", Short: "Prints the configuration in force, secrets hidden", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, err := loadConfig(e, file)
+			if err != nil {
+				return err
+			}
+			return c.Print(e.stdout)
+		},
+	}, &cobra.Command{
+		Use: "check", Short: "Names every problem of the configuration", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if _, err := loadConfig(e, file); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintln(e.stdout, "the configuration is valid")
+			return err
+		},
+	}, &cobra.Command{
+		Use: "describe", Short: "Prints the reference: every key, its default, its variable", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error { return config.Describe(e.stdout) },
+	})
+	return cmd
+}
+
+// loadConfig reads and judges the configuration, with every problem of both in one error.
+func loadConfig(e env, file string) (config.Config, error) {
+	c, err := config.Load(file, e.environ)
+	problems, _ := err.(config.Problems)
+	if err != nil && problems == nil {
+		return c, err
+	}
+	if invalid, ok := c.Validate().(config.Problems); ok {
+		problems = append(problems, invalid...)
+	}
+	if len(problems) > 0 {
+		return c, problems
+	}
+	return c, nil
+}

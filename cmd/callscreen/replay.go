@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"callscreen/capture"
+	"callscreen/capture/vad"
+	"callscreen/internal/config"
+	"callscreen/internal/screen"
+)
+
+type replayFlags struct {
+	config    string
+	channels  string
+	legs      []string
+	threshold float64
+	realtime  bool
+	json      bool
+	out       string
+	simulate  bool
+	script    string
+	jobs      int
+}
+
+func newReplay(e env) *cobra.Command {
+	var f replayFlags
+	cmd := &cobra.Command{
+		Use:   "replay FILE...",
+		Short: "Screens recordings as if they were calls",
+		Long: `Screens recordings as if they were calls: each is decoded, its channels are kept apart as legs, the speech in them is
+cut into segments, each is analysed, and the policy decides. A folder stands for the recordings in it.
+
+Exit code: 0 every call is clear, 1 error, 2 usage, 3 at least one call is flagged, 4 none is flagged but at least one is
+inconclusive.`,
+		Example: `  callscreen replay call.wav
+  callscreen replay --simulate --json testdata/audio/two-legs.wav
+  callscreen replay --channels 0 --legs caller --threshold 0.7 recordings/`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("replay needs at least one FILE (hint: callscreen replay --help)")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return replay(cmd.Context(), e, f, cmd.Flags().Changed("threshold"), args)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.config, "config", "", "configuration file (default callscreen.yaml, if it is there)")
+	flags.StringVar(&f.channels, "channels", "split", "split (each channel is a leg), mix, or the number of one channel, from 0")
+	flags.StringSliceVar(&f.legs, "legs", []string{"caller", "agent"}, "names of the channels, in their order")
+	flags.Float64Var(&f.threshold, "threshold", 0, "flag scores that are greater (default: policy.threshold)")
+	flags.BoolVar(&f.realtime, "realtime", false, "take as long as the call did")
+	flags.BoolVar(&f.json, "json", false, "print one JSON object a call, a line each")
+	flags.StringVar(&f.out, "out", "", "keep the WAV files of the segments in this folder")
+	flags.BoolVar(&f.simulate, "simulate", false, "use the built-in stand-in for the API: no key, no network; it detects nothing")
+	flags.StringVar(&f.script, "script", "", "script of the stand-in, a YAML file (see callscreen simulator --help)")
+	flags.IntVar(&f.jobs, "jobs", 2, "recordings that are decoded at a time")
+	return cmd
+}
+
+func replay(ctx context.Context, e env, f replayFlags, thresholdSet bool, args []string) (err error) {
+	channels, err := screen.ParseChannels(f.channels)
+	if err != nil {
+		return usagef("--channels: %w", err)
+	}
+	if err := checkLegs(f.legs); err != nil {
+		return err
+	}
+	if f.jobs < 1 {
+		return usagef("--jobs is %d, must be at least 1", f.jobs)
+	}
+	if f.script != "" && !f.simulate {
+		return usagef("--script is for the stand-in (hint: add --simulate)")
+	}
+	cfg, err := loadConfig(e, f.config)
+	if err != nil {
+		return err
+	}
+	if thresholdSet {
+		cfg.Policy.Threshold = f.threshold
+		cfg.Policy.ClearBelow = min(cfg.Policy.ClearBelow, f.threshold)
+		if err := cfg.Policy.Validate(); err != nil {
+			return usagef("--threshold: %s", strings.TrimPrefix(oneLine(err), "threshold: "))
+		}
+	}
+	files, listErr := recordings(args)
+	if len(files) == 0 {
+		return listErr
+	}
+
+	client, closeClient, err := newAnalyzer(ctx, e, cfg, f.simulate, f.script)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeClient()) }()
+	dir, removeDir, err := segmentFolder(f.out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, removeDir()) }()
+
+	progress := newProgress(e.stderr, len(files))
+	defer progress.close()
+	screener, err := screen.NewScreener(screen.ScreenerConfig{
+		Analyzer: client, Dir: dir, Keep: f.out != "", MaxInFlight: cfg.Analysis.MaxInFlight, RetryCleaned: cfg.Analysis.RetryCleaned,
+		Limit: limiter(cfg, f.simulate), OnSettled: progress.settled,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, screener.Close()) }()
+
+	r := replayer{
+		env: e, flags: f, progress: progress, screener: screener,
+		replay: screen.Replay{
+			Channels: channels, Legs: f.legs, Realtime: f.realtime, Segment: cfg.Segment.Segmenter(), Intake: screener,
+			NewVAD: func() (capture.VAD, error) { return vad.New(cfg.Segment.SampleRate, nil) },
+		},
+	}
+	for i, file := range files {
+		r.calls = append(r.calls, &replayed{file: file, call: screen.NewCall(screen.CallConfig{
+			ID: callID(files, i), File: file, Policy: cfg.Policy, Simulated: f.simulate,
+		}), read: make(chan struct{})})
+	}
+	code := r.run(ctx)
+	if listErr != nil {
+		printError(e.stderr, listErr)
+		code = exitError
+	}
+	if code != exitOK {
+		return outcomeError(code)
+	}
+	return nil
+}
+
+// limiter holds submissions to the configured rate. The built-in stand-in needs none.
+func limiter(cfg config.Config, simulate bool) *rate.Limiter {
+	if simulate {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(cfg.Analysis.RatePerSecond), 1)
+}
+
+func checkLegs(legs []string) error {
+	seen := map[string]bool{}
+	for _, l := range legs {
+		if l == "" || seen[l] {
+			return usagef("--legs: %q is empty or named twice (hint: --legs caller,agent)", l)
+		}
+		seen[l] = true
+	}
+	return nil
+}
+
+// replayed is a recording on its way through the pipeline.
+type replayed struct {
+	file string
+	call *screen.Call
+	read chan struct{} // closed when the file is read, or given up
+	err  error         // why it could not be read to its end; valid once read is closed
+}
+
+type replayer struct {
+	env      env
+	flags    replayFlags
+	progress *progress
+	screener *screen.Screener
+	replay   screen.Replay
+	calls    []*replayed
+}
+
+// run reads and analyses all recordings, prints each in its turn as soon as it is decided, and returns the exit code.
+func (r *replayer) run(ctx context.Context) int {
+	var readers, analysis sync.WaitGroup
+	defer analysis.Wait()
+	analysis.Go(func() { _ = r.screener.Run(ctx) }) // what it could not analyse shows in the calls
+	queue := make(chan *replayed)
+	for range r.flags.jobs {
+		readers.Go(func() {
+			for c := range queue {
+				c.err = r.replay.File(ctx, c.call, c.file)
+				close(c.read)
+			}
+		})
+	}
+	readers.Go(func() {
+		defer close(queue)
+		for _, c := range r.calls {
+			queue <- c
+		}
+	})
+	analysis.Go(func() {
+		readers.Wait()
+		r.screener.Done()
+	})
+
+	printer := newPrinter(r.env.stdout, r.flags.json)
+	var counts [4]int // clear, inconclusive, flagged, failed
+	for _, c := range r.calls {
+		<-c.read
+		if ctx.Err() == nil {
+			select {
+			case <-c.call.Settled():
+			case <-ctx.Done():
+			}
+		}
+		report := c.call.Report()
+		r.progress.pause()
+		switch {
+		case c.err != nil && len(report.Segments) == 0:
+			counts[3]++
+		default:
+			printer.print(report)
+			counts[outcomeIndex(report.Decision)]++
+		}
+		if c.err != nil && ctx.Err() == nil {
+			printError(r.env.stderr, fmt.Errorf("%s: %w", c.file, c.err))
+			counts[3]++
+		}
+		r.progress.done()
+	}
+	if printer.err != nil {
+		printError(r.env.stderr, fmt.Errorf("write the result: %w", printer.err))
+		return exitError
+	}
+	switch {
+	case ctx.Err() != nil:
+		printError(r.env.stderr, errors.New("interrupted; what is printed is what was known by then"))
+		return exitError
+	case counts[3] > 0:
+		return exitError
+	case counts[2] > 0:
+		return exitFlagged
+	case counts[1] > 0:
+		return exitInconclusive
+	}
+	return exitOK
+}
+
+func outcomeIndex(decision string) int {
+	switch decision {
+	case "clear":
+		return 0
+	case "inconclusive":
+		return 1
+	}
+	return 2
+}
+
+// segmentFolder is where the WAV files go, and what to do with it in the end.
+func segmentFolder(out string) (dir string, remove func() error, err error) {
+	if out != "" {
+		if err := os.MkdirAll(out, 0o700); err != nil {
+			return "", nil, fmt.Errorf("--out: %w", err)
+		}
+		return out, func() error { return nil }, nil
+	}
+	dir, err = os.MkdirTemp("", "callscreen-")
+	if err != nil {
+		return "", nil, fmt.Errorf("make a folder for the segments: %w (hint: set TMPDIR)", err)
+	}
+	return dir, func() error { return os.RemoveAll(dir) }, nil
+}
+
+func oneLine(err error) string {
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
+}
+
+// printer writes reports for a person or for a program.
+type printer struct {
+	w    io.Writer
+	json *json.Encoder
+	err  error // the first one
+}
+
+func newPrinter(w io.Writer, asJSON bool) *printer {
+	p := &printer{w: w}
+	if asJSON {
+		p.json = json.NewEncoder(w)
+		p.json.SetEscapeHTML(false)
+	}
+	return p
+}
+
+func (p *printer) print(r screen.Report) {
+	if p.err != nil {
+		return
+	}
+	if p.json != nil {
+		p.err = p.json.Encode(r)
+		return
+	}
+	p.err = printTable(p.w, r)
+}

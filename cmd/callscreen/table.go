@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"callscreen/internal/screen"
+)
+
+// printTable writes one call for a person.
+func printTable(w io.Writer, r screen.Report) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s", r.File, strings.ToUpper(r.Decision))
+	switch {
+	case r.Score == nil:
+	case *r.Score > r.Threshold:
+		fmt.Fprintf(&b, ", score %.2f exceeds %.2f", *r.Score, r.Threshold)
+	default:
+		fmt.Fprintf(&b, ", highest score %.2f does not exceed %.2f", *r.Score, r.Threshold)
+	}
+	fmt.Fprintf(&b, ", analysed %s of %s of speech in %s", seconds(r.Analysed), seconds(r.Speech), clock(r.Duration))
+	if r.Lost > 0 {
+		fmt.Fprintf(&b, ", %s lost", seconds(r.Lost))
+	}
+	fmt.Fprintf(&b, " [%s]\n", strings.Join(r.Reasons, ", "))
+	if r.Simulated {
+		b.WriteString("  simulated: the stand-in detects nothing, its scores mean nothing\n")
+	}
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(&b, "  warning: %s\n", warning)
+	}
+	if len(r.Segments) > 0 {
+		t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "  leg\tat\tlength\tspeech\tscore\t")
+		for _, s := range r.Segments {
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", s.Leg, clock(s.Offset), seconds(s.Duration), seconds(s.Speech), score(s), remark(s, r))
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func score(s screen.SegmentReport) string {
+	if s.Score == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", *s.Score)
+}
+
+// remark is what a person should know of a segment besides its score.
+func remark(s screen.SegmentReport, r screen.Report) string {
+	var notes []string
+	switch s.State {
+	case screen.StateScored:
+		for _, l := range r.Legs {
+			if l.Leg == s.Leg && *s.Score > l.Threshold {
+				notes = append(notes, "OVER")
+			}
+		}
+		if s.Cleaned {
+			notes = append(notes, "cleaned")
+		}
+	default:
+		notes = append(notes, s.State)
+		if s.Reason != "" {
+			notes[0] += ": " + s.Reason
+		}
+		if s.Detail != "" {
+			notes = append(notes, s.Detail)
+		}
+	}
+	return strings.Join(notes, ", ")
+}
+
+// clock writes a position as minutes and seconds, 1:02.3, or with the hours before them.
+func clock(s screen.Seconds) string {
+	d := time.Duration(s).Round(100 * time.Millisecond)
+	h, m, sec := int(d.Hours()), int(d.Minutes())%60, (d % time.Minute).Seconds()
+	if h > 0 {
+		return fmt.Sprintf("%d:%02d:%04.1f", h, m, sec)
+	}
+	return fmt.Sprintf("%d:%04.1f", m, sec)
+}
+
+func seconds(s screen.Seconds) string {
+	return fmt.Sprintf("%.1f s", time.Duration(s).Seconds())
+}

@@ -1,0 +1,235 @@
+package screen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/time/rate"
+
+	"callscreen/analyzer"
+	"callscreen/capture"
+	"callscreen/encode"
+)
+
+// Analyzer is what screening needs of the analysis API. *analyzer.Client is one.
+type Analyzer interface {
+	// Analyze submits a clip and waits for its score. onJob is called as soon as the job has an id.
+	Analyze(ctx context.Context, clip analyzer.Audio, onJob func(id string)) (analyzer.Result, error)
+}
+
+// ScreenerConfig says how segments are analysed. Zero values are usable where no other is named.
+type ScreenerConfig struct {
+	Analyzer     Analyzer                   // must be set
+	Dir          string                     // folder of the WAV files, must exist
+	Keep         bool                       // leave the WAV files there
+	MaxInFlight  int                        // segments that are with the API at a time; 0 means 1
+	Limit        *rate.Limiter              // of submissions; nil means none
+	RetryCleaned bool                       // try a job that failed for a reason that may lie in the audio once more, cleaned
+	OnSettled    func(*Call, SegmentReport) // called when a segment has its score or has failed, from several goroutines
+	Log          *slog.Logger               // nil means none
+}
+
+// Screener writes segments as WAV files and has them analysed.
+type Screener struct {
+	cfg   ScreenerConfig
+	root  *os.Root
+	queue chan clip
+	once  sync.Once
+}
+
+// clip is a segment whose WAV file is written.
+type clip struct {
+	segment *Segment
+	file    string
+	audio   capture.Segment // without its PCM, which would be kept in memory for as long as the API is behind
+}
+
+// NewScreener makes a screener. Run must be called for anything to be analysed, Close when it is no longer needed.
+func NewScreener(cfg ScreenerConfig) (*Screener, error) {
+	cfg.MaxInFlight = max(cfg.MaxInFlight, 1)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	root, err := os.OpenRoot(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of the segments: %w", err)
+	}
+	return &Screener{cfg: cfg, root: root, queue: make(chan clip, 4*cfg.MaxInFlight)}, nil
+}
+
+// Take writes a segment as a WAV file and lines it up for analysis. It blocks while too many are waiting.
+func (s *Screener) Take(ctx context.Context, seg *Segment, audio capture.Segment) error {
+	name := fmt.Sprintf("%s-%s-%03d.wav", fileName(seg.call.id), fileName(seg.report.Leg), audio.Seq)
+	if err := s.write(name, audio.Rate, audio.PCM); err != nil {
+		err = fmt.Errorf("keep segment %d of leg %s of call %s: %w", audio.Seq, seg.report.Leg, seg.call.id, err)
+		s.fail(seg, "storage", err)
+		return err
+	}
+	if s.cfg.Keep {
+		seg.update(func(r *SegmentReport) { r.WAV = filepath.Join(s.cfg.Dir, name) })
+	}
+	audio.PCM = nil
+	select {
+	case s.queue <- clip{segment: seg, file: name, audio: audio}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *Screener) write(name string, rate int, pcm []int16) (err error) {
+	f, err := s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return encode.WriteWAV(f, rate, pcm)
+}
+
+// Done tells that no more segments will be taken. Run returns once those that wait are settled.
+func (s *Screener) Done() { s.once.Do(func() { close(s.queue) }) }
+
+// Close frees the folder. It must come after Run has returned.
+func (s *Screener) Close() error { return s.root.Close() }
+
+// Run analyses segments until Done was called and none is left, or until the context ends, which leaves the rest as
+// they are.
+func (s *Screener) Run(ctx context.Context) error {
+	var workers sync.WaitGroup
+	for range s.cfg.MaxInFlight {
+		workers.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case c, ok := <-s.queue:
+					if !ok {
+						return
+					}
+					s.screen(ctx, c)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return context.Cause(ctx)
+}
+
+// screen has one clip analysed, and once more in a cleaned copy if that may help.
+func (s *Screener) screen(ctx context.Context, c clip) {
+	result, err := s.analyze(ctx, c.segment, c.file)
+	cleaned := false
+	if err != nil && s.cfg.RetryCleaned && analyzer.MayBeAudio(err) && ctx.Err() == nil {
+		if name, cleanErr := s.clean(c); cleanErr != nil {
+			s.cfg.Log.Warn("a cleaner copy could not be made", "call", c.segment.call.id, "segment", c.file, "error", cleanErr)
+		} else {
+			cleaned = true
+			again, againErr := s.analyze(ctx, c.segment, name)
+			if againErr != nil {
+				err = fmt.Errorf("%w; again with cleaner audio: %w", err, againErr)
+			} else {
+				result, err = again, nil
+			}
+			s.discard(name)
+		}
+	}
+	if ctx.Err() != nil && err != nil {
+		return // not failed: stopped, and shown as it stands
+	}
+	if err != nil {
+		s.fail(c.segment, analyzer.Reason(err), err)
+	} else {
+		c.segment.update(func(r *SegmentReport) {
+			score := result.Score
+			r.State, r.Score, r.Verdict, r.JobID, r.Cleaned = StateScored, &score, result.Verdict, result.JobID, cleaned
+		})
+		s.settled(c.segment)
+	}
+	s.discard(c.file)
+}
+
+func (s *Screener) analyze(ctx context.Context, seg *Segment, file string) (analyzer.Result, error) {
+	if s.cfg.Limit != nil {
+		if err := s.cfg.Limit.Wait(ctx); err != nil {
+			return analyzer.Result{}, err
+		}
+	}
+	info, err := s.root.Stat(file)
+	if err != nil {
+		return analyzer.Result{}, err
+	}
+	audio := analyzer.Audio{Size: info.Size(), Open: func() (io.ReadCloser, error) { return s.root.Open(file) }}
+	return s.cfg.Analyzer.Analyze(ctx, audio, func(id string) {
+		seg.update(func(r *SegmentReport) { r.State, r.JobID = StateSubmitted, id })
+	})
+}
+
+// clean writes a copy of the clip that is cut to its speech, without DC and at a usual level.
+func (s *Screener) clean(c clip) (string, error) {
+	f, err := s.root.Open(c.file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	src, err := encode.NewWAVReader(f)
+	if err != nil {
+		return "", err
+	}
+	defer src.Close()
+	first, last := c.audio.Voiced[0].Start-c.audio.Span.Start, c.audio.Voiced[len(c.audio.Voiced)-1].End-c.audio.Span.Start
+	samples := make([]float32, last)
+	for n := 0; n < len(samples); {
+		k, err := src.Read(samples[n:])
+		if err != nil {
+			return "", err
+		}
+		n += k
+	}
+	pcm := make([]int16, last-first)
+	encode.ToInt16(pcm, samples[first:])
+	name := strings.TrimSuffix(c.file, ".wav") + "-cleaned.wav"
+	return name, s.write(name, c.audio.Rate, encode.Clean(pcm, c.audio.Rate))
+}
+
+func (s *Screener) discard(name string) {
+	if s.cfg.Keep {
+		return
+	}
+	if err := s.root.Remove(name); err != nil {
+		s.cfg.Log.Warn("an analysed segment could not be removed", "segment", name, "error", err)
+	}
+}
+
+func (s *Screener) fail(seg *Segment, reason string, err error) {
+	seg.update(func(r *SegmentReport) { r.State, r.Reason, r.Detail = StateFailed, reason, err.Error() })
+	s.settled(seg)
+}
+
+func (s *Screener) settled(seg *Segment) {
+	if s.cfg.OnSettled != nil {
+		s.cfg.OnSettled(seg.call, seg.Report())
+	}
+}
+
+// fileName keeps of a name what is harmless in a file name.
+func fileName(name string) string {
+	out := []byte(name)
+	for i, b := range out {
+		switch {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '-', b == '_':
+		default:
+			out[i] = '_'
+		}
+	}
+	if len(out) == 0 {
+		return "_"
+	}
+	return string(out[:min(len(out), 80)])
+}
