@@ -1,0 +1,207 @@
+package analyzer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	submitPath = "/api/v4/deepfake/audio/analyze"
+	jobPath    = "/api/v4/deepfake/job/"
+	maxAnswer  = 1 << 20
+	maxAfter   = time.Hour
+)
+
+// Submit uploads a recording, with one request and no retry. The job it returns may be finished already. After an error
+// of KindInDoubt the API may have accepted the recording all the same.
+func (c *Client) Submit(ctx context.Context, audio Audio) (Job, error) {
+	job, err := c.submit(ctx, audio, false)
+	if err != nil {
+		return Job{}, err
+	}
+	return job, nil
+}
+
+func (c *Client) submit(ctx context.Context, audio Audio, resend bool) (Job, *Error) {
+	if refused := c.refused.Load(); refused != nil {
+		return Job{}, refused
+	}
+	if audio.Size >= MaxSize {
+		return Job{}, &Error{Op: "submit", Kind: KindTooLarge, Err: fmt.Errorf("%d bytes, the API takes less than %d", audio.Size, MaxSize), Hint: "cut it into shorter segments"}
+	}
+	u, err := newUpload(audio)
+	if err != nil {
+		return Job{}, &Error{Op: "submit", Kind: KindUnreadable, Err: err}
+	}
+	defer u.close()
+	ctx, cancel := context.WithTimeout(ctx, c.opt.RequestTimeout)
+	defer cancel()
+	// From here on the API may have the whole recording, whatever becomes of the answer.
+	var sent atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(info httptrace.WroteRequestInfo) {
+		if info.Err == nil {
+			sent.Store(true)
+		}
+	}})
+	// Without GetBody net/http cannot send the recording a second time on its own account.
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.String()+submitPath, io.NopCloser(u.body))
+	if err != nil {
+		return Job{}, &Error{Op: "submit", Kind: KindNetwork, Err: err}
+	}
+	req.ContentLength = u.size
+	req.Header.Set("Content-Type", u.contentType)
+	body, status, after, e := c.do(req, "submit", "")
+	job := Job{}
+	if e == nil {
+		job, e = c.submitAnswer(body, status, after)
+	} else if e.Kind == KindNetwork && sent.Load() {
+		e.Kind, e.Hint = KindInDoubt, "the upload was sent, whether the API accepted it is not known"
+	}
+	if e != nil && e.Kind == KindUnauthorized && c.refused.CompareAndSwap(nil, e) {
+		c.opt.Log.Error("the analysis API does not accept the key; nothing is submitted any more", "status", e.Status, "hint", e.Hint)
+	}
+	return job, e
+}
+
+func (c *Client) submitAnswer(body []byte, status int, after time.Duration) (Job, *Error) {
+	if e := statusError("submit", status, body, after); e != nil {
+		return Job{}, e
+	}
+	job, ok := parseJob(body)
+	if !ok || job.ID == "" && !job.Done() {
+		// It was taken by somebody: perhaps by the API.
+		return Job{}, &Error{Op: "submit", Kind: KindInDoubt, Status: status, Message: printable(string(body)), Retry: true,
+			Err: errors.New("the answer names no job")}
+	}
+	return job, nil
+}
+
+// Poll asks about a job once.
+func (c *Client) Poll(ctx context.Context, id string) (Job, error) {
+	job, err := c.poll(ctx, id)
+	if err != nil {
+		return Job{}, err
+	}
+	return job, nil
+}
+
+func (c *Client) poll(ctx context.Context, id string) (Job, *Error) {
+	if !validID(id) {
+		return Job{}, &Error{Op: "poll", Kind: KindInvalidAnswer, Err: fmt.Errorf("%q is no id of a job", printable(id))}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.opt.RequestTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.String()+jobPath+url.PathEscape(id), nil)
+	if err != nil {
+		return Job{}, &Error{Op: "poll", Kind: KindNetwork, JobID: id, Err: err}
+	}
+	body, status, after, e := c.do(req, "poll", id)
+	if e != nil {
+		return Job{}, e
+	}
+	if e := statusError("poll", status, body, after); e != nil {
+		e.JobID = id
+		return Job{}, e
+	}
+	job, ok := parseJob(body)
+	if !ok || job.Status == "" {
+		return Job{}, &Error{Op: "poll", Kind: KindInvalidAnswer, JobID: id, Status: status, Message: printable(string(body)), Retry: true}
+	}
+	if job.ID == "" {
+		job.ID = id
+	}
+	return job, nil
+}
+
+// do carries out a request and reads the answer, of whatever status.
+func (c *Client) do(req *http.Request, op, id string) (body []byte, status int, after time.Duration, e *Error) {
+	req.Header.Set("ds-api-token", string(c.key))
+	req.Header.Set("User-Agent", c.opt.UserAgent)
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.http.Do(req)
+	if err == nil {
+		defer resp.Body.Close()
+		// Read to the end also where nobody looks at it, so that the connection can be used again.
+		body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		status, after = resp.StatusCode, c.retryAfter(resp.Header.Get("Retry-After"))
+		if err != nil && status >= 300 {
+			err = nil // the status says enough
+		}
+	}
+	if err != nil {
+		return nil, 0, 0, c.networkError(req, op, id, err)
+	}
+	return body, status, after, nil
+}
+
+// networkError tells why there is no answer, without the address, which net/http puts into its errors.
+func (c *Client) networkError(req *http.Request, op, id string, err error) *Error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return &Error{Op: op, Kind: KindNetwork, JobID: id, Retry: true, Err: fmt.Errorf("%s does not answer: %w", req.URL.Host, err),
+		Hint: "check the network and analysis.base_url"}
+}
+
+// retryAfter reads a Retry-After header, RFC 9110 section 10.2.3: seconds or a date.
+func (c *Client) retryAfter(value string) time.Duration {
+	value = strings.TrimSpace(value)
+	if value == "" {
+		return 0
+	}
+	if s, err := strconv.ParseInt(value, 10, 64); err == nil {
+		return time.Duration(min(max(s, 0), int64(maxAfter/time.Second))) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return min(max(at.Sub(c.opt.Clock.Now()), 0), maxAfter)
+	}
+	return 0
+}
+
+// statusError is what an HTTP status means, nil for success.
+func statusError(op string, status int, body []byte, after time.Duration) *Error {
+	if status >= 200 && status < 300 {
+		return nil
+	}
+	e := &Error{Op: op, Status: status, Message: answerMessage(body), RetryAfter: after}
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		e.Kind, e.Hint = KindUnauthorized, "check DATASPIKE_API_KEY and whether the key is good for this base URL"
+	case status == http.StatusTooManyRequests:
+		e.Kind, e.Retry, e.Hint = KindRateLimited, true, "lower analysis.rate_per_second if this goes on"
+	case status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly:
+		e.Kind, e.Retry = KindUnavailable, true
+	case status == http.StatusRequestEntityTooLarge:
+		e.Kind, e.Hint = KindTooLarge, "shorten segment.max_duration"
+	case status == http.StatusNotFound && op == "poll":
+		e.Kind, e.Hint = KindJobNotFound, "the API does not know this job, or not any more"
+	case status >= 300 && status < 400:
+		e.Kind, e.Hint = KindRejected, "the API redirects elsewhere, which is not followed with the key; check analysis.base_url"
+	case status == http.StatusNotFound:
+		e.Kind, e.Hint = KindRejected, "check analysis.base_url"
+	default:
+		e.Kind = KindRejected
+	}
+	if e.Kind == KindUnauthorized || e.Kind == KindRejected || e.Kind == KindTooLarge {
+		e.RetryAfter = 0
+	}
+	return e
+}
+
+// answerMessage is what an error page says, shortened: its message if it is JSON, else its text.
+func answerMessage(body []byte) string {
+	if job, ok := parseJob(body); ok {
+		return job.Message
+	}
+	return printable(string(body))
+}
