@@ -139,7 +139,7 @@ func newPolyphase(from, to int) polyphase {
 	p.rows = min(p.up, maxPhases)
 	scale := math.Min(1, float64(to)/float64(from)) // of the sinc: the lower rate against the input's
 	reach := halfCrossings / scale                  // half length in input samples
-	unit := 8 // what dot takes at a time
+	unit := 8                                       // what dot takes at a time
 	if p.up == 1 {
 		unit = 16 // dotSymmetric does with half as many coefficients
 	}
