@@ -7,7 +7,7 @@ type Damage struct {
 }
 
 // DamageOf returns what src could not decode so far. It is final once Read returned an error. A Source that does not
-// count damage, such as one that ffmpeg decodes, gives the zero value.
+// count damage gives the zero value.
 func DamageOf(src Source) Damage {
 	if d, ok := src.(interface{ Damage() Damage }); ok {
 		return d.Damage()
