@@ -30,6 +30,7 @@ type OggReader struct {
 	ended   bool   // whether the end-of-stream page was seen
 	hole    bool   // whether something was lost since the last page
 	holes   int
+	filled  int64  // samples of all gaps
 	refused int    // packets and gaps that make no sense
 	partial []byte // packet that goes on on the next page
 	drop    bool   // the packet that goes on has lost its start
@@ -48,6 +49,8 @@ const (
 
 	// A gap in the granule positions is believed up to 10 minutes: a false position must not make hours of silence.
 	maxOggGap = 600 * 48_000
+	// All gaps of a file together are believed up to 4 hours: a page that claims a gap takes but 30 bytes.
+	maxOggGaps = 4 * 3600 * 48_000
 	// Muxers round: less than the shortest frame is no gap.
 	minOggGap = 120
 )
@@ -266,7 +269,8 @@ func (o *OggReader) place(page oggPage) {
 		o.holes++
 	}
 	if gap := start - o.pos; gap >= minOggGap {
-		if gap <= maxOggGap {
+		if gap <= maxOggGap && o.filled+gap <= maxOggGaps {
+			o.filled += gap
 			o.queue = append(o.queue, oggPacket{})
 			copy(o.queue[1:], o.queue)
 			o.queue[0] = oggPacket{samples: gap}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -251,8 +252,14 @@ func TestWAVHeaderDefects(t *testing.T) {
 		"frame size too small for the channels":  riff(chunk("fmt ", append(fmtChunk(1, 2, 8000, 8)[:14], 16, 0)), chunk("data", tail)),
 		"extensible without the sub-format GUID": riff(chunk("fmt ", fmtChunk(0xfffe, 1, 8000, 16)), chunk("data", tail)),
 	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		if _, _, err := readWAV(t, b); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+			t.Errorf("%s: %d bytes were allocated", name, n)
 		}
 	}
 }
