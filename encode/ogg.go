@@ -1,0 +1,378 @@
+package encode
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+)
+
+// OpusHead is the identification header of an Opus stream in Ogg (RFC 7845, section 5.1).
+type OpusHead struct {
+	Channels  int     // 1 or 2
+	PreSkip   int     // samples at 48,000 Hz to drop from the start of the decoded audio
+	InputRate int     // Hz, what the encoder was given; for information only
+	Gain      float64 // dB to amplify the decoded audio by
+}
+
+// OggReader takes the packets out of an Ogg Opus file (RFC 3533, RFC 7845) in one pass, for those who decode them or send
+// them on. Damaged and missing pages are gaps of the length that the granule positions show. It is not safe for
+// concurrent use.
+type OggReader struct {
+	r       io.Reader
+	pages   oggPages
+	head    OpusHead
+	serial  uint32
+	next    uint32 // sequence number of the page to come
+	pos     int64  // granule position of what was handed out, pre-skip included
+	started bool   // whether pos is known
+	ended   bool   // whether the end-of-stream page was seen
+	hole    bool   // whether something was lost since the last page
+	holes   int
+	filled  int64  // samples of all gaps
+	refused int    // packets and gaps that make no sense
+	partial []byte // packet that goes on on the next page
+	drop    bool   // the packet that goes on has lost its start
+	queue   []oggPacket
+	store   []byte // of the packets in queue
+	err     error
+}
+
+type oggPacket struct {
+	from, to int // in store; equal for a gap
+	samples  int64
+}
+
+const (
+	maxOpusPacket = 120 << 10 // 48 frames of 1,275 bytes, with room for the self-delimiting of several streams
+
+	// A gap in the granule positions is believed up to 10 minutes: a false position must not make hours of silence.
+	maxOggGap = 600 * 48_000
+	// All gaps of a file together are believed up to 4 hours: a page that claims a gap takes but 30 bytes.
+	maxOggGaps = 4 * 3600 * 48_000
+	// Muxers round: less than the shortest frame is no gap.
+	minOggGap = 120
+)
+
+// NewOggReader reads the headers. It owns r from then on, and closes it in Close if it is an [io.Closer]. On an error r
+// is left to the caller. Vorbis, FLAC and other codecs, and more than two channels, are refused with an
+// [UnsupportedError].
+func NewOggReader(r io.Reader) (*OggReader, error) {
+	o := &OggReader{r: r}
+	o.pages.init(r)
+	if err := o.readHead(); err != nil {
+		return nil, fmt.Errorf("read ogg: %w", err)
+	}
+	return o, nil
+}
+
+// readHead finds the stream that is Opus among those that begin here.
+func (o *OggReader) readHead() error {
+	codec := ""
+	for searched := 0; searched < 64; searched++ {
+		page, err := o.pages.next()
+		if err != nil {
+			if codec == "" && (errors.Is(err, io.EOF) || errors.Is(err, ErrTruncated)) {
+				return fmt.Errorf("no Ogg page: %w", ErrNotAudio)
+			}
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			return err
+		}
+		if !page.first {
+			break
+		}
+		name := oggCodec(page.body)
+		if name != "Opus" {
+			codec = name
+			continue
+		}
+		if err := o.parseHead(page.body); err != nil {
+			return err
+		}
+		o.serial, o.next = page.serial, page.sequence+1
+		o.pages.bad, o.pages.inBad = 0, false
+		return nil
+	}
+	if codec == "" {
+		return errors.New("the Ogg file does not start with a header page")
+	}
+	return unsupported("%s in Ogg", codec)
+}
+
+// oggCodec names the codec of a stream by its first packet.
+func oggCodec(b []byte) string {
+	for _, c := range [][2]string{
+		{"OpusHead", "Opus"}, {"\x01vorbis", "Vorbis"}, {"\x7fFLAC", "FLAC"}, {"Speex   ", "Speex"}, {"\x80theora", "Theora"},
+	} {
+		if len(b) >= len(c[0]) && string(b[:len(c[0])]) == c[0] {
+			return c[1]
+		}
+	}
+	return "an unknown codec"
+}
+
+func (o *OggReader) parseHead(b []byte) error {
+	switch {
+	case len(b) < 19:
+		return fmt.Errorf("OpusHead has %d bytes, needs 19", len(b))
+	case b[8]&0xf0 != 0:
+		return unsupported("Ogg Opus version %d", b[8])
+	case b[18] != 0 || b[9] > 2:
+		return unsupported("Ogg Opus of %d channels, mapping family %d,", b[9], b[18])
+	case b[9] == 0:
+		return errors.New("OpusHead says 0 channels")
+	}
+	o.head = OpusHead{
+		Channels:  int(b[9]),
+		PreSkip:   int(binary.LittleEndian.Uint16(b[10:])),
+		InputRate: int(binary.LittleEndian.Uint32(b[12:])),
+		Gain:      float64(int16(binary.LittleEndian.Uint16(b[16:]))) / 256,
+	}
+	return nil
+}
+
+// Head returns the identification header.
+func (o *OggReader) Head() OpusHead { return o.head }
+
+// NextPacket returns the next packet, valid until the next call, and how many samples at 48,000 Hz it stands for; for the
+// last one that may be less than it holds. A nil packet is a gap of that many samples. The samples of all packets and
+// gaps, less the pre-skip, are the length of the recording. At the end it returns io.EOF, or an error that wraps
+// [ErrTruncated] if the stream stops before its end-of-stream page.
+func (o *OggReader) NextPacket() (packet []byte, samples48k int, err error) {
+	for len(o.queue) == 0 {
+		if o.err != nil {
+			return nil, 0, o.err
+		}
+		o.err = o.readPage()
+	}
+	p := o.queue[0]
+	o.queue = o.queue[1:]
+	if p.from < p.to {
+		packet = o.store[p.from:p.to]
+	}
+	return packet, int(p.samples), nil
+}
+
+// Close closes the underlying reader if it can be closed.
+func (o *OggReader) Close() error {
+	if o.err == nil {
+		o.err = errClosed
+	}
+	o.queue = nil
+	return closeOnce(&o.r)
+}
+
+// readPage queues the packets of the next page.
+func (o *OggReader) readPage() error {
+	if o.ended {
+		// What follows may be tags or padding, which are no part of the stream, or another stream.
+		page, err := o.pages.next()
+		if err == nil && page.first {
+			return fmt.Errorf("read ogg: %w", unsupported("a chain of Ogg streams, from the second on,"))
+		}
+		return io.EOF
+	}
+	bad := o.pages.bad
+	page, err := o.pages.next()
+	if o.pages.bad != bad {
+		o.hole = true
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("read ogg: no end-of-stream page: %w", ErrTruncated)
+	case err != nil:
+		return fmt.Errorf("read ogg: %w", err)
+	case page.serial != o.serial && page.first && o.started:
+		return fmt.Errorf("read ogg: %w", unsupported("a chain of Ogg streams, from the second on,"))
+	case page.serial != o.serial:
+		return nil // of a stream that is none of ours
+	}
+	if page.sequence != o.next {
+		o.hole = true
+	}
+	o.next = page.sequence + 1
+	o.split(page)
+	o.place(page)
+	o.ended = page.last
+	return nil
+}
+
+// split appends the packets that end on a page to the queue, with their durations.
+func (o *OggReader) split(page oggPage) {
+	o.queue, o.store = o.queue[:0], o.store[:0]
+	if o.hole || !page.continued {
+		o.partial, o.drop = o.partial[:0], false
+		if page.continued {
+			o.drop = true
+		}
+	} else if len(o.partial) == 0 {
+		o.drop = true
+	}
+	body := page.body
+	for _, n := range page.lacing {
+		if !o.drop && len(o.partial)+int(n) > maxOpusPacket {
+			o.drop = true
+			o.refused++
+		}
+		if !o.drop {
+			o.partial = append(o.partial, body[:n]...)
+		}
+		body = body[n:]
+		if n == 255 {
+			continue
+		}
+		if !o.drop {
+			o.add(o.partial)
+		}
+		o.partial, o.drop = o.partial[:0], false
+	}
+}
+
+func (o *OggReader) add(packet []byte) {
+	if !o.started && len(packet) >= 8 && string(packet[:8]) == "OpusTags" {
+		return
+	}
+	samples, err := OpusDuration(packet)
+	if err != nil {
+		o.refused++
+		return
+	}
+	from := len(o.store)
+	o.store = append(o.store, packet...)
+	o.queue = append(o.queue, oggPacket{from, len(o.store), int64(samples)})
+}
+
+// place compares the position that the page gives with that of its packets: it puts a gap before them, or trims the end.
+func (o *OggReader) place(page oggPage) {
+	var sum int64
+	for _, p := range o.queue {
+		sum += p.samples
+	}
+	if page.granule < 0 || sum == 0 && !page.last {
+		// No packet ends here, or the position is not set.
+		o.pos += sum
+		return
+	}
+	start := page.granule - sum
+	if !o.started && (len(o.queue) > 0) {
+		o.started = true
+		if !o.hole && !page.last && start > 0 {
+			o.pos = start // a recording that was cut from a longer one
+		}
+	}
+	lost := o.hole
+	o.hole = false
+	if lost {
+		o.holes++
+	}
+	if gap := start - o.pos; gap >= minOggGap {
+		if gap <= maxOggGap && o.filled+gap <= maxOggGaps {
+			o.filled += gap
+			o.queue = append(o.queue, oggPacket{})
+			copy(o.queue[1:], o.queue)
+			o.queue[0] = oggPacket{samples: gap}
+		} else {
+			o.refused++
+		}
+		if !lost {
+			o.holes++
+		}
+		o.pos += gap
+	}
+	o.pos += sum
+	if !page.last {
+		return
+	}
+	for i := len(o.queue) - 1; i >= 0 && o.pos > page.granule; i-- {
+		n := min(o.pos-page.granule, o.queue[i].samples)
+		o.queue[i].samples -= n
+		o.pos -= n
+	}
+}
+
+// OpusReader decodes Ogg Opus to 16,000 Hz, in one pass. It implements [Source]. Gaps are silence.
+type OpusReader struct {
+	ogg    *OggReader
+	dec    *OpusDecoder
+	gain   float32
+	format Format
+	queue  queue
+	pcm    []float32
+	pos    int64 // at 48,000 Hz
+	out    int64 // at 16,000 Hz
+	damage Damage
+}
+
+// NewOpusReader reads the headers. It owns r from then on, and closes it in Close if it is an [io.Closer]. On an error r
+// is left to the caller.
+func NewOpusReader(r io.Reader) (*OpusReader, error) {
+	ogg, err := NewOggReader(r)
+	if err != nil {
+		return nil, err
+	}
+	channels := ogg.head.Channels
+	dec, err := NewOpusDecoder(channels)
+	if err != nil {
+		return nil, err
+	}
+	return &OpusReader{
+		ogg: ogg, dec: dec, gain: float32(math.Pow(10, ogg.head.Gain/20)),
+		format: Format{Rate: OpusRate, Channels: channels, Container: "ogg", Codec: "opus"},
+		queue:  queue{channels: channels, limit: -1, skip: int64(ogg.head.PreSkip+1) / 3},
+	}, nil
+}
+
+// Format implements [Source].
+func (o *OpusReader) Format() Format { return o.format }
+
+// Damage counts gaps, damaged pages and packets that could not be decoded.
+func (o *OpusReader) Damage() Damage {
+	d := o.damage
+	d.Events += o.ogg.holes + o.ogg.refused
+	return d
+}
+
+// Read implements [Source].
+func (o *OpusReader) Read(dst []float32) (int, error) { return o.queue.read(dst, o.fill) }
+
+// Close closes the underlying reader if it can be closed.
+func (o *OpusReader) Close() error {
+	if o.queue.err == nil {
+		o.queue.err = errClosed
+	}
+	o.queue.silence, o.queue.pcm = 0, nil
+	return o.ogg.Close()
+}
+
+// fill decodes the next packet.
+func (o *OpusReader) fill() error {
+	packet, samples, err := o.ogg.NextPacket()
+	if err != nil {
+		return err
+	}
+	o.pos += int64(samples)
+	frames := (o.pos+2)/3 - o.out
+	o.out += frames
+	if packet == nil {
+		o.damage.Lost += frames
+		o.queue.silence += frames
+		return nil
+	}
+	if o.pcm, err = o.dec.Decode(o.pcm[:0], packet); err != nil {
+		o.damage.Events++
+		o.damage.Lost += frames
+		o.queue.silence += frames
+		return nil
+	}
+	o.pcm = o.pcm[:min(int(frames)*o.format.Channels, len(o.pcm))]
+	if o.gain != 1 {
+		for i := range o.pcm {
+			o.pcm[i] *= o.gain
+		}
+	}
+	o.queue.pcm = o.pcm
+	return nil
+}

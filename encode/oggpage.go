@@ -1,0 +1,156 @@
+package encode
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+)
+
+// oggPage is a page of an Ogg file (RFC 3533, section 6).
+type oggPage struct {
+	continued, first, last bool
+	granule                int64
+	serial, sequence       uint32
+	lacing                 []byte
+	body                   []byte
+}
+
+// oggPages finds pages by their capture pattern and believes those whose checksum is right, so that damage costs the
+// page it is in and nothing else.
+type oggPages struct {
+	r     io.Reader
+	crc   [256]uint32
+	buf   [128 << 10]byte // two of the longest pages
+	at    int             // of the window in buf that is still to be read
+	end   int
+	err   error // of r
+	bad   int   // stretches that were no pages
+	inBad bool
+}
+
+const (
+	oggHeaderBytes = 27
+	oggMaxPage     = oggHeaderBytes + 255 + 255*255
+)
+
+func (o *oggPages) init(r io.Reader) {
+	o.r = r
+	for i := range o.crc {
+		v := uint32(i) << 24
+		for range 8 {
+			v = v<<1 ^ 0x04c11db7*(v>>31)
+		}
+		o.crc[i] = v
+	}
+}
+
+// have makes n bytes available from at on, and returns false at the end of the file.
+func (o *oggPages) have(n int) bool {
+	if o.end-o.at >= n {
+		return true
+	}
+	o.end = copy(o.buf[:], o.buf[o.at:o.end])
+	o.at = 0
+	empty := 0
+	for o.end < n && o.err == nil {
+		var k int
+		k, o.err = o.r.Read(o.buf[o.end:])
+		o.end += k
+		if k > 0 {
+			empty = 0
+		} else if empty++; empty == 100 && o.err == nil {
+			o.err = io.ErrNoProgress
+		}
+	}
+	return o.end >= n
+}
+
+// next returns the next page, valid until the next call. At the end it returns io.EOF, or ErrTruncated if the last page
+// is not whole.
+func (o *oggPages) next() (oggPage, error) {
+	for {
+		o.have(oggMaxPage)
+		b := o.buf[o.at:o.end]
+		i := bytes.Index(b, []byte("OggS"))
+		switch {
+		case i == 0:
+			if page, size, ok := o.parse(b); ok {
+				o.at += size
+				o.inBad = false
+				return page, nil
+			} else if size > len(b) && !bytes.Contains(b[4:], []byte("OggS")) {
+				// The file ends within this page.
+				o.at = o.end
+				return oggPage{}, o.ending(ErrTruncated)
+			}
+			o.give(4)
+		case i > 0:
+			o.give(i)
+		case len(b) > 3 && o.err == nil:
+			o.give(len(b) - 3)
+		default:
+			if len(b) > 0 {
+				o.give(len(b))
+			}
+			return oggPage{}, o.ending(io.EOF)
+		}
+	}
+}
+
+// give steps over bytes that are no page.
+func (o *oggPages) give(n int) {
+	o.at += n
+	if !o.inBad {
+		o.bad++
+	}
+	o.inBad = true
+}
+
+func (o *oggPages) ending(end error) error {
+	if o.err != nil && !errors.Is(o.err, io.EOF) {
+		return o.err
+	}
+	return end
+}
+
+// parse returns the page at the start of b and its size; ok is false if it is not whole or its checksum is wrong.
+func (o *oggPages) parse(b []byte) (page oggPage, size int, ok bool) {
+	if len(b) < oggHeaderBytes {
+		return page, oggHeaderBytes, false
+	}
+	segments := int(b[26])
+	size = oggHeaderBytes + segments
+	if len(b) < size {
+		return page, size, false
+	}
+	page.lacing = b[oggHeaderBytes:size]
+	for _, n := range page.lacing {
+		size += int(n)
+	}
+	if b[4] != 0 {
+		return page, 0, false
+	}
+	if len(b) < size {
+		return page, size, false
+	}
+	var crc uint32
+	for i, v := range b[:oggHeaderBytes] {
+		if i >= 22 && i < 26 {
+			v = 0 // the checksum itself
+		}
+		crc = crc<<8 ^ o.crc[byte(crc>>24)^v]
+	}
+	for _, v := range b[oggHeaderBytes:size] {
+		crc = crc<<8 ^ o.crc[byte(crc>>24)^v]
+	}
+	if crc != binary.LittleEndian.Uint32(b[22:]) {
+		return page, 0, false
+	}
+	page.continued, page.first, page.last = b[5]&1 != 0, b[5]&2 != 0, b[5]&4 != 0
+	page.granule = int64(binary.LittleEndian.Uint64(b[6:]))
+	page.serial = binary.LittleEndian.Uint32(b[14:])
+	page.sequence = binary.LittleEndian.Uint32(b[18:])
+	page.body = b[oggHeaderBytes+segments : size]
+	return page, size, true
+}
