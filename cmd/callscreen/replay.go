@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
@@ -226,7 +225,11 @@ func (r *replayer) run(ctx context.Context) int {
 			counts[outcomeIndex(report.Decision)]++
 		}
 		if c.err != nil && ctx.Err() == nil {
-			printError(r.env.stderr, fmt.Errorf("%s: %w", c.file, c.err))
+			err := c.err
+			if !strings.Contains(err.Error(), c.file) {
+				err = fmt.Errorf("%s: %w", c.file, err)
+			}
+			printError(r.env.stderr, err)
 			counts[3]++
 		}
 		r.progress.done()
