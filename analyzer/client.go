@@ -117,8 +117,7 @@ type Result struct {
 func (j Job) result() (Result, *Error) {
 	switch {
 	case j.Status == StatusFailed:
-		return Result{}, &Error{Op: "poll", Kind: KindJobFailed, JobID: j.ID, Code: j.ErrorCode, Message: j.Message,
-			Hint: "the API could not analyse this recording; a cleaner one may help"}
+		return Result{}, &Error{Op: "poll", Kind: KindJobFailed, JobID: j.ID, Code: j.ErrorCode, Message: j.Message}
 	case math.IsNaN(j.Score):
 		return Result{}, &Error{Op: "poll", Kind: KindInvalidScore, JobID: j.ID, Err: errors.New("the job is completed without a score within 0..1")}
 	}

@@ -61,10 +61,12 @@ type SegmentReport struct {
 // Seconds is a duration that is written as a number of seconds, to the millisecond.
 type Seconds time.Duration
 
+// Round is the duration as it is written.
+func (s Seconds) Round() Seconds { return Seconds(time.Duration(s).Round(time.Millisecond)) }
+
 // MarshalJSON writes the seconds.
 func (s Seconds) MarshalJSON() ([]byte, error) {
-	ms := math.Round(float64(s) / float64(time.Millisecond))
-	return strconv.AppendFloat(nil, ms/1000, 'f', -1, 64), nil
+	return strconv.AppendFloat(nil, float64(s.Round()/Seconds(time.Millisecond))/1000, 'f', -1, 64), nil
 }
 
 // UnmarshalJSON reads the seconds.

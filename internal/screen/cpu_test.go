@@ -1,0 +1,17 @@
+package screen_test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+)
+
+// processCPU is the CPU time that this process has used.
+func processCPU(tb testing.TB) time.Duration {
+	tb.Helper()
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}

@@ -1,0 +1,354 @@
+package screen_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"callscreen/analyzer"
+	"callscreen/analyzer/simulator"
+	"callscreen/capture"
+	"callscreen/capture/vad"
+	"callscreen/encode"
+	"callscreen/internal/screen"
+	"callscreen/policy"
+)
+
+const audio = "../../testdata/audio/"
+
+// bench is a pipeline with a stand-in for the API, as long as a test lasts.
+type bench struct {
+	t        testing.TB
+	stand    *simulator.Server
+	screener *screen.Screener
+	replay   screen.Replay
+	dir      string
+	running  sync.WaitGroup
+	finish   func()
+}
+
+func newBench(t testing.TB, script simulator.Script, change func(*screen.ScreenerConfig, *screen.Replay)) *bench {
+	t.Helper()
+	b := &bench{t: t, stand: simulator.New(script), dir: t.TempDir()}
+	server := httptest.NewServer(b.stand)
+	client, err := analyzer.New("key", &analyzer.Options{
+		BaseURL: server.URL, PollInitial: 2 * time.Millisecond, PollMax: 10 * time.Millisecond, Deadline: 20 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := screen.ScreenerConfig{Analyzer: client, Dir: b.dir, MaxInFlight: 8, RetryCleaned: true}
+	b.replay = screen.Replay{
+		Legs: []string{"caller", "agent"}, Segment: capture.SegmenterConfig{Rate: 16000},
+		NewVAD: func() (capture.VAD, error) { return vad.New(16000, nil) },
+	}
+	if change != nil {
+		change(&cfg, &b.replay)
+	}
+	if b.screener, err = screen.NewScreener(cfg); err != nil {
+		t.Fatal(err)
+	}
+	b.replay.Intake = b.screener
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	b.running.Go(func() { _ = b.screener.Run(ctx) })
+	b.finish = sync.OnceFunc(func() {
+		b.screener.Done()
+		b.running.Wait()
+		cancel()
+		client.CloseIdleConnections()
+		server.Close()
+		if err := b.screener.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(b.finish)
+	return b
+}
+
+func (b *bench) call(id string) *screen.Call {
+	return screen.NewCall(screen.CallConfig{ID: id, Policy: policy.Default()})
+}
+
+// screen replays a file and waits until it is decided.
+func (b *bench) screen(call *screen.Call, file string) (screen.Report, error) {
+	b.t.Helper()
+	err := b.replay.File(b.t.Context(), call, file)
+	select {
+	case <-call.Settled():
+	case <-time.After(time.Minute):
+		b.t.Fatal("the call is not settled after a minute")
+	}
+	return call.Report(), err
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// What is uploaded is, sample by sample, what the report says is at that place of the recording.
+func TestUploadsAreTheirPlaceInTheRecording(t *testing.T) {
+	b := newBench(t, simulator.Script{}, func(c *screen.ScreenerConfig, _ *screen.Replay) { c.Keep = true })
+	report, err := b.screen(b.call("a call/with: odd name"), audio+"two-legs.wav")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(audio + "two-legs.wav")
+	if err != nil {
+		t.Fatal(err)
+	}
+	channel := map[string]int{"caller": 0, "agent": 1}
+	scored := 0
+	for _, s := range report.Segments {
+		if s.State != screen.StateScored {
+			continue
+		}
+		scored++
+		got, err := os.ReadFile(s.WAV)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) >= encode.MaxBytes {
+			t.Errorf("%s has %d bytes", s.WAV, len(got))
+		}
+		first, n := int(time.Duration(s.Offset)*16/time.Millisecond), int(time.Duration(s.Duration)*16/time.Millisecond)
+		var want []byte
+		for i := first; i < first+n; i++ {
+			at := 44 + 4*i + 2*channel[s.Leg]
+			want = append(want, data[at:at+2]...)
+		}
+		if !bytes.Equal(got[44:], want) {
+			t.Errorf("%s is not what lies at %v of the %s", s.WAV, time.Duration(s.Offset), s.Leg)
+		}
+	}
+	if scored < 4 {
+		t.Errorf("only %d segments", scored)
+	}
+	for _, u := range b.stand.Uploads() {
+		if u.Format != "wav" || u.Rate != 16000 || u.Channels != 1 || u.Bits != 16 || u.Size >= encode.MaxBytes {
+			t.Errorf("uploaded: %+v", u)
+		}
+	}
+	if report.Decision != "flagged" || report.Analysed != report.Speech {
+		t.Errorf("%+v", report)
+	}
+	if left, _ := filepath.Glob(filepath.Join(b.dir, "*")); len(left) != scored {
+		t.Errorf("%d files are kept, %d segments were scored", len(left), scored)
+	}
+}
+
+// Files that are not to be kept are gone once they are analysed.
+func TestSegmentsAreNotKeptUnlessAsked(t *testing.T) {
+	b := newBench(t, simulator.Script{}, nil)
+	if _, err := b.screen(b.call("x"), audio+"human.wav"); err != nil {
+		t.Fatal(err)
+	}
+	b.finish()
+	if left, _ := filepath.Glob(filepath.Join(b.dir, "*")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Every container and codec of the fixtures gives the same speech.
+func TestEveryFormatIsScreened(t *testing.T) {
+	files, err := filepath.Glob(audio + "formats/*.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	screened := 0
+	for _, file := range files {
+		switch filepath.Ext(file) {
+		case ".g722", ".s16le":
+			continue // raw, without anything to know them by
+		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			b := newBench(t, simulator.Script{}, func(_ *screen.ScreenerConfig, r *screen.Replay) {
+				r.Channels, _ = screen.ParseChannels("0")
+				r.Segment.MinSpeech = time.Second // the clips are three seconds long
+				r.Segment.FirstSpeech = time.Second
+			})
+			report, err := b.screen(b.call("x"), file)
+			if errors.Is(err, encode.ErrNoFFmpeg) && os.Getenv("CALLSCREEN_REQUIRE_PEERS") != "1" {
+				t.Skip("ffmpeg is not installed")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := time.Duration(report.Duration).Seconds(); math.Abs(d-2.99) > 0.1 {
+				t.Errorf("%.3f s long", d)
+			}
+			if sp := time.Duration(report.Speech).Seconds(); sp < 1.5 || sp > 2.9 {
+				t.Errorf("%.3f s of speech", sp)
+			}
+			screened++
+		})
+	}
+	if screened < 12 {
+		t.Errorf("only %d formats", screened)
+	}
+}
+
+// A job that fails for a reason that may lie in the audio gets a second chance, cut to its speech.
+func TestFailedJobsAreTriedOnceMoreCleaned(t *testing.T) {
+	for _, times := range []int{1, 0} { // 0: fails for ever
+		b := newBench(t, simulator.Script{Rules: []simulator.Rule{{Result: simulator.Result{Failed: true, ErrorCode: "RuntimeError", FailedTimes: times}}}},
+			func(c *screen.ScreenerConfig, _ *screen.Replay) { c.MaxInFlight = 1 })
+		report, err := b.screen(b.call("x"), audio+"human.wav")
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, s := b.stand.Uploads(), report.Segments
+		if times == 1 {
+			if len(u) != len(s)+1 || !s[0].Cleaned || s[0].State != screen.StateScored || report.Decision != "clear" {
+				t.Fatalf("%d uploads, %+v", len(u), report)
+			}
+			if u[1].Duration >= u[0].Duration || u[1].Duration < time.Duration(s[0].Speech) || u[1].SHA256 == u[0].SHA256 {
+				t.Errorf("the cleaned copy lasts %v, the segment %v with %v of speech", u[1].Duration, u[0].Duration, time.Duration(s[0].Speech))
+			}
+			continue
+		}
+		if len(u) != 2*len(s) || s[0].State != screen.StateFailed || s[0].Reason != "job_failed" || report.Decision != "inconclusive" {
+			t.Errorf("%d uploads for %d segments, %+v", len(u), len(s), report)
+		}
+	}
+	b := newBench(t, simulator.Script{Rules: []simulator.Rule{{Result: simulator.Result{Failed: true}}}},
+		func(c *screen.ScreenerConfig, _ *screen.Replay) { c.RetryCleaned = false })
+	if report, _ := b.screen(b.call("x"), audio+"human.wav"); len(b.stand.Uploads()) != len(report.Segments) {
+		t.Errorf("%d uploads for %d segments without the second chance", len(b.stand.Uploads()), len(report.Segments))
+	}
+}
+
+// 100 recordings against an API that fails three requests in ten: each gets its decision. It may be inconclusive for one
+// reason only, that a recording was lost twice after its upload; it is not sent a third time.
+func TestEveryRecordingIsDecidedThoughTheAPIFails(t *testing.T) {
+	source, err := os.ReadFile(audio + "human.wav")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, simulator.Script{FailRate: 0.3, Seed: 1}, nil)
+	dir, clear := t.TempDir(), 0
+	for i := range 100 {
+		from := 44 + 2*(6400+100*i)
+		file := filepath.Join(dir, fmt.Sprintf("%03d.wav", i))
+		f, err := os.Create(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pcm := make([]int16, 8*16000)
+		for j := range pcm {
+			pcm[j] = int16(uint16(source[from+2*j]) | uint16(source[from+2*j+1])<<8)
+		}
+		if err := errors.Join(encode.WriteWAV(f, 16000, pcm), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		report, err := b.screen(b.call(file), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case report.Decision == "clear":
+			clear++
+		case report.Decision != "inconclusive" || !slices.Equal(report.Reasons, []string{"in_doubt"}):
+			t.Errorf("%s: %s %v %+v", file, report.Decision, report.Reasons, report.Segments)
+		}
+	}
+	if clear < 90 {
+		t.Errorf("only %d are clear", clear)
+	}
+	if s := b.stand.Stats(); s.Failures < 50 {
+		t.Errorf("only %d requests failed", s.Failures)
+	}
+}
+
+// Music on hold is not paid for.
+func TestHoldMusicIsNotSubmitted(t *testing.T) {
+	files, _ := filepath.Glob("/usr/share/asterisk/moh/*.wav")
+	if len(files) == 0 {
+		if os.Getenv("CALLSCREEN_REQUIRE_PEERS") == "1" {
+			t.Fatal("asterisk-moh-opsound-wav is not installed")
+		}
+		t.Skip("asterisk-moh-opsound-wav is not installed")
+	}
+	for _, file := range files {
+		b := newBench(t, simulator.Script{}, nil)
+		report, err := b.screen(b.call("hold"), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report.Decision != "inconclusive" || !slices.Equal(report.Reasons, []string{"too_little_speech"}) {
+			t.Errorf("%s: %s %v", file, report.Decision, report.Reasons)
+		}
+		if n := b.stand.Stats().Submits; n != 0 {
+			t.Errorf("%s: %d submissions", file, n)
+		}
+	}
+}
+
+// Who stops a replay gets to see what is known.
+func TestStoppedInTheMiddle(t *testing.T) {
+	b := newBench(t, simulator.Script{Latency: time.Hour}, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	call := b.call("x")
+	b.replay.OnProgress = func(at time.Duration) {
+		if at > 15*time.Second {
+			cancel()
+		}
+	}
+	if err := b.replay.File(ctx, call, audio+"human.wav"); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error is %v", err)
+	}
+	report := call.Report()
+	if report.Decision != "inconclusive" || len(report.Segments) == 0 || !slices.Contains(report.Reasons, policy.ReasonPending) {
+		t.Errorf("%+v", report)
+	}
+	for _, s := range report.Segments {
+		if s.State != screen.StateRecorded && s.State != screen.StateSubmitted {
+			t.Errorf("segment %d is %s", s.Seq, s.State)
+		}
+	}
+}
+
+// The report is the JSON that other programs rely on.
+func TestReportJSON(t *testing.T) {
+	b := newBench(t, simulator.Script{}, nil)
+	report, err := b.screen(b.call("x"), audio+"human.wav")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(data, &m); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"call", "decision", "score", "threshold", "reasons", "speech_seconds", "analysed_seconds", "lost_seconds", "segments"} {
+		if _, ok := m[key]; !ok {
+			t.Errorf("the report has no %s", key)
+		}
+	}
+	for _, key := range []string{"leg", "seq", "offset_seconds", "duration_seconds", "speech_seconds", "state", "score", "verdict", "job_id", "reason"} {
+		if _, ok := m["segments"].([]any)[0].(map[string]any)[key]; !ok {
+			t.Errorf("a segment has no %s", key)
+		}
+	}
+	var again screen.Report
+	if err := json.Unmarshal(data, &again); err != nil || again.Speech != report.Speech.Round() {
+		t.Errorf("read back: %v, %v of speech instead of %v", err, again.Speech, report.Speech)
+	}
+	// A call of which nothing is known has lists and no nulls where lists are promised.
+	data, _ = json.Marshal(b.call("y").Report())
+	if !bytes.Contains(data, []byte(`"segments":[]`)) || !bytes.Contains(data, []byte(`"score":null`)) {
+		t.Errorf("%s", data)
+	}
+}
