@@ -42,7 +42,7 @@ func (c *Client) submit(ctx context.Context, audio Audio, resend bool) (Job, *Er
 	if err != nil {
 		return Job{}, &Error{Op: "submit", Kind: KindUnreadable, Err: err}
 	}
-	defer u.close()
+	defer func() { _ = u.close() }() // it was only read
 	ctx, cancel := context.WithTimeout(ctx, c.opt.RequestTimeout)
 	defer cancel()
 	// From here on the API may have the whole recording, whatever becomes of the answer.

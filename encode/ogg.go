@@ -365,7 +365,7 @@ func (o *OpusReader) fill() error {
 		o.damage.Events++
 		o.damage.Lost += frames
 		o.queue.silence += frames
-		return nil
+		return nil //nolint:nilerr // one bad packet is damage, not the end
 	}
 	o.pcm = o.pcm[:min(int(frames)*o.format.Channels, len(o.pcm))]
 	if o.gain != 1 {

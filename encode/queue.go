@@ -25,7 +25,7 @@ func (q *queue) read(dst []float32, fill func() error) (int, error) {
 		if q.limit >= 0 {
 			frames = min(frames, q.limit)
 		}
-		n := 0
+		var n int
 		switch {
 		case frames == 0:
 			// The audio is over, but what ends it must still be seen.

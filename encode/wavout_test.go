@@ -24,7 +24,10 @@ type memory struct {
 
 func (m *memory) Write(p []byte) (int, error) {
 	m.writes++
-	m.b = append(m.b[:m.at], append(p, m.b[min(int(m.at)+len(p), len(m.b)):]...)...)
+	if grow := int(m.at) + len(p) - len(m.b); grow > 0 {
+		m.b = append(m.b, make([]byte, grow)...)
+	}
+	copy(m.b[m.at:], p)
 	m.at += int64(len(p))
 	return len(p), nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -50,11 +51,11 @@ func newConfig(e env) *cobra.Command {
 // loadConfig reads and judges the configuration, with every problem of both in one error.
 func loadConfig(e env, file string) (config.Config, error) {
 	c, err := config.Load(file, e.environ)
-	problems, _ := err.(config.Problems)
-	if err != nil && problems == nil {
+	var problems, invalid config.Problems
+	if err != nil && !errors.As(err, &problems) {
 		return c, err
 	}
-	if invalid, ok := c.Validate().(config.Problems); ok {
+	if errors.As(c.Validate(), &invalid) {
 		problems = append(problems, invalid...)
 	}
 	if len(problems) > 0 {
