@@ -49,7 +49,7 @@ type Event struct {
 // Client uses the API with one key. It is safe for concurrent use, and no goroutine outlives a call of it.
 type Client struct {
 	opt     Options
-	key     Key
+	key     func() string // not a field, which %+v of the client would show
 	base    *url.URL
 	http    *http.Client
 	refused atomic.Pointer[Error] // the key was not accepted: nothing is submitted any more
@@ -57,7 +57,7 @@ type Client struct {
 
 // New makes a client.
 func New(key Key, opts *Options) (*Client, error) {
-	c := &Client{key: key}
+	c := &Client{key: func() string { return string(key) }}
 	if opts != nil {
 		c.opt = *opts
 	}

@@ -124,7 +124,7 @@ func (c *Client) poll(ctx context.Context, id string) (Job, *Error) {
 
 // do carries out a request and reads the answer, of whatever status.
 func (c *Client) do(req *http.Request, op, id string) (body []byte, status int, after time.Duration, e *Error) {
-	req.Header.Set("ds-api-token", string(c.key))
+	req.Header.Set("ds-api-token", c.key())
 	req.Header.Set("User-Agent", c.opt.UserAgent)
 	req.Header.Set("Accept", "application/json")
 	resp, err := c.http.Do(req)

@@ -1,0 +1,91 @@
+package publish
+
+import (
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+)
+
+// Impairment is what happens to the packets of a call on their way. STUN and DTLS pass unharmed, so that the call is set
+// up in any case.
+type Impairment struct {
+	Loss   float64       // share of the packets that are lost, 0..1
+	Burst  int           // how many are lost in a row; 0 means 1
+	Jitter time.Duration // each packet is held up for a random time up to this
+	// Blackout drops everything, STUN and DTLS too, for as long as it returns true. nil means never.
+	Blackout func() bool
+}
+
+func (i Impairment) none() bool { return i.Loss == 0 && i.Jitter == 0 && i.Blackout == nil }
+
+// impaired is a socket with bad weather.
+type impaired struct {
+	net.PacketConn
+	how Impairment
+
+	mu      sync.Mutex
+	random  *rand.Rand
+	losing  int // packets of the burst that are still to be lost
+	closed  bool
+	delayed sync.WaitGroup
+}
+
+func impair(conn net.PacketConn, how Impairment, seed uint64) net.PacketConn {
+	if how.none() {
+		return conn
+	}
+	how.Burst = max(how.Burst, 1)
+	return &impaired{PacketConn: conn, how: how, random: rand.New(rand.NewPCG(seed, 1))}
+}
+
+// WriteTo sends a packet, or does not, or does later.
+func (c *impaired) WriteTo(p []byte, to net.Addr) (int, error) {
+	if c.how.Blackout != nil && c.how.Blackout() {
+		return len(p), nil
+	}
+	if len(p) == 0 || p[0] < 128 || p[0] > 191 { // RFC 7983: neither RTP nor RTCP
+		return c.PacketConn.WriteTo(p, to)
+	}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return 0, net.ErrClosed
+	}
+	if c.losing == 0 && c.random.Float64() < c.how.Loss/float64(c.how.Burst) {
+		c.losing = c.how.Burst
+	}
+	lost := c.losing > 0
+	if lost {
+		c.losing--
+	}
+	delay := time.Duration(0)
+	if c.how.Jitter > 0 {
+		delay = time.Duration(c.random.Int64N(int64(c.how.Jitter) + 1))
+	}
+	if !lost && delay > 0 {
+		c.delayed.Add(1)
+	}
+	c.mu.Unlock()
+	switch {
+	case lost:
+		return len(p), nil
+	case delay == 0:
+		return c.PacketConn.WriteTo(p, to)
+	}
+	held := append([]byte(nil), p...)
+	time.AfterFunc(delay, func() {
+		defer c.delayed.Done()
+		_, _ = c.PacketConn.WriteTo(held, to) // a packet that cannot be sent is a lost one
+	})
+	return len(p), nil
+}
+
+// Close waits for what is held up.
+func (c *impaired) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.delayed.Wait()
+	return c.PacketConn.Close()
+}

@@ -1,0 +1,176 @@
+// Package publish plays recordings as live calls: it is a WHIP client, RFC 9725, that sends a file in real time.
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/pion/webrtc/v4"
+
+	"callscreen/encode"
+)
+
+// Media is a recording cut into RTP payloads. It is read-only, and may be sent by many calls at a time.
+type Media struct {
+	Codec   webrtc.RTPCodecCapability
+	Packets []Packet
+}
+
+// Packet is one RTP payload.
+type Packet struct {
+	Payload []byte // nil where the recording has a gap
+	Ticks   uint32 // how long it lasts, at the clock rate of the codec
+}
+
+// frame is the usual length of a packet.
+const frame = 20 // ms
+
+// Codecs are what a recording can be sent as. Ogg Opus files are always sent as they are.
+var Codecs = []string{"g722", "pcmu", "pcma", "opus"}
+
+// Load reads one channel of a recording, or the mean of all if channel is -1. An Ogg Opus file is passed through; any
+// other is encoded as codec, "opus" with the help of ffmpeg.
+func Load(ctx context.Context, file, codec string, channel int) (*Media, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	magic := make([]byte, 4)
+	if _, err := io.ReadFull(f, magic); err == nil && string(magic) == "OggS" && channel < 0 {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return nil, err
+		}
+		return Opus(f)
+	}
+	if codec == "opus" {
+		return throughFFmpeg(ctx, file, channel)
+	}
+	return encoded(ctx, file, codec, channel)
+}
+
+// Opus cuts an Ogg Opus stream into its packets.
+func Opus(r io.Reader) (*Media, error) {
+	ogg, err := encode.NewOggReader(io.NopCloser(r))
+	if err != nil {
+		return nil, err
+	}
+	m := &Media{Codec: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1"}}
+	for {
+		packet, samples, err := ogg.NextPacket()
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		m.Packets = append(m.Packets, Packet{Payload: append([]byte(nil), packet...), Ticks: uint32(samples)})
+	}
+	return m, m.check()
+}
+
+// throughFFmpeg has ffmpeg make Opus of a file.
+func throughFFmpeg(ctx context.Context, file string, channel int) (*Media, error) {
+	program, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		return nil, errors.New("sending Opus needs ffmpeg, or an Ogg Opus file (hint: --codec g722 needs nothing)")
+	}
+	args := []string{"-v", "error", "-nostdin", "-protocol_whitelist", "file,pipe", "-i", "file:" + file}
+	if channel >= 0 {
+		args = append(args, "-af", fmt.Sprintf("pan=mono|c0=c%d", channel))
+	}
+	cmd := exec.CommandContext(ctx, program, append(args, "-ac", "1", "-c:a", "libopus", "-b:a", "32k", "-application", "voip", "-f", "ogg", "-")...)
+	var problem strings.Builder
+	cmd.Stderr = &problem
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	m, readErr := Opus(out)
+	_, _ = io.Copy(io.Discard, out)
+	if err := cmd.Wait(); err != nil {
+		return nil, fmt.Errorf("ffmpeg: %w: %s", err, strings.TrimSpace(problem.String()))
+	}
+	return m, readErr
+}
+
+// encoded makes G.722 or G.711 of a recording.
+func encoded(ctx context.Context, file, codec string, channel int) (*Media, error) {
+	rate := 8000
+	m := &Media{Codec: webrtc.RTPCodecCapability{ClockRate: 8000}}
+	var code func(dst []byte, pcm []int16) []byte
+	switch codec {
+	case "pcmu":
+		m.Codec.MimeType, code = webrtc.MimeTypePCMU, encode.EncodeMuLaw
+	case "pcma":
+		m.Codec.MimeType, code = webrtc.MimeTypePCMA, encode.EncodeALaw
+	case "", "g722":
+		m.Codec.MimeType, code, rate = webrtc.MimeTypeG722, encode.NewG722Encoder().Encode, 16000
+	default:
+		return nil, fmt.Errorf("there is no codec %q (hint: %s)", codec, strings.Join(Codecs, ", "))
+	}
+	src, err := encode.Open(ctx, file, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	format := src.Format()
+	if channel >= format.Channels {
+		return nil, fmt.Errorf("%s: there is no channel %d, the recording has %d", file, channel, format.Channels)
+	}
+	resampler, err := encode.NewResampler(format.Rate, rate)
+	if err != nil {
+		return nil, err
+	}
+	block := make([]float32, format.Rate/10*format.Channels)
+	var mono, resampled []float32
+	var pcm []int16
+	size := rate * frame / 1000
+	for done := false; !done; {
+		n, err := src.Read(block)
+		if done = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF); err != nil && !done {
+			return nil, err
+		}
+		if channel < 0 {
+			mono = encode.Downmix(mono[:0], block[:n], format.Channels)
+		} else {
+			mono = encode.Deinterleave(mono[:0], block[:n], format.Channels, channel)
+		}
+		resampled = resampler.Process(resampled[:0], mono)
+		if done {
+			resampled = resampler.Flush(resampled)
+		}
+		from := len(pcm)
+		pcm = append(pcm, make([]int16, len(resampled))...)
+		encode.ToInt16(pcm[from:], resampled)
+		for len(pcm) >= size {
+			m.Packets = append(m.Packets, Packet{Payload: code(nil, pcm[:size]), Ticks: 8 * frame})
+			pcm = pcm[size:]
+		}
+	}
+	return m, m.check()
+}
+
+func (m *Media) check() error {
+	if len(m.Packets) == 0 {
+		return errors.New("the recording is shorter than one packet")
+	}
+	return nil
+}
+
+// Seconds is how long the recording lasts.
+func (m *Media) Seconds() float64 {
+	var ticks uint64
+	for _, p := range m.Packets {
+		ticks += uint64(p.Ticks)
+	}
+	return float64(ticks) / float64(m.Codec.ClockRate)
+}
