@@ -361,6 +361,7 @@ func FuzzMP3(f *testing.F) {
 		f.Add(load(f, "formats/"+name)[:4000])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded(t)()
 		r, err := encode.NewMP3Reader(bytes.NewReader(b))
 		if err != nil {
 			return

@@ -387,6 +387,7 @@ func FuzzOgg(f *testing.F) {
 		f.Add(b[:pageOffsets(b)[2]])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded(t)()
 		// The fuzzer cannot guess checksums: pages that are otherwise whole get theirs.
 		b = bytes.Clone(b)
 		at := append(pageOffsets(b), len(b))

@@ -360,6 +360,7 @@ func FuzzWAV(f *testing.F) {
 	}
 	f.Add(riff(chunk("fmt ", fmtChunk(1, 1, 8000, 16)), chunk("data", make([]byte, 20))))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded(t)()
 		r, err := encode.NewWAVReader(onlyReader{bytes.NewReader(b)})
 		if err != nil {
 			return
