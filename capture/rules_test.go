@@ -163,6 +163,26 @@ func TestGapsKeepThePositionTrue(t *testing.T) {
 	}
 }
 
+// A verdict does not wait for the end of a hold.
+func TestPauseCutsWhatIsEnough(t *testing.T) {
+	sc := newScene(t, capture.SegmenterConfig{}).hear(capture.Speech, 3500*ms)
+	sc.s.Pause()
+	sc.fetch().want("0s+3.5s speech 3.5s")
+	sc.hear(capture.Speech, 2*time.Second)
+	sc.s.Pause()
+	sc.fetch().gap(time.Minute, false).hear(capture.Speech, 2*time.Second).end().
+		want("0s+3.5s speech 3.5s", "3.5s+2s speech 2s too_little_speech", "1m5.5s+2s speech 2s too_little_speech")
+}
+
+func TestConcealedAudioIsLost(t *testing.T) {
+	sc := newScene(t, capture.SegmenterConfig{}).hear(capture.Speech, 2*time.Second)
+	sc.s.Conceal(spoken(60 * time.Millisecond))
+	sc.hear(capture.Speech, 2*time.Second).end().want("0s+4.06s speech 4.06s lost 60ms")
+	if sc.s.Lost() != 480 {
+		t.Errorf("lost %d", sc.s.Lost())
+	}
+}
+
 func TestAHoldOfAWeekCostsNothing(t *testing.T) {
 	sc := newScene(t, capture.SegmenterConfig{}).hear(capture.Speech, 2*time.Second)
 	before := sc.vad.frames

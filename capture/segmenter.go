@@ -66,6 +66,28 @@ func (s *Segmenter) Write(pcm []int16) {
 	}
 }
 
+// Conceal takes audio that was made up in place of some that never arrived. It is judged like any other, and counts as lost.
+func (s *Segmenter) Conceal(pcm []int16) {
+	s.lost += int64(len(pcm))
+	for len(pcm) > 0 {
+		n := copy(s.frame[len(s.frame):cap(s.frame)], pcm)
+		s.frame = s.frame[:len(s.frame)+n]
+		s.frameLost += int64(n)
+		pcm = pcm[n:]
+		if len(s.frame) == cap(s.frame) {
+			s.judge(s.size)
+		}
+	}
+}
+
+// Pause tells that no audio has come for a while, and that it is not known what the time will turn out to hold. What was
+// said so far is cut if it is enough for an analysis, so that a verdict does not wait for the end of a hold.
+func (s *Segmenter) Pause() {
+	if w := s.window; w.holdsSpeech() && w.speech >= s.least {
+		s.cut(min(w.end(), w.lastSpeech()+s.hangOver), false)
+	}
+}
+
 // Gap moves the position by samples for which there is no audio: lost ones when the sender sent them and they never
 // came, otherwise silence, as in DTX, mute or hold. Its cost in time and memory does not grow with the length of the gap.
 func (s *Segmenter) Gap(samples int64, lost bool) {

@@ -1,0 +1,432 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/webrtc/v4"
+)
+
+// ReasonBacklog is why a segment is skipped whose audio was let go of because nobody fetched it in time.
+const ReasonBacklog = "backlog"
+
+// Track is what a Recorder needs of a *webrtc.TrackRemote.
+type Track interface {
+	Codec() webrtc.RTPCodecParameters
+	Read(b []byte) (n int, attributes interceptor.Attributes, err error)
+	SetReadDeadline(time.Time) error
+}
+
+// RecorderConfig says how live legs are recorded.
+type RecorderConfig struct {
+	// NewDecoder makes a decoder for a codec by its media type, and tells the rate of its audio in Hz. Package encode has
+	// one: encode.NewRTPDecoder.
+	NewDecoder func(leg, mimeType string) (d Decoder, rate int, err error)
+	// NewVAD makes a detector for audio of a rate. Package capture/vad has one: vad.New.
+	NewVAD func(rate int) (VAD, error)
+	// Segment is how legs are cut. Its Rate is not used: each leg is cut at the rate of its decoder.
+	Segment SegmenterConfig
+	// Wait is how long a missing packet is waited for. Default 400 ms.
+	Wait time.Duration
+	// Backlog is how many segments may wait for Next; of further ones only the fact is kept. Default 64.
+	Backlog int
+	// Now tells the time. Default time.Now.
+	Now func() time.Time
+}
+
+// LegSegment is a segment with the leg that it was cut from.
+type LegSegment struct {
+	Leg string
+	Segment
+}
+
+// LegStats is what happened to a leg so far.
+type LegStats struct {
+	Packets   Stats
+	Rate      int           // Hz
+	Duration  time.Duration // of the leg, gaps included
+	Lost      time.Duration // of it, that never arrived
+	Paused    time.Duration // of it, that was discarded at somebody's wish
+	Recording bool          // packets are coming in, or could
+	Start     time.Time     // of the leg, by the clock of the sender; zero if it did not tell
+}
+
+// Recorder records the legs of one call. All methods are safe for concurrent use. It starts no goroutine: Record runs in
+// that of its caller.
+type Recorder struct {
+	cfg RecorderConfig
+
+	mu      sync.Mutex
+	legs    map[string]*recording
+	ready   []LegSegment
+	held    int // of them, with audio
+	dropped uint64
+	ended   bool
+	news    chan struct{} // has room for one: something changed
+}
+
+// recording is a leg that outlives its tracks.
+type recording struct {
+	mu        sync.Mutex
+	leg       *Leg
+	segmenter *Segmenter
+	tap       *tap
+	rate      int
+	busy      bool // a track is being read
+}
+
+// tap stands between a leg and its segmenter, and lets nothing through while the leg is paused.
+type tap struct {
+	*Segmenter
+	shut      bool
+	discarded int64
+}
+
+func (t *tap) Write(pcm []int16) {
+	if t.shut {
+		t.Gap(int64(len(pcm)), false)
+		return
+	}
+	t.Segmenter.Write(pcm)
+}
+
+func (t *tap) Conceal(pcm []int16) {
+	if t.shut {
+		t.Gap(int64(len(pcm)), false)
+		return
+	}
+	t.Segmenter.Conceal(pcm)
+}
+
+func (t *tap) Gap(samples int64, lost bool) {
+	if t.shut {
+		t.discarded += samples
+		lost = false
+	}
+	t.Segmenter.Gap(samples, lost)
+}
+
+// NewRecorder makes a recorder without any legs.
+func NewRecorder(cfg RecorderConfig) (*Recorder, error) {
+	if cfg.NewDecoder == nil || cfg.NewVAD == nil {
+		return nil, errors.New("recorder: NewDecoder and NewVAD must be set")
+	}
+	if cfg.Backlog == 0 {
+		cfg.Backlog = 64
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Recorder{cfg: cfg, legs: map[string]*recording{}, news: make(chan struct{}, 1)}, nil
+}
+
+// Record reads a track until it ends or the context does, and records it as a leg. The same leg may be recorded again
+// afterwards, from another track: it goes on, with a gap for the time in between. At one time a leg has one track.
+//
+// negotiated is what receiver.GetParameters().Codecs lists. It is needed for RED, telephone-event and comfort noise;
+// without it only packets of the track's own payload type are understood.
+//
+// The error is nil when the track ended, the cause of the context when that did. A codec that cannot be decoded is an
+// error of this leg alone.
+func (r *Recorder) Record(ctx context.Context, leg string, track Track, negotiated ...webrtc.RTPCodecParameters) error {
+	rec, err := r.open(leg, track.Codec(), negotiated)
+	if err != nil {
+		return fmt.Errorf("record leg %s: %w", leg, err)
+	}
+	defer r.close(leg, rec)
+	// A read that is under way ends when the context does.
+	stop := context.AfterFunc(ctx, func() { _ = track.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	buf := make([]byte, 1500)
+	for ctx.Err() == nil {
+		if err := track.SetReadDeadline(r.cfg.Now().Add(tickEvery)); err != nil {
+			return fmt.Errorf("record leg %s: %w", leg, err)
+		}
+		n, _, err := track.Read(buf)
+		now := r.cfg.Now()
+		rec.mu.Lock()
+		if n > 0 && err == nil {
+			rec.leg.Push(buf[:n], now)
+		}
+		rec.leg.Tick(now)
+		rec.mu.Unlock()
+		r.fetch(leg, rec)
+		switch {
+		case err == nil || errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe):
+			return nil
+		case ctx.Err() == nil:
+			return fmt.Errorf("record leg %s: %w", leg, err)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// tickEvery is how often a leg is told the time while no packets come.
+const tickEvery = 100 * time.Millisecond
+
+// open makes the leg ready for a track.
+func (r *Recorder) open(name string, codec webrtc.RTPCodecParameters, negotiated []webrtc.RTPCodecParameters) (*recording, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return nil, errors.New("the call has ended")
+	}
+	rec := r.legs[name]
+	if rec == nil {
+		rec = &recording{}
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.busy {
+		return nil, errors.New("the leg has a track already")
+	}
+	types, rate, err := r.payloadTypes(name, codec, negotiated)
+	if err != nil {
+		return nil, err
+	}
+	if rec.leg == nil {
+		if err := rec.start(r.cfg, rate, types); err != nil {
+			return nil, err
+		}
+	} else {
+		if rate != rec.rate {
+			return nil, fmt.Errorf("the leg was recorded at %d Hz and cannot go on at %d Hz (hint: offer the same codec again)", rec.rate, rate)
+		}
+		rec.leg.Renegotiate(types)
+	}
+	rec.busy = true
+	r.legs[name] = rec
+	return rec, nil
+}
+
+func (rec *recording) start(cfg RecorderConfig, rate int, types map[uint8]PayloadType) error {
+	vad, err := cfg.NewVAD(rate)
+	if err != nil {
+		return err
+	}
+	segment := cfg.Segment
+	segment.Rate = rate
+	segmenter, err := NewSegmenter(vad, segment)
+	if err != nil {
+		return err
+	}
+	t := &tap{Segmenter: segmenter}
+	leg, err := NewLeg(LegConfig{Rate: rate, PayloadTypes: types, Wait: cfg.Wait}, t)
+	if err != nil {
+		return err
+	}
+	rec.leg, rec.segmenter, rec.tap, rec.rate = leg, segmenter, t, rate
+	return nil
+}
+
+// payloadTypes finds out what the packets of a track may hold. The codec of the track decides the rate.
+func (r *Recorder) payloadTypes(leg string, codec webrtc.RTPCodecParameters, negotiated []webrtc.RTPCodecParameters) (map[uint8]PayloadType, int, error) {
+	types, rate := map[uint8]PayloadType{}, 0
+	all := append([]webrtc.RTPCodecParameters{codec}, negotiated...)
+	if strings.EqualFold(codec.MimeType, "audio/red") { // the first codec behind it is what it carries
+		for _, c := range negotiated {
+			if !strings.EqualFold(c.MimeType, "audio/red") && !strings.EqualFold(c.MimeType, "audio/telephone-event") && !strings.EqualFold(c.MimeType, "audio/CN") {
+				all = append([]webrtc.RTPCodecParameters{c}, all...)
+				break
+			}
+		}
+	}
+	for i, c := range all {
+		pt := uint8(c.PayloadType)
+		if _, known := types[pt]; known {
+			continue
+		}
+		p := PayloadType{ClockRate: c.ClockRate}
+		switch strings.ToLower(c.MimeType) {
+		case "audio/red":
+			p.Kind = KindRED
+		case "audio/telephone-event":
+			p.Kind = KindEvent
+		case "audio/cn":
+			p.Kind = KindNoise
+		default:
+			d, hz, err := r.cfg.NewDecoder(leg, c.MimeType)
+			if err != nil && i == 0 {
+				return nil, 0, err
+			}
+			if rate == 0 {
+				rate = hz
+			}
+			if err != nil || hz != rate {
+				continue // packets of it are counted as malformed
+			}
+			p.Decoder = d
+		}
+		types[pt] = p
+	}
+	if rate == 0 {
+		return nil, 0, fmt.Errorf("%s carries no audio by itself (hint: pass the negotiated codecs)", codec.MimeType)
+	}
+	return types, rate, nil
+}
+
+// close ends a track. What was said is cut as far as it is enough; the leg may go on.
+func (r *Recorder) close(name string, rec *recording) {
+	rec.mu.Lock()
+	rec.leg.Flush()
+	rec.tap.Pause()
+	rec.busy = false
+	rec.mu.Unlock()
+	r.fetch(name, rec)
+}
+
+// fetch lines up what was cut.
+func (r *Recorder) fetch(name string, rec *recording) {
+	rec.mu.Lock()
+	var cut []Segment
+	for seg, ok := rec.segmenter.Next(); ok; seg, ok = rec.segmenter.Next() {
+		cut = append(cut, seg)
+	}
+	rec.mu.Unlock()
+	if len(cut) == 0 {
+		return
+	}
+	r.mu.Lock()
+	for _, seg := range cut {
+		if seg.PCM != nil && r.held >= r.cfg.Backlog {
+			r.dropped++
+			seg.PCM, seg.Voiced, seg.Skipped = nil, nil, ReasonBacklog
+		}
+		if seg.PCM != nil {
+			r.held++
+		}
+		r.ready = append(r.ready, LegSegment{Leg: name, Segment: seg})
+	}
+	r.mu.Unlock()
+	r.notify()
+}
+
+func (r *Recorder) notify() {
+	select {
+	case r.news <- struct{}{}:
+	default:
+	}
+}
+
+// Next waits for the next segment of any leg. After End it returns io.EOF once there are no more. One goroutine may wait
+// at a time.
+func (r *Recorder) Next(ctx context.Context) (LegSegment, error) {
+	for {
+		r.mu.Lock()
+		if len(r.ready) > 0 {
+			seg := r.ready[0]
+			r.ready[0] = LegSegment{}
+			r.ready = r.ready[1:]
+			if seg.PCM != nil {
+				r.held--
+			}
+			r.mu.Unlock()
+			return seg, nil
+		}
+		ended := r.ended
+		r.mu.Unlock()
+		if ended {
+			return LegSegment{}, io.EOF
+		}
+		select {
+		case <-r.news:
+		case <-ctx.Done():
+			return LegSegment{}, context.Cause(ctx)
+		}
+	}
+}
+
+// End ends all legs and cuts what is left of them. Every Record must have returned, or must be about to: what comes in
+// later is not recorded.
+func (r *Recorder) End() {
+	r.mu.Lock()
+	if r.ended {
+		r.mu.Unlock()
+		return
+	}
+	legs := make(map[string]*recording, len(r.legs))
+	for name, rec := range r.legs {
+		legs[name] = rec
+	}
+	r.mu.Unlock()
+	for name, rec := range legs {
+		rec.mu.Lock()
+		rec.leg.Flush()
+		rec.segmenter.Flush()
+		rec.mu.Unlock()
+		r.fetch(name, rec)
+	}
+	r.mu.Lock()
+	r.ended = true
+	r.mu.Unlock()
+	r.notify()
+}
+
+// Pause discards what a leg says from now on, as while a payment card is read out. The time goes on. It returns false
+// if there is no such leg. To pause a leg that is paused changes nothing.
+func (r *Recorder) Pause(leg string) bool { return r.shut(leg, true) }
+
+// Resume ends a pause. What was said during the pause and is still on its way through the buffers is discarded too.
+func (r *Recorder) Resume(leg string) bool { return r.shut(leg, false) }
+
+func (r *Recorder) shut(name string, shut bool) bool {
+	r.mu.Lock()
+	rec := r.legs[name]
+	r.mu.Unlock()
+	if rec == nil {
+		return false
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.leg.Flush() // what was waited with belongs to the time before
+	rec.tap.shut = shut
+	return true
+}
+
+// Dropped is how many segments lost their audio because nobody fetched them in time.
+func (r *Recorder) Dropped() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dropped
+}
+
+// SenderReport takes the time of an RTCP sender report for a leg.
+func (r *Recorder) SenderReport(leg string, ssrc uint32, ntp time.Time, ts uint32) {
+	r.mu.Lock()
+	rec := r.legs[leg]
+	r.mu.Unlock()
+	if rec != nil {
+		rec.mu.Lock()
+		defer rec.mu.Unlock()
+		rec.leg.SenderReport(ssrc, ntp, ts)
+	}
+}
+
+// Stats is what happened to each leg so far.
+func (r *Recorder) Stats() map[string]LegStats {
+	r.mu.Lock()
+	legs := make(map[string]*recording, len(r.legs))
+	for name, rec := range r.legs {
+		legs[name] = rec
+	}
+	r.mu.Unlock()
+	out := make(map[string]LegStats, len(legs))
+	for name, rec := range legs {
+		rec.mu.Lock()
+		start, _ := rec.leg.Start()
+		out[name] = LegStats{
+			Packets: rec.leg.Stats(), Rate: rec.rate, Duration: Duration(rec.segmenter.Position(), rec.rate), Lost: Duration(rec.segmenter.Lost(), rec.rate),
+			Paused: Duration(rec.tap.discarded, rec.rate), Recording: rec.busy, Start: start,
+		}
+		rec.mu.Unlock()
+	}
+	return out
+}
