@@ -26,8 +26,18 @@ type Config struct {
 
 // WebRTC says where live audio comes in.
 type WebRTC struct {
-	UDPPort int `yaml:"udp_port"`
-	TCPPort int `yaml:"tcp_port"`
+	UDPPort             int           `yaml:"udp_port"`
+	TCPPort             int           `yaml:"tcp_port"`
+	PublicIPs           []string      `yaml:"public_ips"`
+	ICELite             bool          `yaml:"ice_lite"`
+	ICEServers          []string      `yaml:"ice_servers"`
+	PreferRED           bool          `yaml:"prefer_red"`
+	Origins             []string      `yaml:"origins"`
+	StrictPreconditions bool          `yaml:"strict_preconditions"`
+	MaxSessions         int           `yaml:"max_sessions"`
+	MaxSessionsPerToken int           `yaml:"max_sessions_per_token"`
+	Idle                time.Duration `yaml:"idle"`
+	Grace               time.Duration `yaml:"grace"`
 }
 
 // Analysis says how the analysis API is used.
@@ -87,7 +97,7 @@ type Token struct {
 func Default() Config {
 	return Config{
 		Listen:  "127.0.0.1:8080",
-		WebRTC:  WebRTC{UDPPort: 8988, TCPPort: 8988},
+		WebRTC:  WebRTC{UDPPort: 8988, TCPPort: 8988, MaxSessions: 1000, MaxSessionsPerToken: 1000, Idle: 10 * time.Minute, Grace: time.Minute},
 		DataDir: "./data",
 		Analysis: Analysis{
 			BaseURL:       "https://api.dataspike.io",
@@ -113,43 +123,53 @@ func Default() Config {
 
 // docs says what each key is for, in the words of the reference that Describe prints.
 var docs = map[string]string{
-	"listen":                   "Address of the HTTP server: WHIP, API, page, metrics. Off loopback, authentication must be configured.",
-	"webrtc":                   "Where live audio comes in.",
-	"webrtc.udp_port":          "One UDP port for all media. 0 takes a free one.",
-	"webrtc.tcp_port":          "The same over TCP, for senders behind a firewall. 0 turns it off.",
-	"data_dir":                 "Folder of the database, the spool and the audio.",
-	"database":                 "postgres://... keeps the tables in PostgreSQL, for several machines. Empty: SQLite in data_dir.",
-	"audio":                    "s3://bucket/prefix keeps the audio in an S3-compatible store. Empty: a folder in data_dir.",
-	"analysis":                 "The analysis API. The key comes from the environment variable DATASPIKE_API_KEY or from api_key_file.",
-	"analysis.base_url":        "https://sandboxapi.dataspike.io is the vendor's sandbox.",
-	"analysis.api_key_file":    "File that holds the API key and nothing else.",
-	"analysis.poll_initial":    "First wait before a job is asked about; grows exponentially, with jitter, up to poll_max.",
-	"analysis.poll_max":        "Longest wait between two questions about a job.",
-	"analysis.deadline":        "A job that is not done by then counts as failed (timeout).",
-	"analysis.max_in_flight":   "How many segments are with the API at a time.",
-	"analysis.rate_per_second": "How many segments are submitted a second at the most.",
-	"analysis.resend_in_doubt": "Whether a segment is sent once more when the connection was lost after its upload. It may then be paid for twice; otherwise it counts as failed.",
-	"analysis.retry_cleaned":   "Whether a job that failed for a reason that may lie in the audio is tried once more, trimmed to its speech and levelled.",
-	"segment":                  "How the audio of a leg is cut. Speech is counted without the pauses.",
-	"segment.first_speech":     "Speech in the first segment of a leg, for an early verdict.",
-	"segment.target_speech":    "Speech in every other segment.",
-	"segment.min_speech":       "A segment with less speech is skipped, and not paid for.",
-	"segment.max_duration":     "Longest segment, pauses included.",
-	"segment.sample_rate":      "Rate of the WAV files in Hz: 8000 or 16000.",
-	"policy":                   "What the scores of a call mean.",
-	"policy.threshold":         "A score is over it when it is strictly greater.",
-	"policy.need":              "How many scores of a leg must be over the threshold to flag the call.",
-	"policy.of":                "Within how many consecutive segments they must lie. 0: anywhere in the call.",
-	"policy.clear_below":       "A score below it ends the suspicion that a score over the threshold began.",
-	"policy.min_speech":        "Speech of a leg that must have been analysed before it can be clear.",
-	"policy.min_coverage":      "Share of a leg's speech that must have been analysed before it can be clear.",
-	"policy.ignore_below":      "A leg with less speech than this did not speak, and does not bear on the call.",
-	"policy.on_unscreened":     "What becomes of a call that could not be screened in full: review, or clear when enough of it was analysed.",
-	"policy.overrides":         "Other rules for a leg or for calls with certain metadata: [{leg: caller, metadata: {queue: payments}, threshold: 0.5}].",
-	"retention":                "How long audio is kept after the call, by outcome.",
-	"retention.clear":          "Audio of clear calls. 0s: not kept at all.",
-	"retention.flagged":        "Audio of flagged calls.",
-	"retention.inconclusive":   "Audio of inconclusive calls.",
-	"auth":                     "Who may do what. CALLSCREEN_INGEST_TOKEN, CALLSCREEN_REVIEW_TOKEN and CALLSCREEN_ADMIN_TOKEN (or the same with _FILE) are the simple way.",
-	"auth.tokens":              "Bearer tokens by their hash: [{name: pbx, roles: [ingest], sha256: ...}]. Roles: ingest, viewer, reviewer, admin.",
+	"listen":                        "Address of the HTTP server: WHIP, API, page, metrics. Off loopback, authentication must be configured.",
+	"webrtc":                        "Where live audio comes in.",
+	"webrtc.udp_port":               "One UDP port for all media. 0 takes a free one.",
+	"webrtc.tcp_port":               "The same over TCP, for senders behind a firewall. 0 turns it off.",
+	"webrtc.public_ips":             "Addresses to offer instead of those of the machine, behind NAT: [203.0.113.7].",
+	"webrtc.ice_lite":               "ICE-lite, for a machine with a public address.",
+	"webrtc.ice_servers":            "STUN and TURN servers: [stun:stun.example.com:3478].",
+	"webrtc.prefer_red":             "Ask senders for redundant audio (RFC 2198): twice the bitrate, far fewer losses.",
+	"webrtc.origins":                "Web origins whose pages may send calls: [https://softphone.example.com].",
+	"webrtc.strict_preconditions":   "Demand If-Match of every PATCH, as RFC 9725 has it. Many clients leave it out.",
+	"webrtc.max_sessions":           "Legs at a time; further ones are asked to come again later.",
+	"webrtc.max_sessions_per_token": "The same for one token.",
+	"webrtc.idle":                   "A leg that sends no packet for so long is given up.",
+	"webrtc.grace":                  "How long a call stays open for a leg whose connection was lost.",
+	"data_dir":                      "Folder of the database, the spool and the audio.",
+	"database":                      "postgres://... keeps the tables in PostgreSQL, for several machines. Empty: SQLite in data_dir.",
+	"audio":                         "s3://bucket/prefix keeps the audio in an S3-compatible store. Empty: a folder in data_dir.",
+	"analysis":                      "The analysis API. The key comes from the environment variable DATASPIKE_API_KEY or from api_key_file.",
+	"analysis.base_url":             "https://sandboxapi.dataspike.io is the vendor's sandbox.",
+	"analysis.api_key_file":         "File that holds the API key and nothing else.",
+	"analysis.poll_initial":         "First wait before a job is asked about; grows exponentially, with jitter, up to poll_max.",
+	"analysis.poll_max":             "Longest wait between two questions about a job.",
+	"analysis.deadline":             "A job that is not done by then counts as failed (timeout).",
+	"analysis.max_in_flight":        "How many segments are with the API at a time.",
+	"analysis.rate_per_second":      "How many segments are submitted a second at the most.",
+	"analysis.resend_in_doubt":      "Whether a segment is sent once more when the connection was lost after its upload. It may then be paid for twice; otherwise it counts as failed.",
+	"analysis.retry_cleaned":        "Whether a job that failed for a reason that may lie in the audio is tried once more, trimmed to its speech and levelled.",
+	"segment":                       "How the audio of a leg is cut. Speech is counted without the pauses.",
+	"segment.first_speech":          "Speech in the first segment of a leg, for an early verdict.",
+	"segment.target_speech":         "Speech in every other segment.",
+	"segment.min_speech":            "A segment with less speech is skipped, and not paid for.",
+	"segment.max_duration":          "Longest segment, pauses included.",
+	"segment.sample_rate":           "Rate of the WAV files in Hz: 8000 or 16000.",
+	"policy":                        "What the scores of a call mean.",
+	"policy.threshold":              "A score is over it when it is strictly greater.",
+	"policy.need":                   "How many scores of a leg must be over the threshold to flag the call.",
+	"policy.of":                     "Within how many consecutive segments they must lie. 0: anywhere in the call.",
+	"policy.clear_below":            "A score below it ends the suspicion that a score over the threshold began.",
+	"policy.min_speech":             "Speech of a leg that must have been analysed before it can be clear.",
+	"policy.min_coverage":           "Share of a leg's speech that must have been analysed before it can be clear.",
+	"policy.ignore_below":           "A leg with less speech than this did not speak, and does not bear on the call.",
+	"policy.on_unscreened":          "What becomes of a call that could not be screened in full: review, or clear when enough of it was analysed.",
+	"policy.overrides":              "Other rules for a leg or for calls with certain metadata: [{leg: caller, metadata: {queue: payments}, threshold: 0.5}].",
+	"retention":                     "How long audio is kept after the call, by outcome.",
+	"retention.clear":               "Audio of clear calls. 0s: not kept at all.",
+	"retention.flagged":             "Audio of flagged calls.",
+	"retention.inconclusive":        "Audio of inconclusive calls.",
+	"auth":                          "Who may do what. CALLSCREEN_INGEST_TOKEN, CALLSCREEN_REVIEW_TOKEN and CALLSCREEN_ADMIN_TOKEN (or the same with _FILE) are the simple way.",
+	"auth.tokens":                   "Bearer tokens by their hash: [{name: pbx, roles: [ingest], sha256: ...}]. Roles: ingest, viewer, reviewer, admin.",
 }

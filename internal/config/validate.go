@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"callscreen/encode"
 )
@@ -23,6 +24,21 @@ func (c Config) Validate() error {
 	for path, port := range map[string]int{"webrtc.udp_port": c.WebRTC.UDPPort, "webrtc.tcp_port": c.WebRTC.TCPPort} {
 		if port < 0 || port > 65535 {
 			ps.add(path, "ports are 1 to 65535, 0 takes a free one", "is %d", port)
+		}
+	}
+	for path, n := range map[string]int{"webrtc.max_sessions": c.WebRTC.MaxSessions, "webrtc.max_sessions_per_token": c.WebRTC.MaxSessionsPerToken} {
+		if n < 1 {
+			ps.add(path, "1000 is usual", "is %d, must be at least 1", n)
+		}
+	}
+	for path, d := range map[string]time.Duration{"webrtc.idle": c.WebRTC.Idle, "webrtc.grace": c.WebRTC.Grace} {
+		if d <= 0 {
+			ps.add(path, "see callscreen config describe", "is %v, must be positive", d)
+		}
+	}
+	for _, ip := range c.WebRTC.PublicIPs {
+		if net.ParseIP(ip) == nil {
+			ps.add("webrtc.public_ips", "write addresses, not names", "%q is no IP address", ip)
 		}
 	}
 	if c.DataDir == "" {

@@ -174,13 +174,21 @@ func (s *Segment) finding() policy.Finding {
 	return f
 }
 
-// Report is what is known of the call now.
-func (c *Call) Report() Report {
+// Report is what is known of the call now. Segments that have no score yet may still change the decision, and make it
+// inconclusive until then.
+func (c *Call) Report() Report { return c.report(true) }
+
+// ReportSoFar is the same for a call in progress: the decision is about what was analysed so far.
+func (c *Call) ReportSoFar() Report { return c.report(false) }
+
+func (c *Call) report(pending bool) Report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	findings := make([]policy.Finding, len(c.segments))
-	for i, s := range c.segments {
-		findings[i] = s.finding()
+	var findings []policy.Finding
+	for _, s := range c.segments {
+		if f := s.finding(); pending || f.State != policy.Pending {
+			findings = append(findings, f)
+		}
 	}
 	d := c.policy.Decide(findings, c.metadata)
 	r := Report{

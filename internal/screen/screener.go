@@ -29,6 +29,7 @@ type ScreenerConfig struct {
 	Analyzer     Analyzer                   // must be set
 	Dir          string                     // folder of the WAV files, must exist
 	Keep         bool                       // leave the WAV files there
+	Rate         int                        // of the WAV files in Hz; 0 means as recorded
 	MaxInFlight  int                        // segments that are with the API at a time; 0 means 1
 	Limit        *rate.Limiter              // of submissions; nil means none
 	RetryCleaned bool                       // try a job that failed for a reason that may lie in the audio once more, cleaned
@@ -66,6 +67,11 @@ func NewScreener(cfg ScreenerConfig) (*Screener, error) {
 
 // Take writes a segment as a WAV file and lines it up for analysis. It blocks while too many are waiting.
 func (s *Screener) Take(ctx context.Context, seg *Segment, audio capture.Segment) error {
+	audio, err := s.resampled(audio)
+	if err != nil {
+		s.fail(seg, "storage", err)
+		return err
+	}
 	name := fmt.Sprintf("%s-%s-%03d.wav", fileName(seg.call.id), fileName(seg.report.Leg), audio.Seq)
 	if err := s.write(name, audio.Rate, audio.PCM); err != nil {
 		err = fmt.Errorf("keep segment %d of leg %s of call %s: %w", audio.Seq, seg.report.Leg, seg.call.id, err)
@@ -82,6 +88,36 @@ func (s *Screener) Take(ctx context.Context, seg *Segment, audio capture.Segment
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// resampled brings a segment to the rate of the WAV files. Legs are recorded at the rate of their codec, so that their
+// positions are exact; a whole segment can be converted without moving anything.
+func (s *Screener) resampled(audio capture.Segment) (capture.Segment, error) {
+	to := s.cfg.Rate
+	if to == 0 || to == audio.Rate {
+		return audio, nil
+	}
+	r, err := encode.NewResampler(audio.Rate, to)
+	if err != nil {
+		return audio, err
+	}
+	in := make([]float32, len(audio.PCM))
+	encode.ToFloat32(in, audio.PCM)
+	out := r.Flush(r.Process(nil, in))
+	convert := func(span capture.Span) capture.Span {
+		return capture.Span{Start: span.Start * int64(to) / int64(audio.Rate), End: span.End * int64(to) / int64(audio.Rate)}
+	}
+	span := convert(audio.Span)
+	span.End = span.Start + int64(len(out))
+	voiced := make([]capture.Span, 0, len(audio.Voiced))
+	for _, v := range audio.Voiced {
+		v = convert(v)
+		v.Start, v.End = max(v.Start, span.Start), min(v.End, span.End)
+		voiced = append(voiced, v)
+	}
+	audio.PCM, audio.Span, audio.Voiced, audio.Rate = make([]int16, len(out)), span, voiced, to
+	encode.ToInt16(audio.PCM, out)
+	return audio, nil
 }
 
 func (s *Screener) write(name string, rate int, pcm []int16) (err error) {

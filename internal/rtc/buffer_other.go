@@ -1,0 +1,7 @@
+//go:build !linux
+
+package rtc
+
+import "log/slog"
+
+func checkBuffer(*slog.Logger) {}

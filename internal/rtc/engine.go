@@ -1,0 +1,201 @@
+// Package rtc sets up WebRTC for receiving the audio of calls: one place for everything that is said to pion.
+package rtc
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/webrtc/v4"
+)
+
+// Config says how media comes in.
+type Config struct {
+	UDPPort    int      // for all sessions; 0 takes a free one
+	TCPPort    int      // the same over TCP; -1 turns it off
+	PublicIPs  []string // addresses to offer instead of those of the machine, behind NAT
+	Lite       bool     // ICE-lite, for a machine with a public address
+	ICEServers []webrtc.ICEServer
+	PreferRED  bool // ask senders for redundant audio, RFC 2198: twice the bitrate, half the losses
+	Log        *slog.Logger
+}
+
+// Engine makes peer connections that receive audio on shared ports. It is safe for concurrent use.
+type Engine struct {
+	api    *webrtc.API
+	config webrtc.Configuration
+	red    bool
+	close  []func() error
+	port   int
+}
+
+// receiveBuffer holds what arrives while the machine is busy elsewhere; at 200 calls half a second of packets.
+const receiveBuffer = 4 << 20
+
+// New opens the ports.
+func New(cfg Config) (_ *Engine, err error) {
+	e := &Engine{red: cfg.PreferRED}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.Close())
+		}
+	}()
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	port := cfg.UDPPort
+	if port == 0 { // every address must get the same one
+		if port, err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	udp, err := ice.NewMultiUDPMuxFromPort(port, ice.UDPMuxFromPortWithLoopback(), ice.UDPMuxFromPortWithReadBufferSize(receiveBuffer),
+		ice.UDPMuxFromPortWithNetworks(ice.NetworkTypeUDP4))
+	if err != nil {
+		return nil, fmt.Errorf("open UDP port %d for media: %w (hint: set webrtc.udp_port)", port, err)
+	}
+	e.port = port
+	e.close = append(e.close, udp.Close)
+	checkBuffer(cfg.Log)
+	settings := webrtc.SettingEngine{}
+	settings.SetICEUDPMux(udp)
+	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4}
+	if cfg.TCPPort >= 0 {
+		listener, err := net.ListenTCP("tcp4", &net.TCPAddr{Port: cfg.TCPPort})
+		if err != nil {
+			return nil, fmt.Errorf("open TCP port %d for media: %w (hint: set webrtc.tcp_port, 0 turns it off)", cfg.TCPPort, err)
+		}
+		tcp := webrtc.NewICETCPMux(nil, listener, 32)
+		e.close = append(e.close, tcp.Close)
+		settings.SetICETCPMux(tcp)
+		networks = append(networks, webrtc.NetworkTypeTCP4)
+	}
+	settings.SetNetworkTypes(networks)
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	settings.SetLite(cfg.Lite)
+	if len(cfg.PublicIPs) > 0 {
+		if err := settings.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{External: cfg.PublicIPs, AsCandidateType: webrtc.ICECandidateTypeHost}); err != nil {
+			return nil, fmt.Errorf("webrtc.public_ips: %w", err)
+		}
+	}
+	// As the server of DTLS we choose the cipher: AES-GCM, which costs half of what browsers would take.
+	if err := settings.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
+		return nil, err
+	}
+	media, err := codecs()
+	if err != nil {
+		return nil, err
+	}
+	interceptors, err := interceptors()
+	if err != nil {
+		return nil, err
+	}
+	e.api = webrtc.NewAPI(webrtc.WithSettingEngine(settings), webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(interceptors))
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := webrtc.GenerateCertificate(key)
+	if err != nil {
+		return nil, err
+	}
+	e.config = webrtc.Configuration{ICEServers: cfg.ICEServers, Certificates: []webrtc.Certificate{*certificate}, BundlePolicy: webrtc.BundlePolicyMaxBundle}
+	return e, nil
+}
+
+func freePort() (int, error) {
+	c, err := net.ListenUDP("udp4", nil)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	addr, ok := c.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return 0, errors.New("no UDP address")
+	}
+	return addr.Port, nil
+}
+
+// Port is the UDP port of the media.
+func (e *Engine) Port() int { return e.port }
+
+// ICEServers are what clients should use too.
+func (e *Engine) ICEServers() []webrtc.ICEServer { return e.config.ICEServers }
+
+// Close closes the ports. Every peer connection must be closed before.
+func (e *Engine) Close() error {
+	var errs []error
+	for i := len(e.close) - 1; i >= 0; i-- {
+		errs = append(errs, e.close[i]())
+	}
+	e.close = nil
+	return errors.Join(errs...)
+}
+
+// NewPeerConnection makes a connection with one transceiver that receives audio.
+func (e *Engine) NewPeerConnection() (*webrtc.PeerConnection, error) {
+	pc, err := e.api.NewPeerConnection(e.config)
+	if err != nil {
+		return nil, err
+	}
+	t, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+	if err == nil && e.red {
+		err = t.SetCodecPreferences(append([]webrtc.RTPCodecParameters{red}, offered...))
+	}
+	if err != nil {
+		return nil, errors.Join(err, pc.Close())
+	}
+	return pc, nil
+}
+
+var (
+	red = webrtc.RTPCodecParameters{PayloadType: 63, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/red", ClockRate: 48000, Channels: 2, SDPFmtpLine: "111/111"}}
+	// No video: its codec tables alone would take 180 kB a call.
+	offered = []webrtc.RTPCodecParameters{
+		{PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
+			RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "transport-cc"}}}},
+		{PayloadType: 9, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeG722, ClockRate: 8000, RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}}}},
+		{PayloadType: 0, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000, RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}}}},
+		{PayloadType: 8, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMA, ClockRate: 8000, RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}}}},
+		{PayloadType: 110, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/telephone-event", ClockRate: 48000}},
+		{PayloadType: 126, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/telephone-event", ClockRate: 8000}},
+		{PayloadType: 13, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/CN", ClockRate: 8000}},
+	}
+)
+
+func codecs() (*webrtc.MediaEngine, error) {
+	m := &webrtc.MediaEngine{}
+	for _, c := range append([]webrtc.RTPCodecParameters{red}, offered...) {
+		if err := m.RegisterCodec(c, webrtc.RTPCodecTypeAudio); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// interceptors are those that a recorder needs: reports, without which a sender cannot know of losses, and requests for
+// what is missing, soon enough for it to arrive in time.
+func interceptors() (*interceptor.Registry, error) {
+	r := &interceptor.Registry{}
+	reports, err := report.NewReceiverInterceptor()
+	if err != nil {
+		return nil, err
+	}
+	requests, err := nack.NewGeneratorInterceptor(nack.GeneratorInterval(20 * time.Millisecond))
+	if err != nil {
+		return nil, err
+	}
+	r.Add(reports)
+	r.Add(requests)
+	return r, nil
+}

@@ -1,0 +1,220 @@
+package whip
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// session is a sender that is connected, or is about to be.
+type session struct {
+	server *Server
+	id     string // of the resource; not to be guessed
+	token  string
+	what   Session
+
+	pc     *webrtc.PeerConnection
+	leg    Leg
+	ctx    context.Context
+	cancel context.CancelFunc
+	tracks sync.WaitGroup
+	timers []*time.Timer
+	answer string
+
+	negotiation sync.Mutex // guards what follows
+	offer       string     // the last that was taken
+	etag        string
+
+	state sync.Mutex // guards what follows
+	over  bool
+	ended sync.Once
+}
+
+const gatherFor = 3 * time.Second
+
+// start answers the offer.
+func (c *session) start(ctx context.Context, o *offer) (err error) {
+	if c.pc, err = c.server.cfg.Engine.NewPeerConnection(); err != nil {
+		return err
+	}
+	if c.leg, err = c.server.cfg.Intake.Open(ctx, c.what); err != nil {
+		return err
+	}
+	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c.pc.OnTrack(c.onTrack)
+	c.pc.OnConnectionStateChange(c.onState)
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: o.sdp}); err != nil {
+		return refuse(400, "the offer cannot be used: %v", err)
+	}
+	local, err := c.negotiate(ctx)
+	if err != nil {
+		return err
+	}
+	if c.answer, err = o.checkAnswer(local); err != nil {
+		return err
+	}
+	c.offer, c.etag = o.sdp, newETag()
+	c.watch(time.Now())
+	c.after(c.server.cfg.Handshake, func() {
+		if c.pc.ConnectionState() != webrtc.PeerConnectionStateConnected {
+			c.server.cfg.Log.Info("a sender did not connect in time", "call", c.what.Call, "leg", c.what.Leg)
+			c.end(true)
+		}
+	})
+	return nil
+}
+
+// watch ends the session when nothing has come for too long. Packets are what counts: ICE may take a sender for alive
+// that sends nothing, and one for gone that does.
+func (c *session) watch(since time.Time) {
+	idle := c.server.cfg.Idle
+	c.after(idle/4, func() {
+		last := since
+		if l, ok := c.leg.(interface{ LastPacket() time.Time }); ok && l.LastPacket().After(since) {
+			last = l.LastPacket()
+		}
+		if time.Since(last) > idle {
+			c.server.cfg.Log.Info("a sender has sent nothing for a long time", "call", c.what.Call, "leg", c.what.Leg)
+			c.end(true)
+			return
+		}
+		c.watch(last)
+	})
+}
+
+// after does something later unless the session is over by then.
+func (c *session) after(d time.Duration, f func()) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	if !c.over {
+		if len(c.timers) > 8 { // only the last two can still be running
+			c.timers = c.timers[len(c.timers)-2:]
+		}
+		c.timers = append(c.timers, time.AfterFunc(d, f))
+	}
+}
+
+// negotiate makes an answer with all candidates.
+func (c *session) negotiate(ctx context.Context) (string, error) {
+	answer, err := c.pc.CreateAnswer(nil)
+	if err != nil {
+		return "", refuse(406, "the offer cannot be answered: %v", err)
+	}
+	gathered := webrtc.GatheringCompletePromise(c.pc)
+	if err := c.pc.SetLocalDescription(answer); err != nil {
+		return "", err
+	}
+	t := time.NewTimer(gatherFor)
+	defer t.Stop()
+	select {
+	case <-gathered:
+	case <-t.C: // a STUN server that does not answer must not keep the call out
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	return c.pc.LocalDescription().SDP, nil
+}
+
+func newETag() string { return `"` + rand.Text() + `"` }
+
+// onTrack is called by pion in a goroutine of its own.
+func (c *session) onTrack(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	c.state.Lock()
+	if c.over || track.Kind() != webrtc.RTPCodecTypeAudio {
+		c.state.Unlock()
+		return
+	}
+	c.tracks.Add(1)
+	c.state.Unlock()
+	defer c.tracks.Done()
+	if err := c.leg.Track(c.ctx, track, receiver); err != nil && c.ctx.Err() == nil {
+		c.server.cfg.Log.Warn("a track could not be recorded", "call", c.what.Call, "leg", c.what.Leg, "error", err)
+	}
+}
+
+// onState is called by pion. "disconnected" is no reason to end anything: packets may come again at any time.
+func (c *session) onState(state webrtc.PeerConnectionState) {
+	switch state {
+	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+		go c.end(true) // waited for by Server.Close; pion does not allow to close from here
+	}
+}
+
+// end closes the session, once, and returns when it is closed.
+func (c *session) end(lost bool) {
+	c.ended.Do(func() {
+		c.state.Lock()
+		c.over = true
+		timers := c.timers
+		c.state.Unlock()
+		for _, t := range timers {
+			t.Stop()
+		}
+		if c.cancel != nil {
+			c.cancel()
+		}
+		if c.pc != nil {
+			if err := c.pc.GracefulClose(); err != nil {
+				c.server.cfg.Log.Warn("a session could not be closed", "call", c.what.Call, "error", err)
+			}
+		}
+		c.tracks.Wait()
+		if c.leg != nil {
+			c.leg.Close(lost)
+		}
+		if lost && c.answer != "" {
+			c.server.stats.lost.Add(1)
+		}
+		c.server.release(c)
+	})
+}
+
+// isRestart tells whether a fragment has other credentials than the offer.
+func (c *session) isRestart(f *fragment) bool {
+	if f.ufrag == "" {
+		return false
+	}
+	ufrag, pwd, _ := credentials(c.offer)
+	return f.ufrag != ufrag || f.pwd != pwd
+}
+
+func (c *session) trickle(f *fragment) error {
+	_, _, mid := credentials(c.offer)
+	var errs []error
+	for _, candidate := range f.candidates {
+		if *candidate.SDPMid == "" {
+			candidate.SDPMid = &mid
+		}
+		if err := c.pc.AddICECandidate(candidate); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 && len(errs) == len(f.candidates) { // one that is of no use is no reason to refuse the others
+		return errors.Join(errs...)
+	}
+	return nil
+}
+
+// restart begins ICE anew, as after a change of the sender's network. On an error the session is as it was.
+func (c *session) restart(ctx context.Context, f *fragment) (string, error) {
+	if f.pwd == "" {
+		return "", errors.New("the fragment has no password")
+	}
+	next, err := restarted(c.offer, f)
+	if err != nil {
+		return "", err
+	}
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: next}); err != nil {
+		return "", err
+	}
+	local, err := c.negotiate(ctx)
+	if err != nil {
+		return "", err
+	}
+	c.offer, c.etag = next, newETag()
+	return answerFragment(local), nil
+}
