@@ -159,7 +159,7 @@ func (r *Recorder) Record(ctx context.Context, leg string, track Track, negotiat
 		rec.mu.Unlock()
 		r.fetch(leg, rec)
 		switch {
-		case err == nil || errors.Is(err, os.ErrDeadlineExceeded):
+		case err == nil || isTimeout(err):
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe):
 			return nil
 		case ctx.Err() == nil:
@@ -167,6 +167,12 @@ func (r *Recorder) Record(ctx context.Context, leg string, track Track, negotiat
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// isTimeout tells whether a read only found nothing in time. pion has an error of its own for that.
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // tickEvery is how often a leg is told the time while no packets come.

@@ -25,6 +25,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -77,7 +78,7 @@ func newRoot(e env) *cobra.Command {
 		return usageError{fmt.Errorf("%w (hint: %s --help)", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newReplay(e), newSimulator(e), newConfig(e), newVersion(e))
+	root.AddCommand(newReplay(e), newServe(e), newPublish(e), newDemo(e), newSimulator(e), newConfig(e), newVersion(e))
 	return root
 }
 

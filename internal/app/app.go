@@ -122,6 +122,9 @@ func iceServers(urls []string) (servers []webrtc.ICEServer) {
 // Addr is where the HTTP server listens.
 func (a *App) Addr() string { return a.listener.Addr().String() }
 
+// MediaPort is the UDP port for media.
+func (a *App) MediaPort() int { return a.engine.Port() }
+
 // Live is the calls.
 func (a *App) Live() *screen.Live { return a.live }
 

@@ -309,6 +309,15 @@ func (c *LiveCall) Decided(ctx context.Context) LiveReport {
 	}
 }
 
+// Ended waits until the call has ended and all of it is decided, or the context ends, and returns what is known then.
+func (c *LiveCall) Ended(ctx context.Context) LiveReport {
+	select {
+	case <-c.call.Settled():
+	case <-ctx.Done():
+	}
+	return c.Report()
+}
+
 // Call finds a call by its id, nil if there is none.
 func (l *Live) Call(id string) *LiveCall {
 	l.mu.Lock()

@@ -70,3 +70,8 @@ ff -ar 48000 -ac 2 -c:a libopus -frame_duration 60 -b:a 32k formats/stereo_60ms.
 ff -ar 16000 -c:a aac -b:a 32k formats/16000_32k.m4a
 ff -ar 16000 -c:a g722 formats/speech.g722
 ffmpeg -hide_banner -loglevel error -y -f g722 -i formats/speech.g722 -f s16le -bitexact formats/speech.g722.s16le
+
+# What `callscreen demo` plays.
+for n in human synthetic; do
+  ffmpeg -hide_banner -loglevel error -y -i $n.wav -ar 48000 -c:a libopus -application voip -b:a 28k -map_metadata -1 -fflags +bitexact ../../internal/demo/$n.opus
+done

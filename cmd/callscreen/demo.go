@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"callscreen/internal/app"
+	"callscreen/internal/config"
+	"callscreen/internal/demo"
+	"callscreen/internal/publish"
+	"callscreen/internal/screen"
+)
+
+func newDemo(e env) *cobra.Command {
+	keep, listen := false, ""
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Shows everything in one process: two live calls, no key, no set-up",
+		Long: `Starts a stand-in for the analysis API and the sidecar, and plays two calls to it over real WebRTC on this machine: one
+with a human voice, one with a synthetic voice. The stand-in detects nothing: it is scripted to know the synthetic fixture
+by a marker tone.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), e, listen, keep) },
+	}
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave the sidecar running afterwards")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address of the HTTP server; port 0 takes a free one")
+	return cmd
+}
+
+// demoCalls are what the demo plays, and what must come of them.
+var demoCalls = []struct {
+	id, want string
+	audio    []byte
+}{
+	{"human-voice", "clear", demo.Human},
+	{"synthetic-voice", "flagged", demo.Synthetic},
+}
+
+func runDemo(ctx context.Context, e env, listen string, keep bool) (err error) {
+	dir, err := os.MkdirTemp("", "callscreen-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	cfg := config.Default()
+	cfg.Listen, cfg.DataDir = listen, dir
+	cfg.WebRTC.UDPPort, cfg.WebRTC.TCPPort = 0, 0
+	client, closeClient, err := newAnalyzer(ctx, e, cfg, true, "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeClient()) }()
+
+	var out sync.Mutex
+	say := func(format string, args ...any) {
+		out.Lock()
+		defer out.Unlock()
+		fmt.Fprintf(e.stdout, format+"\n", args...)
+	}
+	start := time.Now()
+	a, err := app.New(app.Options{
+		Config: cfg, Analyzer: client, Simulated: true, Log: slog.New(lineHandler{w: e.stderr}),
+		OnSettled: func(call string, s screen.SegmentReport) {
+			verdict := "failed: " + s.Reason
+			if s.Score != nil {
+				verdict = fmt.Sprintf("score %.2f", *s.Score)
+			}
+			say("%5.1f s  %-16s %s at %s, %s of speech: %s", time.Since(start).Seconds(), call, s.Leg, clock(s.Offset), seconds(s.Speech), verdict)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	// The sidecar is stopped by us, after the calls are decided; a signal ends the calls first.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- a.Run(serving) }()
+	defer func() {
+		stop()
+		err = errors.Join(err, <-served)
+	}()
+	say("sidecar on http://%s, simulated analysis: the stand-in detects nothing", a.Addr())
+	reports, err := playDemo(ctx, a, say)
+	if err != nil {
+		return err
+	}
+	for i, r := range reports {
+		say("%s: %s", r.Call, strings.ToUpper(r.Decision))
+		if r.Decision != demoCalls[i].want {
+			err = errors.Join(err, fmt.Errorf("%s is %s, and should be %s: %v", r.Call, r.Decision, demoCalls[i].want, r.Reasons))
+		}
+	}
+	if keep && err == nil {
+		say("the sidecar goes on until Ctrl-C: http://%s", a.Addr())
+		<-ctx.Done()
+	}
+	return err
+}
+
+// playDemo plays the calls at the same time and returns what they came to.
+func playDemo(ctx context.Context, a *app.App, say func(string, ...any)) ([]screen.LiveReport, error) {
+	reports, errs := make([]screen.LiveReport, len(demoCalls)), make([]error, len(demoCalls))
+	var all sync.WaitGroup
+	for i, c := range demoCalls {
+		all.Go(func() {
+			media, err := publish.Opus(bytes.NewReader(c.audio))
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			say("         %-16s calls, %.0f s of Opus over WebRTC", c.id, media.Seconds())
+			sum, err := publish.Run(ctx, media, &publish.Options{To: "http://" + a.Addr() + "/whip/" + c.id + "/caller"})
+			if errs[i] = errors.Join(err, sum.Err()); errs[i] != nil {
+				return
+			}
+			call := a.Live().Call(c.id)
+			wait, cancel := context.WithTimeout(ctx, 20*time.Second)
+			defer cancel()
+			reports[i] = call.Ended(wait)
+		})
+	}
+	all.Wait()
+	return reports, errors.Join(errs...)
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"callscreen/internal/app"
+)
+
+func newServe(e env) *cobra.Command {
+	file, format := "", ""
+	simulate, script, verbose := false, "", false
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Runs the sidecar: takes live calls in over WHIP and screens them",
+		Long: `Runs the sidecar. Legs of calls come in over WHIP (RFC 9725) at /whip/CALL/LEG; legs with the same CALL are one call.
+
+Without any token configured it serves the machine itself only. On the first signal to stop it takes no new calls, ends
+those in progress and lets them be decided; on the second it stops at once.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(e, file)
+			if err != nil {
+				return err
+			}
+			tokens, err := app.ReadTokens(e.environ)
+			if err != nil {
+				return err
+			}
+			log := serveLog(e, format, verbose)
+			client, closeClient, err := newAnalyzer(cmd.Context(), e, cfg, simulate, script)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = closeClient() }() // nothing can be done about it any more
+			a, err := app.New(app.Options{Config: cfg, Tokens: tokens, Analyzer: client, Simulated: simulate, Log: log})
+			if err != nil {
+				return err
+			}
+			log.Info("serving", "http", "http://"+a.Addr(), "udp", a.MediaPort(), "data", cfg.DataDir)
+			if len(tokens) == 0 && len(cfg.Auth.Tokens) == 0 {
+				log.Warn("authentication is off: everybody on this machine may send and see calls", "hint", "set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN")
+			}
+			if simulate {
+				log.Warn("the analysis is simulated: the stand-in detects nothing, its scores mean nothing")
+			}
+			return a.Run(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&file, "config", "", "configuration file (default callscreen.yaml, if it is there)")
+	f.StringVar(&format, "log-format", "text", "text or json")
+	f.BoolVar(&verbose, "verbose", false, "log more")
+	f.BoolVar(&simulate, "simulate", false, "use the built-in stand-in for the API: no key, no network; it detects nothing")
+	f.StringVar(&script, "script", "", "script of the stand-in, a YAML file")
+	return cmd
+}
+
+func serveLog(e env, format string, verbose bool) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if verbose {
+		opts.Level = slog.LevelDebug
+	}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(e.stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(e.stderr, opts))
+}
