@@ -1,0 +1,127 @@
+package publish_test
+
+import (
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"callscreen/capture"
+	"callscreen/encode"
+	"callscreen/internal/publish"
+)
+
+// tape keeps what a leg writes.
+type tape struct{ pcm []int16 }
+
+func (p *tape) Write(pcm []int16)   { p.pcm = append(p.pcm, pcm...) }
+func (p *tape) Conceal(pcm []int16) { p.pcm = append(p.pcm, pcm...) }
+func (p *tape) Gap(n int64, _ bool) { p.pcm = append(p.pcm, make([]int16, n)...) }
+func (p *tape) Pause()              {}
+
+// tone writes a WAV file with a tone from one second on, for two seconds, and silence around it.
+func tone(t *testing.T, hz float64, amplitude float64) string {
+	t.Helper()
+	pcm := make([]int16, 4*16000)
+	for i := 16000; i < 48000; i++ {
+		pcm[i] = int16(amplitude * math.Sin(2*math.Pi*hz*float64(i)/16000))
+	}
+	file := filepath.Join(t.TempDir(), "tone.wav")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := encode.WriteWAV(f, 16000, pcm); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// record sends media through RTP packets into a leg.
+func record(t *testing.T, m *publish.Media) ([]int16, int) {
+	t.Helper()
+	d, err := encode.NewRTPDecoder(m.Codec.MimeType, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &tape{}
+	l, err := capture.NewLeg(capture.LegConfig{Rate: d.Rate(), PayloadTypes: map[uint8]capture.PayloadType{96: {ClockRate: m.Codec.ClockRate, Decoder: d}}}, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(0, 0)
+	p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 96, SequenceNumber: 65000, Timestamp: 1<<32 - 5000}}
+	for _, media := range m.Packets {
+		p.Payload = media.Payload
+		b, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Push(b, now)
+		p.SequenceNumber++
+		p.Timestamp += media.Ticks
+		now = now.Add(time.Duration(media.Ticks) * time.Second / time.Duration(m.Codec.ClockRate))
+	}
+	l.Flush()
+	if s := l.Stats(); s.Undecoded+s.Missing+s.Restarts > 0 {
+		t.Fatalf("%+v", s)
+	}
+	return out.pcm, d.Rate()
+}
+
+// amplitude of a frequency, by Goertzel's algorithm.
+func amplitude(pcm []int16, hz float64, rate int) float64 {
+	c := 2 * math.Cos(2*math.Pi*hz/float64(rate))
+	var a, b float64
+	for _, x := range pcm {
+		a, b = float64(x)+c*a-b, a
+	}
+	return 2 * math.Sqrt(max(0, a*a+b*b-c*a*b)) / float64(len(pcm))
+}
+
+// Tone in, tone out: through every codec a tone comes out at its frequency, its level and its time, and nowhere else.
+func TestToneInToneOut(t *testing.T) {
+	for _, codec := range publish.Codecs {
+		t.Run(codec, func(t *testing.T) {
+			if codec == "opus" {
+				if _, err := exec.LookPath("ffmpeg"); err != nil {
+					if os.Getenv("CALLSCREEN_REQUIRE_PEERS") == "1" {
+						t.Fatal("ffmpeg is not installed")
+					}
+					t.Skip("ffmpeg is not installed")
+				}
+			}
+			for _, hz := range []float64{440, 1000, 2500} {
+				m, err := publish.Load(t.Context(), tone(t, hz, 8000), codec, -1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				pcm, rate := record(t, m)
+				if got := float64(len(pcm)) / float64(rate); math.Abs(got-4) > 0.03 {
+					t.Errorf("%v Hz: %v s instead of 4", hz, got)
+				}
+				middle := pcm[rate*3/2 : rate*5/2]
+				best, level := 0.0, 0.0
+				for f := 100.0; f < float64(rate)/2; f += 10 {
+					if a := amplitude(middle, f, rate); a > level {
+						best, level = f, a
+					}
+				}
+				if math.Abs(best-hz) > 10 || math.Abs(20*math.Log10(level/8000)) > 1.5 {
+					t.Errorf("%v Hz at 8000 comes out as %v Hz at %.0f", hz, best, level)
+				}
+				// The tone is where it was: half its level at its beginning and its end.
+				for at, want := range map[int]bool{rate * 9 / 10: false, rate * 11 / 10: true, rate * 29 / 10: true, rate * 31 / 10: false} {
+					if got := amplitude(pcm[at-rate/40:at+rate/40], hz, rate) > 4000; got != want {
+						t.Errorf("%v Hz: heard %v at %v s", hz, got, float64(at)/float64(rate))
+					}
+				}
+			}
+		})
+	}
+}
