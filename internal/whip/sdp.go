@@ -34,6 +34,9 @@ func readOffer(body string) (*offer, error) {
 	if err := d.UnmarshalString(body); err != nil {
 		return nil, refuse(400, "the body is no SDP: %v", err)
 	}
+	if len(d.MediaDescriptions) == 0 {
+		return nil, refuse(400, "the body is no SDP offer: it has no media")
+	}
 	var audio *sdp.MediaDescription
 	for i, m := range d.MediaDescriptions {
 		if m.MediaName.Media != "audio" {

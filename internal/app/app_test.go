@@ -1,0 +1,356 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"callscreen/analyzer"
+	"callscreen/analyzer/simulator"
+	"callscreen/internal/app"
+	"callscreen/internal/config"
+	"callscreen/internal/demo"
+	"callscreen/internal/publish"
+	"callscreen/internal/screen"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sidecar is a running app with a stand-in for the API.
+type sidecar struct {
+	t     *testing.T
+	app   *app.App
+	stand *simulator.Server
+	stop  func()
+	log   *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newSidecar(t *testing.T, script simulator.Script, tokens app.Tokens, change func(*config.Config)) *sidecar {
+	t.Helper()
+	s := &sidecar{t: t, stand: simulator.New(script), log: &lockedBuffer{}}
+	api := httptest.NewServer(s.stand)
+	client, err := analyzer.New("key", &analyzer.Options{BaseURL: api.URL, PollInitial: 5 * time.Millisecond, PollMax: 20 * time.Millisecond, Deadline: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Default()
+	cfg.Listen, cfg.DataDir = "127.0.0.1:0", t.TempDir()
+	cfg.WebRTC.UDPPort, cfg.WebRTC.TCPPort = 0, 0
+	cfg.Analysis.RatePerSecond = 1000
+	if change != nil {
+		change(&cfg)
+	}
+	s.app, err = app.New(app.Options{Config: cfg, Tokens: tokens, Analyzer: client, Log: slog.New(slog.NewTextHandler(s.log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.app.Run(ctx) }()
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		http.DefaultClient.CloseIdleConnections()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		client.CloseIdleConnections()
+		api.Close()
+		if strings.Contains(s.log.String(), "level=ERROR") {
+			t.Error(s.log.String())
+		}
+	})
+	t.Cleanup(s.stop)
+	return s
+}
+
+// get asks the API.
+func (s *sidecar) get(method, path, token string) (int, map[string]any) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+s.app.Addr()+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	answer := map[string]any{}
+	if json.Unmarshal(data, &answer) != nil {
+		answer["text"] = string(data)
+	}
+	return resp.StatusCode, answer
+}
+
+// play publishes one of the demo's voices, at most so many seconds of it, as a leg.
+func (s *sidecar) play(ctx context.Context, voice []byte, call, leg string, seconds int, how publish.Impairment) (publish.Summary, *publish.Media) {
+	s.t.Helper()
+	media, err := publish.Opus(bytes.NewReader(voice))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	media.Packets = media.Packets[:min(len(media.Packets), seconds*50)]
+	sum, err := publish.Run(ctx, media, &publish.Options{To: fmt.Sprintf("http://%s/whip/%s/%s", s.app.Addr(), call, leg), Token: "in", Impairment: how})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return sum, media
+}
+
+func (s *sidecar) ended(call string) screen.LiveReport {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	c := s.app.Live().Call(call)
+	if c == nil {
+		s.t.Fatalf("there is no call %s", call)
+	}
+	return c.Ended(ctx)
+}
+
+// Two legs of one call, over real WebRTC: one decision, each leg by itself, and the time is right.
+func TestTwoLegsAreOneCall(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, nil)
+	var both sync.WaitGroup
+	for leg, voice := range map[string][]byte{"caller": demo.Synthetic, "agent": demo.Human} {
+		both.Go(func() {
+			if sum, media := s.play(t.Context(), voice, "c1", leg, 12, publish.Impairment{}); sum.Err() != nil || sum.Connected != 1 || sum.Packets != int64(len(media.Packets)) {
+				t.Errorf("%s: %+v", leg, sum)
+			}
+		})
+	}
+	// While it is live, the call is there, and its decision is about what is known.
+	var live map[string]any
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if _, live = s.get("GET", "/api/v1/calls/c1/decision?wait=1s", ""); live["decision"] == "flagged" || time.Now().After(end) {
+			break
+		}
+	}
+	if live["state"] != "live" || live["decision"] != "flagged" || live["final"] != true {
+		t.Errorf("while it is live: %v", live)
+	}
+	both.Wait()
+	r := s.ended("c1")
+	if r.Decision != "flagged" || r.State != "ended" || len(r.Legs) != 2 || r.Legs[0].Decision != "clear" || r.Legs[1].Decision != "flagged" {
+		t.Errorf("%+v", r)
+	}
+	for _, l := range r.Legs {
+		if got := time.Duration(l.Duration).Seconds(); got < 11.98 || got > 12.02 || l.Lost != 0 {
+			t.Errorf("%s: %v s recorded of 12, %v lost", l.Leg, got, l.Lost)
+		}
+	}
+	for _, u := range s.stand.Uploads() {
+		if u.Rate != 16000 || u.Channels != 1 || u.Bits != 16 {
+			t.Errorf("%+v", u)
+		}
+	}
+	if _, list := s.get("GET", "/api/v1/calls?decision=flagged&state=ended&q=C1", ""); len(list["calls"].([]any)) != 1 || list["next_cursor"] != "" {
+		t.Errorf("%v", list)
+	}
+	if _, list := s.get("GET", "/api/v1/calls?decision=clear", ""); len(list["calls"].([]any)) != 0 {
+		t.Errorf("%v", list)
+	}
+	_, m := s.get("GET", "/metrics", "")
+	for _, want := range []string{"callscreen_packets_received_total 1200", "callscreen_packets_lost_total 0", "callscreen_whip_sessions_opened_total 2", "callscreen_legs_live 0", "go_goroutines"} {
+		if !strings.Contains(m["text"].(string), want) {
+			t.Errorf("no %q among the metrics", want)
+		}
+	}
+	if code, page := s.get("GET", "/", ""); code != 200 || !strings.Contains(page["text"].(string), "flagged") {
+		t.Errorf("the page: HTTP %d %v", code, page)
+	}
+}
+
+// Losses, bursts and jitter on the wire cost audio, never time.
+func TestABadNetworkDoesNotMoveTheTape(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, nil)
+	var all sync.WaitGroup
+	for name, how := range map[string]publish.Impairment{
+		"loss": {Loss: 0.05}, "bursts": {Loss: 0.05, Burst: 3}, "jitter": {Jitter: 100 * time.Millisecond}, "both": {Loss: 0.02, Jitter: 60 * time.Millisecond},
+	} {
+		all.Go(func() {
+			if sum, _ := s.play(t.Context(), demo.Human, name, "caller", 10, how); sum.Err() != nil {
+				t.Errorf("%s: %v", name, sum.Err())
+			}
+		})
+	}
+	all.Wait()
+	for _, name := range []string{"loss", "bursts", "jitter", "both"} {
+		r := s.ended(name)
+		// The first or the last packets of a call may be the lost ones: nobody can know of those.
+		if got := time.Duration(r.Duration).Seconds(); got < 9.85 || got > 10.02 {
+			t.Errorf("%s: recorded %v s of 10", name, got)
+		}
+		if r.Decision != "clear" {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// A sender that is cut off in the middle of a segment: what was said is cut and decided, after the time of grace.
+func TestASenderThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.WebRTC.Grace = 300 * time.Millisecond })
+	ctx, cut := context.WithTimeout(t.Context(), 6*time.Second)
+	defer cut()
+	s.play(ctx, demo.Human, "cut", "caller", 20, publish.Impairment{})
+	r := s.ended("cut")
+	if r.State != "ended" || r.Decision != "clear" || len(r.Segments) == 0 || r.Segments[0].State != "scored" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A leg that comes back within the time of grace continues its call, with a gap that counts as lost.
+func TestALegThatComesBackContinuesItsCall(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, nil)
+	s.play(t.Context(), demo.Human, "again", "caller", 5, publish.Impairment{})
+	time.Sleep(time.Second) // less than the time that a call lingers for another leg
+	s.play(t.Context(), demo.Human, "again", "caller", 5, publish.Impairment{})
+	r := s.ended("again")
+	if got := time.Duration(r.Duration).Seconds(); got < 11 || got > 12.5 || time.Duration(r.Lost).Seconds() < 1 {
+		t.Errorf("%v s, %v lost", got, time.Duration(r.Lost))
+	}
+	if len(s.app.Live().Calls(nil)) != 1 {
+		t.Errorf("%d calls", len(s.app.Live().Calls(nil)))
+	}
+}
+
+// While a card is read out nothing is kept: the time goes on, the audio is silence, and what was discarded is told.
+func TestPauseDiscardsTheAudioAndKeepsTheTime(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, nil)
+	var done sync.WaitGroup
+	done.Go(func() { s.play(t.Context(), demo.Human, "card", "caller", 10, publish.Impairment{}) })
+	time.Sleep(3 * time.Second)
+	if code, a := s.get("POST", "/api/v1/calls/card/legs/caller/pause", ""); code != 200 || a["paused"] != true {
+		t.Errorf("HTTP %d %v", code, a)
+	}
+	time.Sleep(4 * time.Second)
+	code, a := s.get("POST", "/api/v1/calls/card/legs/caller/resume", "")
+	if discarded, _ := a["discarded_seconds"].(float64); code != 200 || discarded < 3.5 || discarded > 5 {
+		t.Errorf("HTTP %d %v", code, a)
+	}
+	for _, path := range []string{"/api/v1/calls/card/legs/nobody/pause", "/api/v1/calls/nobody/legs/caller/pause"} {
+		if code, _ := s.get("POST", path, ""); code != 404 {
+			t.Errorf("%s: HTTP %d", path, code)
+		}
+	}
+	done.Wait()
+	r := s.ended("card")
+	if got := time.Duration(r.Duration).Seconds(); got < 9.98 || got > 10.02 {
+		t.Errorf("recorded %v s of 10", got)
+	}
+	if got := time.Duration(r.Speech).Seconds(); got > 6.5 {
+		t.Errorf("%v s of speech, of which four were to be discarded", got)
+	}
+}
+
+// The sidecar is stopped in the middle of a call: it takes no more, flushes what was said, and decides it.
+func TestStopInTheMiddleOfACall(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{Latency: 200 * time.Millisecond}, nil, nil)
+	var done sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	done.Go(func() { s.play(ctx, demo.Synthetic, "stop", "caller", 20, publish.Impairment{}) })
+	time.Sleep(6 * time.Second)
+	call := s.app.Live().Call("stop")
+	s.stop()
+	cancel()
+	done.Wait()
+	if r := call.Report(); r.State != "ended" || r.Decision != "flagged" || !r.Final {
+		t.Errorf("%+v", r)
+	}
+	for _, seg := range call.Report().Segments {
+		if !slices.Contains([]string{"scored", "skipped"}, seg.State) {
+			t.Errorf("%+v", seg)
+		}
+	}
+}
+
+func TestTokensAndRoles(t *testing.T) {
+	s := newSidecar(t, simulator.Script{}, app.Tokens{"ingest": "in", "reviewer": "rev", "admin": "adm"}, nil)
+	for _, c := range []struct {
+		method, path, token string
+		want                int
+	}{
+		{"GET", "/healthz", "", 200}, {"GET", "/readyz", "", 200},
+		{"GET", "/api/v1/calls", "", 401}, {"GET", "/api/v1/calls", "bad", 403}, {"GET", "/api/v1/calls", "in", 403}, {"GET", "/api/v1/calls", "rev", 200}, {"GET", "/api/v1/calls", "adm", 200},
+		{"GET", "/", "", 401}, {"GET", "/", "rev", 200},
+		{"POST", "/api/v1/calls/x/legs/y/pause", "rev", 403}, {"POST", "/api/v1/calls/x/legs/y/pause", "in", 404},
+		{"POST", "/whip/c/l", "rev", 401}, {"POST", "/whip/c/l", "", 401}, {"POST", "/whip/c/l", "in", 415},
+		{"GET", "/api/v1/calls/none", "rev", 404}, {"GET", "/api/v1/calls?decision=maybe", "rev", 400}, {"GET", "/api/v1/calls?state=x", "rev", 400}, {"GET", "/api/v1/calls?cursor=x", "rev", 400},
+		{"GET", "/api/v1/calls/..%2F..%2Fetc", "rev", 404}, {"GET", "/nothing", "", 404},
+	} {
+		if code, a := s.get(c.method, c.path, c.token); code != c.want {
+			t.Errorf("%s %s with %q: HTTP %d %v, want %d", c.method, c.path, c.token, code, a, c.want)
+		}
+	}
+	if sum, _ := s.play(t.Context(), demo.Human, "c", "l", 1, publish.Impairment{}); sum.Err() != nil {
+		t.Error(sum.Err())
+	}
+}
+
+// What would leave the door open, or would promise what is not there, is refused at start.
+func TestWhatIsRefusedAtStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*config.Config)
+		want   string
+	}{
+		"not on loopback, no tokens": {func(c *config.Config) { c.Listen = "0.0.0.0:0" }, "no authentication is configured"},
+		"a database":                 {func(c *config.Config) { c.Database = "postgres://x" }, "database is set"},
+		"an audio store":             {func(c *config.Config) { c.Audio = "s3://x" }, "audio is set"},
+		"a data_dir that is a file":  {func(c *config.Config) { c.DataDir = "/dev/null" }, "data_dir"},
+		"no address": {func(c *config.Config) {
+			c.Listen = "203.0.113.1:1"
+			c.Auth.Tokens = []config.Token{{Name: "x", Roles: []string{"admin"}, SHA256: strings.Repeat("ab", 32)}}
+		}, "hint: set listen"},
+	} {
+		cfg := config.Default()
+		cfg.Listen, cfg.DataDir, cfg.WebRTC.UDPPort, cfg.WebRTC.TCPPort = "127.0.0.1:0", t.TempDir(), 0, 0
+		c.change(&cfg)
+		if _, err := app.New(app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error is %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package whip_test
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"callscreen/internal/whip"
+)
+
+// Faults of real senders that pion answers with "m=audio 0", or not at all.
+func TestOffersOfRealSendersAreRepaired(t *testing.T) {
+	for name, change := range map[string]func(string) string{
+		"no BUNDLE group (GStreamer's default)": func(s string) string { return regexp.MustCompile(`(?m)^a=group.*\r\n`).ReplaceAllString(s, "") },
+		"no mid (rtpengine without generate-mid)": func(s string) string {
+			return regexp.MustCompile(`(?m)^a=(group|mid).*\r\n`).ReplaceAllString(s, "")
+		},
+		"codec names in capitals": func(s string) string {
+			return strings.ReplaceAll(strings.ReplaceAll(s, "opus/", "OPUS/"), "PCMU/", "pcmu/")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, nil)
+			s, offer := newSender(t, false)
+			a := h.post(change(offer))
+			if strings.Contains(a.body, "m=audio 0") || !strings.Contains(change(offer), "group:BUNDLE") && strings.Contains(a.body, "group:BUNDLE") {
+				t.Errorf("HTTP %d %s", a.status, a.body)
+			}
+			// Our own peer did have a group and a mid: it is told what it expects.
+			if !strings.Contains(a.body, "a=group") {
+				a.body = strings.Replace(a.body, "t=0 0\r\n", "t=0 0\r\na=group:BUNDLE 0\r\n", 1)
+			}
+			s.accept(t, a)
+			h.until("media", func() bool { return h.heard("caller") > 5 })
+		})
+	}
+}
+
+// Video is refused, the audio beside it is kept.
+func TestVideoIsRefusedAndAudioKept(t *testing.T) {
+	h := newHouse(t, nil)
+	s, _ := newSender(t, false)
+	offer := s.pc.LocalDescription().SDP
+	offer = strings.Replace(offer, "a=group:BUNDLE 0", "a=group:BUNDLE 0 v", 1)
+	offer += "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:96 VP8/90000\r\na=sendonly\r\na=mid:v\r\na=rtcp-mux\r\n" +
+		"a=ice-ufrag:" + attribute(offer, "ice-ufrag") + "\r\na=ice-pwd:" + attribute(offer, "ice-pwd") + "\r\na=setup:actpass\r\na=fingerprint:" + attribute(offer, "fingerprint") + "\r\n"
+	a := h.post(offer)
+	if a.status != http.StatusCreated || !strings.Contains(a.body, "m=video 0") || strings.Contains(a.body, "m=audio 0") {
+		t.Errorf("HTTP %d %s", a.status, a.body)
+	}
+}
+
+// A sender that never connects is given up, and one that falls silent too.
+func TestSendersThatDoNothingAreGivenUp(t *testing.T) {
+	h := newHouse(t, func(c *whip.Config) { c.Handshake = 200 * time.Millisecond })
+	_, offer := newSender(t, false)
+	if a := h.post(offer); a.status != http.StatusCreated { // and the answer is thrown away
+		t.Fatalf("HTTP %d %s", a.status, a.body)
+	}
+	h.until("the end of the session", func() bool { return h.server.Stats().Open == 0 })
+	if s := h.server.Stats(); s.Lost != 1 || len(h.closed) != 1 || !h.closed[0] {
+		t.Errorf("%+v, closed %v", s, h.closed)
+	}
+	silent := newHouse(t, func(c *whip.Config) { c.Idle = 200 * time.Millisecond })
+	s, offer := newSender(t, false)
+	s.accept(t, silent.post(offer))
+	silent.until("the end of the session", func() bool { return silent.server.Stats().Open == 0 })
+}
+
+// A sender that goes away without a word is lost, and its session goes.
+func TestASenderThatGoesAway(t *testing.T) {
+	h := newHouse(t, nil)
+	s, offer := newSender(t, false)
+	s.accept(t, h.post(offer))
+	h.until("media", func() bool { return h.heard("caller") > 5 })
+	s.stop()
+	s.work.Wait()
+	if err := s.pc.GracefulClose(); err != nil { // DTLS says goodbye; no DELETE does
+		t.Fatal(err)
+	}
+	h.until("the end of the session", func() bool { return h.server.Stats().Open == 0 })
+	if h.closed[0] != true {
+		t.Error("the leg was not told that it was lost")
+	}
+}
+
+func TestManySessionsLeaveNothingBehind(t *testing.T) {
+	h := newHouse(t, nil)
+	_, offer := newSender(t, false)
+	for range 60 {
+		a := h.post(offer)
+		if a.status != http.StatusCreated {
+			t.Fatalf("HTTP %d %s", a.status, a.body)
+		}
+		if d := h.ask(http.MethodDelete, a.header.Get("Location"), ""); d.status != http.StatusOK {
+			t.Fatalf("HTTP %d", d.status)
+		}
+	}
+	if s := h.server.Stats(); s.Open != 0 || s.Opened != 60 || s.Lost != 0 {
+		t.Errorf("%+v", s)
+	}
+}
