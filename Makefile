@@ -6,10 +6,13 @@ FUZZTIME ?= 60s
 PACKAGES  = ./...
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build test race fuzz bench lint check docs clean
+.PHONY: demo peers load help build test race fuzz bench lint check docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: ## show everything: two live calls, a stand-in for the API, no key, no set-up
+	$(GO) run ./cmd/callscreen demo
 
 build: ## build bin/callscreen, a static binary
 	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/callscreen ./cmd/callscreen
@@ -30,6 +33,12 @@ fuzz: ## run each fuzz target for FUZZTIME (default 60s)
 bench: ## measure the cost of each stage, and the ratio to ffmpeg
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 2s ./encode ./capture ./capture/vad ./policy
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./internal/screen
+
+peers: ## test against Chromium and aiortc (.ci/run installs them)
+	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/peers
+
+load: ## 200 live legs on this machine for 30 s
+	CALLSCREEN_LOAD=200 $(GO) test -count=1 -v -run '^TestLoad$$' ./internal/app
 
 lint: ## gofmt, vet, golangci-lint, and a tidy go.mod
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

@@ -35,6 +35,7 @@ type sidecar struct {
 	stand *simulator.Server
 	stop  func()
 	log   *lockedBuffer
+	idle  func() // closes the connections to the stand-in that are kept for later
 }
 
 type lockedBuffer struct {
@@ -62,6 +63,7 @@ func newSidecar(t *testing.T, script simulator.Script, tokens app.Tokens, change
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.idle = client.CloseIdleConnections
 	cfg := config.Default()
 	cfg.Listen, cfg.DataDir = "127.0.0.1:0", t.TempDir()
 	cfg.WebRTC.UDPPort, cfg.WebRTC.TCPPort = 0, 0

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pion/interceptor"
+	"github.com/pion/logging"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
@@ -36,7 +37,8 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 	mux := webrtc.NewICEUDPMux(nil, impair(conn, s.opt.Impairment, s.seed))
 	defer func() { err = errors.Join(err, mux.Close()) }()
-	settings := webrtc.SettingEngine{}
+	// What pion has to say of a call that ends is of no use to anybody here.
+	settings := webrtc.SettingEngine{LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}}
 	settings.SetICEUDPMux(mux)
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetICETimeouts(5*time.Second, 25*time.Second, 2*time.Second)

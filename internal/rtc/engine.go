@@ -66,7 +66,7 @@ func New(cfg Config) (_ *Engine, err error) {
 	e.port = port
 	e.close = append(e.close, udp.Close)
 	checkBuffer(cfg.Log)
-	settings := webrtc.SettingEngine{}
+	settings := webrtc.SettingEngine{LoggerFactory: logs{cfg.Log}}
 	settings.SetICEUDPMux(udp)
 	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4}
 	if cfg.TCPPort >= 0 {

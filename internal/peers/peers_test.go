@@ -1,0 +1,288 @@
+package peers_test
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"callscreen/capture"
+	"callscreen/encode"
+	"callscreen/internal/rtc"
+	"callscreen/internal/whip"
+)
+
+// studio is a WHIP server that keeps the whole audio of its one leg.
+type studio struct {
+	mu     sync.Mutex
+	leg    *capture.Leg
+	tape   tape
+	codecs []string
+	closed chan bool // lost?
+}
+
+// tape keeps 16 kHz audio.
+type tape struct{ pcm []int16 }
+
+func (p *tape) Write(pcm []int16)   { p.pcm = append(p.pcm, pcm...) }
+func (p *tape) Conceal(pcm []int16) { p.pcm = append(p.pcm, pcm...) }
+func (p *tape) Gap(n int64, _ bool) { p.pcm = append(p.pcm, make([]int16, n)...) }
+func (p *tape) Pause()              {}
+
+func (s *studio) Open(context.Context, whip.Session) (whip.Leg, error) { return s, nil }
+func (s *studio) Close(lost bool)                                      { s.closed <- lost }
+
+func (s *studio) Track(ctx context.Context, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) error {
+	types := map[uint8]capture.PayloadType{}
+	for _, c := range receiver.GetParameters().Codecs {
+		p := capture.PayloadType{ClockRate: c.ClockRate}
+		switch strings.ToLower(c.MimeType) {
+		case "audio/red":
+			p.Kind = capture.KindRED
+		case "audio/opus":
+			d, err := encode.NewRTPDecoder(c.MimeType, -1)
+			if err != nil {
+				return err
+			}
+			p.Decoder = d
+		default:
+			continue
+		}
+		types[uint8(c.PayloadType)] = p
+	}
+	leg, err := capture.NewLeg(capture.LegConfig{Rate: 16000, PayloadTypes: types}, &s.tape)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.leg = leg
+	s.codecs = append(s.codecs, track.Codec().MimeType)
+	s.mu.Unlock()
+	buf := make([]byte, 1500)
+	for ctx.Err() == nil {
+		if err := track.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			return err
+		}
+		n, _, err := track.Read(buf)
+		s.mu.Lock()
+		if err == nil {
+			leg.Push(buf[:n], time.Now())
+		}
+		leg.Tick(time.Now())
+		s.mu.Unlock()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	leg.Flush()
+	return nil
+}
+
+// need skips, or fails where everything must be there.
+func need(t *testing.T, what string, ok bool) {
+	t.Helper()
+	switch {
+	case ok:
+	case os.Getenv("CALLSCREEN_REQUIRE_PEERS") == "1":
+		t.Fatalf("%s is not installed (hint: .ci/run installs it)", what)
+	default:
+		t.Skipf("%s is not installed", what)
+	}
+}
+
+const source = "../../testdata/audio/human.wav"
+
+// record lets a peer publish, and compares what was recorded with what it played.
+func record(t *testing.T, red bool, seconds float64, publish func(ctx context.Context, page, url string) *exec.Cmd) (*studio, map[string]any) {
+	t.Helper()
+	engine, err := rtc.New(rtc.Config{TCPPort: -1, PreferRED: red})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &studio{closed: make(chan bool, 1)}
+	server := whip.NewServer(whip.Config{Engine: engine, Intake: s})
+	mux := http.NewServeMux()
+	mux.Handle("/whip/", server)
+	mux.Handle("/", http.FileServer(http.Dir("testdata")))
+	web := httptest.NewServer(mux)
+	defer func() {
+		web.Close()
+		server.Close()
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	cmd := publish(ctx, web.URL+"/whip.html", web.URL+"/whip/call/caller")
+	var problem strings.Builder
+	cmd.Stderr = &problem
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, problem.String())
+	}
+	var said map[string]any
+	if err := json.Unmarshal(out, &said); err != nil || said["status"] != 200.0 {
+		t.Errorf("the peer said %s", out)
+	}
+	if lost := <-s.closed; lost {
+		t.Error("the session counts as lost, in spite of its DELETE")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats := s.leg.Stats()
+	if got := float64(len(s.tape.pcm)) / 16000; got < seconds-0.5 || got > seconds+2.5 {
+		t.Errorf("recorded %.2f s of %.0f", got, seconds)
+	}
+	if stats.Missing > 0 || stats.Undecoded > 0 || stats.Malformed > 0 {
+		t.Errorf("%+v", stats)
+	}
+	compare(t, s.tape.pcm)
+	return s, said
+}
+
+// compare finds the place of the recording in what was played, and wants each second to be there, at the same lag.
+func compare(t *testing.T, recorded []int16) {
+	t.Helper()
+	data, err := os.ReadFile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	played := make([]int16, (len(data)-44)/2)
+	for i := range played {
+		played[i] = int16(binary.LittleEndian.Uint16(data[44+2*i:]))
+	}
+	const rate, coarse = 16000, 8
+	low := func(pcm []int16) (out []int16) { // 2 kHz is enough to find the place
+		for i := 0; i+coarse <= len(pcm); i += coarse {
+			sum := 0
+			for _, x := range pcm[i : i+coarse] {
+				sum += int(x)
+			}
+			out = append(out, int16(sum/coarse))
+		}
+		return out
+	}
+	// Three seconds from the middle of the recording.
+	from := len(recorded) / 2 / coarse * coarse
+	lag := coarse * search(low(recorded[from:from+3*rate]), low(played), 0, len(played)/coarse)
+	lag = search(recorded[from:from+rate], played, max(lag-20, 0), lag+20) - from
+	checked, sum := 0, 0.0
+	for at := rate; at+rate <= len(recorded); at += rate {
+		if at+lag < 0 || at+lag+rate > len(played) {
+			continue
+		}
+		a, b := recorded[at:at+rate], played[at+lag:at+lag+rate]
+		if level(b) < 200*200 {
+			continue // a pause
+		}
+		// Half a sample of lag turns the phase of the highest tones, not of the speech that is compared here.
+		c := correlation(low(a), low(b))
+		sum += c
+		checked++
+		if c < 0.5 {
+			t.Errorf("second %d correlates by %.2f with what was played", at/rate, c)
+		}
+	}
+	if checked < 5 || sum/float64(checked) < 0.7 {
+		t.Errorf("%d seconds correlate by %.2f in the mean", checked, sum/float64(checked))
+	}
+	t.Logf("%.2f s recorded, lag constant, mean correlation %.3f over %d seconds of speech", float64(len(recorded))/rate, sum/float64(checked), checked)
+}
+
+// search is the place in b at which a correlates best.
+func search(a, b []int16, from, to int) (best int) {
+	top := -1.0
+	for lag := from; lag < to && lag+len(a) <= len(b); lag++ {
+		if c := correlation(a, b[lag:lag+len(a)]); c > top {
+			best, top = lag, c
+		}
+	}
+	return best
+}
+
+func correlation(a, b []int16) float64 {
+	var ab, aa, bb float64
+	for i, x := range a {
+		y := float64(b[i])
+		ab += float64(x) * y
+		aa += float64(x) * float64(x)
+		bb += y * y
+	}
+	if aa == 0 || bb == 0 {
+		return 0
+	}
+	return ab / math.Sqrt(aa*bb)
+}
+
+func level(a []int16) (sum float64) {
+	for _, x := range a {
+		sum += float64(x) * float64(x)
+	}
+	return sum / float64(len(a))
+}
+
+func TestChromium(t *testing.T) {
+	browser := os.Getenv("CHROMIUM")
+	if browser == "" {
+		browser = "/usr/bin/chromium"
+	}
+	_, err := os.Stat(browser)
+	need(t, browser, err == nil)
+	_, err = exec.LookPath("node")
+	need(t, "node", err == nil)
+	_, err = os.Stat("node_modules/playwright-core")
+	need(t, "playwright-core (npm install --no-save --no-package-lock --prefix internal/peers playwright-core)", err == nil)
+	file, err := filepath.Abs(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, err := filepath.Abs("node_modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, mode string
+		red        bool
+	}{{"plain", "plain", false}, {"trickle", "trickle", false}, {"RED", "plain", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			s, said := record(t, c.red, 10, func(ctx context.Context, page, url string) *exec.Cmd {
+				cmd := exec.CommandContext(ctx, "node", "testdata/chromium.js", page, url, file, "10", c.mode)
+				cmd.Env = append(os.Environ(), "NODE_PATH="+modules, "CHROMIUM="+browser)
+				return cmd
+			})
+			t.Logf("track %v, the browser says %v, %+v", s.codecs, said["codec"], s.leg.Stats())
+			if c.red != strings.EqualFold(s.codecs[0], "audio/red") {
+				t.Errorf("the track is %v", s.codecs)
+			}
+		})
+	}
+}
+
+func TestAiortc(t *testing.T) {
+	const python = "/usr/bin/python3" // Debian's, which has Debian's aiortc
+	need(t, "python3-aiortc", exec.Command(python, "-c", "import aiortc").Run() == nil)
+	file, err := filepath.Abs(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := record(t, false, 10, func(ctx context.Context, _, url string) *exec.Cmd {
+		return exec.CommandContext(ctx, python, "testdata/aiortc_publish.py", url, file, "10")
+	})
+	t.Logf("track %v, %+v", s.codecs, s.leg.Stats())
+}
