@@ -20,8 +20,8 @@ build: ## build bin/callscreen, a static binary
 test: ## run the tests; what needs an absent program is skipped by name
 	$(GO) test $(PACKAGES)
 
-race: ## run the tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race $(PACKAGES)
+race: ## run the tests under the race detector, without the longest (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short $(PACKAGES)
 
 fuzz: ## run each fuzz target for FUZZTIME (default 60s)
 	@set -e; for pkg in $$($(GO) list $(PACKAGES)); do \

@@ -71,7 +71,6 @@ type Leg struct {
 	missing  int64 // packets that are missing before the next audio
 	paused   bool
 	wall     time.Time // of position 0, by a sender report
-	flushing bool
 }
 
 // NewLeg makes a leg that writes to sink.

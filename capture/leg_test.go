@@ -107,7 +107,6 @@ type sent struct {
 	samples  int
 	lost     bool
 	copies   int
-	arrival  time.Duration
 	afterDTX bool
 }
 

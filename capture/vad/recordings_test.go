@@ -175,6 +175,9 @@ func coloured(n int, pole float64) []int16 {
 // The limits that the detector is held to, on recordings of people and of what is no speech. The table in the package
 // documentation is what this test logs.
 func TestRecordings(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes of audio")
+	}
 	prompts := recordings(t, "/usr/share/asterisk/sounds/en_US_f_Allison/*.g722", 10)
 	for _, lang := range []string{"es", "fr"} {
 		prompts = append(prompts, recordings(t, "/usr/share/asterisk/sounds/"+lang+"*/*.g722", 20)...)

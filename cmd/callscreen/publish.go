@@ -83,7 +83,7 @@ func publishAll(ctx context.Context, e env, media *publish.Media, opt *publish.O
 	}
 	sum, err := publish.Run(ctx, media, opt)
 	if terminal {
-		fmt.Fprint(e.stderr, "\r\x1b[K")
+		fmt.Fprintf(e.stderr, "\r\x1b[K")
 	}
 	if err != nil {
 		return usageError{err}

@@ -238,6 +238,9 @@ func level(a []int16) (sum float64) {
 }
 
 func TestChromium(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
 	browser := os.Getenv("CHROMIUM")
 	if browser == "" {
 		browser = "/usr/bin/chromium"
@@ -275,6 +278,9 @@ func TestChromium(t *testing.T) {
 }
 
 func TestAiortc(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
 	const python = "/usr/bin/python3" // Debian's, which has Debian's aiortc
 	need(t, "python3-aiortc", exec.Command(python, "-c", "import aiortc").Run() == nil)
 	file, err := filepath.Abs(source)

@@ -37,7 +37,7 @@ func (o *Options) client() *http.Client {
 		return o.Client
 	}
 	o.once.Do(func() {
-		o.own = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 15 * time.Second}
+		o.own = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 20 * time.Second}
 	})
 	return o.own
 }

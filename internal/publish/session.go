@@ -176,22 +176,22 @@ func (s *session) negotiate(ctx context.Context, pc *webrtc.PeerConnection) (*ur
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/sdp")
-	resp, body, err := s.do(req)
+	status, header, body, err := s.do(req)
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode != http.StatusCreated {
+	if status != http.StatusCreated {
 		hint := ""
-		switch resp.StatusCode {
+		switch status {
 		case http.StatusUnauthorized, http.StatusForbidden:
 			hint = " (hint: --token, or CALLSCREEN_INGEST_TOKEN)"
 		case http.StatusNotFound:
 			hint = " (hint: --to http://HOST:PORT/whip/CALL/LEG)"
 		}
-		return nil, fmt.Errorf("%s answers HTTP %d: %s%s", s.target, resp.StatusCode, firstLine(body), hint)
+		return nil, fmt.Errorf("%s answers HTTP %d: %s%s", s.target, status, firstLine(body), hint)
 	}
-	resource, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
-	if err != nil || resp.Header.Get("Location") == "" {
+	resource, err := req.URL.Parse(header.Get("Location"))
+	if err != nil || header.Get("Location") == "" {
 		return nil, fmt.Errorf("%s names no session (no Location)", s.target)
 	}
 	err = pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(body)})
@@ -203,33 +203,33 @@ func (s *session) negotiate(ctx context.Context, pc *webrtc.PeerConnection) (*ur
 
 // hangUp ends the session, also when the program is being stopped.
 func (s *session) hangUp(ctx context.Context, resource *url.URL) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, resource.String(), nil)
 	if err != nil {
 		return err
 	}
-	resp, body, err := s.do(req)
+	status, _, body, err := s.do(req)
 	if err != nil {
 		return fmt.Errorf("hang up: %w", err)
 	}
-	if resp.StatusCode >= 300 && resp.StatusCode != http.StatusNotFound {
-		return fmt.Errorf("hang up: HTTP %d: %s", resp.StatusCode, firstLine(body))
+	if status >= 300 && status != http.StatusNotFound {
+		return fmt.Errorf("hang up: HTTP %d: %s", status, firstLine(body))
 	}
 	return nil
 }
 
-func (s *session) do(req *http.Request) (*http.Response, []byte, error) {
+func (s *session) do(req *http.Request) (status int, header http.Header, body []byte, err error) {
 	if s.opt.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+s.opt.Token)
 	}
 	resp, err := s.opt.client().Do(req)
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	return resp, body, err
+	body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp.StatusCode, resp.Header, body, err
 }
 
 func firstLine(body []byte) string {
