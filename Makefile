@@ -23,7 +23,7 @@ test: ## run the tests; what needs an absent program is skipped by name
 race: ## run the tests under the race detector, without the longest (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short $(PACKAGES)
 
-fuzz: ## run each fuzz target for FUZZTIME (default 60s)
+fuzz: ## run each fuzz target for FUZZTIME (default 60s; 3000x is a number of runs)
 	@set -e; for pkg in $$($(GO) list $(PACKAGES)); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 	    echo "== $$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
@@ -53,7 +53,7 @@ check: ## all that .ci/run runs: lint, tests, race, a short fuzz of each target
 	$(MAKE) lint
 	$(MAKE) test
 	$(MAKE) race
-	$(MAKE) fuzz FUZZTIME=5s
+	$(MAKE) fuzz FUZZTIME=3000x
 
 clean: ## remove what was built
 	rm -rf bin

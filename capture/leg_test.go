@@ -181,7 +181,7 @@ func (n network) play(t testing.TB, l *capture.Leg) {
 // The promises of the timeline, over random losses, bursts, reordering, duplicates, pauses and wraps.
 func TestLegProperties(t *testing.T) {
 	var losses, pauses, reordered, duplicates uint64
-	for seed := range uint64(3000) {
+	for seed := range runs(uint64(3000)) {
 		n := newNetwork(seed)
 		if len(n.deliveries) == 0 {
 			continue
@@ -260,7 +260,7 @@ func TestLegProperties(t *testing.T) {
 		reordered += stats.Reordered
 		duplicates += stats.Duplicate
 	}
-	if losses < 3000 || pauses < 3000 || reordered < 3000 || duplicates < 3000 {
+	if min(losses, pauses, reordered, duplicates) < runs(uint64(3000)) {
 		t.Errorf("%d losses, %d pauses, %d reordered, %d duplicates: too few to show anything", losses, pauses, reordered, duplicates)
 	}
 }

@@ -13,6 +13,14 @@ import (
 
 const frameSize = 160 // 20 ms at 8 kHz
 
+// runs is n, or a part of it where time is short: under the race detector.
+func runs[T int | uint64](n T) T {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
+}
+
 // tagVAD reads the sound from the low bits of the samples, so that a test decides what each frame is.
 type tagVAD struct{ frames, resets int }
 
@@ -129,7 +137,7 @@ func frames(d time.Duration) int64 {
 // The promises of the segmenter, over legs of random speech, music, silence and gaps.
 func TestSegmenterProperties(t *testing.T) {
 	var submitted, skipped, forced int
-	for seed := range uint64(3000) {
+	for seed := range runs(uint64(3000)) {
 		l := newLegOf(seed)
 		segs, s := l.segments(t, rand.New(rand.NewPCG(seed, 3)))
 		fail := func(format string, args ...any) {
@@ -221,7 +229,7 @@ func TestSegmenterProperties(t *testing.T) {
 			t.Fatalf("%+v\n%+v", l.cfg, describe(segs))
 		}
 	}
-	if submitted < 3000 || skipped < 1000 || forced < 50 {
+	if submitted < runs(3000) || skipped < runs(1000) || forced < runs(50) {
 		t.Fatalf("%d submitted, %d skipped, %d forced: too few to show anything", submitted, skipped, forced)
 	}
 }
@@ -230,7 +238,7 @@ func TestSegmenterProperties(t *testing.T) {
 // in a skipped segment holds enough of it.
 func TestNoWindowWithEnoughSpeechIsSkipped(t *testing.T) {
 	tried := 0
-	for seed := range uint64(3000) {
+	for seed := range runs(uint64(3000)) {
 		l := newLegOf(seed)
 		segs, _ := l.segments(t, rand.New(rand.NewPCG(seed, 3)))
 		taken := make([]bool, len(l.pcm)+1)
@@ -265,13 +273,13 @@ func TestNoWindowWithEnoughSpeechIsSkipped(t *testing.T) {
 			}
 		}
 	}
-	if tried < 300 {
+	if tried < runs(300) {
 		t.Fatalf("only %d skipped segments", tried)
 	}
 }
 
 func TestBlockSizeDoesNotMatter(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range runs(uint64(300)) {
 		l := newLegOf(seed)
 		a, _ := l.segments(t, rand.New(rand.NewPCG(seed, 4)))
 		b, _ := l.segments(t, rand.New(rand.NewPCG(seed, 5)))

@@ -47,6 +47,7 @@ type App struct {
 	metrics  *metrics
 	auth     *auth
 	draining atomic.Bool
+	pulls    pulls
 	stack    []func() error // what must be closed, last first
 }
 
@@ -55,7 +56,7 @@ const drainFor = 30 * time.Second
 
 // New builds everything. On an error nothing is left open.
 func New(opt Options) (_ *App, err error) {
-	a := &App{opt: opt}
+	a := &App{opt: opt, pulls: pulls{running: map[[2]string]*pull{}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
@@ -159,6 +160,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	a.draining.Store(true)
 	a.whip.Drain()
 	a.whip.Close()
+	a.pulls.close()
 	a.live.EndAll()
 	settle, cancel := context.WithTimeout(work, drainFor)
 	a.live.Settle(settle)

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -354,5 +356,138 @@ func TestWhatIsRefusedAtStart(t *testing.T) {
 		if _, err := app.New(app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error is %v", name, err)
 		}
+	}
+}
+
+// The network is gone for 12 s: ICE calls the sender disconnected, which ends nothing, and the tape has 12 s of silence
+// that count as lost.
+func TestABlackoutEndsNothing(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, nil)
+	start := time.Now()
+	dark := func() bool { d := time.Since(start); return d > 5*time.Second && d < 17*time.Second }
+	if sum, _ := s.play(t.Context(), demo.Human, "dark", "caller", 22, publish.Impairment{Blackout: dark}); sum.Err() != nil {
+		t.Error(sum.Err())
+	}
+	r := s.ended("dark")
+	if got := time.Duration(r.Duration).Seconds(); got < 21.9 || got > 22.1 {
+		t.Errorf("recorded %v s of 22", got)
+	}
+	if got := time.Duration(r.Lost).Seconds(); got < 10.5 || got > 13 {
+		t.Errorf("%v s are lost of 12", got)
+	}
+	if len(r.Segments) < 2 || r.Decision != "clear" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// The network is gone for good: the session is lost, the call ends after the time of grace, and what was said is decided.
+func TestANetworkThatDoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.WebRTC.Grace = 500 * time.Millisecond })
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 42*time.Second)
+	defer cancel()
+	dark := func() bool { return time.Since(start) > 6*time.Second }
+	media, err := publish.Opus(bytes.NewReader(demo.Human))
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := publish.Media{Codec: media.Codec}
+	for range 3 {
+		long.Packets = append(long.Packets, media.Packets...)
+	}
+	sum, err := publish.Run(ctx, &long, &publish.Options{To: "http://" + s.app.Addr() + "/whip/gone/caller", Impairment: publish.Impairment{Blackout: dark}})
+	if err != nil || sum.Err() == nil {
+		t.Errorf("the sender noticed nothing: %v %v", err, sum)
+	}
+	r := s.ended("gone")
+	if r.State != "ended" || r.Decision != "clear" || len(r.Segments) == 0 || r.Segments[0].State != "scored" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Two parties on one stereo track are two legs, as ?channels says.
+func TestTwoPartiesOnOneTrack(t *testing.T) {
+	t.Parallel()
+	ffmpeg, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		if os.Getenv("CALLSCREEN_REQUIRE_PEERS") == "1" {
+			t.Fatal("ffmpeg is not installed")
+		}
+		t.Skip("ffmpeg is not installed")
+	}
+	out, err := exec.Command(ffmpeg, "-v", "error", "-i", "../../testdata/audio/two-legs.wav", "-t", "20", "-ar", "48000", "-c:a", "libopus", "-b:a", "64k", "-f", "ogg", "-").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	media, err := publish.Opus(bytes.NewReader(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSidecar(t, simulator.Script{}, nil, nil)
+	sum, err := publish.Run(t.Context(), media, &publish.Options{To: "http://" + s.app.Addr() + "/whip/stereo/both?channels=caller,agent&queue=q"})
+	if err != nil || sum.Err() != nil {
+		t.Fatal(err, sum.Err())
+	}
+	r := s.ended("stereo")
+	if len(r.Legs) != 2 || r.Legs[0].Leg != "agent" || r.Legs[0].Decision != "clear" || r.Legs[1].Leg != "caller" || r.Legs[1].Decision != "flagged" || r.Metadata["queue"] != "q" {
+		t.Errorf("%+v", r)
+	}
+	for _, l := range r.Legs {
+		if got := time.Duration(l.Duration).Seconds(); got < 19.95 || got > 20.1 {
+			t.Errorf("%s: recorded %v s of 20", l.Leg, got)
+		}
+	}
+}
+
+// A leg is fetched from a media server by WHEP until it is told to stop. What the API refuses, it says why.
+func TestLegsAreFetchedByWHEP(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, nil)
+	asked := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- r.Method + " " + r.Header.Get("Authorization"):
+		default:
+		}
+		w.WriteHeader(http.StatusNotFound) // nothing is published yet
+	}))
+	defer server.Close()
+	post := func(path, body string) int {
+		resp, err := http.Post("http://"+s.app.Addr()+path, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	const leg = "/api/v1/calls/room/legs/caller/whep"
+	for body, want := range map[string]int{"": 400, "{}": 400, `{"url":"ftp://x"}`: 400, `{"url":"http://u:p@h/"}`: 400, `{"url":"http://h/","other":1}`: 400} {
+		if got := post(leg, body); got != want {
+			t.Errorf("%s: HTTP %d, want %d", body, got, want)
+		}
+	}
+	good := `{"url":"` + server.URL + `/whep","token":"pull"}`
+	if got := post(leg, good); got != 201 {
+		t.Fatalf("HTTP %d", got)
+	}
+	if got := <-asked; got != "POST Bearer pull" {
+		t.Errorf("the media server was asked %q", got)
+	}
+	if got := post(leg, good); got != 409 {
+		t.Errorf("a second time: HTTP %d", got)
+	}
+	if _, call := s.get("GET", "/api/v1/calls/room", ""); call["state"] != "live" {
+		t.Errorf("%v", call)
+	}
+	if code, _ := s.get("DELETE", leg, ""); code != 200 {
+		t.Errorf("DELETE: HTTP %d", code)
+	}
+	if code, _ := s.get("DELETE", leg, ""); code != 404 {
+		t.Errorf("second DELETE: HTTP %d", code)
+	}
+	if r := s.ended("room"); r.State != "ended" || r.Decision != "inconclusive" {
+		t.Errorf("%+v", r)
 	}
 }

@@ -23,6 +23,8 @@ func (a *App) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/calls/{call}/decision", a.auth.require("viewer", a.decision))
 	mux.HandleFunc("POST /api/v1/calls/{call}/legs/{leg}/pause", a.auth.require("ingest", a.pause))
 	mux.HandleFunc("POST /api/v1/calls/{call}/legs/{leg}/resume", a.auth.require("ingest", a.resume))
+	mux.HandleFunc("POST /api/v1/calls/{call}/legs/{leg}/whep", a.auth.require("ingest", a.startPull))
+	mux.HandleFunc("DELETE /api/v1/calls/{call}/legs/{leg}/whep", a.auth.require("ingest", a.stopPull))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))

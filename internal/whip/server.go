@@ -262,7 +262,7 @@ func body(w http.ResponseWriter, r *http.Request, want string) (string, error) {
 func readSession(r *http.Request, token string) (Session, error) {
 	c := Session{Call: r.PathValue("call"), Leg: r.PathValue("leg"), Token: token, Metadata: map[string]string{}}
 	for what, name := range map[string]string{"call": c.Call, "leg": c.Leg} {
-		if !validName(name) {
+		if !ValidName(name) {
 			return c, refuse(http.StatusBadRequest, "the name of the %s is empty, longer than 128 bytes or not printable", what)
 		}
 	}
@@ -272,7 +272,7 @@ func readSession(r *http.Request, token string) (Session, error) {
 	}
 	for key, values := range query {
 		value := values[len(values)-1]
-		if !validName(key) || len(value) > 256 || strings.ContainsFunc(value, unprintable) {
+		if !ValidName(key) || len(value) > 256 || strings.ContainsFunc(value, unprintable) {
 			return c, refuse(http.StatusBadRequest, "the query parameter %.40q is too long or not printable", key)
 		}
 		if key != "channels" {
@@ -280,14 +280,15 @@ func readSession(r *http.Request, token string) (Session, error) {
 			continue
 		}
 		c.Channels = strings.Split(value, ",")
-		if len(c.Channels) != 2 || !validName(c.Channels[0]) || !validName(c.Channels[1]) || c.Channels[0] == c.Channels[1] {
+		if len(c.Channels) != 2 || !ValidName(c.Channels[0]) || !ValidName(c.Channels[1]) || c.Channels[0] == c.Channels[1] {
 			return c, refuse(http.StatusBadRequest, "channels must name two legs, as in ?channels=caller,agent")
 		}
 	}
 	return c, nil
 }
 
-func validName(s string) bool {
+// ValidName tells whether a call or a leg may be called so.
+func ValidName(s string) bool {
 	return s != "" && len(s) <= 128 && s != "." && s != ".." && !strings.ContainsRune(s, '/') && !strings.ContainsFunc(s, unprintable)
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -24,6 +25,8 @@ type session struct {
 	tracks sync.WaitGroup
 	timers []*time.Timer
 	answer string
+
+	connected atomic.Bool // at some time
 
 	negotiation sync.Mutex // guards what follows
 	offer       string     // the last that was taken
@@ -60,7 +63,7 @@ func (c *session) start(ctx context.Context, o *offer) (err error) {
 	c.offer, c.etag = o.sdp, newETag()
 	c.watch(time.Now())
 	c.after(c.server.cfg.Handshake, func() {
-		if c.pc.ConnectionState() != webrtc.PeerConnectionStateConnected {
+		if !c.connected.Load() { // once is enough: it may be disconnected just now, and come back
 			c.server.cfg.Log.Info("a sender did not connect in time", "call", c.what.Call, "leg", c.what.Leg)
 			c.end(true)
 		}
@@ -139,6 +142,8 @@ func (c *session) onTrack(track *webrtc.TrackRemote, receiver *webrtc.RTPReceive
 // onState is called by pion. "disconnected" is no reason to end anything: packets may come again at any time.
 func (c *session) onState(state webrtc.PeerConnectionState) {
 	switch state {
+	case webrtc.PeerConnectionStateConnected:
+		c.connected.Store(true)
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 		go c.end(true) // waited for by Server.Close; pion does not allow to close from here
 	}

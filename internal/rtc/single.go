@@ -1,0 +1,28 @@
+package rtc
+
+import (
+	"log/slog"
+	"net"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
+)
+
+// Single makes an API for one connection that has a socket of its own, which close closes.
+func Single(conn net.PacketConn) (api *webrtc.API, closeMux func() error, err error) {
+	settings := webrtc.SettingEngine{LoggerFactory: logs{slog.New(slog.DiscardHandler)}}
+	mux := webrtc.NewICEUDPMux(logs{slog.New(slog.DiscardHandler)}.NewLogger("ice"), conn)
+	settings.SetICEUDPMux(mux)
+	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	media, err := codecs()
+	if err != nil {
+		return nil, nil, err
+	}
+	registry, err := interceptors()
+	if err != nil {
+		return nil, nil, err
+	}
+	return webrtc.NewAPI(webrtc.WithSettingEngine(settings), webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(registry)), mux.Close, nil
+}
