@@ -58,16 +58,16 @@ func (s *mediaServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	switch {
-	case r.Method == http.MethodDelete:
+	switch r.Method {
+	case http.MethodDelete:
 		s.deletes++
-	case r.Method == http.MethodPatch:
+	case http.MethodPatch:
 		err := s.pcs[len(s.pcs)-1].SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(body)})
 		if err != nil {
 			s.t.Error(err)
 		}
 		w.WriteHeader(http.StatusNoContent)
-	case r.Method == http.MethodPost:
+	case http.MethodPost:
 		s.posts++
 		if s.status != 0 {
 			w.WriteHeader(s.status)
