@@ -6,7 +6,7 @@ FUZZTIME ?= 60s
 PACKAGES  = ./...
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: demo peers load help build test race fuzz bench lint check docs clean
+.PHONY: libopus demo peers load help build test race fuzz bench lint check docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ fuzz: ## run each fuzz target for FUZZTIME (default 60s; 3000x is a number of ru
 bench: ## measure the cost of each stage, and the ratio to ffmpeg
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 2s ./encode ./capture ./capture/vad ./policy
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./internal/screen
+
+libopus: ## test the build with libopus (needs a C compiler, libopus-dev and pkg-config)
+	CGO_ENABLED=1 $(GO) test -count=1 -tags libopus,nolibopusfile ./encode ./internal/publish
 
 peers: ## test against Chromium and aiortc (.ci/run installs them)
 	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/peers

@@ -29,9 +29,7 @@ func (e *CodecError) Hint() string { return "offer Opus, G722, PCMU or PCMA" }
 func NewRTPDecoder(mimeType string, channel int) (RTPDecoder, error) {
 	switch strings.ToLower(mimeType) {
 	case "audio/opus":
-		d := &rtpOpus{channel: channel}
-		d.Reset()
-		return d, nil
+		return newRTPOpus(channel)
 	case "audio/pcmu":
 		return rtpG711{NewMuLawDecoder()}, nil
 	case "audio/pcma":
@@ -62,48 +60,4 @@ func (d *rtpG722) Rate() int { return 16000 }
 func (d *rtpG722) Reset()    { d.decoder = NewG722Decoder() }
 func (d *rtpG722) Decode(dst []int16, payload []byte) ([]int16, error) {
 	return d.decoder.Decode(dst, payload), nil
-}
-
-// rtpOpus decodes Opus, RFC 7587, straight to 16 kHz.
-type rtpOpus struct {
-	channel int
-	decoder *OpusDecoder
-	samples []float32
-}
-
-func (d *rtpOpus) Rate() int { return OpusRate }
-
-func (d *rtpOpus) Reset() {
-	channels := 1
-	if d.channel >= 0 {
-		channels = 2
-	}
-	d.decoder, _ = NewOpusDecoder(channels) // it refuses other numbers of channels only
-}
-
-func (d *rtpOpus) Decode(dst []int16, payload []byte) ([]int16, error) {
-	duration, err := OpusDuration(payload)
-	if err != nil {
-		return dst, err
-	}
-	from := len(dst)
-	n := duration * OpusRate / 48000
-	if len(payload) <= 2 { // RFC 6716 section 2.1.9: nothing is sent, DTX
-		dst = append(dst, make([]int16, n)...)
-		return dst, nil
-	}
-	if d.samples, err = d.decoder.Decode(d.samples[:0], payload); err != nil {
-		return dst, err
-	}
-	if d.channel >= 0 {
-		for i := d.channel; i < len(d.samples); i += 2 {
-			d.samples[i/2] = d.samples[i]
-		}
-		d.samples = d.samples[:len(d.samples)/2]
-	}
-	for len(dst) < from+len(d.samples) {
-		dst = append(dst, 0)
-	}
-	ToInt16(dst[from:], d.samples)
-	return dst, nil
 }

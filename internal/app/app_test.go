@@ -407,6 +407,26 @@ func TestANetworkThatDoesNotComeBack(t *testing.T) {
 	}
 }
 
+// A leg is stopped by the API: its call ends and is decided, though the sender would go on.
+func TestStopByTheAPI(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, nil)
+	var done sync.WaitGroup
+	done.Go(func() { s.play(t.Context(), demo.Human, "over", "caller", 20, publish.Impairment{}) })
+	time.Sleep(6 * time.Second)
+	if code, a := s.get("POST", "/api/v1/calls/over/legs/caller/stop", ""); code != 200 || a["stopped"] != true {
+		t.Errorf("HTTP %d %v", code, a)
+	}
+	if code, _ := s.get("POST", "/api/v1/calls/over/legs/caller/stop", ""); code != 404 {
+		t.Errorf("a second time: HTTP %d", code)
+	}
+	r := s.ended("over")
+	if got := time.Duration(r.Duration).Seconds(); got < 4 || got > 7 || r.Decision != "clear" {
+		t.Errorf("%v s recorded, %+v", got, r)
+	}
+	done.Wait()
+}
+
 // Two parties on one stereo track are two legs, as ?channels says.
 func TestTwoPartiesOnOneTrack(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,7 @@ func (a *App) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/calls/{call}/decision", a.auth.require("viewer", a.decision))
 	mux.HandleFunc("POST /api/v1/calls/{call}/legs/{leg}/pause", a.auth.require("ingest", a.pause))
 	mux.HandleFunc("POST /api/v1/calls/{call}/legs/{leg}/resume", a.auth.require("ingest", a.resume))
+	mux.HandleFunc("POST /api/v1/calls/{call}/legs/{leg}/stop", a.auth.require("ingest", a.stopLeg))
 	mux.HandleFunc("POST /api/v1/calls/{call}/legs/{leg}/whep", a.auth.require("ingest", a.startPull))
 	mux.HandleFunc("DELETE /api/v1/calls/{call}/legs/{leg}/whep", a.auth.require("ingest", a.stopPull))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -141,6 +142,15 @@ func (a *App) shut(w http.ResponseWriter, r *http.Request, shut bool) {
 		return
 	}
 	answer(w, map[string]any{"call": r.PathValue("call"), "leg": leg, "paused": shut, "discarded_seconds": screen.Seconds(c.Recorder().Stats()[leg].Paused)})
+}
+
+// stopLeg ends the session of a leg, whoever began it.
+func (a *App) stopLeg(w http.ResponseWriter, r *http.Request) {
+	if a.whip.End(r.PathValue("call"), r.PathValue("leg")) {
+		answer(w, map[string]any{"call": r.PathValue("call"), "leg": r.PathValue("leg"), "stopped": true})
+		return
+	}
+	a.stopPull(w, r)
 }
 
 // ready tells whether new calls are taken.

@@ -225,7 +225,7 @@ func (s *session) do(req *http.Request) (status int, header http.Header, body []
 	}
 	resp, err := s.opt.client().Do(req)
 	if err != nil {
-		return 0, nil, nil, err
+		return 0, nil, nil, fmt.Errorf("%w (hint: is a sidecar running there?)", err)
 	}
 	defer resp.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<20))

@@ -159,6 +159,22 @@ func (s *Server) Close() {
 	s.running.Wait()
 }
 
+// End ends the session of a leg, as its sender could by DELETE. It returns false if there is none.
+func (s *Server) End(call, leg string) bool {
+	s.mu.Lock()
+	var found *session
+	for _, c := range s.sessions {
+		if c.what.Call == call && c.what.Leg == leg {
+			found = c
+		}
+	}
+	s.mu.Unlock()
+	if found != nil {
+		found.end(false)
+	}
+	return found != nil
+}
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.cors(w, r)
