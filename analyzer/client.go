@@ -110,7 +110,9 @@ type Result struct {
 	Score   float64 // 0..1, higher is more likely synthetic
 	Verdict string
 	Polls   int
-	Resent  bool // the recording was sent twice, because the first upload may have been lost; it may be paid for twice
+	// Simulated tells that the score is made up by the stand-in of package simulator, and means nothing.
+	Simulated bool
+	Resent    bool // the recording was sent twice, because the first upload may have been lost; it may be paid for twice
 }
 
 // result turns a finished job into a result or an error.
@@ -121,5 +123,5 @@ func (j Job) result() (Result, *Error) {
 	case math.IsNaN(j.Score):
 		return Result{}, &Error{Op: "poll", Kind: KindInvalidScore, JobID: j.ID, Err: errors.New("the job is completed without a score within 0..1")}
 	}
-	return Result{JobID: j.ID, Score: j.Score, Verdict: j.Verdict}, nil
+	return Result{JobID: j.ID, Score: j.Score, Verdict: j.Verdict, Simulated: j.Simulated}, nil
 }

@@ -26,6 +26,7 @@ type Job struct {
 	ErrorCode string  // when failed
 	Message   string  // when failed, shortened and made printable
 	Sandbox   bool    // made in the vendor's sandbox
+	Simulated bool    // made by the stand-in of package simulator, which detects nothing
 }
 
 // Done tells whether the job will not change any more.
@@ -49,6 +50,7 @@ func parseJob(body []byte) (Job, bool) {
 		ErrorCode: printable(scalar(raw["error_code"])),
 		Message:   printable(scalar(raw["message"])),
 		Sandbox:   string(raw["is_sandbox"]) == "true",
+		Simulated: string(raw["simulated"]) == "true",
 	}
 	if j.Status != StatusCompleted {
 		j.Score = math.NaN()

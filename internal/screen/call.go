@@ -70,6 +70,13 @@ func NewCall(cfg CallConfig) *Call {
 // ID is the name of the call.
 func (c *Call) ID() string { return c.id }
 
+// simulate notes that a score is made up, which the report must say.
+func (c *Call) simulate() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.simulated = true
+}
+
 // Warn notes something about the recording that a reader of the report should know.
 func (c *Call) Warn(text string) {
 	c.mu.Lock()

@@ -138,6 +138,9 @@ func TestUploadsAreTheirPlaceInTheRecording(t *testing.T) {
 			t.Errorf("uploaded: %+v", u)
 		}
 	}
+	if !report.Simulated {
+		t.Error("the report does not say that the scores are made up")
+	}
 	if report.Decision != "flagged" || report.Analysed != report.Speech {
 		t.Errorf("%+v", report)
 	}

@@ -182,6 +182,9 @@ func (s *Screener) screen(ctx context.Context, c clip) {
 	if err != nil {
 		s.fail(c.segment, analyzer.Reason(err), err)
 	} else {
+		if result.Simulated {
+			c.segment.call.simulate()
+		}
 		c.segment.update(func(r *SegmentReport) {
 			score := result.Score
 			r.State, r.Score, r.Verdict, r.JobID, r.Cleaned = StateScored, &score, result.Verdict, result.JobID, cleaned
