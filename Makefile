@@ -30,9 +30,10 @@ fuzz: ## run each fuzz target for FUZZTIME (default 60s; 3000x is a number of ru
 	  done; \
 	done
 
-bench: ## measure the cost of each stage, and the ratio to ffmpeg
+bench: ## measure the cost of each stage, the ratio to ffmpeg, and 200 live legs
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 2s ./encode ./capture ./capture/vad ./policy
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./internal/screen
+	$(MAKE) load
 
 libopus: ## test the build with libopus (needs a C compiler, libopus-dev and pkg-config)
 	CGO_ENABLED=1 $(GO) test -count=1 -tags libopus,nolibopusfile ./encode ./internal/publish
