@@ -3,9 +3,6 @@ package app_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,138 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
-	"callscreen/analyzer"
 	"callscreen/analyzer/simulator"
 	"callscreen/internal/app"
 	"callscreen/internal/config"
 	"callscreen/internal/demo"
 	"callscreen/internal/publish"
-	"callscreen/internal/screen"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// sidecar is a running app with a stand-in for the API.
-type sidecar struct {
-	t     *testing.T
-	app   *app.App
-	stand *simulator.Server
-	stop  func()
-	log   *lockedBuffer
-	idle  func() // closes the connections to the stand-in that are kept for later
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func newSidecar(t *testing.T, script simulator.Script, tokens app.Tokens, change func(*config.Config)) *sidecar {
-	t.Helper()
-	s := &sidecar{t: t, stand: simulator.New(script), log: &lockedBuffer{}}
-	api := httptest.NewServer(s.stand)
-	client, err := analyzer.New("key", &analyzer.Options{BaseURL: api.URL, PollInitial: 5 * time.Millisecond, PollMax: 20 * time.Millisecond, Deadline: 20 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.idle = client.CloseIdleConnections
-	cfg := config.Default()
-	cfg.Listen, cfg.DataDir = "127.0.0.1:0", t.TempDir()
-	cfg.WebRTC.UDPPort, cfg.WebRTC.TCPPort = 0, 0
-	cfg.Analysis.RatePerSecond = 1000
-	if change != nil {
-		change(&cfg)
-	}
-	s.app, err = app.New(app.Options{Config: cfg, Tokens: tokens, Analyzer: client, Log: slog.New(slog.NewTextHandler(s.log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.app.Run(ctx) }()
-	s.stop = sync.OnceFunc(func() {
-		cancel()
-		http.DefaultClient.CloseIdleConnections()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		client.CloseIdleConnections()
-		api.Close()
-		if strings.Contains(s.log.String(), "level=ERROR") {
-			t.Error(s.log.String())
-		}
-	})
-	t.Cleanup(s.stop)
-	return s
-}
-
-// get asks the API.
-func (s *sidecar) get(method, path, token string) (int, map[string]any) {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, "http://"+s.app.Addr()+path, nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	answer := map[string]any{}
-	if json.Unmarshal(data, &answer) != nil {
-		answer["text"] = string(data)
-	}
-	return resp.StatusCode, answer
-}
-
-// play publishes one of the demo's voices, at most so many seconds of it, as a leg.
-func (s *sidecar) play(ctx context.Context, voice []byte, call, leg string, seconds int, how publish.Impairment) (publish.Summary, *publish.Media) {
-	s.t.Helper()
-	media, err := publish.Opus(bytes.NewReader(voice))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	media.Packets = media.Packets[:min(len(media.Packets), seconds*50)]
-	sum, err := publish.Run(ctx, media, &publish.Options{To: fmt.Sprintf("http://%s/whip/%s/%s", s.app.Addr(), call, leg), Token: "in", Impairment: how})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return sum, media
-}
-
-func (s *sidecar) ended(call string) screen.LiveReport {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	c := s.app.Live().Call(call)
-	if c == nil {
-		s.t.Fatalf("there is no call %s", call)
-	}
-	return c.Ended(ctx)
-}
 
 // Two legs of one call, over real WebRTC: one decision, each leg by itself, and the time is right.
 func TestTwoLegsAreOneCall(t *testing.T) {
@@ -201,62 +72,6 @@ func TestTwoLegsAreOneCall(t *testing.T) {
 	}
 	if code, page := s.get("GET", "/", ""); code != 200 || !strings.Contains(page["text"].(string), "flagged") {
 		t.Errorf("the page: HTTP %d %v", code, page)
-	}
-}
-
-// Losses, bursts and jitter on the wire cost audio, never time.
-func TestABadNetworkDoesNotMoveTheTape(t *testing.T) {
-	t.Parallel()
-	s := newSidecar(t, simulator.Script{}, nil, nil)
-	var all sync.WaitGroup
-	for name, how := range map[string]publish.Impairment{
-		"loss": {Loss: 0.05}, "bursts": {Loss: 0.05, Burst: 3}, "jitter": {Jitter: 100 * time.Millisecond}, "both": {Loss: 0.02, Jitter: 60 * time.Millisecond},
-	} {
-		all.Go(func() {
-			if sum, _ := s.play(t.Context(), demo.Human, name, "caller", 10, how); sum.Err() != nil {
-				t.Errorf("%s: %v", name, sum.Err())
-			}
-		})
-	}
-	all.Wait()
-	for _, name := range []string{"loss", "bursts", "jitter", "both"} {
-		r := s.ended(name)
-		// The first or the last packets of a call may be the lost ones: nobody can know of those.
-		if got := time.Duration(r.Duration).Seconds(); got < 9.85 || got > 10.02 {
-			t.Errorf("%s: recorded %v s of 10", name, got)
-		}
-		if r.Decision != "clear" {
-			t.Errorf("%s: %+v", name, r)
-		}
-	}
-}
-
-// A sender that is cut off in the middle of a segment: what was said is cut and decided, after the time of grace.
-func TestASenderThatIsCutOff(t *testing.T) {
-	t.Parallel()
-	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.WebRTC.Grace = 300 * time.Millisecond })
-	ctx, cut := context.WithTimeout(t.Context(), 6*time.Second)
-	defer cut()
-	s.play(ctx, demo.Human, "cut", "caller", 20, publish.Impairment{})
-	r := s.ended("cut")
-	if r.State != "ended" || r.Decision != "clear" || len(r.Segments) == 0 || r.Segments[0].State != "scored" {
-		t.Errorf("%+v", r)
-	}
-}
-
-// A leg that comes back within the time of grace continues its call, with a gap that counts as lost.
-func TestALegThatComesBackContinuesItsCall(t *testing.T) {
-	t.Parallel()
-	s := newSidecar(t, simulator.Script{}, nil, nil)
-	s.play(t.Context(), demo.Human, "again", "caller", 5, publish.Impairment{})
-	time.Sleep(time.Second) // less than the time that a call lingers for another leg
-	s.play(t.Context(), demo.Human, "again", "caller", 5, publish.Impairment{})
-	r := s.ended("again")
-	if got := time.Duration(r.Duration).Seconds(); got < 11 || got > 12.5 || time.Duration(r.Lost).Seconds() < 1 {
-		t.Errorf("%v s, %v lost", got, time.Duration(r.Lost))
-	}
-	if len(s.app.Live().Calls(nil)) != 1 {
-		t.Errorf("%d calls", len(s.app.Live().Calls(nil)))
 	}
 }
 
@@ -356,54 +171,6 @@ func TestWhatIsRefusedAtStart(t *testing.T) {
 		if _, err := app.New(app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error is %v", name, err)
 		}
-	}
-}
-
-// The network is gone for 12 s: ICE calls the sender disconnected, which ends nothing, and the tape has 12 s of silence
-// that count as lost.
-func TestABlackoutEndsNothing(t *testing.T) {
-	t.Parallel()
-	s := newSidecar(t, simulator.Script{}, nil, nil)
-	start := time.Now()
-	dark := func() bool { d := time.Since(start); return d > 5*time.Second && d < 17*time.Second }
-	if sum, _ := s.play(t.Context(), demo.Human, "dark", "caller", 22, publish.Impairment{Blackout: dark}); sum.Err() != nil {
-		t.Error(sum.Err())
-	}
-	r := s.ended("dark")
-	if got := time.Duration(r.Duration).Seconds(); got < 21.9 || got > 22.1 {
-		t.Errorf("recorded %v s of 22", got)
-	}
-	if got := time.Duration(r.Lost).Seconds(); got < 10.5 || got > 13 {
-		t.Errorf("%v s are lost of 12", got)
-	}
-	if len(r.Segments) < 2 || r.Decision != "clear" {
-		t.Errorf("%+v", r)
-	}
-}
-
-// The network is gone for good: the session is lost, the call ends after the time of grace, and what was said is decided.
-func TestANetworkThatDoesNotComeBack(t *testing.T) {
-	t.Parallel()
-	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.WebRTC.Grace = 500 * time.Millisecond })
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), 42*time.Second)
-	defer cancel()
-	dark := func() bool { return time.Since(start) > 6*time.Second }
-	media, err := publish.Opus(bytes.NewReader(demo.Human))
-	if err != nil {
-		t.Fatal(err)
-	}
-	long := publish.Media{Codec: media.Codec}
-	for range 3 {
-		long.Packets = append(long.Packets, media.Packets...)
-	}
-	sum, err := publish.Run(ctx, &long, &publish.Options{To: "http://" + s.app.Addr() + "/whip/gone/caller", Impairment: publish.Impairment{Blackout: dark}})
-	if err != nil || sum.Err() == nil {
-		t.Errorf("the sender noticed nothing: %v %v", err, sum)
-	}
-	r := s.ended("gone")
-	if r.State != "ended" || r.Decision != "clear" || len(r.Segments) == 0 || r.Segments[0].State != "scored" {
-		t.Errorf("%+v", r)
 	}
 }
 

@@ -1,0 +1,118 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"callscreen/analyzer/simulator"
+	"callscreen/internal/config"
+	"callscreen/internal/demo"
+	"callscreen/internal/publish"
+)
+
+// Losses, bursts and jitter on the wire cost audio, never time.
+func TestABadNetworkDoesNotMoveTheTape(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, nil)
+	var all sync.WaitGroup
+	for name, how := range map[string]publish.Impairment{
+		"loss": {Loss: 0.05}, "bursts": {Loss: 0.05, Burst: 3}, "jitter": {Jitter: 100 * time.Millisecond}, "both": {Loss: 0.02, Jitter: 60 * time.Millisecond},
+	} {
+		all.Go(func() {
+			if sum, _ := s.play(t.Context(), demo.Human, name, "caller", 10, how); sum.Err() != nil {
+				t.Errorf("%s: %v", name, sum.Err())
+			}
+		})
+	}
+	all.Wait()
+	for _, name := range []string{"loss", "bursts", "jitter", "both"} {
+		r := s.ended(name)
+		// The first or the last packets of a call may be the lost ones: nobody can know of those.
+		if got := time.Duration(r.Duration).Seconds(); got < 9.85 || got > 10.02 {
+			t.Errorf("%s: recorded %v s of 10", name, got)
+		}
+		if r.Decision != "clear" {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// A sender that is cut off in the middle of a segment: what was said is cut and decided, after the time of grace.
+func TestASenderThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.WebRTC.Grace = 300 * time.Millisecond })
+	ctx, cut := context.WithTimeout(t.Context(), 6*time.Second)
+	defer cut()
+	s.play(ctx, demo.Human, "cut", "caller", 20, publish.Impairment{})
+	r := s.ended("cut")
+	if r.State != "ended" || r.Decision != "clear" || len(r.Segments) == 0 || r.Segments[0].State != "scored" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A leg that comes back within the time of grace continues its call, with a gap that counts as lost.
+func TestALegThatComesBackContinuesItsCall(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, nil)
+	s.play(t.Context(), demo.Human, "again", "caller", 5, publish.Impairment{})
+	time.Sleep(time.Second) // less than the time that a call lingers for another leg
+	s.play(t.Context(), demo.Human, "again", "caller", 5, publish.Impairment{})
+	r := s.ended("again")
+	if got := time.Duration(r.Duration).Seconds(); got < 11 || got > 12.5 || time.Duration(r.Lost).Seconds() < 1 {
+		t.Errorf("%v s, %v lost", got, time.Duration(r.Lost))
+	}
+	if len(s.app.Live().Calls(nil)) != 1 {
+		t.Errorf("%d calls", len(s.app.Live().Calls(nil)))
+	}
+}
+
+// The network is gone for 12 s: ICE calls the sender disconnected, which ends nothing, and the tape has 12 s of silence
+// that count as lost.
+func TestABlackoutEndsNothing(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, nil)
+	start := time.Now()
+	dark := func() bool { d := time.Since(start); return d > 5*time.Second && d < 17*time.Second }
+	if sum, _ := s.play(t.Context(), demo.Human, "dark", "caller", 22, publish.Impairment{Blackout: dark}); sum.Err() != nil {
+		t.Error(sum.Err())
+	}
+	r := s.ended("dark")
+	if got := time.Duration(r.Duration).Seconds(); got < 21.9 || got > 22.1 {
+		t.Errorf("recorded %v s of 22", got)
+	}
+	if got := time.Duration(r.Lost).Seconds(); got < 10.5 || got > 13 {
+		t.Errorf("%v s are lost of 12", got)
+	}
+	if len(r.Segments) < 2 || r.Decision != "clear" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// The network is gone for good: the session is lost, the call ends after the time of grace, and what was said is decided.
+func TestANetworkThatDoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.WebRTC.Grace = 500 * time.Millisecond })
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 42*time.Second)
+	defer cancel()
+	dark := func() bool { return time.Since(start) > 6*time.Second }
+	media, err := publish.Opus(bytes.NewReader(demo.Human))
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := publish.Media{Codec: media.Codec}
+	for range 3 {
+		long.Packets = append(long.Packets, media.Packets...)
+	}
+	sum, err := publish.Run(ctx, &long, &publish.Options{To: "http://" + s.app.Addr() + "/whip/gone/caller", Impairment: publish.Impairment{Blackout: dark}})
+	if err != nil || sum.Err() == nil {
+		t.Errorf("the sender noticed nothing: %v %v", err, sum)
+	}
+	r := s.ended("gone")
+	if r.State != "ended" || r.Decision != "clear" || len(r.Segments) == 0 || r.Segments[0].State != "scored" {
+		t.Errorf("%+v", r)
+	}
+}

@@ -1,0 +1,147 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"callscreen/analyzer"
+	"callscreen/analyzer/simulator"
+	"callscreen/internal/app"
+	"callscreen/internal/config"
+	"callscreen/internal/publish"
+	"callscreen/internal/screen"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sidecar is a running app with a stand-in for the API.
+type sidecar struct {
+	t     *testing.T
+	app   *app.App
+	stand *simulator.Server
+	stop  func()
+	log   *lockedBuffer
+	idle  func() // closes the connections to the stand-in that are kept for later
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newSidecar(t *testing.T, script simulator.Script, tokens app.Tokens, change func(*config.Config)) *sidecar {
+	t.Helper()
+	s := &sidecar{t: t, stand: simulator.New(script), log: &lockedBuffer{}}
+	api := httptest.NewServer(s.stand)
+	client, err := analyzer.New("key", &analyzer.Options{BaseURL: api.URL, PollInitial: 5 * time.Millisecond, PollMax: 20 * time.Millisecond, Deadline: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.idle = client.CloseIdleConnections
+	cfg := config.Default()
+	cfg.Listen, cfg.DataDir = "127.0.0.1:0", t.TempDir()
+	cfg.WebRTC.UDPPort, cfg.WebRTC.TCPPort = 0, 0
+	cfg.Analysis.RatePerSecond = 1000
+	if change != nil {
+		change(&cfg)
+	}
+	s.app, err = app.New(app.Options{Config: cfg, Tokens: tokens, Analyzer: client, Log: slog.New(slog.NewTextHandler(s.log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.app.Run(ctx) }()
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		http.DefaultClient.CloseIdleConnections()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		client.CloseIdleConnections()
+		api.Close()
+		if strings.Contains(s.log.String(), "level=ERROR") {
+			t.Error(s.log.String())
+		}
+	})
+	t.Cleanup(s.stop)
+	return s
+}
+
+// get asks the API.
+func (s *sidecar) get(method, path, token string) (int, map[string]any) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+s.app.Addr()+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	answer := map[string]any{}
+	if json.Unmarshal(data, &answer) != nil {
+		answer["text"] = string(data)
+	}
+	return resp.StatusCode, answer
+}
+
+// play publishes one of the demo's voices, at most so many seconds of it, as a leg.
+func (s *sidecar) play(ctx context.Context, voice []byte, call, leg string, seconds int, how publish.Impairment) (publish.Summary, *publish.Media) {
+	s.t.Helper()
+	media, err := publish.Opus(bytes.NewReader(voice))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	media.Packets = media.Packets[:min(len(media.Packets), seconds*50)]
+	sum, err := publish.Run(ctx, media, &publish.Options{To: fmt.Sprintf("http://%s/whip/%s/%s", s.app.Addr(), call, leg), Token: "in", Impairment: how})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return sum, media
+}
+
+func (s *sidecar) ended(call string) screen.LiveReport {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	c := s.app.Live().Call(call)
+	if c == nil {
+		s.t.Fatalf("there is no call %s", call)
+	}
+	return c.Ended(ctx)
+}
