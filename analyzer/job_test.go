@@ -15,6 +15,7 @@ func FuzzJobAnswer(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
+		defer bounded(t)()
 		j, ok := parseJob(body)
 		if !ok {
 			return

@@ -233,6 +233,7 @@ func FuzzLoad(f *testing.F) {
 	_ = config.Describe(&b)
 	f.Add(b.String(), "DATASPIKE_API_KEY=x")
 	f.Fuzz(func(t *testing.T, text, variable string) {
+		defer bounded(t)()
 		c, err := load(t, text, variable)
 		if err != nil {
 			if !errors.As(err, new(config.Problems)) {
