@@ -1,0 +1,108 @@
+package audio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+// S3 keeps audio in a bucket of an S3-compatible store.
+type S3 struct {
+	client         *minio.Client
+	transport      *http.Transport
+	bucket, prefix string
+}
+
+// newS3 takes the credentials from the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), from the file of the AWS
+// tools, or from the machine it runs on, in this order.
+func newS3(ctx context.Context, bucket, prefix, endpoint, region string) (*S3, error) {
+	if endpoint == "" {
+		endpoint = "https://s3.amazonaws.com"
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" || u.User != nil {
+		return nil, fmt.Errorf("audio: endpoint %q is no address of a server (hint: https://host)", endpoint)
+	}
+	transport, err := minio.DefaultTransport(u.Scheme == "https")
+	if err != nil {
+		return nil, fmt.Errorf("audio: %w", err)
+	}
+	client, err := minio.New(u.Host, &minio.Options{
+		Creds: credentials.NewChainCredentials([]credentials.Provider{
+			&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{Client: &http.Client{Transport: transport}},
+		}),
+		Secure: u.Scheme == "https", Region: region, Transport: transport,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("audio: %w", err)
+	}
+	s := &S3{client: client, transport: transport, bucket: bucket, prefix: prefix}
+	if err := s.Check(ctx); err != nil {
+		transport.CloseIdleConnections()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close closes idle connections.
+func (s *S3) Close() error {
+	s.transport.CloseIdleConnections()
+	return nil
+}
+
+func (s *S3) name(key string) string { return path.Join(s.prefix, key) }
+
+// Put implements Store. The object is sent in one piece, whose checksum the server compares.
+func (s *S3) Put(ctx context.Context, key, file string) error {
+	_, err := s.client.FPutObject(ctx, s.bucket, s.name(key), file, minio.PutObjectOptions{ContentType: "audio/wav", DisableMultipart: true})
+	if err != nil {
+		if strings.Contains(err.Error(), "no such file") {
+			return fmt.Errorf("keep audio %s: %w: %w", key, ErrNotFound, err)
+		}
+		return fmt.Errorf("keep audio %s in bucket %s: %w", key, s.bucket, err)
+	}
+	return nil
+}
+
+// Open implements Store.
+func (s *S3) Open(ctx context.Context, key string) (Object, int64, error) {
+	o, err := s.client.GetObject(ctx, s.bucket, s.name(key), minio.GetObjectOptions{})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read audio %s: %w", key, err)
+	}
+	info, err := o.Stat()
+	if err != nil {
+		if r := minio.ToErrorResponse(err); r.StatusCode == http.StatusNotFound {
+			err = ErrNotFound
+		}
+		return nil, 0, errors.Join(fmt.Errorf("read audio %s: %w", key, err), o.Close())
+	}
+	return o, info.Size, nil
+}
+
+// Delete implements Store.
+func (s *S3) Delete(ctx context.Context, key string) error {
+	if err := s.client.RemoveObject(ctx, s.bucket, s.name(key), minio.RemoveObjectOptions{}); err != nil {
+		return fmt.Errorf("delete audio %s: %w", key, err)
+	}
+	return nil
+}
+
+// Check implements Store.
+func (s *S3) Check(ctx context.Context) error {
+	ok, err := s.client.BucketExists(ctx, s.bucket)
+	if err != nil {
+		return fmt.Errorf("audio: bucket %s cannot be reached: %w (hint: check the endpoint, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)", s.bucket, err)
+	}
+	if !ok {
+		return fmt.Errorf("audio: there is no bucket %s (hint: make it; callscreen does not)", s.bucket)
+	}
+	return nil
+}

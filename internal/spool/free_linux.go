@@ -1,0 +1,24 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+)
+
+// free is the space that an unprivileged process may still use.
+func free(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return int64(st.Bavail) * st.Bsize, nil //nolint:gosec // no disk has 2^63 blocks
+}
+
+// noSpace names the error of a full disk.
+func noSpace(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	return err
+}

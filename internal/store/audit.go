@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// What an audit line is about.
+const (
+	AuditScored   = "segment.scored"
+	AuditFailed   = "segment.failed"
+	AuditResent   = "segment.resent"      // an upload of unknown outcome was repeated: it may be paid for twice
+	AuditSurplus  = "segment.surplus_job" // a second job exists for a segment: it was paid for twice
+	AuditCleaned  = "segment.sent_cleaned"
+	AuditDecided  = "call.decided"
+	AuditResumed  = "call.resumed" // more was recorded after it had been decided
+	AuditErased   = "call.erased"
+	AuditExpired  = "call.audio_deleted"
+	AuditPolicy   = "policy.changed"
+	AuditReview   = "review.changed"
+	AuditReplayed = "webhook.replayed"
+	AuditEndpoint = "webhook.endpoint"
+)
+
+// Detail is what else an audit line says. It must hold nothing that erasing a call has to erase.
+type Detail map[string]any
+
+// Line is an entry of the audit.
+type Line struct {
+	Seq     int64     `json:"seq"`
+	At      time.Time `json:"at"`
+	Actor   string    `json:"actor"` // "machine", or the name of a person or token
+	What    string    `json:"what"`
+	Call    string    `json:"call"`
+	Segment string    `json:"segment"`
+	Policy  int64     `json:"policy_version"`
+	Detail  Detail    `json:"detail"`
+
+	text, previous, hash string
+}
+
+// digest chains a line to the one before.
+func (l *Line) digest() (string, error) {
+	data, err := json.Marshal([]any{l.Seq, millis(l.At), l.Actor, l.What, l.Call, l.Segment, l.Policy, l.text, l.previous})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// Audit appends a line. It locks the end of the chain until the transaction ends, so it should come late in it; calls
+// are locked before.
+func (t *Tx) Audit(ctx context.Context, l Line) error {
+	if err := t.tx.QueryRowContext(ctx, "SELECT seq, hash FROM audit_head WHERE id = 1"+t.s.forUpdate()).Scan(&l.Seq, &l.previous); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	l.Seq++
+	if l.Detail == nil {
+		l.Detail = Detail{}
+	}
+	text, err := json.Marshal(l.Detail)
+	if err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	l.text = string(text)
+	if l.hash, err = l.digest(); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	if _, err := t.exec(ctx, "INSERT INTO audit (seq, at_ms, actor, what, call_id, segment_id, policy_version, detail, previous, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		l.Seq, millis(l.At), l.Actor, l.What, l.Call, l.Segment, l.Policy, l.text, l.previous, l.hash); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	if _, err := t.exec(ctx, "UPDATE audit_head SET seq = $1, hash = $2 WHERE id = 1", l.Seq, l.hash); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	return nil
+}
+
+const auditColumns = "seq, at_ms, actor, what, call_id, segment_id, policy_version, detail, previous, hash"
+
+func scanLine(r *sql.Rows) (l Line, err error) {
+	var at int64
+	if err := r.Scan(&l.Seq, &at, &l.Actor, &l.What, &l.Call, &l.Segment, &l.Policy, &l.text, &l.previous, &l.hash); err != nil {
+		return l, err
+	}
+	l.At = fromMillis(at)
+	_ = json.Unmarshal([]byte(l.text), &l.Detail) // a text that was tampered with is found by its hash
+	return l, nil
+}
+
+// AuditOf lists the audit of a call.
+func (s *Store) AuditOf(ctx context.Context, call string) (list []Line, err error) {
+	rows, err := s.reader.QueryContext(ctx, "SELECT "+auditColumns+" FROM audit WHERE call_id = $1 ORDER BY seq", call)
+	err = each(rows, err, func(r *sql.Rows) error {
+		l, err := scanLine(r)
+		list = append(list, l)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the audit: %w", err)
+	}
+	return list, nil
+}
+
+// BrokenError says where the chain of the audit is broken.
+type BrokenError struct {
+	Seq int64
+	Why string
+}
+
+func (e *BrokenError) Error() string { return fmt.Sprintf("audit line %d: %s", e.Seq, e.Why) }
+
+// VerifyAudit follows the chain from its begin and returns how many lines it has. The error is a *BrokenError for the
+// first line that does not fit. A chain that was rewritten from some line to its end is whole in itself: compare the last
+// hash with one that was kept elsewhere.
+func (s *Store) VerifyAudit(ctx context.Context) (lines int64, last string, err error) {
+	// The head first: lines that are appended meanwhile are then only more, not fewer.
+	var head int64
+	var hash string
+	if err := s.reader.QueryRowContext(ctx, "SELECT seq, hash FROM audit_head WHERE id = 1").Scan(&head, &hash); err != nil {
+		return 0, "", fmt.Errorf("read the audit: %w", err)
+	}
+	rows, err := s.reader.QueryContext(ctx, "SELECT "+auditColumns+" FROM audit WHERE seq <= $1 ORDER BY seq", head)
+	err = each(rows, err, func(r *sql.Rows) error {
+		l, err := scanLine(r)
+		if err != nil {
+			return err
+		}
+		lines++
+		digest, err := l.digest()
+		switch {
+		case err != nil:
+			return err
+		case l.Seq != lines:
+			return &BrokenError{lines, "is missing"}
+		case l.previous != last:
+			return &BrokenError{l.Seq, "does not follow the line before it"}
+		case digest != l.hash:
+			return &BrokenError{l.Seq, "was changed"}
+		}
+		last = l.hash
+		return nil
+	})
+	if err == nil && (lines != head || last != hash) {
+		err = &BrokenError{lines + 1, fmt.Sprintf("the end of the chain is missing, it should have %d lines", head)}
+	}
+	return lines, last, err
+}

@@ -1,0 +1,308 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The states of a call.
+const (
+	CallLive  = "live"
+	CallEnded = "ended"
+)
+
+// Call is what is known of a call as a whole.
+type Call struct {
+	ID        string
+	StartedAt time.Time
+	EndedAt   time.Time
+	State     string
+	Metadata  map[string]string
+	Simulated bool
+	// Decision, Score and Summary are about what is known so far, until Final.
+	Decision string
+	Final    bool
+	Review   bool
+	Score    *float64
+	Summary  []byte // JSON, everything but the segments
+	// Published is the outcome that was last announced, "" if none was, and Decisions counts the announcements.
+	Published     string
+	Decisions     int
+	PolicyVersion int64
+	DecidedAt     time.Time
+	// AudioUntil is when the audio is to be deleted; nil while that is not known, and when it is done.
+	AudioUntil *time.Time
+}
+
+// PartKey names a part: a stretch of a call that one process recorded.
+type PartKey struct {
+	Call string `json:"call"`
+	// Part is when it began, in milliseconds since 1970. Offsets of its segments count from there.
+	Part int64  `json:"part"`
+	Node string `json:"node"`
+}
+
+// Part is a part of a call and how far it is.
+type Part struct {
+	PartKey
+	Metadata  map[string]string `json:"metadata,omitempty"`
+	Simulated bool              `json:"simulated,omitempty"`
+	EndedAt   time.Time         `json:"ended_at,omitzero"`
+	How       string            `json:"how,omitempty"` // why it ended, "" if all legs hung up
+	Warnings  []string          `json:"warnings,omitempty"`
+	Legs      []Leg             `json:"legs,omitempty"`
+}
+
+// Leg is how much of a leg was recorded in a part.
+type Leg struct {
+	PartKey  `json:"-"`
+	Leg      string        `json:"leg"`
+	Duration time.Duration `json:"duration"`
+	Lost     time.Duration `json:"lost"`
+}
+
+// LockCall reads a call and keeps others from changing it until the transaction ends.
+func (t *Tx) LockCall(ctx context.Context, id string) (Call, error) {
+	return scanCall(t.tx.QueryRowContext(ctx, "SELECT "+callColumns+" FROM call WHERE id = $1"+t.s.forUpdate(), id))
+}
+
+// Call reads a call.
+func (s *Store) Call(ctx context.Context, id string) (Call, error) {
+	return scanCall(s.reader.QueryRowContext(ctx, "SELECT "+callColumns+" FROM call WHERE id = $1", id))
+}
+
+const callColumns = "id, started_ms, ended_ms, state, metadata, simulated, decision, final, review, score, summary, published, decisions, policy_version, decided_ms, audio_until_ms"
+
+func scanCall(row interface{ Scan(...any) error }) (c Call, err error) {
+	var started, ended, decided int64
+	var metadata, summary string
+	var until sql.NullInt64
+	err = row.Scan(&c.ID, &started, &ended, &c.State, &metadata, &c.Simulated, &c.Decision, &c.Final, &c.Review, &c.Score, &summary, &c.Published, &c.Decisions, &c.PolicyVersion, &decided, &until)
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, ErrNotFound
+	}
+	if err != nil {
+		return c, fmt.Errorf("read a call: %w", err)
+	}
+	c.StartedAt, c.EndedAt, c.DecidedAt, c.Summary = fromMillis(started), fromMillis(ended), fromMillis(decided), []byte(summary)
+	if until.Valid {
+		at := time.UnixMilli(until.Int64).UTC()
+		c.AudioUntil = &at
+	}
+	if err := json.Unmarshal([]byte(metadata), &c.Metadata); err != nil {
+		return c, fmt.Errorf("metadata of call %s: %w", c.ID, err)
+	}
+	return c, nil
+}
+
+// SaveCall writes what may change of a call that was locked.
+func (t *Tx) SaveCall(ctx context.Context, c *Call) error {
+	var until *int64
+	if c.AudioUntil != nil {
+		ms := c.AudioUntil.UnixMilli()
+		until = &ms
+	}
+	metadata, err := json.Marshal(c.Metadata)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `UPDATE call SET started_ms = $2, ended_ms = $3, state = $4, metadata = $5, search = $6, simulated = $7, decision = $8, final = $9,
+		review = $10, score = $11, summary = $12, published = $13, decisions = $14, policy_version = $15, decided_ms = $16, audio_until_ms = $17 WHERE id = $1`,
+		c.ID, millis(c.StartedAt), millis(c.EndedAt), c.State, string(metadata), searchText(c.ID, c.Metadata), flag(c.Simulated), c.Decision, flag(c.Final),
+		flag(c.Review), c.Score, string(c.Summary), c.Published, c.Decisions, c.PolicyVersion, millis(c.DecidedAt), until)
+	if err != nil {
+		return fmt.Errorf("save call %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+// searchText is what a search looks into.
+func searchText(id string, metadata map[string]string) string {
+	words := []string{id}
+	for _, k := range slices.Sorted(maps.Keys(metadata)) {
+		words = append(words, metadata[k])
+	}
+	return strings.ToLower(strings.Join(words, "\n"))
+}
+
+// Begin notes a part, and its call if that is new. A call that had ended is live again, unless the part had ended too.
+// It returns the call, locked.
+func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
+	metadata := p.Metadata
+	if metadata == nil {
+		metadata = map[string]string{}
+	}
+	text, err := json.Marshal(metadata)
+	if err != nil {
+		return Call{}, err
+	}
+	if _, err := t.exec(ctx, "INSERT INTO call (id, started_ms, state, metadata, search, simulated) VALUES ($1, $2, 'live', $3, $4, $5) ON CONFLICT (id) DO NOTHING",
+		p.Call, p.Part, string(text), searchText(p.Call, metadata), flag(p.Simulated)); err != nil {
+		return Call{}, fmt.Errorf("note call %s: %w", p.Call, err)
+	}
+	c, err := t.LockCall(ctx, p.Call)
+	if err != nil {
+		return c, err
+	}
+	added, err := t.exec(ctx, "INSERT INTO part (call_id, part, node) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", p.Call, p.Part, p.Node)
+	if err != nil {
+		return c, fmt.Errorf("note a part of call %s: %w", p.Call, err)
+	}
+	if added == 0 {
+		return c, nil
+	}
+	if at := time.UnixMilli(p.Part).UTC(); at.Before(c.StartedAt) {
+		c.StartedAt = at
+	}
+	for k, v := range metadata {
+		if _, ok := c.Metadata[k]; !ok {
+			c.Metadata[k] = v
+		}
+	}
+	c.Simulated = c.Simulated || p.Simulated
+	c.State, c.EndedAt = CallLive, time.Time{}
+	return c, t.SaveCall(ctx, &c)
+}
+
+// Progress notes how far a part is, and whether it has ended. The call, which must be locked, ends with its last part.
+func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
+	for _, l := range p.Legs {
+		if _, err := t.exec(ctx, `INSERT INTO leg (call_id, part, node, leg, duration_ms, lost_ms) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (call_id, part, node, leg) DO UPDATE SET duration_ms = excluded.duration_ms, lost_ms = excluded.lost_ms`,
+			p.Call, p.Part, p.Node, l.Leg, l.Duration.Milliseconds(), l.Lost.Milliseconds()); err != nil {
+			return fmt.Errorf("note leg %s of call %s: %w", l.Leg, p.Call, err)
+		}
+	}
+	warnings, err := json.Marshal(p.Warnings)
+	if err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, "UPDATE part SET ended_ms = $4, how = $5, warnings = $6 WHERE call_id = $1 AND part = $2 AND node = $3",
+		p.Call, p.Part, p.Node, millis(p.EndedAt), p.How, string(warnings)); err != nil {
+		return fmt.Errorf("note a part of call %s: %w", p.Call, err)
+	}
+	var open int
+	var last int64
+	if err := t.tx.QueryRowContext(ctx, "SELECT count(CASE WHEN ended_ms = 0 THEN 1 END), max(ended_ms) FROM part WHERE call_id = $1", p.Call).Scan(&open, &last); err != nil {
+		return fmt.Errorf("look at the parts of call %s: %w", p.Call, err)
+	}
+	c.State, c.EndedAt = CallEnded, fromMillis(last)
+	if open > 0 {
+		c.State, c.EndedAt = CallLive, time.Time{}
+	}
+	return t.SaveCall(ctx, c)
+}
+
+// Parts lists the parts of a call with their legs, oldest first.
+func (t *Tx) Parts(ctx context.Context, call string) ([]Part, error) { return parts(ctx, t.tx, call) }
+
+func parts(ctx context.Context, q querier, call string) (list []Part, err error) {
+	rows, err := q.QueryContext(ctx, "SELECT call_id, part, node, ended_ms, how, warnings FROM part WHERE call_id = $1 ORDER BY part, node", call)
+	err = each(rows, err, func(r *sql.Rows) error {
+		var p Part
+		var ended int64
+		var warnings string
+		if err := r.Scan(&p.Call, &p.Part, &p.Node, &ended, &p.How, &warnings); err != nil {
+			return err
+		}
+		p.EndedAt = fromMillis(ended)
+		list = append(list, p)
+		return json.Unmarshal([]byte(warnings), &list[len(list)-1].Warnings)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the parts of call %s: %w", call, err)
+	}
+	rows, err = q.QueryContext(ctx, "SELECT part, node, leg, duration_ms, lost_ms FROM leg WHERE call_id = $1 ORDER BY leg", call)
+	err = each(rows, err, func(r *sql.Rows) error {
+		var l Leg
+		var took, lost int64
+		if err := r.Scan(&l.Part, &l.Node, &l.Leg, &took, &lost); err != nil {
+			return err
+		}
+		l.Call, l.Duration, l.Lost = call, duration(took), duration(lost)
+		for i := range list {
+			if list[i].PartKey == l.PartKey {
+				list[i].Legs = append(list[i].Legs, l)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the legs of call %s: %w", call, err)
+	}
+	return list, nil
+}
+
+// Filter says which calls are wanted. Zero fields want all.
+type Filter struct {
+	Decision, State string
+	Query           string // within the id and the metadata, in any case
+	Review          string // "waiting" or "closed"
+	// Before wants calls that come after this one in the list.
+	Before *Cursor
+	Limit  int // 0 means 100
+}
+
+// Cursor is a place in the list of calls, newest first.
+type Cursor struct {
+	StartedMS int64
+	ID        string
+}
+
+// Calls lists calls, newest first, and where the next page begins, nil at the end.
+func (s *Store) Calls(ctx context.Context, f Filter) (list []Call, next *Cursor, err error) {
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	var where []string
+	var args []any
+	add := func(condition string, values ...any) {
+		for _, v := range values {
+			args = append(args, v)
+			condition = strings.Replace(condition, "?", fmt.Sprintf("$%d", len(args)), 1)
+		}
+		where = append(where, condition)
+	}
+	if f.Decision != "" {
+		add("decision = ?", f.Decision)
+	}
+	if f.State != "" {
+		add("state = ?", f.State)
+	}
+	if f.Query != "" {
+		add(`search LIKE ? ESCAPE '\'`, "%"+strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(f.Query))+"%")
+	}
+	if f.Review != "" {
+		add("id IN (SELECT call_id FROM review WHERE state = ?)", f.Review)
+	}
+	if f.Before != nil {
+		add("(started_ms, id) < (?, ?)", f.Before.StartedMS, f.Before.ID)
+	}
+	query := "SELECT " + callColumns + " FROM call"
+	if len(where) > 0 {
+		query += " WHERE " + strings.Join(where, " AND ")
+	}
+	rows, err := s.reader.QueryContext(ctx, query+fmt.Sprintf(" ORDER BY started_ms DESC, id DESC LIMIT %d", limit+1), args...)
+	err = each(rows, err, func(r *sql.Rows) error {
+		c, err := scanCall(r)
+		list = append(list, c)
+		return err
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("list calls: %w", err)
+	}
+	if len(list) > limit {
+		list = list[:limit]
+		last := list[limit-1]
+		next = &Cursor{StartedMS: millis(last.StartedAt), ID: last.ID}
+	}
+	return list, next, nil
+}

@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+)
+
+// SegmentJob is the alarm clock of a segment.
+type SegmentJob struct {
+	Segment string `json:"segment"`
+}
+
+// Kind implements river.JobArgs.
+func (SegmentJob) Kind() string { return "segment" }
+
+// Wake gives a segment a job, at once with the transaction.
+func (t *Tx) Wake(ctx context.Context, segment string) error {
+	job, err := t.s.jobs.InsertTx(ctx, t.tx, SegmentJob{Segment: segment}, &river.InsertOpts{MaxAttempts: 1000})
+	if err != nil {
+		return fmt.Errorf("insert the job of segment %s: %w", segment, err)
+	}
+	if _, err := t.exec(ctx, "UPDATE segment SET alarm = $2 WHERE id = $1", segment, job.Job.ID); err != nil {
+		return fmt.Errorf("insert the job of segment %s: %w", segment, err)
+	}
+	return nil
+}
+
+// Complete finishes a job of the queue with the transaction.
+func (t *Tx) Complete(ctx context.Context, job *river.Job[SegmentJob]) (err error) {
+	if t.s.postgres {
+		_, err = river.JobCompleteTx[*riverdatabasesql.Driver](ctx, t.tx, job)
+	} else {
+		_, err = river.JobCompleteTx[*riversqlite.Driver](ctx, t.tx, job)
+	}
+	if err != nil {
+		return fmt.Errorf("complete the job of segment %s: %w", job.Args.Segment, err)
+	}
+	return nil
+}
+
+// Release takes the jobs back that a node was working on when it died, so that another begins with them at once. In
+// SQLite there is no other node: all jobs are taken back.
+func (s *Store) Release(ctx context.Context, node string) (n int64, err error) {
+	query, args := "UPDATE river_job SET state = 'available' WHERE state = 'running'", []any(nil)
+	if s.postgres {
+		query, args = query+" AND attempted_by[array_upper(attempted_by, 1)] = $1", []any{node}
+	}
+	r, err := s.db.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, fmt.Errorf("release the jobs of node %s: %w", node, err)
+	}
+	return r.RowsAffected()
+}
+
+// Rewake gives a job to each segment that is not settled and has lost its own. It returns how many there were.
+func (s *Store) Rewake(ctx context.Context) (n int, err error) {
+	type lost struct {
+		id    string
+		alarm int64
+	}
+	var list []lost
+	rows, err := s.db.QueryContext(ctx, `SELECT s.id, s.alarm FROM segment s WHERE s.state IN ('recorded', 'submitted') AND NOT EXISTS
+		(SELECT 1 FROM river_job j WHERE j.id = s.alarm AND j.state IN ('available', 'pending', 'retryable', 'running', 'scheduled')) LIMIT 500`)
+	err = each(rows, err, func(r *sql.Rows) error {
+		var l lost
+		defer func() { list = append(list, l) }()
+		return r.Scan(&l.id, &l.alarm)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look for segments without a job: %w", err)
+	}
+	for _, l := range list {
+		err := s.InTx(ctx, func(t *Tx) error {
+			// Another node may be at the same.
+			taken, err := t.exec(ctx, "UPDATE segment SET alarm = 0 WHERE id = $1 AND alarm = $2 AND state IN ('recorded', 'submitted')", l.id, l.alarm)
+			if err != nil || taken == 0 {
+				return err
+			}
+			n++
+			return t.Wake(ctx, l.id)
+		})
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}

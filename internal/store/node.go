@@ -1,0 +1,86 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// nowMillis is an expression for the time that all nodes agree on: the clock of a shared database, else that of the
+// machine, which comes as an argument of the number given.
+func (s *Store) nowMillis(arg int) string {
+	if s.postgres {
+		return fmt.Sprintf("CASE WHEN $%d::bigint > 0 THEN (extract(epoch FROM clock_timestamp()) * 1000)::bigint END", arg)
+	}
+	return fmt.Sprintf("$%d", arg)
+}
+
+// Heartbeat says that a node is alive.
+func (s *Store) Heartbeat(ctx context.Context, node string) error {
+	now := s.nowMillis(2)
+	if _, err := s.db.ExecContext(ctx, `INSERT INTO node (id, started_ms, seen_ms) VALUES ($1, `+now+`, `+now+`)
+		ON CONFLICT (id) DO UPDATE SET seen_ms = excluded.seen_ms`, node, millis(time.Now())); err != nil {
+		return fmt.Errorf("heartbeat: %w", err)
+	}
+	return nil
+}
+
+// Silent lists the nodes that were not heard of for so long.
+func (s *Store) Silent(ctx context.Context, since time.Duration) (nodes []string, err error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT id FROM node WHERE seen_ms < ("+s.nowMillis(1)+") - $2", millis(time.Now()), since.Milliseconds())
+	err = each(rows, err, func(r *sql.Rows) error {
+		var id string
+		defer func() { nodes = append(nodes, id) }()
+		return r.Scan(&id)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for silent nodes: %w", err)
+	}
+	return nodes, nil
+}
+
+// OpenParts lists the parts that a node records, as far as the database knows.
+func (s *Store) OpenParts(ctx context.Context, node string) (list []PartKey, err error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT call_id, part, node FROM part WHERE node = $1 AND ended_ms = 0", node)
+	err = each(rows, err, func(r *sql.Rows) error {
+		var k PartKey
+		defer func() { list = append(list, k) }()
+		return r.Scan(&k.Call, &k.Part, &k.Node)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for open parts: %w", err)
+	}
+	return list, nil
+}
+
+// Reserve asks for leave to do something that may happen once per interval over all nodes. It returns how long to wait
+// before doing it, or ok false if that is more than longest, and then nothing is reserved.
+func (s *Store) Reserve(ctx context.Context, name string, interval, longest time.Duration) (wait time.Duration, ok bool, err error) {
+	now := "$3"
+	if s.postgres { // one clock for all nodes
+		now = "(CASE WHEN $3::bigint > 0 THEN (extract(epoch FROM clock_timestamp()) * 1000000)::bigint END)"
+	}
+	// GCRA without a burst: tat_us is when the next may go.
+	query := `UPDATE limiter SET tat_us = (CASE WHEN tat_us > ` + now + ` THEN tat_us ELSE ` + now + ` END) + $2
+		WHERE name = $1 AND tat_us <= ` + now + ` + $4 RETURNING tat_us - $2 - ` + now
+	for range 2 {
+		var us int64
+		rows, err := s.db.QueryContext(ctx, query, name, interval.Microseconds(), time.Now().UnixMicro(), longest.Microseconds())
+		err = each(rows, err, func(r *sql.Rows) error { ok = true; return r.Scan(&us) })
+		if err != nil {
+			return 0, false, fmt.Errorf("rate limit: %w", err)
+		}
+		if ok {
+			return max(time.Duration(us)*time.Microsecond, 0), true, nil
+		}
+		r, err := s.db.ExecContext(ctx, "INSERT INTO limiter (name, tat_us) VALUES ($1, 0) ON CONFLICT DO NOTHING", name)
+		if err != nil {
+			return 0, false, fmt.Errorf("rate limit: %w", err)
+		}
+		if n, err := r.RowsAffected(); err != nil || n == 0 {
+			return 0, false, err
+		}
+	}
+	return 0, false, nil
+}

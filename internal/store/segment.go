@@ -1,0 +1,262 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The states of a segment. It is settled in the last three.
+const (
+	SegmentRecorded  = "recorded"
+	SegmentSubmitted = "submitted"
+	SegmentScored    = "scored"
+	SegmentFailed    = "failed"
+	SegmentSkipped   = "skipped"
+)
+
+// Segment is a stretch of a leg on its way to a score.
+type Segment struct {
+	ID         string `json:"id"`
+	PartKey    `json:"part_key"`
+	Leg        string        `json:"leg"`
+	Seq        int           `json:"seq"`
+	Offset     time.Duration `json:"offset"` // from the begin of the part
+	Duration   time.Duration `json:"duration"`
+	Speech     time.Duration `json:"speech"`
+	Lost       time.Duration `json:"lost,omitempty"`
+	RecordedAt time.Time     `json:"recorded_at"`
+	Rate       int           `json:"rate"`             // Hz, of the WAV file
+	Voiced     [][2]int64    `json:"voiced,omitempty"` // where speech is, in samples from the begin of the segment
+	State      string        `json:"state"`
+	Reason     string        `json:"reason,omitempty"`
+	Detail     string        `json:"detail,omitempty"`
+
+	AudioKey       string    `json:"audio_key,omitempty"` // in the audio store; "" when there is none, or none any more
+	AudioSHA256    string    `json:"audio_sha256,omitempty"`
+	AudioBytes     int64     `json:"audio_bytes,omitempty"`
+	AudioDeletedAt time.Time `json:"-"`
+
+	Score         *float64  `json:"-"`
+	Verdict       string    `json:"-"`
+	JobID         string    `json:"-"`
+	Simulated     bool      `json:"-"`
+	Cleaned       bool      `json:"-"`
+	Attempts      int       `json:"-"`
+	NextAt        time.Time `json:"-"`
+	SubmitStarted time.Time `json:"-"` // an upload began whose end is not known
+	SubmittedAt   time.Time `json:"-"`
+	Resent        int       `json:"-"`
+	Worker        string    `json:"-"` // node that made the last attempt
+	SettledAt     time.Time `json:"-"`
+}
+
+// Settled tells whether nothing more will happen to it.
+func (s Segment) Settled() bool { return s.State != SegmentRecorded && s.State != SegmentSubmitted }
+
+// AddSegment inserts a segment as it was recorded. It tells whether it was new.
+func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
+	voiced, err := json.Marshal(g.Voiced)
+	if err != nil {
+		return false, err
+	}
+	settled := int64(0)
+	if g.Settled() {
+		settled = millis(g.RecordedAt)
+	}
+	n, err := t.exec(ctx, `INSERT INTO segment (id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail,
+		audio_key, audio_sha256, audio_bytes, rate, voiced, settled_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT DO NOTHING`,
+		g.ID, g.Call, g.Part, g.Node, g.Leg, g.Seq, g.Offset.Milliseconds(), g.Duration.Milliseconds(), g.Speech.Milliseconds(), g.Lost.Milliseconds(), millis(g.RecordedAt),
+		g.State, g.Reason, g.Detail, g.AudioKey, g.AudioSHA256, g.AudioBytes, g.Rate, string(voiced), settled)
+	if err != nil {
+		return false, fmt.Errorf("insert segment %s of call %s: %w", g.ID, g.Call, err)
+	}
+	return n == 1, nil
+}
+
+const segmentColumns = `id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail, score, verdict, job_id, simulated, cleaned,
+	audio_key, audio_sha256, audio_bytes, audio_deleted_ms, rate, voiced, attempts, next_ms, submit_started_ms, submitted_ms, resent, worker, settled_ms`
+
+func scanSegment(row interface{ Scan(...any) error }) (g Segment, err error) {
+	var offset, took, speech, lost, recorded, deleted, next, started, submitted, settled int64
+	var voiced string
+	err = row.Scan(&g.ID, &g.Call, &g.Part, &g.Node, &g.Leg, &g.Seq, &offset, &took, &speech, &lost, &recorded, &g.State, &g.Reason, &g.Detail, &g.Score, &g.Verdict, &g.JobID,
+		&g.Simulated, &g.Cleaned, &g.AudioKey, &g.AudioSHA256, &g.AudioBytes, &deleted, &g.Rate, &voiced, &g.Attempts, &next, &started, &submitted, &g.Resent, &g.Worker, &settled)
+	if errors.Is(err, sql.ErrNoRows) {
+		return g, ErrNotFound
+	}
+	if err != nil {
+		return g, fmt.Errorf("read a segment: %w", err)
+	}
+	g.Offset, g.Duration, g.Speech, g.Lost = duration(offset), duration(took), duration(speech), duration(lost)
+	g.RecordedAt, g.AudioDeletedAt, g.NextAt = fromMillis(recorded), fromMillis(deleted), fromMillis(next)
+	g.SubmitStarted, g.SubmittedAt, g.SettledAt = fromMillis(started), fromMillis(submitted), fromMillis(settled)
+	return g, json.Unmarshal([]byte(voiced), &g.Voiced)
+}
+
+// Segment reads a segment.
+func (s *Store) Segment(ctx context.Context, id string) (Segment, error) {
+	return scanSegment(s.reader.QueryRowContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE id = $1", id))
+}
+
+// Segments lists the segments of a call by their place in it.
+func (t *Tx) Segments(ctx context.Context, call string) ([]Segment, error) {
+	return segments(ctx, t.tx, call)
+}
+
+// Segments lists the segments of calls, by call and by their place in it.
+func (s *Store) Segments(ctx context.Context, calls ...string) ([]Segment, error) {
+	return segments(ctx, s.reader, calls...)
+}
+
+func segments(ctx context.Context, q querier, calls ...string) (list []Segment, err error) {
+	if len(calls) == 0 {
+		return nil, nil
+	}
+	marks, args := make([]string, len(calls)), make([]any, len(calls))
+	for i, c := range calls {
+		marks[i], args[i] = fmt.Sprintf("$%d", i+1), c
+	}
+	rows, err := q.QueryContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE call_id IN ("+strings.Join(marks, ", ")+") ORDER BY call_id, part + offset_ms, leg, seq", args...)
+	err = each(rows, err, func(r *sql.Rows) error {
+		g, err := scanSegment(r)
+		list = append(list, g)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list segments: %w", err)
+	}
+	return list, nil
+}
+
+// lockSegment reads a segment and keeps others from changing it.
+func (t *Tx) lockSegment(ctx context.Context, id string) (Segment, error) {
+	return scanSegment(t.tx.QueryRowContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE id = $1"+t.s.forUpdate(), id))
+}
+
+// Doubt says what to do about a segment whose upload began, and may have been paid for, without a job being known.
+type Doubt int
+
+const (
+	NoDoubt Doubt = iota
+	Resend        // send it once more; that is noted, and audited
+	GiveUp        // it was sent again already, or must never be
+)
+
+// BeginSubmit notes, before anything is sent, that a node is about to upload a segment. It returns the segment as it was
+// before, and what to do about it. A segment that has a job already, or is settled, is left as it is.
+func (s *Store) BeginSubmit(ctx context.Context, id, node string, now time.Time, resend bool) (g Segment, d Doubt, err error) {
+	err = s.InTx(ctx, func(t *Tx) error {
+		if g, err = t.lockSegment(ctx, id); err != nil {
+			return err
+		}
+		if g.Settled() || g.JobID != "" {
+			return nil
+		}
+		resent := g.Resent
+		if !g.SubmitStarted.IsZero() {
+			if d = GiveUp; !resend || g.Resent > 0 {
+				return nil
+			}
+			d = Resend
+			resent++
+		}
+		if _, err := t.exec(ctx, "UPDATE segment SET submit_started_ms = $2, attempts = attempts + 1, worker = $3, resent = $4 WHERE id = $1", id, millis(now), node, resent); err != nil {
+			return fmt.Errorf("note the attempt on segment %s: %w", id, err)
+		}
+		if d != Resend {
+			return nil
+		}
+		return t.Audit(ctx, Line{At: now, Actor: "machine", What: AuditResent, Call: g.Call, Segment: id, Detail: Detail{"worker": node, "began": g.SubmitStarted, "began_by": g.Worker}})
+	})
+	return g, d, err
+}
+
+// NotSubmitted notes that an upload came to nothing for certain, and when the next is due.
+func (s *Store) NotSubmitted(ctx context.Context, id string, next time.Time) error {
+	return s.InTx(ctx, func(t *Tx) error {
+		_, err := t.exec(ctx, "UPDATE segment SET submit_started_ms = 0, next_ms = $2 WHERE id = $1 AND job_id = '' AND state = 'recorded'", id, millis(next))
+		return err
+	})
+}
+
+// SaveJob notes the job that a segment became. If another upload of it has become a job before, that one stands, and the
+// surplus is audited.
+func (s *Store) SaveJob(ctx context.Context, id, job, node string, now time.Time) (won bool, err error) {
+	err = s.InTx(ctx, func(t *Tx) error {
+		n, err := t.exec(ctx, "UPDATE segment SET job_id = $2, state = 'submitted', submitted_ms = $3, submit_started_ms = 0 WHERE id = $1 AND job_id = '' AND state = 'recorded'", id, job, millis(now))
+		if err != nil {
+			return fmt.Errorf("note the job of segment %s: %w", id, err)
+		}
+		if won = n == 1; won {
+			return nil
+		}
+		g, err := scanSegment(t.tx.QueryRowContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE id = $1", id))
+		if err != nil || g.JobID == job {
+			won = err == nil
+			return err
+		}
+		return t.Audit(ctx, Line{At: now, Actor: "machine", What: AuditSurplus, Call: g.Call, Segment: id, Detail: Detail{"worker": node, "job": job, "stands": g.JobID}})
+	})
+	return won, err
+}
+
+// AgainCleaned takes a segment whose job failed back to be sent once more in a cleaner copy. It tells whether it was this
+// call that did so.
+func (s *Store) AgainCleaned(ctx context.Context, id, job string, now time.Time) (done bool, err error) {
+	err = s.InTx(ctx, func(t *Tx) error {
+		g, err := t.lockSegment(ctx, id)
+		if err != nil || g.Settled() || g.Cleaned || g.JobID != job {
+			return err
+		}
+		if _, err := t.exec(ctx, "UPDATE segment SET state = 'recorded', job_id = '', cleaned = 1, submit_started_ms = 0 WHERE id = $1", id); err != nil {
+			return err
+		}
+		done = true
+		return t.Audit(ctx, Line{At: now, Actor: "machine", What: AuditCleaned, Call: g.Call, Segment: id, Detail: Detail{"job": job}})
+	})
+	return done, err
+}
+
+// Settlement is what a segment came to.
+type Settlement struct {
+	State     string // SegmentScored or SegmentFailed
+	Reason    string
+	Detail    string
+	Score     *float64
+	Verdict   string
+	Simulated bool
+	At        time.Time
+}
+
+// Settle gives a segment its final state. It is ErrSettled if it has one. The call must be locked.
+func (t *Tx) Settle(ctx context.Context, id string, r Settlement) error {
+	n, err := t.exec(ctx, `UPDATE segment SET state = $2, reason = $3, detail = $4, score = $5, verdict = $6, simulated = $7, settled_ms = $8, submit_started_ms = 0
+		WHERE id = $1 AND state IN ('recorded', 'submitted')`, id, r.State, r.Reason, r.Detail, r.Score, r.Verdict, flag(r.Simulated), millis(r.At))
+	if err != nil {
+		return fmt.Errorf("settle segment %s: %w", id, err)
+	}
+	if n == 0 {
+		return ErrSettled
+	}
+	return nil
+}
+
+// Backlog is what waits for the analysis.
+type Backlog struct {
+	Recorded, Submitted int
+	Oldest              time.Time // when the oldest of them was recorded; zero if there is none
+}
+
+// Backlog counts what waits for the analysis.
+func (s *Store) Backlog(ctx context.Context) (b Backlog, err error) {
+	var oldest sql.NullInt64
+	err = s.reader.QueryRowContext(ctx, `SELECT count(CASE WHEN state = 'recorded' THEN 1 END), count(CASE WHEN state = 'submitted' THEN 1 END), min(recorded_ms)
+		FROM segment WHERE state IN ('recorded', 'submitted')`).Scan(&b.Recorded, &b.Submitted, &oldest)
+	b.Oldest = fromMillis(oldest.Int64)
+	return b, err
+}

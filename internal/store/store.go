@@ -1,0 +1,268 @@
+// Package store is the truth about calls: SQLite in a folder for one machine, PostgreSQL for several, with the same
+// tables and the same queries. A job of the queue is only the alarm clock of a segment; what was recorded, sent, scored
+// and decided stands in the tables.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the PostgreSQL driver
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	_ "modernc.org/sqlite" // the SQLite driver
+)
+
+// Errors that callers tell apart.
+var (
+	ErrNotFound = errors.New("there is no such record")
+	ErrInUse    = errors.New("another callscreen uses this data_dir")
+	ErrSettled  = errors.New("the segment is settled already")
+	ErrConflict = errors.New("somebody else has changed it in the meantime")
+	ErrSchema   = errors.New("the database has another schema than this version needs")
+)
+
+// Options say where the database is.
+type Options struct {
+	// URL is a PostgreSQL address, with its password. Empty means SQLite in Dir.
+	URL string
+	// Dir is the folder of the SQLite database. It must exist.
+	Dir string
+	// Owner makes this process the only one that runs on the folder, and brings the tables of SQLite up to date. Tools
+	// that look at the database of a running program leave it out.
+	Owner bool
+	// MaxConns bounds the connections to PostgreSQL. Default 20.
+	MaxConns int
+	Log      *slog.Logger
+
+	migrate bool
+}
+
+// Store is a database. It is safe for concurrent use.
+type Store struct {
+	db, reader *sql.DB
+	driver     riverdriver.Driver[*sql.Tx]
+	jobs       *river.Client[*sql.Tx] // inserts only
+	postgres   bool
+	lock       *os.File
+	log        *slog.Logger
+}
+
+// fileName is the SQLite database within its folder.
+const fileName = "callscreen.db"
+
+// Open opens a database. That of PostgreSQL must have been made by Migrate.
+func Open(ctx context.Context, opt Options) (_ *Store, err error) {
+	s := &Store{postgres: opt.URL != "", log: opt.Log}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.postgres {
+		if s.db, err = sql.Open("pgx", opt.URL); err != nil {
+			return nil, fmt.Errorf("database: %w", withoutPassword(err, opt.URL))
+		}
+		conns := opt.MaxConns
+		if conns == 0 {
+			conns = 20
+		}
+		s.db.SetMaxOpenConns(conns)
+		s.db.SetMaxIdleConns(conns)
+		s.reader = s.db
+		s.driver = riverdatabasesql.New(s.db)
+	} else if err = s.openSQLite(opt); err != nil {
+		return nil, err
+	}
+	if err = s.db.PingContext(ctx); err != nil {
+		return nil, fmt.Errorf("database: %w", withoutPassword(err, opt.URL))
+	}
+	if opt.migrate || !s.postgres && opt.Owner {
+		if err = s.Migrate(ctx); err != nil {
+			return nil, err
+		}
+	} else if err = s.checkSchema(ctx); err != nil {
+		return nil, err
+	}
+	if s.jobs, err = river.NewClient(s.driver, &river.Config{Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		return nil, fmt.Errorf("job queue: %w", err)
+	}
+	return s, nil
+}
+
+// withoutPassword keeps the address of the database out of an error.
+func withoutPassword(err error, address string) error {
+	if u, e := url.Parse(address); address != "" && e == nil && u.User != nil {
+		if p, ok := u.User.Password(); ok && p != "" {
+			return errors.New(strings.ReplaceAll(err.Error(), p, "[redacted]"))
+		}
+	}
+	return err
+}
+
+func (s *Store) openSQLite(opt Options) (err error) {
+	if opt.Owner {
+		if s.lock, err = os.OpenFile(filepath.Join(opt.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+			return fmt.Errorf("data_dir: %w", err)
+		}
+		if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor is small
+			return fmt.Errorf("%w: %s (hint: give each its own data_dir, or share a PostgreSQL by database)", ErrInUse, opt.Dir)
+		}
+	}
+	path := filepath.Join(opt.Dir, fileName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if !opt.Owner {
+			return fmt.Errorf("there is no database in %s (hint: is data_dir right, and has callscreen serve run?)", opt.Dir)
+		}
+		// SQLite would make it readable for all.
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return fmt.Errorf("data_dir: %w", err)
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	// Without the two settings of time the job queue stops east of Greenwich: it compares local times as text.
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_txlock=immediate&_timezone=UTC&_time_format=sqlite" +
+		"&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	if s.db, err = sql.Open("sqlite", dsn); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	s.db.SetMaxOpenConns(1) // SQLite has one writer; more would only wait for each other
+	if s.reader, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	s.reader.SetMaxOpenConns(4)
+	s.driver = riversqlite.New(s.db)
+	return nil
+}
+
+// Close closes the database and lets another process own the folder.
+func (s *Store) Close() error {
+	var errs []error
+	if s.reader != nil && s.reader != s.db {
+		errs = append(errs, s.reader.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+		s.lock = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Ping tells whether the database answers.
+func (s *Store) Ping(ctx context.Context) error { return s.reader.PingContext(ctx) }
+
+// Shared tells whether other nodes may use the same database.
+func (s *Store) Shared() bool { return s.postgres }
+
+// Driver is what a client of the job queue works with.
+func (s *Store) Driver() riverdriver.Driver[*sql.Tx] { return s.driver }
+
+// Tx is a transaction. What it does happens as a whole or not at all.
+type Tx struct {
+	tx *sql.Tx
+	s  *Store
+}
+
+// InTx runs do in a transaction, which is committed if do returns nil.
+func (s *Store) InTx(ctx context.Context, do func(tx *Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin a transaction: %w", err)
+	}
+	if err := do(&Tx{tx: tx, s: s}); err != nil {
+		return errors.Join(err, ignoreDone(tx.Rollback()))
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
+
+// forUpdate locks the rows of a SELECT. SQLite has one writer at a time anyway.
+func (s *Store) forUpdate() string {
+	if s.postgres {
+		return " FOR UPDATE"
+	}
+	return ""
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (t *Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	r, err := t.tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// millis is a time as the tables hold it, 0 for none.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func duration(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// each scans the rows of a query.
+func each(rows *sql.Rows, err error, scan func(*sql.Rows) error) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// querier is a database or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}

@@ -1,0 +1,165 @@
+// Package storetest has what tests need of databases: a PostgreSQL server of their own, and one suite that every kind of
+// database must pass.
+package storetest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver
+)
+
+// Postgres is a PostgreSQL server that lives as long as a test.
+type Postgres struct {
+	t    testing.TB
+	bin  string
+	dir  string
+	port int
+	cred *syscall.SysProcAttr
+	cmd  *exec.Cmd
+}
+
+// StartPostgres starts a server on a free port. Where PostgreSQL is not installed the test is skipped, or fails if
+// CALLSCREEN_REQUIRE_PEERS is 1.
+func StartPostgres(t testing.TB) *Postgres {
+	t.Helper()
+	bin := postgresBin()
+	if bin == "" {
+		if os.Getenv("CALLSCREEN_REQUIRE_PEERS") == "1" {
+			t.Fatal("PostgreSQL is not installed")
+		}
+		t.Skip("PostgreSQL is not installed")
+	}
+	dir, err := os.MkdirTemp("", "callscreen-pg-") // the folder of t is not open to another user
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Postgres{t: t, bin: bin, dir: dir, cred: &syscall.SysProcAttr{}}
+	t.Cleanup(func() {
+		p.Stop(syscall.SIGQUIT)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if os.Geteuid() == 0 { // the server refuses to run as root
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			if u, err = user.Lookup("nobody"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+		p.cred.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		if err := os.Chown(dir, int(uid), int(gid)); err != nil { //nolint:gosec // ids are small
+			t.Fatal(err)
+		}
+	}
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "callscreen", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+	initdb.SysProcAttr, initdb.Dir = p.cred, dir
+	if out, err := initdb.CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.port = l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.Start()
+	return p
+}
+
+func postgresBin() string {
+	all, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if len(all) > 0 {
+		return filepath.Dir(all[len(all)-1])
+	}
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path)
+	}
+	return ""
+}
+
+// Start starts the server, again after Stop, and waits until it answers.
+func (p *Postgres) Start() {
+	p.t.Helper()
+	p.cmd = exec.Command(filepath.Join(p.bin, "postgres"), "-D", filepath.Join(p.dir, "data"), "-p", strconv.Itoa(p.port), "-k", p.dir,
+		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "timezone=UTC")
+	p.cmd.SysProcAttr, p.cmd.Dir = p.cred, p.dir
+	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer log.Close()
+	p.cmd.Stderr = log
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	db, err := sql.Open("pgx", p.url("postgres"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		err := db.PingContext(ctx)
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			text, _ := os.ReadFile(filepath.Join(p.dir, "log"))
+			p.t.Fatalf("PostgreSQL does not start: %v\n%s", err, text)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// Stop stops the server: SIGINT in order, SIGQUIT at once.
+func (p *Postgres) Stop(how syscall.Signal) {
+	p.t.Helper()
+	if p.cmd == nil || p.cmd.Process == nil {
+		return
+	}
+	if err := p.cmd.Process.Signal(how); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.t.Error(err)
+	}
+	_ = p.cmd.Wait() // a server that was told to stop at once says so in its exit code
+	p.cmd = nil
+}
+
+func (p *Postgres) url(database string) string {
+	return fmt.Sprintf("postgres://callscreen:pw@127.0.0.1:%d/%s?sslmode=disable", p.port, database)
+}
+
+var databases atomic.Int64
+
+// Database makes a new, empty database and returns its address.
+func (p *Postgres) Database() string {
+	p.t.Helper()
+	name := fmt.Sprintf("test%d", databases.Add(1))
+	db, err := sql.Open("pgx", p.url("postgres"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("CREATE DATABASE " + name); err != nil {
+		p.t.Fatal(err)
+	}
+	return p.url(name)
+}
