@@ -29,6 +29,9 @@ type Options struct {
 	// NeverResend makes Analyze fail, rather than send the recording once more, when it is not known whether the API
 	// accepted an upload. The recording is then paid for at most once, and may be paid for without a result.
 	NeverResend bool
+	// KeyRetry is how long after the API has refused the key the next submission asks it again; those in between fail at
+	// once. Default: it is never asked again.
+	KeyRetry time.Duration
 	// Clock is used for all waiting and for dates. Default: the machine's.
 	Clock Clock
 	// Observe, if not nil, is called after each request, from the goroutine that made it.
@@ -52,7 +55,13 @@ type Client struct {
 	key     func() string // not a field, which %+v of the client would show
 	base    *url.URL
 	http    *http.Client
-	refused atomic.Pointer[Error] // the key was not accepted: nothing is submitted any more
+	refused atomic.Pointer[refusal] // the key was not accepted: nothing is submitted any more, or not for a while
+}
+
+// refusal is that the API did not accept the key.
+type refusal struct {
+	err *Error
+	at  time.Time
 }
 
 // New makes a client.

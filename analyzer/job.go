@@ -29,6 +29,15 @@ type Job struct {
 	Simulated bool    // made by the stand-in of package simulator, which detects nothing
 }
 
+// Result is what a finished job came to: a score, or an error.
+func (j Job) Result() (Result, error) {
+	r, e := j.result()
+	if e != nil {
+		return Result{JobID: j.ID}, e
+	}
+	return r, nil
+}
+
 // Done tells whether the job will not change any more.
 func (j Job) Done() bool { return j.Status == StatusCompleted || j.Status == StatusFailed }
 

@@ -32,8 +32,9 @@ func (c *Client) Submit(ctx context.Context, audio Audio) (Job, error) {
 }
 
 func (c *Client) submit(ctx context.Context, audio Audio, resend bool) (Job, *Error) {
-	if refused := c.refused.Load(); refused != nil {
-		return Job{}, refused
+	refused := c.refused.Load()
+	if refused != nil && (c.opt.KeyRetry == 0 || c.opt.Clock.Now().Sub(refused.at) < c.opt.KeyRetry) {
+		return Job{}, refused.err
 	}
 	if audio.Size >= MaxSize {
 		return Job{}, &Error{Op: "submit", Kind: KindTooLarge, Err: fmt.Errorf("%d bytes, the API takes less than %d", audio.Size, MaxSize), Hint: "cut it into shorter segments"}
@@ -66,8 +67,13 @@ func (c *Client) submit(ctx context.Context, audio Audio, resend bool) (Job, *Er
 	} else if e.Kind == KindNetwork && sent.Load() {
 		e.Kind, e.Hint = KindInDoubt, "the upload was sent, whether the API accepted it is not known"
 	}
-	if e != nil && e.Kind == KindUnauthorized && c.refused.CompareAndSwap(nil, e) {
-		c.opt.Log.Error("the analysis API does not accept the key; nothing is submitted any more", "status", e.Status, "hint", e.Hint)
+	switch {
+	case e != nil && e.Kind == KindUnauthorized:
+		if c.refused.Swap(&refusal{err: e, at: c.opt.Clock.Now()}) == nil {
+			c.opt.Log.Error("the analysis API does not accept the key; nothing is submitted any more", "status", e.Status, "asked_again_after", c.opt.KeyRetry, "hint", e.Hint)
+		}
+	case e == nil && refused != nil && c.refused.CompareAndSwap(refused, nil):
+		c.opt.Log.Info("the analysis API accepts the key again")
 	}
 	return job, e
 }

@@ -67,8 +67,8 @@ func runDemo(ctx context.Context, e env, listen string, keep bool) (err error) {
 		fmt.Fprintf(e.stdout, format+"\n", args...)
 	}
 	start := time.Now()
-	a, err := app.New(app.Options{
-		Config: cfg, Analyzer: client, Simulated: true, Log: slog.New(lineHandler{w: e.stderr}),
+	a, err := app.New(ctx, app.Options{
+		Config: cfg, API: client, Simulated: true, Log: slog.New(lineHandler{w: e.stderr}),
 		OnSettled: func(call string, s screen.SegmentReport) {
 			verdict := "failed: " + s.Reason
 			if s.Score != nil {
@@ -123,10 +123,9 @@ func playDemo(ctx context.Context, a *app.App, say func(string, ...any)) ([]scre
 			if errs[i] = errors.Join(err, sum.Err()); errs[i] != nil {
 				return
 			}
-			call := a.Live().Call(c.id)
 			wait, cancel := context.WithTimeout(ctx, 20*time.Second)
 			defer cancel()
-			reports[i] = call.Ended(wait)
+			reports[i], errs[i] = a.Ended(wait, c.id)
 		})
 	}
 	all.Wait()

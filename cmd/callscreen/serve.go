@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"callscreen/internal/app"
+	"callscreen/internal/auth"
 )
 
 func newServe(e env) *cobra.Command {
@@ -24,7 +25,7 @@ those in progress and lets them be decided; on the second it stops at once.`,
 			if err != nil {
 				return err
 			}
-			tokens, err := app.ReadTokens(e.environ)
+			tokens, err := auth.ReadTokens(e.environ)
 			if err != nil {
 				return err
 			}
@@ -34,11 +35,11 @@ those in progress and lets them be decided; on the second it stops at once.`,
 				return err
 			}
 			defer func() { _ = closeClient() }() // nothing can be done about it any more
-			a, err := app.New(app.Options{Config: cfg, Tokens: tokens, Analyzer: client, Simulated: simulate, Log: log})
+			a, err := app.New(cmd.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Simulated: simulate, Log: log})
 			if err != nil {
 				return err
 			}
-			log.Info("serving", "http", "http://"+a.Addr(), "udp", a.MediaPort(), "data", cfg.DataDir)
+			log.Info("serving", "http", "http://"+a.Addr(), "udp", a.MediaPort(), "data", cfg.DataDir, "node", a.Node())
 			if len(tokens) == 0 && len(cfg.Auth.Tokens) == 0 {
 				log.Warn("authentication is off: everybody on this machine may send and see calls", "hint", "set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN")
 			}

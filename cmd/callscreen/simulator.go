@@ -105,6 +105,7 @@ func newAnalyzer(ctx context.Context, e env, cfg config.Config, simulate bool, s
 		PollMax:     cfg.Analysis.PollMax,
 		Deadline:    cfg.Analysis.Deadline,
 		NeverResend: !cfg.Analysis.ResendInDoubt,
+		KeyRetry:    time.Minute,
 		Log:         newLog(e.stderr),
 	}
 	if !simulate {

@@ -3,114 +3,110 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
 
 	"github.com/pion/webrtc/v4"
-	"golang.org/x/time/rate"
 
 	"callscreen/capture"
 	"callscreen/capture/vad"
+	"callscreen/internal/audio"
+	"callscreen/internal/auth"
 	"callscreen/internal/config"
+	"callscreen/internal/hook"
+	"callscreen/internal/review"
 	"callscreen/internal/rtc"
 	"callscreen/internal/screen"
+	"callscreen/internal/spool"
+	"callscreen/internal/store"
 	"callscreen/internal/whip"
 )
 
 // Options are what serve is told besides its configuration.
 type Options struct {
 	Config    config.Config
-	Tokens    Tokens
-	Analyzer  screen.Analyzer
+	Tokens    auth.Tokens
+	API       screen.API
 	Simulated bool
 	Log       *slog.Logger
-	// OnChange and OnSettled, if not nil, are told what happens to the calls.
-	OnChange  func(screen.LiveReport)
-	OnSettled func(call string, s screen.SegmentReport)
+	// OnPromised and OnSettled, if not nil, are told what happens to segments.
+	OnPromised func(store.Segment)
+	OnSettled  func(call string, s screen.SegmentReport)
 }
 
-// App is a sidecar. New opens its ports, Run serves until the context ends.
+// App is a sidecar. New opens its ports and its database, Run serves until the context ends.
 type App struct {
 	opt      Options
+	node     string
+	auth     *auth.Auth
 	listener net.Listener
-	engine   *rtc.Engine
-	screener *screen.Screener
+	rtc      *rtc.Engine
+	store    *store.Store
+	audio    audio.Store
+	spool    *spool.Spool
+	hooks    *hook.Dispatcher
+	board    *review.Board
+	desk     *screen.Desk
+	courier  *screen.Courier
+	worker   *screen.Worker
+	engine   *screen.Engine
 	live     *screen.Live
+	review   *review.Server
 	whip     *whip.Server
 	metrics  *metrics
-	auth     *auth
 	draining atomic.Bool
 	pulls    pulls
 	stack    []func() error // what must be closed, last first
 }
 
-// drainFor is how long calls get to be analysed after the program was told to stop.
-const drainFor = 30 * time.Second
-
 // New builds everything. On an error nothing is left open.
-func New(opt Options) (_ *App, err error) {
-	a := &App{opt: opt, pulls: pulls{running: map[[2]string]*pull{}}}
+func New(ctx context.Context, opt Options) (_ *App, err error) {
+	a := &App{opt: opt, board: review.NewBoard(), pulls: pulls{running: map[[2]string]*pull{}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
 		}
 	}()
-	cfg := opt.Config
-	if a.auth, err = newAuth(cfg, opt.Tokens); err != nil {
+	if a.auth, err = auth.New(opt.Config, opt.Tokens); err != nil {
 		return nil, err
 	}
-	for key, set := range map[string]bool{"database": cfg.Database != "", "audio": cfg.Audio != ""} {
-		if set {
-			return nil, fmt.Errorf("%s is set, and this version keeps calls in memory only (hint: leave it empty)", key)
+	for _, build := range []func(context.Context) error{a.openPorts, a.openStores, a.buildAnalysis, a.buildCalls} {
+		if err := build(ctx); err != nil {
+			return nil, err
 		}
 	}
+	return a, nil
+}
+
+// closing puts something on the stack of what is closed in the end.
+func (a *App) closing(close func() error) { a.stack = append(a.stack, close) }
+
+func (a *App) openPorts(context.Context) (err error) {
+	cfg := a.opt.Config
 	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
-		return nil, fmt.Errorf("%w (hint: set listen)", err)
+		return fmt.Errorf("%w (hint: set listen)", err)
 	}
-	a.stack = append(a.stack, a.listener.Close)
+	a.closing(a.listener.Close)
 	tcpPort := cfg.WebRTC.TCPPort
 	if tcpPort == 0 {
 		tcpPort = -1
 	}
-	if a.engine, err = rtc.New(rtc.Config{
+	if a.rtc, err = rtc.New(rtc.Config{
 		UDPPort: cfg.WebRTC.UDPPort, TCPPort: tcpPort, PublicIPs: cfg.WebRTC.PublicIPs, Lite: cfg.WebRTC.ICELite,
-		ICEServers: iceServers(cfg.WebRTC.ICEServers), PreferRED: cfg.WebRTC.PreferRED, Log: opt.Log,
+		ICEServers: iceServers(cfg.WebRTC.ICEServers), PreferRED: cfg.WebRTC.PreferRED, Log: a.opt.Log,
 	}); err != nil {
-		return nil, err
+		return err
 	}
-	a.stack = append(a.stack, a.engine.Close)
-	dir := filepath.Join(cfg.DataDir, "segments")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data_dir: %w", err)
-	}
-	var limit *rate.Limiter
-	if !opt.Simulated {
-		limit = rate.NewLimiter(rate.Limit(cfg.Analysis.RatePerSecond), 1)
-	}
-	if a.screener, err = screen.NewScreener(screen.ScreenerConfig{
-		Analyzer: opt.Analyzer, Dir: dir, Rate: cfg.Segment.SampleRate, MaxInFlight: cfg.Analysis.MaxInFlight, Limit: limit,
-		RetryCleaned: cfg.Analysis.RetryCleaned, Log: opt.Log, OnSettled: a.settled,
-	}); err != nil {
-		return nil, err
-	}
-	a.stack = append(a.stack, a.screener.Close)
-	a.live = screen.NewLive(screen.LiveConfig{
-		Intake: a.screener, Policy: cfg.Policy, Segment: cfg.Segment.Segmenter(), Simulated: opt.Simulated, Grace: cfg.WebRTC.Grace,
-		NewVAD: func(hz int) (capture.VAD, error) { return vad.New(hz, nil) }, OnChange: opt.OnChange, Log: opt.Log,
-	})
-	a.whip = whip.NewServer(whip.Config{
-		Engine: a.engine, Intake: intake{a}, Auth: a.auth.ingest(), Origins: cfg.WebRTC.Origins, StrictPreconditions: cfg.WebRTC.StrictPreconditions,
-		MaxSessions: cfg.WebRTC.MaxSessions, MaxPerToken: cfg.WebRTC.MaxSessionsPerToken, Idle: cfg.WebRTC.Idle, Log: opt.Log,
-	})
-	a.metrics = newMetrics(a)
-	return a, nil
+	a.closing(a.rtc.Close)
+	return nil
 }
 
 func iceServers(urls []string) (servers []webrtc.ICEServer) {
@@ -120,66 +116,138 @@ func iceServers(urls []string) (servers []webrtc.ICEServer) {
 	return servers
 }
 
+func (a *App) openStores(ctx context.Context) (err error) {
+	cfg := a.opt.Config
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	if a.store, err = store.Open(ctx, store.Options{URL: cfg.Database.Reveal(), Dir: cfg.DataDir, Owner: true, MaxConns: 20 + cfg.Analysis.MaxInFlight, Log: a.opt.Log}); err != nil {
+		return err
+	}
+	a.closing(a.store.Close)
+	if a.node, err = nodeName(cfg.DataDir); err != nil {
+		return err
+	}
+	if a.audio, err = audio.New(ctx, cfg.Audio, filepath.Join(cfg.DataDir, "audio")); err != nil {
+		return err
+	}
+	if c, ok := a.audio.(io.Closer); ok {
+		a.closing(c.Close)
+	}
+	const mb = 1_000_000
+	a.spool, err = spool.Open(filepath.Join(cfg.DataDir, "spool"), spool.Config{MinFree: cfg.Spool.MinFreeMB * mb, MaxBytes: cfg.Spool.MaxMB * mb, Log: a.opt.Log})
+	if err != nil {
+		return err
+	}
+	a.closing(a.spool.Close)
+	return nil
+}
+
+func (a *App) buildAnalysis(ctx context.Context) error {
+	cfg := a.opt.Config
+	endpoints, err := hook.Endpoints(cfg.Webhooks)
+	if err != nil {
+		return err
+	}
+	a.hooks = hook.NewDispatcher(hook.Config{Store: a.store, Endpoints: endpoints, Log: a.opt.Log})
+	rules, err := json.Marshal(cfg.Policy)
+	if err != nil {
+		return err
+	}
+	version, err := a.store.UsePolicy(ctx, rules, time.Now())
+	if err != nil {
+		return err
+	}
+	a.desk = screen.NewDesk(screen.DeskConfig{
+		Store: a.store, Policy: cfg.Policy, PolicyVersion: version, Subscribers: a.hooks.Subscribers, OnCommit: a.committed, OnSettled: a.settled,
+		KeepAudio: map[string]time.Duration{"clear": cfg.Retention.Clear, "flagged": cfg.Retention.Flagged, "inconclusive": cfg.Retention.Inconclusive},
+	})
+	if a.courier, err = screen.NewCourier(screen.CourierConfig{
+		Spool: a.spool, Audio: a.audio, Desk: a.desk, Rate: cfg.Segment.SampleRate, MaxAge: cfg.Spool.MaxAge, OnPromised: a.opt.OnPromised, Log: a.opt.Log,
+	}); err != nil {
+		return err
+	}
+	interval := time.Duration(float64(time.Second) / cfg.Analysis.RatePerSecond)
+	if a.opt.Simulated {
+		interval = 0 // there is nobody whose rate limit must be spared
+	}
+	a.worker = screen.NewWorker(screen.WorkerConfig{
+		API: a.opt.API, Store: a.store, Desk: a.desk, Audio: a.audio, Node: a.node, Interval: interval, Deadline: cfg.Analysis.Deadline,
+		MaxAge: cfg.Analysis.MaxAge, ResendInDoubt: cfg.Analysis.ResendInDoubt, RetryCleaned: cfg.Analysis.RetryCleaned, Log: a.opt.Log,
+	})
+	a.engine, err = screen.NewEngine(screen.EngineConfig{
+		Worker: a.worker, Store: a.store, Desk: a.desk, Audio: a.audio, Node: a.node, MaxInFlight: cfg.Analysis.MaxInFlight, OwnParts: a.ownParts, Log: a.opt.Log,
+	})
+	return err
+}
+
+func (a *App) buildCalls(context.Context) error {
+	cfg := a.opt.Config
+	a.live = screen.NewLive(screen.LiveConfig{
+		Book: a.courier, Node: a.node, Segment: cfg.Segment.Segmenter(), Simulated: a.opt.Simulated, Grace: cfg.WebRTC.Grace,
+		NewVAD: func(hz int) (capture.VAD, error) { return vad.New(hz, nil) }, Log: a.opt.Log,
+	})
+	a.review = review.NewServer(review.Config{
+		Desk: a.desk, Store: a.store, Audio: a.audio, Board: a.board, Begun: a.begun, Erase: a.engine.Erase, Require: a.auth.Require, Log: a.opt.Log,
+	})
+	a.whip = whip.NewServer(whip.Config{
+		Engine: a.rtc, Intake: intake{a}, Auth: a.auth.Ingest(), Origins: cfg.WebRTC.Origins, StrictPreconditions: cfg.WebRTC.StrictPreconditions,
+		MaxSessions: cfg.WebRTC.MaxSessions, MaxPerToken: cfg.WebRTC.MaxSessionsPerToken, Idle: cfg.WebRTC.Idle, Log: a.opt.Log,
+	})
+	a.metrics = newMetrics(a)
+	return nil
+}
+
 // Addr is where the HTTP server listens.
 func (a *App) Addr() string { return a.listener.Addr().String() }
 
 // MediaPort is the UDP port for media.
-func (a *App) MediaPort() int { return a.engine.Port() }
+func (a *App) MediaPort() int { return a.rtc.Port() }
 
-// Live is the calls.
-func (a *App) Live() *screen.Live { return a.live }
+// Node is the name of this node among those that share a database.
+func (a *App) Node() string { return a.node }
 
-func (a *App) settled(call *screen.Call, s screen.SegmentReport) {
-	a.metrics.settled(s)
-	a.live.Touched(call)
-	if a.opt.OnSettled != nil {
-		a.opt.OnSettled(call.ID(), s)
-	}
+// Totals are sums over all legs since the start.
+func (a *App) Totals() screen.Totals { return a.live.Totals() }
+
+// Wait returns what is known of a call once done says so of it, or when the context ends.
+func (a *App) Wait(ctx context.Context, call string, done func(screen.LiveReport) bool) (screen.LiveReport, error) {
+	return a.review.Wait(ctx, call, done)
 }
 
-// Run serves until the context ends. Then it takes no new calls, ends those in progress, and lets what was recorded be
-// analysed for a while.
-func (a *App) Run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, a.close()) }()
-	// What was recorded is analysed also after the context has ended.
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	screened := make(chan struct{})
-	go func() {
-		defer close(screened)
-		_ = a.screener.Run(work) // what it could not analyse shows in the calls
-	}()
-	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(a.listener) }()
-	select {
-	case err = <-served:
-	case <-ctx.Done():
+// Ended waits until a call has ended and its decision will not change any more.
+func (a *App) Ended(ctx context.Context, call string) (screen.LiveReport, error) {
+	return a.Wait(ctx, call, func(r screen.LiveReport) bool { return r.Final && r.State == store.CallEnded })
+}
+
+// ownParts are the parts that this node still answers for.
+func (a *App) ownParts() map[store.PartKey]bool {
+	own := map[store.PartKey]bool{}
+	a.live.Parts(own)
+	a.courier.Parts(own)
+	return own
+}
+
+// begun is what is known of a call that is recorded here.
+func (a *App) begun(call string) (screen.LiveReport, bool) {
+	c := a.live.Call(call)
+	if c == nil {
+		return screen.LiveReport{}, false
 	}
-	a.opt.Log.Info("shutting down: no new calls, those in progress are ended and decided", "grace", drainFor)
-	a.draining.Store(true)
-	a.whip.Drain()
-	a.whip.Close()
-	a.pulls.close()
-	a.live.EndAll()
-	settle, cancel := context.WithTimeout(work, drainFor)
-	a.live.Settle(settle)
-	cancel()
-	shut, cancel := context.WithTimeout(work, 3*time.Second)
-	if e := server.Shutdown(shut); e != nil {
-		err = errors.Join(err, server.Close())
+	r, err := a.desk.Begun(c.Begun())
+	return r, err == nil
+}
+
+func (a *App) committed(call string) {
+	a.board.Changed(call)
+	a.hooks.News()
+}
+
+func (a *App) settled(call string, s screen.SegmentReport) {
+	a.metrics.settled(s)
+	if a.opt.OnSettled != nil {
+		a.opt.OnSettled(call, s)
 	}
-	cancel()
-	if err == nil {
-		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
-			err = e
-		}
-	}
-	a.live.Close()
-	a.screener.Done()
-	stop()
-	<-screened
-	return err
 }
 
 // close closes what New opened, last first.

@@ -16,6 +16,7 @@ import (
 
 	"callscreen/analyzer/simulator"
 	"callscreen/internal/app"
+	"callscreen/internal/auth"
 	"callscreen/internal/config"
 	"callscreen/internal/demo"
 	"callscreen/internal/publish"
@@ -113,14 +114,14 @@ func TestStopInTheMiddleOfACall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done.Go(func() { s.play(ctx, demo.Synthetic, "stop", "caller", 20, publish.Impairment{}) })
 	time.Sleep(6 * time.Second)
-	call := s.app.Live().Call("stop")
 	s.stop()
 	cancel()
 	done.Wait()
-	if r := call.Report(); r.State != "ended" || r.Decision != "flagged" || !r.Final {
+	r := s.stored("stop")
+	if r.State != "ended" || r.Decision != "flagged" || !r.Final || len(r.Segments) == 0 {
 		t.Errorf("%+v", r)
 	}
-	for _, seg := range call.Report().Segments {
+	for _, seg := range r.Segments {
 		if !slices.Contains([]string{"scored", "skipped"}, seg.State) {
 			t.Errorf("%+v", seg)
 		}
@@ -128,7 +129,7 @@ func TestStopInTheMiddleOfACall(t *testing.T) {
 }
 
 func TestTokensAndRoles(t *testing.T) {
-	s := newSidecar(t, simulator.Script{}, app.Tokens{"ingest": "in", "reviewer": "rev", "admin": "adm"}, nil)
+	s := newSidecar(t, simulator.Script{}, auth.Tokens{"ingest": "in", "reviewer": "rev", "admin": "adm"}, nil)
 	for _, c := range []struct {
 		method, path, token string
 		want                int
@@ -157,8 +158,9 @@ func TestWhatIsRefusedAtStart(t *testing.T) {
 		want   string
 	}{
 		"not on loopback, no tokens": {func(c *config.Config) { c.Listen = "0.0.0.0:0" }, "no authentication is configured"},
-		"a database":                 {func(c *config.Config) { c.Database = "postgres://x" }, "database is set"},
-		"an audio store":             {func(c *config.Config) { c.Audio = "s3://x" }, "audio is set"},
+		"a database without tables":  {func(c *config.Config) { c.Database = "postgres://u:geheim@127.0.0.1:1/x" }, "database: "},
+		"an audio store that is not": {func(c *config.Config) { c.Audio = "s3://x?endpoint=http://127.0.0.1:1" }, "audio"},
+		"a webhook without a secret": {func(c *config.Config) { c.Webhooks = []config.Webhook{{Name: "x", SecretFiles: []string{"/dev/null"}}} }, "begins with whsec_"},
 		"a data_dir that is a file":  {func(c *config.Config) { c.DataDir = "/dev/null" }, "data_dir"},
 		"no address": {func(c *config.Config) {
 			c.Listen = "203.0.113.1:1"
@@ -168,7 +170,7 @@ func TestWhatIsRefusedAtStart(t *testing.T) {
 		cfg := config.Default()
 		cfg.Listen, cfg.DataDir, cfg.WebRTC.UDPPort, cfg.WebRTC.TCPPort = "127.0.0.1:0", t.TempDir(), 0, 0
 		c.change(&cfg)
-		if _, err := app.New(app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := app.New(t.Context(), app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "geheim") {
 			t.Errorf("%s: error is %v", name, err)
 		}
 	}

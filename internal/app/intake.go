@@ -19,6 +19,10 @@ type intake struct{ app *App }
 
 // Open implements whip.Intake.
 func (i intake) Open(_ context.Context, s whip.Session) (whip.Leg, error) {
+	if err := i.app.spool.Room(); err != nil {
+		i.app.opt.Log.Error("a call is not recorded", "call", s.Call, "leg", s.Leg, "error", err)
+		return nil, &whip.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: 30 * time.Second, Reason: err.Error()}
+	}
 	call, err := i.app.live.Join(s.Call, s.Metadata, s.Channels)
 	if err != nil {
 		return nil, &whip.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: 10 * time.Second, Reason: err.Error()}

@@ -1,13 +1,16 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"callscreen/capture"
 	"callscreen/internal/screen"
+	"callscreen/internal/store"
 )
 
 // metrics are what /metrics shows. Labels are bounded: no call id and no number ever becomes one.
@@ -18,18 +21,27 @@ type metrics struct {
 }
 
 var (
-	legsDesc      = prometheus.NewDesc("callscreen_legs_live", "Legs that are being recorded.", nil, nil)
-	sessionsDesc  = prometheus.NewDesc("callscreen_whip_sessions", "WHIP sessions that are open.", nil, nil)
-	openedDesc    = prometheus.NewDesc("callscreen_whip_sessions_opened_total", "WHIP sessions that were opened.", nil, nil)
-	refusedDesc   = prometheus.NewDesc("callscreen_whip_requests_refused_total", "Requests for a session that were refused.", nil, nil)
-	lostDesc      = prometheus.NewDesc("callscreen_whip_sessions_lost_total", "WHIP sessions that ended without a DELETE.", nil, nil)
-	lenientDesc   = prometheus.NewDesc("callscreen_whip_preconditions_missing_total", "PATCH requests without If-Match that were let through.", nil, nil)
-	packetsDesc   = prometheus.NewDesc("callscreen_packets_received_total", "RTP packets that came in.", nil, nil)
-	missingDesc   = prometheus.NewDesc("callscreen_packets_lost_total", "RTP packets that never came, copies of them neither.", nil, nil)
-	lateDesc      = prometheus.NewDesc("callscreen_packets_late_total", "RTP packets that came after their place was filled.", nil, nil)
-	repairedDesc  = prometheus.NewDesc("callscreen_packets_repaired_total", "RTP packets that never came, but a copy of them did.", nil, nil)
-	concealedDesc = prometheus.NewDesc("callscreen_concealed_seconds_total", "Audio that was made up for short losses.", nil, nil)
-	droppedDesc   = prometheus.NewDesc("callscreen_segments_dropped_total", "Segments whose audio was let go of because the analysis was behind.", nil, nil)
+	legsDesc         = prometheus.NewDesc("callscreen_legs_live", "Legs that are being recorded.", nil, nil)
+	sessionsDesc     = prometheus.NewDesc("callscreen_whip_sessions", "WHIP sessions that are open.", nil, nil)
+	openedDesc       = prometheus.NewDesc("callscreen_whip_sessions_opened_total", "WHIP sessions that were opened.", nil, nil)
+	refusedDesc      = prometheus.NewDesc("callscreen_whip_requests_refused_total", "Requests for a session that were refused.", nil, nil)
+	lostDesc         = prometheus.NewDesc("callscreen_whip_sessions_lost_total", "WHIP sessions that ended without a DELETE.", nil, nil)
+	lenientDesc      = prometheus.NewDesc("callscreen_whip_preconditions_missing_total", "PATCH requests without If-Match that were let through.", nil, nil)
+	packetsDesc      = prometheus.NewDesc("callscreen_packets_received_total", "RTP packets that came in.", nil, nil)
+	missingDesc      = prometheus.NewDesc("callscreen_packets_lost_total", "RTP packets that never came, copies of them neither.", nil, nil)
+	lateDesc         = prometheus.NewDesc("callscreen_packets_late_total", "RTP packets that came after their place was filled.", nil, nil)
+	repairedDesc     = prometheus.NewDesc("callscreen_packets_repaired_total", "RTP packets that never came, but a copy of them did.", nil, nil)
+	concealedDesc    = prometheus.NewDesc("callscreen_concealed_seconds_total", "Audio that was made up for short losses.", nil, nil)
+	breakerDesc      = prometheus.NewDesc("callscreen_analysis_breaker_open", "1 while the API is left alone because it failed several times in a row.", nil, nil)
+	backlogDesc      = prometheus.NewDesc("callscreen_backlog_segments", "Segments that are not settled, of all nodes.", []string{"state"}, nil)
+	oldestDesc       = prometheus.NewDesc("callscreen_backlog_oldest_seconds", "How long the oldest segment that is not settled has waited.", nil, nil)
+	spoolEntriesDesc = prometheus.NewDesc("callscreen_spool_entries", "Entries of the spool, which wait for the database or the audio store.", nil, nil)
+	spoolBytesDesc   = prometheus.NewDesc("callscreen_spool_bytes", "Size of the spool.", nil, nil)
+	spoolFreeDesc    = prometheus.NewDesc("callscreen_spool_free_bytes", "Free space on the disk of the spool.", nil, nil)
+	hooksDesc        = prometheus.NewDesc("callscreen_webhook_attempts_total", "Attempts to deliver webhook messages, and messages that were given up.", []string{"outcome"}, nil)
+	outboxDesc       = prometheus.NewDesc("callscreen_webhook_messages", "Webhook messages that wait, or were given up.", []string{"endpoint", "state"}, nil)
+	databaseDesc     = prometheus.NewDesc("callscreen_database_up", "1 if the database answers.", nil, nil)
+	droppedDesc      = prometheus.NewDesc("callscreen_segments_dropped_total", "Segments whose audio was let go of because the analysis was behind.", nil, nil)
 )
 
 func newMetrics(a *App) *metrics {
@@ -50,35 +62,22 @@ func (m *metrics) settled(s screen.SegmentReport) {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{legsDesc, sessionsDesc, openedDesc, refusedDesc, lostDesc, lenientDesc, packetsDesc, missingDesc, lateDesc, repairedDesc, concealedDesc, droppedDesc} {
+	for _, d := range []*prometheus.Desc{legsDesc, sessionsDesc, openedDesc, refusedDesc, lostDesc, lenientDesc, packetsDesc, missingDesc, lateDesc, repairedDesc, concealedDesc, droppedDesc,
+		breakerDesc, backlogDesc, oldestDesc, spoolEntriesDesc, spoolBytesDesc, spoolFreeDesc, hooksDesc, outboxDesc, databaseDesc} {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector: it asks the recorders, which count anyway.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
-	var legs, dropped float64
-	var p capture.Stats
-	concealed := 0.0
-	m.app.live.Each(func(c *screen.LiveCall) {
-		dropped += float64(c.Recorder().Dropped())
-		for _, s := range c.Recorder().Stats() {
-			if s.Recording {
-				legs++
-			}
-			p.Received += s.Packets.Received
-			p.Missing += s.Packets.Missing
-			p.Late += s.Packets.Late
-			p.Repaired += s.Packets.Repaired
-			concealed += float64(s.Packets.Concealed) / float64(s.Rate)
-		}
-	})
+	t := m.app.live.Totals()
+	p := t.Packets
 	w := m.app.whip.Stats()
 	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
 	counter := func(d *prometheus.Desc, v float64) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v)
 	}
-	gauge(legsDesc, legs)
+	gauge(legsDesc, float64(t.Legs))
 	gauge(sessionsDesc, float64(w.Open))
 	counter(openedDesc, float64(w.Opened))
 	counter(refusedDesc, float64(w.Refused))
@@ -88,6 +87,47 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(missingDesc, float64(p.Missing))
 	counter(lateDesc, float64(p.Late))
 	counter(repairedDesc, float64(p.Repaired))
-	counter(concealedDesc, concealed)
-	counter(droppedDesc, dropped)
+	counter(concealedDesc, t.Concealed.Seconds())
+	counter(droppedDesc, float64(t.Dropped))
+	open := 0.0
+	if m.app.worker.BreakerOpen() {
+		open = 1
+	}
+	gauge(breakerDesc, open)
+	sp := m.app.spool.Stats()
+	gauge(spoolEntriesDesc, float64(sp.Entries))
+	gauge(spoolBytesDesc, float64(sp.Bytes))
+	if sp.Free >= 0 {
+		gauge(spoolFreeDesc, float64(sp.Free))
+	}
+	delivered, failed, dead := m.app.hooks.Counts()
+	for outcome, n := range map[string]int64{"delivered": delivered, "failed": failed, "given_up": dead} {
+		ch <- prometheus.MustNewConstMetric(hooksDesc, prometheus.CounterValue, float64(n), outcome)
+	}
+	m.database(ch, gauge)
+}
+
+// database asks for what all nodes share. Where it does not answer these metrics are missing, and one says so.
+func (m *metrics) database(ch chan<- prometheus.Metric, gauge func(*prometheus.Desc, float64)) {
+	ctx, cancel := context.WithTimeout(context.Background(), databaseAnswers)
+	defer cancel()
+	b, err := m.app.store.Backlog(ctx)
+	counts, e := m.app.store.DeliveryCounts(ctx)
+	if errors.Join(err, e) != nil {
+		gauge(databaseDesc, 0)
+		return
+	}
+	gauge(databaseDesc, 1)
+	ch <- prometheus.MustNewConstMetric(backlogDesc, prometheus.GaugeValue, float64(b.Recorded), store.SegmentRecorded)
+	ch <- prometheus.MustNewConstMetric(backlogDesc, prometheus.GaugeValue, float64(b.Submitted), store.SegmentSubmitted)
+	age := 0.0
+	if !b.Oldest.IsZero() {
+		age = max(time.Since(b.Oldest).Seconds(), 0)
+	}
+	gauge(oldestDesc, age)
+	for _, e := range m.app.opt.Config.Webhooks { // only those that are configured, so that the labels are bounded
+		for _, state := range []string{store.DeliveryPending, store.DeliveryDead} {
+			ch <- prometheus.MustNewConstMetric(outboxDesc, prometheus.GaugeValue, float64(counts[[2]string{e.Name, state}]), e.Name, state)
+		}
+	}
 }

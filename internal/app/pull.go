@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"sync"
 
+	"callscreen/internal/problem"
 	"callscreen/internal/whep"
 	"callscreen/internal/whip"
 )
@@ -35,17 +36,17 @@ func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&body); err != nil || decoder.More() {
-		problem(w, http.StatusBadRequest, `want {"url": "https://...", "token": "..."}`)
+		problem.Write(w, http.StatusBadRequest, `want {"url": "https://...", "token": "..."}`)
 		return
 	}
 	if u, err := url.Parse(body.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		problem(w, http.StatusBadRequest, "url is no web address")
+		problem.Write(w, http.StatusBadRequest, "url is no web address")
 		return
 	}
 	key := [2]string{r.PathValue("call"), r.PathValue("leg")}
 	for _, name := range key {
 		if !whip.ValidName(name) {
-			problem(w, http.StatusBadRequest, "the name of the call or of the leg cannot be used")
+			problem.Write(w, http.StatusBadRequest, "the name of the call or of the leg cannot be used")
 			return
 		}
 	}
@@ -55,14 +56,19 @@ func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case p.closed:
 		w.Header().Set("Retry-After", "10")
-		problem(w, http.StatusServiceUnavailable, "shutting down")
+		problem.Write(w, http.StatusServiceUnavailable, "shutting down")
 		return
 	case p.running[key] != nil:
-		problem(w, http.StatusConflict, "the leg is being fetched already (hint: DELETE it first)")
+		problem.Write(w, http.StatusConflict, "the leg is being fetched already (hint: DELETE it first)")
 		return
 	case len(p.running) >= a.opt.Config.WebRTC.MaxSessions:
 		w.Header().Set("Retry-After", "5")
-		problem(w, http.StatusServiceUnavailable, "there are as many sessions as are allowed")
+		problem.Write(w, http.StatusServiceUnavailable, "there are as many sessions as are allowed")
+		return
+	}
+	if err := a.spool.Room(); err != nil {
+		w.Header().Set("Retry-After", "30")
+		problem.Write(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
 	metadata := map[string]string{}
@@ -71,7 +77,7 @@ func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
 	}
 	call, err := a.live.Join(key[0], metadata, nil)
 	if err != nil {
-		problem(w, http.StatusServiceUnavailable, err.Error())
+		problem.Write(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(r.Context()))
@@ -99,7 +105,7 @@ func (a *App) stopPull(w http.ResponseWriter, r *http.Request) {
 	one := a.pulls.running[[2]string{r.PathValue("call"), r.PathValue("leg")}]
 	a.pulls.mu.Unlock()
 	if one == nil {
-		problem(w, http.StatusNotFound, "no such leg is being fetched")
+		problem.Write(w, http.StatusNotFound, "no such leg is being fetched")
 		return
 	}
 	one.stop()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,9 +20,11 @@ import (
 	"callscreen/analyzer"
 	"callscreen/analyzer/simulator"
 	"callscreen/internal/app"
+	"callscreen/internal/auth"
 	"callscreen/internal/config"
 	"callscreen/internal/publish"
 	"callscreen/internal/screen"
+	"callscreen/internal/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,6 +36,7 @@ type sidecar struct {
 	stand *simulator.Server
 	stop  func()
 	log   *lockedBuffer
+	dir   string
 	idle  func() // closes the connections to the stand-in that are kept for later
 }
 
@@ -53,7 +57,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func newSidecar(t *testing.T, script simulator.Script, tokens app.Tokens, change func(*config.Config)) *sidecar {
+func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, change func(*config.Config)) *sidecar {
 	t.Helper()
 	s := &sidecar{t: t, stand: simulator.New(script), log: &lockedBuffer{}}
 	api := httptest.NewServer(s.stand)
@@ -69,7 +73,8 @@ func newSidecar(t *testing.T, script simulator.Script, tokens app.Tokens, change
 	if change != nil {
 		change(&cfg)
 	}
-	s.app, err = app.New(app.Options{Config: cfg, Tokens: tokens, Analyzer: client, Log: slog.New(slog.NewTextHandler(s.log, nil))})
+	s.dir = cfg.DataDir
+	s.app, err = app.New(t.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Log: slog.New(slog.NewTextHandler(s.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,13 +140,27 @@ func (s *sidecar) play(ctx context.Context, voice []byte, call, leg string, seco
 	return sum, media
 }
 
+// stored is what the database holds of a call after the sidecar has stopped.
+func (s *sidecar) stored(call string) screen.LiveReport {
+	s.t.Helper()
+	db, err := store.Open(context.Background(), store.Options{Dir: s.dir})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := screen.NewDesk(screen.DeskConfig{Store: db}).Report(context.Background(), call)
+	if err := errors.Join(err, db.Close()); err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
 func (s *sidecar) ended(call string) screen.LiveReport {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	c := s.app.Live().Call(call)
-	if c == nil {
-		s.t.Fatalf("there is no call %s", call)
+	r, err := s.app.Ended(ctx, call)
+	if err != nil {
+		s.t.Fatalf("call %s: %v", call, err)
 	}
-	return c.Ended(ctx)
+	return r
 }

@@ -19,8 +19,10 @@ type Config struct {
 	Audio     string        `yaml:"audio"`
 	Analysis  Analysis      `yaml:"analysis"`
 	Segment   Segment       `yaml:"segment"`
+	Spool     Spool         `yaml:"spool"`
 	Policy    policy.Policy `yaml:"policy"`
 	Retention Retention     `yaml:"retention"`
+	Webhooks  []Webhook     `yaml:"webhooks"`
 	Auth      Auth          `yaml:"auth"`
 }
 
@@ -48,6 +50,7 @@ type Analysis struct {
 	PollInitial   time.Duration `yaml:"poll_initial"`
 	PollMax       time.Duration `yaml:"poll_max"`
 	Deadline      time.Duration `yaml:"deadline"`
+	MaxAge        time.Duration `yaml:"max_age"`
 	MaxInFlight   int           `yaml:"max_in_flight"`
 	RatePerSecond float64       `yaml:"rate_per_second"`
 	ResendInDoubt bool          `yaml:"resend_in_doubt"`
@@ -72,6 +75,22 @@ func (s Segment) Segmenter() capture.SegmenterConfig {
 		MinSpeech:    s.MinSpeech,
 		MaxDuration:  s.MaxDuration,
 	}
+}
+
+// Spool says how much of the disk may hold what is not in the database and the audio store yet. Sizes are in MB of
+// 1,000,000 bytes.
+type Spool struct {
+	MinFreeMB int64         `yaml:"min_free_mb"`
+	MaxMB     int64         `yaml:"max_mb"`
+	MaxAge    time.Duration `yaml:"max_age"`
+}
+
+// Webhook is somebody who wants to be told.
+type Webhook struct {
+	Name        string   `yaml:"name"`
+	URL         string   `yaml:"url"`
+	Events      []string `yaml:"events"`
+	SecretFiles []string `yaml:"secret_files"`
 }
 
 // Retention says how long audio is kept, by the outcome of its call.
@@ -104,6 +123,7 @@ func Default() Config {
 			PollInitial:   time.Second,
 			PollMax:       3 * time.Second,
 			Deadline:      2 * time.Minute,
+			MaxAge:        24 * time.Hour,
 			MaxInFlight:   16,
 			RatePerSecond: 5,
 			ResendInDoubt: true,
@@ -116,6 +136,7 @@ func Default() Config {
 			MaxDuration:  30 * time.Second,
 			SampleRate:   16000,
 		},
+		Spool:     Spool{MinFreeMB: 500, MaxMB: 20_000, MaxAge: 168 * time.Hour},
 		Policy:    policy.Default(),
 		Retention: Retention{Clear: 0, Flagged: 720 * time.Hour, Inconclusive: 72 * time.Hour},
 	}
@@ -146,8 +167,9 @@ var docs = map[string]string{
 	"analysis.poll_initial":         "First wait before a job is asked about; grows exponentially, with jitter, up to poll_max.",
 	"analysis.poll_max":             "Longest wait between two questions about a job.",
 	"analysis.deadline":             "A job that is not done by then counts as failed (timeout).",
-	"analysis.max_in_flight":        "How many segments are with the API at a time.",
-	"analysis.rate_per_second":      "How many segments are submitted a second at the most.",
+	"analysis.max_age":              "A segment that could not be submitted for so long counts as failed (timeout).",
+	"analysis.max_in_flight":        "How many segments this node has with the API at a time.",
+	"analysis.rate_per_second":      "How many segments are submitted a second at the most, over all nodes that share a database.",
 	"analysis.resend_in_doubt":      "Whether a segment is sent once more when the connection was lost after its upload. It may then be paid for twice; otherwise it counts as failed.",
 	"analysis.retry_cleaned":        "Whether a job that failed for a reason that may lie in the audio is tried once more, trimmed to its speech and levelled.",
 	"segment":                       "How the audio of a leg is cut. Speech is counted without the pauses.",
@@ -156,6 +178,10 @@ var docs = map[string]string{
 	"segment.min_speech":            "A segment with less speech is skipped, and not paid for.",
 	"segment.max_duration":          "Longest segment, pauses included.",
 	"segment.sample_rate":           "Rate of the WAV files in Hz: 8000 or 16000.",
+	"spool":                         "What was recorded waits here, in data_dir, until the database and the audio store have it.",
+	"spool.min_free_mb":             "Recording stops when less is free on the disk; the rest is for the database.",
+	"spool.max_mb":                  "Recording stops when the spool holds so much, which it does only when it cannot be delivered.",
+	"spool.max_age":                 "Audio that could not be delivered for so long is deleted, and its segment counts as failed (storage). 0s: never.",
 	"policy":                        "What the scores of a call mean.",
 	"policy.threshold":              "A score is over it when it is strictly greater.",
 	"policy.need":                   "How many scores of a leg must be over the threshold to flag the call.",
@@ -170,6 +196,7 @@ var docs = map[string]string{
 	"retention.clear":               "Audio of clear calls. 0s: not kept at all.",
 	"retention.flagged":             "Audio of flagged calls.",
 	"retention.inconclusive":        "Audio of inconclusive calls.",
+	"webhooks":                      "Who is told: [{name: crm, url: https://crm.example.com/hook, events: [call.flagged], secret_files: [hook.secret]}]. Events: call.flagged, call.cleared, call.inconclusive, segment.scored, analysis.error. Each file holds one whsec_ secret; with two, messages carry both signatures.",
 	"auth":                          "Who may do what. CALLSCREEN_INGEST_TOKEN, CALLSCREEN_REVIEW_TOKEN and CALLSCREEN_ADMIN_TOKEN (or the same with _FILE) are the simple way.",
 	"auth.tokens":                   "Bearer tokens by their hash: [{name: pbx, roles: [ingest], sha256: ...}]. Roles: ingest, viewer, reviewer, admin.",
 }

@@ -58,6 +58,12 @@ func (c Config) Validate() error {
 			ps.add("retention."+path, "0s keeps nothing", "must not be negative")
 		}
 	}
+	for path, n := range map[string]int64{"min_free_mb": c.Spool.MinFreeMB, "max_mb": c.Spool.MaxMB, "max_age": int64(c.Spool.MaxAge)} {
+		if n < 0 {
+			ps.add("spool."+path, "0 sets no bound", "must not be negative")
+		}
+	}
+	c.validateWebhooks(&ps)
 	for i, t := range c.Auth.Tokens {
 		t.validate(&ps, i)
 	}
@@ -90,11 +96,48 @@ func (c Config) validateAnalysis(ps *Problems) {
 	if a.Deadline <= a.PollInitial {
 		ps.add("analysis.deadline", "2m is usual", "is %v, leaves no time for a single poll after %v", a.Deadline, a.PollInitial)
 	}
+	if a.MaxAge < time.Minute {
+		ps.add("analysis.max_age", "24h is usual", "is %v, must be at least 1m", a.MaxAge)
+	}
 	if a.MaxInFlight < 1 {
 		ps.add("analysis.max_in_flight", "16 is usual", "is %d, must be at least 1", a.MaxInFlight)
 	}
 	if !(a.RatePerSecond > 0) {
 		ps.add("analysis.rate_per_second", "5 is usual", "is %v, must be positive", a.RatePerSecond)
+	}
+}
+
+// Events are what webhooks can ask for.
+var Events = []string{"call.flagged", "call.cleared", "call.inconclusive", "segment.scored", "analysis.error"}
+
+func (c Config) validateWebhooks(ps *Problems) {
+	seen := map[string]bool{}
+	for i, w := range c.Webhooks {
+		path := fmt.Sprintf("webhooks[%d]", i)
+		if w.Name == "" || seen[w.Name] {
+			ps.add(path+".name", "deliveries are kept under it: name each endpoint, and do not rename it", "is empty, or used twice")
+		}
+		seen[w.Name] = true
+		u, err := url.Parse(w.URL)
+		switch {
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+			ps.add(path+".url", "write https://host/path", "%q is no web address", w.URL)
+		case u.User != nil:
+			ps.add(path+".url", "messages are signed with the secret of secret_files", "must not hold credentials")
+		case u.Scheme == "http" && !loopback(u.Hostname()):
+			ps.add(path+".url", "write https://", "would send what is known of calls unencrypted to %s", u.Host)
+		}
+		if len(w.Events) == 0 {
+			ps.add(path+".events", "events are "+strings.Join(Events, ", "), "is empty")
+		}
+		for _, e := range w.Events {
+			if !slices.Contains(Events, e) {
+				ps.add(path+".events", "events are "+strings.Join(Events, ", "), "there is no event %q", e)
+			}
+		}
+		if len(w.SecretFiles) == 0 {
+			ps.add(path+".secret_files", "echo whsec_$(head -c 32 /dev/urandom | base64) > hook.secret", "is empty")
+		}
 	}
 }
 

@@ -197,35 +197,41 @@ func (c *Call) report(pending bool) Report {
 			findings = append(findings, f)
 		}
 	}
-	d := c.policy.Decide(findings, c.metadata)
-	r := Report{
-		Call: c.id, File: c.file, Decision: d.Outcome.String(), Review: d.Review, Score: d.Score, Threshold: d.Threshold,
-		Reasons: d.Reasons, Speech: Seconds(d.Speech), Analysed: Seconds(d.Analysed), Simulated: c.simulated,
-		Warnings: slices.Clone(c.warnings), Legs: []LegReport{}, Segments: []SegmentReport{},
-	}
-	decided := map[string]policy.LegDecision{}
-	for _, l := range d.Legs {
-		decided[l.Leg] = l
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.legs)) {
-		state, l := c.legs[name], decided[name]
-		leg := LegReport{
-			Leg: name, Decision: l.Outcome.String(), Ignored: l.Ignored, Reasons: l.Reasons, Score: l.Score, Threshold: l.Threshold,
-			Duration: Seconds(state.duration), Speech: Seconds(l.Speech), Analysed: Seconds(l.Analysed), Lost: Seconds(state.lost),
-		}
-		if _, heard := decided[name]; !heard || l.Ignored {
-			leg.Decision, leg.Ignored, leg.Reasons = policy.OutcomeInconclusive.String(), true, []string{policy.ReasonTooLittleSpeech}
-			leg.Threshold = c.policy.For(name, c.metadata).Threshold
-		}
-		r.Legs = append(r.Legs, leg)
-		r.Duration = max(r.Duration, leg.Duration)
-		r.Lost += leg.Lost
-	}
+	r := assemble(c.policy, c.metadata, findings, c.legs)
+	r.Call, r.File, r.Simulated, r.Warnings = c.id, c.file, c.simulated, slices.Clone(c.warnings)
 	for _, s := range c.segments {
 		r.Segments = append(r.Segments, s.report)
 	}
 	slices.SortStableFunc(r.Segments, func(a, b SegmentReport) int {
 		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Leg, b.Leg), cmp.Compare(a.Seq, b.Seq))
 	})
+	return r
+}
+
+// assemble is the report of a call as far as the policy and the legs tell it.
+func assemble(p policy.Policy, metadata map[string]string, findings []policy.Finding, legs map[string]*legState) Report {
+	d := p.Decide(findings, metadata)
+	r := Report{
+		Decision: d.Outcome.String(), Review: d.Review, Score: d.Score, Threshold: d.Threshold, Reasons: d.Reasons,
+		Speech: Seconds(d.Speech), Analysed: Seconds(d.Analysed), Legs: []LegReport{}, Segments: []SegmentReport{},
+	}
+	decided := map[string]policy.LegDecision{}
+	for _, l := range d.Legs {
+		decided[l.Leg] = l
+	}
+	for _, name := range slices.Sorted(maps.Keys(legs)) {
+		state, l := legs[name], decided[name]
+		leg := LegReport{
+			Leg: name, Decision: l.Outcome.String(), Ignored: l.Ignored, Reasons: l.Reasons, Score: l.Score, Threshold: l.Threshold,
+			Duration: Seconds(state.duration), Speech: Seconds(l.Speech), Analysed: Seconds(l.Analysed), Lost: Seconds(state.lost),
+		}
+		if _, heard := decided[name]; !heard || l.Ignored {
+			leg.Decision, leg.Ignored, leg.Reasons = policy.OutcomeInconclusive.String(), true, []string{policy.ReasonTooLittleSpeech}
+			leg.Threshold = p.For(name, metadata).Threshold
+		}
+		r.Legs = append(r.Legs, leg)
+		r.Duration = max(r.Duration, leg.Duration)
+		r.Lost += leg.Lost
+	}
 	return r
 }

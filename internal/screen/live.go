@@ -5,8 +5,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,13 +14,13 @@ import (
 
 	"callscreen/capture"
 	"callscreen/encode"
-	"callscreen/policy"
+	"callscreen/internal/store"
 )
 
 // LiveConfig says how live calls are screened.
 type LiveConfig struct {
-	Intake    Intake
-	Policy    policy.Policy
+	Book      Book
+	Node      string // the name of this process among those that share a database
 	Segment   capture.SegmenterConfig
 	NewVAD    func(rate int) (capture.VAD, error)
 	Simulated bool
@@ -28,23 +28,37 @@ type LiveConfig struct {
 	Grace time.Duration
 	// Linger is how long a call stays open when all its legs have hung up, because another may just be calling. Default 2 s.
 	Linger time.Duration
-	// Keep is how many ended calls are remembered. Default 10,000.
-	Keep int
-	// OnChange, if not nil, is called with what is known of a call whenever that has changed.
-	OnChange func(LiveReport)
-	Log      *slog.Logger
+	Log    *slog.Logger
 }
 
-// Live holds the calls that are in progress, and those that ended not too long ago. It is safe for concurrent use.
+// Book is where live calls are written down. Its methods must not wait for a database.
+type Book interface {
+	// Progress writes down how far a part of a call is, and that it has ended.
+	Progress(p store.Part) error
+	// Take keeps a segment. After an error its audio is lost, and that is written down.
+	Take(p store.Part, seg capture.LegSegment) error
+}
+
+// Live holds the calls that are in progress on this node. It is safe for concurrent use.
 type Live struct {
 	cfg     LiveConfig
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	mu    sync.Mutex
-	calls map[string]*LiveCall
-	order []*LiveCall // oldest first
+	mu     sync.Mutex
+	calls  map[string]*LiveCall
+	all    map[*LiveCall]bool // also those that have ended and are being written down
+	past   Totals             // of the calls that are gone
+	closed bool
+}
+
+// Totals are sums over all legs since the start.
+type Totals struct {
+	Legs      int // being recorded now
+	Packets   capture.Stats
+	Concealed time.Duration
+	Dropped   uint64
 }
 
 // NewLive makes an empty set of calls. Close must be called.
@@ -56,53 +70,38 @@ func NewLive(cfg LiveConfig) *Live {
 	}
 	def(&cfg.Grace, time.Minute)
 	def(&cfg.Linger, 2*time.Second)
-	if cfg.Keep == 0 {
-		cfg.Keep = 10_000
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Live{cfg: cfg, ctx: ctx, cancel: cancel, calls: map[string]*LiveCall{}}
+	return &Live{cfg: cfg, ctx: ctx, cancel: cancel, calls: map[string]*LiveCall{}, all: map[*LiveCall]bool{}}
 }
 
 // LiveCall is a call whose legs are recorded while they speak.
 type LiveCall struct {
 	live     *Live
-	call     *Call
+	part     store.Part
 	recorder *capture.Recorder
-	started  time.Time
-	metadata map[string]string
 
-	mu      sync.Mutex
-	legs    int // that are connected
-	ended   bool
-	ending  *time.Timer
-	changed chan struct{} // closed and replaced whenever something has changed
-}
-
-// LiveReport is a Report of a live call.
-type LiveReport struct {
-	Report
-	State     string            `json:"state"` // "live" or "ended"
-	Final     bool              `json:"final"` // the decision will not change any more
-	StartedAt time.Time         `json:"started_at"`
-	Metadata  map[string]string `json:"metadata"`
+	mu     sync.Mutex
+	legs   int // that are connected
+	ended  bool
+	ending *time.Timer
 }
 
 // Join adds a leg to a call, which begins with its first leg. The leg must be left again.
 func (l *Live) Join(id string, metadata map[string]string, channels []string) (*LiveCall, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ctx.Err() != nil {
+	if l.closed {
 		return nil, errors.New("the server is shutting down")
 	}
 	if c := l.calls[id]; c != nil && c.join() {
 		return c, nil
 	}
 	c := &LiveCall{
-		live: l, started: time.Now(), metadata: metadata, legs: 1, changed: make(chan struct{}),
-		call: NewCall(CallConfig{ID: id, Metadata: metadata, Policy: l.cfg.Policy, Simulated: l.cfg.Simulated}),
+		live: l, legs: 1,
+		part: store.Part{PartKey: store.PartKey{Call: id, Part: time.Now().UnixMilli(), Node: l.cfg.Node}, Metadata: metadata, Simulated: l.cfg.Simulated},
 	}
 	var err error
 	c.recorder, err = capture.NewRecorder(capture.RecorderConfig{
@@ -118,26 +117,12 @@ func (l *Live) Join(id string, metadata map[string]string, channels []string) (*
 	if err != nil {
 		return nil, err
 	}
-	l.calls[id] = c
-	l.order = append(l.order, c)
-	if len(l.order) > l.cfg.Keep {
-		l.forget()
+	if before := l.calls[id]; before != nil { // it has just ended
+		c.part.Part = max(c.part.Part, before.part.Part+1)
 	}
-	l.running.Go(c.screen)
+	l.calls[id], l.all[c] = c, true
+	l.running.Go(c.record)
 	return c, nil
-}
-
-// forget lets go of the oldest call that has ended.
-func (l *Live) forget() {
-	for i, c := range l.order {
-		if c.isOver() {
-			l.order = slices.Delete(l.order, i, i+1)
-			if l.calls[c.call.id] == c {
-				delete(l.calls, c.call.id)
-			}
-			return
-		}
-	}
 }
 
 // join adds a leg, unless the call has ended.
@@ -153,12 +138,6 @@ func (c *LiveCall) join() bool {
 		c.ending = nil
 	}
 	return true
-}
-
-func (c *LiveCall) isOver() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ended
 }
 
 // Leave takes a leg away. When it was the last one the call ends, soon if it hung up, later if it was lost.
@@ -195,9 +174,14 @@ func (c *LiveCall) Record(ctx context.Context, leg string, track *webrtc.TrackRe
 // Recorder is what records the call.
 func (c *LiveCall) Recorder() *capture.Recorder { return c.recorder }
 
-// screen hands the segments of the call to the intake until the call has ended, and keeps its report up to date until
-// it is decided.
-func (c *LiveCall) screen() {
+// noteEvery is how often it is written down how far a call is when nothing else happens.
+const noteEvery = 30 * time.Second
+
+// record writes the segments of the call into the book until the call has ended.
+func (c *LiveCall) record() {
+	defer c.live.forget(c)
+	log := c.live.cfg.Log
+	c.note(time.Time{})
 	ctx := c.live.ctx
 	fetched := make(chan capture.LegSegment)
 	var fetch sync.WaitGroup
@@ -207,7 +191,7 @@ func (c *LiveCall) screen() {
 			seg, err := c.recorder.Next(ctx)
 			if err != nil {
 				if !errors.Is(err, io.EOF) && ctx.Err() == nil {
-					c.live.cfg.Log.Error("a call could not be recorded any further", "call", c.call.id, "error", err)
+					log.Error("a call could not be recorded any further", "call", c.part.Call, "error", err)
 				}
 				return
 			}
@@ -215,7 +199,7 @@ func (c *LiveCall) screen() {
 		}
 	})
 	defer fetch.Wait()
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(noteEvery)
 	defer tick.Stop()
 	for open := true; open; {
 		select {
@@ -223,185 +207,112 @@ func (c *LiveCall) screen() {
 			if open = ok; !ok {
 				break
 			}
-			s := c.call.Add(seg.Leg, seg.Segment)
-			if seg.Skipped == "" {
-				if err := c.live.cfg.Intake.Take(ctx, s, seg.Segment); err != nil {
-					c.live.cfg.Log.Error("a segment was not analysed", "call", c.call.id, "leg", seg.Leg, "error", err)
-				}
+			if err := c.live.cfg.Book.Take(c.part, seg); err != nil {
+				log.Error("a segment could not be kept", "call", c.part.Call, "leg", seg.Leg, "error", err)
 			}
-			c.update()
 		case <-tick.C:
-			c.update()
+			c.note(time.Time{})
 		}
 	}
-	c.update()
-	c.call.End()
-	select {
-	case <-c.call.Settled():
-	case <-ctx.Done():
-	}
-	c.update()
+	c.note(time.Now())
 }
 
-// Touched tells that a segment of a call was settled.
-func (l *Live) Touched(call *Call) {
-	l.mu.Lock()
-	c := l.calls[call.id]
-	l.mu.Unlock()
-	if c != nil && c.call == call {
-		c.update()
+// note writes down how far the call is.
+func (c *LiveCall) note(ended time.Time) {
+	p := c.part
+	p.EndedAt = ended
+	p.Legs = c.Legs()
+	if err := c.live.cfg.Book.Progress(p); err != nil {
+		c.live.cfg.Log.Error("it could not be noted how far a call is", "call", p.Call, "error", err)
 	}
 }
 
-// update notes how far the legs are, and tells those who wait.
-func (c *LiveCall) update() {
+// Legs is how much of each leg was recorded.
+func (c *LiveCall) Legs() (list []store.Leg) {
 	for leg, s := range c.recorder.Stats() {
-		c.call.Progress(leg, s.Duration, s.Lost)
+		list = append(list, store.Leg{PartKey: c.part.PartKey, Leg: leg, Duration: s.Duration, Lost: s.Lost})
 	}
-	c.mu.Lock()
-	close(c.changed)
-	c.changed = make(chan struct{})
-	c.mu.Unlock()
-	if c.live.cfg.OnChange != nil {
-		c.live.cfg.OnChange(c.Report())
-	}
+	return list
 }
 
-// Report is what is known of the call now. While it is live, the decision is about what was analysed so far.
-func (c *LiveCall) Report() LiveReport {
-	c.mu.Lock()
-	ended := c.ended
-	c.mu.Unlock()
-	r := LiveReport{Report: c.call.Report(), State: "live", StartedAt: c.started, Metadata: c.metadata}
-	if r.Metadata == nil {
-		r.Metadata = map[string]string{}
+// Begun is what is known of the call before anything of it was written down.
+func (c *LiveCall) Begun() store.Part { return c.part }
+
+// forget lets go of a call that has ended and is written down.
+func (l *Live) forget(c *LiveCall) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.all, c)
+	if l.calls[c.part.Call] == c {
+		delete(l.calls, c.part.Call)
 	}
-	if ended {
-		r.State = "ended"
-	} else {
-		r.Report = c.call.ReportSoFar()
-	}
-	select {
-	case <-c.call.Settled():
-		r.Final = true
-	default:
-		r.Final = r.Decision == "flagged"
-	}
-	return r
+	l.past.add(c)
+	l.past.Legs = 0
 }
 
-// Decided waits until the decision is final, or the context ends, and returns what is known then.
-func (c *LiveCall) Decided(ctx context.Context) LiveReport {
-	for {
-		c.mu.Lock()
-		changed := c.changed
-		c.mu.Unlock()
-		r := c.Report()
-		if r.Final {
-			return r
+func (t *Totals) add(c *LiveCall) {
+	t.Dropped += c.recorder.Dropped()
+	for _, s := range c.recorder.Stats() {
+		if s.Recording {
+			t.Legs++
 		}
-		select {
-		case <-changed:
-		case <-c.call.Settled():
-		case <-ctx.Done():
-			return c.Report()
-		}
+		t.Packets.Received += s.Packets.Received
+		t.Packets.Missing += s.Packets.Missing
+		t.Packets.Late += s.Packets.Late
+		t.Packets.Repaired += s.Packets.Repaired
+		t.Concealed += capture.Duration(s.Packets.Concealed, s.Rate)
 	}
 }
 
-// Ended waits until the call has ended and all of it is decided, or the context ends, and returns what is known then.
-func (c *LiveCall) Ended(ctx context.Context) LiveReport {
-	select {
-	case <-c.call.Settled():
-	case <-ctx.Done():
+// Totals are sums over the calls in progress and those that were.
+func (l *Live) Totals() Totals {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.past
+	for c := range l.all {
+		t.add(c)
 	}
-	return c.Report()
+	return t
 }
 
-// Call finds a call by its id, nil if there is none.
+// Call finds a call in progress by its id, nil if there is none on this node.
 func (l *Live) Call(id string) *LiveCall {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.calls[id]
 }
 
-// Calls lists the calls, newest first, that a filter wants.
-func (l *Live) Calls(want func(LiveReport) bool) (out []LiveReport) {
+// Parts adds the parts that are being recorded.
+func (l *Live) Parts(to map[store.PartKey]bool) {
 	l.mu.Lock()
-	all := slices.Clone(l.order)
-	l.mu.Unlock()
-	slices.Reverse(all)
-	for _, c := range all {
-		if r := c.Report(); want == nil || want(r) {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
-// Each visits every call that is remembered.
-func (l *Live) Each(visit func(*LiveCall)) {
-	l.mu.Lock()
-	all := slices.Clone(l.order)
-	l.mu.Unlock()
-	for _, c := range all {
-		visit(c)
+	defer l.mu.Unlock()
+	for c := range l.all {
+		to[c.part.PartKey] = true
 	}
 }
 
-// EndAll ends every call, so that what was said is cut and analysed.
+// EndAll ends every call, so that what was said is cut and kept.
 func (l *Live) EndAll() {
 	l.mu.Lock()
-	all := slices.Clone(l.order)
+	all := slices.Collect(maps.Keys(l.all))
 	l.mu.Unlock()
 	for _, c := range all {
 		c.mu.Lock()
 		c.legs = 0
+		if c.ending != nil {
+			c.ending.Stop()
+		}
 		c.mu.Unlock()
 		c.end()
 	}
 }
 
-// Settle waits until every call is decided, or the context ends.
-func (l *Live) Settle(ctx context.Context) {
-	l.mu.Lock()
-	all := slices.Clone(l.order)
-	l.mu.Unlock()
-	for _, c := range all {
-		if c.isOver() {
-			select {
-			case <-c.call.Settled():
-			case <-ctx.Done():
-			}
-		}
-	}
-}
-
-// Close stops everything at once and waits for it. Calls should have been ended and settled before.
+// Close ends every call and waits until all of it is in the book. No call can begin after that.
 func (l *Live) Close() {
-	l.EndAll()
-	l.cancel()
-	l.running.Wait()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range l.order {
-		c.mu.Lock()
-		if c.ending != nil {
-			c.ending.Stop()
-		}
-		c.mu.Unlock()
-	}
-}
-
-// Match tells whether a report matches a search text.
-func (r LiveReport) Match(q string) bool {
-	if q == "" || strings.Contains(strings.ToLower(r.Call), strings.ToLower(q)) {
-		return true
-	}
-	for _, v := range r.Metadata {
-		if strings.Contains(strings.ToLower(v), strings.ToLower(q)) {
-			return true
-		}
-	}
-	return false
+	l.closed = true
+	l.mu.Unlock()
+	l.EndAll()
+	l.running.Wait()
+	l.cancel()
 }

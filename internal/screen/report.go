@@ -42,6 +42,7 @@ type LegReport struct {
 
 // SegmentReport is what is known of one segment.
 type SegmentReport struct {
+	ID       string   `json:"id,omitempty"`
 	Leg      string   `json:"leg"`
 	Seq      int      `json:"seq"`
 	Offset   Seconds  `json:"offset_seconds"`
@@ -55,6 +56,8 @@ type SegmentReport struct {
 	Reason   string   `json:"reason"`
 	Detail   string   `json:"detail,omitempty"`  // what happened, for a person
 	Cleaned  bool     `json:"cleaned,omitempty"` // the score is that of a cleaner copy, after the first one failed
+	Resent   bool     `json:"resent,omitempty"`  // sent twice, because it was not known whether the first upload had arrived
+	Audio    bool     `json:"audio,omitempty"`   // the audio can be fetched by the id
 	WAV      string   `json:"wav,omitempty"`     // where the audio is kept
 }
 

@@ -67,7 +67,7 @@ func NewScreener(cfg ScreenerConfig) (*Screener, error) {
 
 // Take writes a segment as a WAV file and lines it up for analysis. It blocks while too many are waiting.
 func (s *Screener) Take(ctx context.Context, seg *Segment, audio capture.Segment) error {
-	audio, err := s.resampled(audio)
+	audio, err := resampled(audio, s.cfg.Rate)
 	if err != nil {
 		s.fail(seg, "storage", err)
 		return err
@@ -88,36 +88,6 @@ func (s *Screener) Take(ctx context.Context, seg *Segment, audio capture.Segment
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// resampled brings a segment to the rate of the WAV files. Legs are recorded at the rate of their codec, so that their
-// positions are exact; a whole segment can be converted without moving anything.
-func (s *Screener) resampled(audio capture.Segment) (capture.Segment, error) {
-	to := s.cfg.Rate
-	if to == 0 || to == audio.Rate {
-		return audio, nil
-	}
-	r, err := encode.NewResampler(audio.Rate, to)
-	if err != nil {
-		return audio, err
-	}
-	in := make([]float32, len(audio.PCM))
-	encode.ToFloat32(in, audio.PCM)
-	out := r.Flush(r.Process(nil, in))
-	convert := func(span capture.Span) capture.Span {
-		return capture.Span{Start: span.Start * int64(to) / int64(audio.Rate), End: span.End * int64(to) / int64(audio.Rate)}
-	}
-	span := convert(audio.Span)
-	span.End = span.Start + int64(len(out))
-	voiced := make([]capture.Span, 0, len(audio.Voiced))
-	for _, v := range audio.Voiced {
-		v = convert(v)
-		v.Start, v.End = max(v.Start, span.Start), min(v.End, span.End)
-		voiced = append(voiced, v)
-	}
-	audio.PCM, audio.Span, audio.Voiced, audio.Rate = make([]int16, len(out)), span, voiced, to
-	encode.ToInt16(audio.PCM, out)
-	return audio, nil
 }
 
 func (s *Screener) write(name string, rate int, pcm []int16) (err error) {
@@ -217,22 +187,11 @@ func (s *Screener) clean(c clip) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	src, err := encode.NewWAVReader(f)
+	voiced := c.audio.Voiced
+	pcm, err := trimmed(f, voiced[0].Start-c.audio.Span.Start, voiced[len(voiced)-1].End-c.audio.Span.Start)
 	if err != nil {
 		return "", err
 	}
-	defer src.Close()
-	first, last := c.audio.Voiced[0].Start-c.audio.Span.Start, c.audio.Voiced[len(c.audio.Voiced)-1].End-c.audio.Span.Start
-	samples := make([]float32, last)
-	for n := 0; n < len(samples); {
-		k, err := src.Read(samples[n:])
-		if err != nil {
-			return "", err
-		}
-		n += k
-	}
-	pcm := make([]int16, last-first)
-	encode.ToInt16(pcm, samples[first:])
 	name := strings.TrimSuffix(c.file, ".wav") + "-cleaned.wav"
 	return name, s.write(name, c.audio.Rate, encode.Clean(pcm, c.audio.Rate))
 }

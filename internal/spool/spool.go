@@ -5,7 +5,6 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -139,17 +138,19 @@ func (s *Spool) moveAside(name string) error {
 func (s *Spool) Close() error { return s.root.Close() }
 
 // Put writes an entry, replacing the document of one that has the same id. When it returns nil, both files are on the
-// disk for good. audio, which may be nil, writes the WAV file, of about size bytes. An error that wraps ErrNoSpace or
-// ErrFull says that there is no room.
-func (s *Spool) Put(id string, document []byte, size int64, audio func(io.WriteSeeker) error) (err error) {
+// disk for good. audio, which may be nil, writes the WAV file, of about size bytes; document is called afterwards. An
+// error that wraps ErrNoSpace or ErrFull says that there is no room. A document without audio is so small that the room
+// that is kept free is used for it too.
+func (s *Spool) Put(id string, size int64, audio func(*os.File) error, document func() ([]byte, error)) (err error) {
 	if !valid(id) {
 		return fmt.Errorf("%q is no id of a spool entry", id)
 	}
-	if err := s.room(size + int64(len(document))); err != nil {
-		return err
-	}
+	e := Entry{ID: id, Audio: audio != nil}
 	if audio != nil {
-		if size, err = s.write(id+audioSuffix, audio); err != nil {
+		if err := s.room(size); err != nil {
+			return err
+		}
+		if e.Bytes, err = s.write(id+audioSuffix, audio); err != nil {
 			return fmt.Errorf("spool the audio of %s: %w", id, noSpace(err))
 		}
 		defer func() {
@@ -158,22 +159,24 @@ func (s *Spool) Put(id string, document []byte, size int64, audio func(io.WriteS
 			}
 		}()
 	}
+	text, err := document()
+	if err != nil {
+		return fmt.Errorf("spool %s: %w", id, err)
+	}
 	// The document comes last: where it is, the audio is whole.
-	if _, err := s.write(id+metaSuffix, func(w io.WriteSeeker) error { _, err := w.Write(document); return err }); err != nil {
+	n, err := s.write(id+metaSuffix, func(f *os.File) error { _, err := f.Write(text); return err })
+	if err != nil {
 		return fmt.Errorf("spool %s: %w", id, noSpace(err))
 	}
+	e.Bytes += n
 	if err := s.syncDir(); err != nil {
 		return fmt.Errorf("spool %s: %w", id, err)
 	}
+	e.At = time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old := s.entries[id]
-	e := Entry{ID: id, Bytes: int64(len(document)), Audio: audio != nil, At: time.Now()}
-	if audio != nil {
-		e.Bytes += size
-	}
+	s.bytes += e.Bytes - s.entries[id].Bytes
 	s.entries[id] = e
-	s.bytes += e.Bytes - old.Bytes
 	return nil
 }
 
@@ -183,7 +186,7 @@ func (s *Spool) room(size int64) error {
 	bytes := s.bytes
 	s.mu.Unlock()
 	if s.cfg.MaxBytes > 0 && bytes+size > s.cfg.MaxBytes {
-		return fmt.Errorf("%w: it holds %d MB (hint: the database or the audio store takes nothing; bring it back, or raise spool.max_bytes)", ErrFull, bytes>>20)
+		return fmt.Errorf("%w: it holds %d MB (hint: the database or the audio store takes nothing; bring it back, or raise spool.max_mb)", ErrFull, bytes>>20)
 	}
 	if s.cfg.MinFree <= 0 {
 		return nil
@@ -193,13 +196,13 @@ func (s *Spool) room(size int64) error {
 		return fmt.Errorf("ask for the free space of %s: %w", s.dir, err)
 	}
 	if left-size < s.cfg.MinFree {
-		return fmt.Errorf("%w: %d MB are free, %d MB are kept for the database (hint: free space, or lower spool.min_free)", ErrNoSpace, left>>20, s.cfg.MinFree>>20)
+		return fmt.Errorf("%w: %d MB are free, %d MB are kept for the database (hint: free space, or lower spool.min_free_mb)", ErrNoSpace, left>>20, s.cfg.MinFree>>20)
 	}
 	return nil
 }
 
 // write makes a file that is whole or not there at all.
-func (s *Spool) write(name string, fill func(io.WriteSeeker) error) (size int64, err error) {
+func (s *Spool) write(name string, fill func(*os.File) error) (size int64, err error) {
 	temp := name + tempSuffix
 	f, err := s.root.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -293,7 +296,9 @@ func valid(id string) bool {
 		return false
 	}
 	for _, b := range []byte(id) {
-		if !('a' <= b && b <= 'z' || '0' <= b && b <= '9' || b == '-') {
+		switch {
+		case 'a' <= b && b <= 'z', '0' <= b && b <= '9', b == '-':
+		default:
 			return false
 		}
 	}

@@ -132,6 +132,12 @@ func (s *Store) DeliveryCounts(ctx context.Context) (counts map[[2]string]int, e
 	return counts, err
 }
 
+// DeliveriesDue counts the deliveries that could be made now.
+func (s *Store) DeliveriesDue(ctx context.Context, now time.Time) (n int, err error) {
+	err = s.reader.QueryRowContext(ctx, "SELECT count(*) FROM webhook_delivery WHERE state = 'pending' AND next_ms <= $1", millis(now)).Scan(&n)
+	return n, err
+}
+
 // Replay puts a dead letter on its way again, with all its attempts.
 func (s *Store) Replay(ctx context.Context, message, endpoint, who string, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {

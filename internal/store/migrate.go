@@ -48,7 +48,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 // Migrate makes or updates the tables of a PostgreSQL database, or of the SQLite database in a folder, which no running
 // program may own.
 func Migrate(ctx context.Context, opt Options) error {
-	opt.migrate, opt.Owner = true, opt.URL == ""
+	opt.migrate, opt.Owner = true, opt.URL == "" // the nodes of a PostgreSQL may run meanwhile
 	s, err := Open(ctx, opt)
 	if err != nil {
 		return err

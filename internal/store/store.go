@@ -40,8 +40,9 @@ type Options struct {
 	URL string
 	// Dir is the folder of the SQLite database. It must exist.
 	Dir string
-	// Owner makes this process the only one that runs on the folder, and brings the tables of SQLite up to date. Tools
-	// that look at the database of a running program leave it out.
+	// Owner makes this process the only one that runs on the folder, also when the tables are in PostgreSQL: the spool
+	// is there too. It brings the tables of SQLite up to date. Tools that look at the database of a running program
+	// leave it out.
 	Owner bool
 	// MaxConns bounds the connections to PostgreSQL. Default 20.
 	MaxConns int
@@ -74,6 +75,11 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	if opt.Owner && opt.Dir != "" {
+		if err = s.own(opt.Dir); err != nil {
+			return nil, err
+		}
+	}
 	if s.postgres {
 		if s.db, err = sql.Open("pgx", opt.URL); err != nil {
 			return nil, fmt.Errorf("database: %w", withoutPassword(err, opt.URL))
@@ -115,15 +121,18 @@ func withoutPassword(err error, address string) error {
 	return err
 }
 
-func (s *Store) openSQLite(opt Options) (err error) {
-	if opt.Owner {
-		if s.lock, err = os.OpenFile(filepath.Join(opt.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-			return fmt.Errorf("data_dir: %w", err)
-		}
-		if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor is small
-			return fmt.Errorf("%w: %s (hint: give each its own data_dir, or share a PostgreSQL by database)", ErrInUse, opt.Dir)
-		}
+// own locks a folder until Close, or until the process ends in any way.
+func (s *Store) own(dir string) (err error) {
+	if s.lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
 	}
+	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor is small
+		return fmt.Errorf("%w: %s (hint: give each its own data_dir, or share a PostgreSQL by database)", ErrInUse, dir)
+	}
+	return nil
+}
+
+func (s *Store) openSQLite(opt Options) (err error) {
 	path := filepath.Join(opt.Dir, fileName)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if !opt.Owner {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"callscreen/internal/problem"
 	"callscreen/internal/rtc"
 )
 
@@ -124,7 +125,7 @@ func NewServer(cfg Config) *Server {
 	s.mux.HandleFunc("/whip/{call}/{leg}", s.endpoint)
 	s.mux.HandleFunc(sessionPrefix+"{id}", s.resource)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		problem(w, http.StatusNotFound, "there is nothing here (hint: POST to /whip/CALL/LEG)")
+		problem.Write(w, http.StatusNotFound, "there is nothing here (hint: POST to /whip/CALL/LEG)")
 	})
 	return s
 }
@@ -212,7 +213,7 @@ func (s *Server) authorized(w http.ResponseWriter, r *http.Request) (name string
 	}
 	if !ok {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="callscreen"`)
-		problem(w, http.StatusUnauthorized, "a bearer token for ingest is needed")
+		problem.Write(w, http.StatusUnauthorized, "a bearer token for ingest is needed")
 	}
 	return name, ok
 }
@@ -237,7 +238,7 @@ func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
 		}
 	default:
 		w.Header().Set("Allow", "OPTIONS, POST")
-		problem(w, http.StatusMethodNotAllowed, "the endpoint takes POST")
+		problem.Write(w, http.StatusMethodNotAllowed, "the endpoint takes POST")
 	}
 }
 
@@ -248,19 +249,19 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &no):
-		problem(w, no.status, no.text)
+		problem.Write(w, no.status, no.text)
 	case errors.As(err, &refusal):
 		if refusal.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int((refusal.RetryAfter+time.Second-1)/time.Second)))
 		}
-		problem(w, refusal.Status, refusal.Reason)
+		problem.Write(w, refusal.Status, refusal.Reason)
 	case errors.As(err, &large):
-		problem(w, http.StatusRequestEntityTooLarge, "the body is larger than 64 KiB")
+		problem.Write(w, http.StatusRequestEntityTooLarge, "the body is larger than 64 KiB")
 	case r.Context().Err() != nil:
-		problem(w, http.StatusRequestTimeout, "the request took too long")
+		problem.Write(w, http.StatusRequestTimeout, "the request took too long")
 	default:
 		s.cfg.Log.Warn("a WHIP request failed", "path", r.URL.Path, "error", err)
-		problem(w, http.StatusInternalServerError, "the request could not be carried out")
+		problem.Write(w, http.StatusInternalServerError, "the request could not be carried out")
 	}
 }
 
@@ -397,7 +398,7 @@ func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	// A session of somebody else looks like none.
 	if c == nil || c.token != name {
-		problem(w, http.StatusNotFound, "there is no such session")
+		problem.Write(w, http.StatusNotFound, "there is no such session")
 		return
 	}
 	switch r.Method {
@@ -412,7 +413,7 @@ func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
 		}
 	default:
 		w.Header().Set("Allow", "OPTIONS, PATCH, DELETE")
-		problem(w, http.StatusMethodNotAllowed, "a session takes PATCH and DELETE")
+		problem.Write(w, http.StatusMethodNotAllowed, "a session takes PATCH and DELETE")
 	}
 }
 
@@ -455,11 +456,4 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, c *session) error
 	w.Header().Set("ETag", c.etag)
 	_, _ = io.WriteString(w, answer)
 	return nil
-}
-
-// problem answers with an error, RFC 9457.
-func problem(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	fmt.Fprintf(w, "{\"status\":%d,\"title\":%q,\"detail\":%q}\n", status, http.StatusText(status), detail)
 }

@@ -1,6 +1,8 @@
-package app
+// Package auth knows who may do what: bearer tokens and the roles they carry.
+package auth
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -13,6 +15,7 @@ import (
 	"strings"
 
 	"callscreen/internal/config"
+	"callscreen/internal/problem"
 )
 
 // Tokens are the ones that the environment gives, by role.
@@ -44,8 +47,8 @@ func ReadTokens(environ []string) (Tokens, error) {
 	return t, nil
 }
 
-// auth knows who may do what. Tokens are compared by their hashes, in constant time.
-type auth struct{ holders []holder }
+// Auth knows who may do what. Tokens are compared by their hashes, in constant time. It is safe for concurrent use.
+type Auth struct{ holders []holder }
 
 type holder struct {
 	name  string
@@ -56,8 +59,10 @@ type holder struct {
 // implied are the roles that a role brings along.
 var implied = map[string][]string{"admin": {"admin", "reviewer", "viewer", "ingest"}, "reviewer": {"reviewer", "viewer"}, "viewer": {"viewer"}, "ingest": {"ingest"}}
 
-func newAuth(cfg config.Config, tokens Tokens) (*auth, error) {
-	a := &auth{}
+// New takes the tokens of a configuration and of the environment. Without any, everybody may do everything, which is
+// refused where others than this machine can connect.
+func New(cfg config.Config, tokens Tokens) (*Auth, error) {
+	a := &Auth{}
 	for role, token := range tokens {
 		a.holders = append(a.holders, holder{name: role, hash: sha256.Sum256([]byte(token.Reveal())), roles: implied[role]})
 	}
@@ -83,11 +88,11 @@ func newAuth(cfg config.Config, tokens Tokens) (*auth, error) {
 	return a, nil
 }
 
-// off tells whether everybody may do everything.
-func (a *auth) off() bool { return len(a.holders) == 0 }
+// Off tells whether everybody may do everything.
+func (a *Auth) Off() bool { return len(a.holders) == 0 }
 
 // who is the holder of a token with a role.
-func (a *auth) who(token, role string) (name string, ok bool) {
+func (a *Auth) who(token, role string) (name string, ok bool) {
 	hash := sha256.Sum256([]byte(token))
 	for _, h := range a.holders { // all of them, whether one fits or not
 		if subtle.ConstantTimeCompare(hash[:], h.hash[:]) == 1 && slices.Contains(h.roles, role) {
@@ -97,30 +102,44 @@ func (a *auth) who(token, role string) (name string, ok bool) {
 	return name, ok
 }
 
-// ingest is for the WHIP server: nil where everybody may send.
-func (a *auth) ingest() func(token string) (string, bool) {
-	if a.off() {
+// Ingest is for the WHIP server: nil where everybody may send.
+func (a *Auth) Ingest() func(token string) (string, bool) {
+	if a.Off() {
 		return nil
 	}
 	return func(token string) (string, bool) { return a.who(token, "ingest") }
 }
 
-// require lets a request pass whose token has a role.
-func (a *auth) require(role string, next http.HandlerFunc) http.HandlerFunc {
-	if a.off() {
+// Require lets a request pass whose token has a role.
+func (a *Auth) Require(role string, next http.HandlerFunc) http.HandlerFunc {
+	if a.Off() {
 		return next
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "bearer") {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="callscreen"`)
-			problem(w, http.StatusUnauthorized, "a bearer token is needed")
+			problem.Write(w, http.StatusUnauthorized, "a bearer token is needed")
 			return
 		}
-		if _, ok := a.who(strings.TrimSpace(token), role); !ok {
-			problem(w, http.StatusForbidden, "the token is not good for this (needed: "+role+")")
+		name, ok := a.who(strings.TrimSpace(token), role)
+		if !ok {
+			problem.Write(w, http.StatusForbidden, "the token is not good for this (needed: "+role+")")
 			return
 		}
-		next(w, r)
+		next(w, r.WithContext(context.WithValue(r.Context(), whoKey{}, name)))
 	}
+}
+
+type whoKey struct{}
+
+// Nobody is who acts where authentication is off.
+const Nobody = "anonymous"
+
+// Who is the name of whoever makes a request that Require has let pass, for the audit.
+func Who(ctx context.Context) string {
+	if name, ok := ctx.Value(whoKey{}).(string); ok {
+		return name
+	}
+	return Nobody
 }

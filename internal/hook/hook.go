@@ -1,0 +1,260 @@
+// Package hook tells others what has happened: signed messages in the form of Standard Webhooks 1.0.0
+// (https://www.standardwebhooks.com), taken from the database, where they were written together with what they tell of.
+package hook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"callscreen/internal/store"
+)
+
+// Store is what the dispatcher needs of the database.
+type Store interface {
+	ClaimDelivery(ctx context.Context, endpoint string, now time.Time, lease time.Duration) (store.Delivery, time.Time, error)
+	SaveDelivery(ctx context.Context, d store.Delivery) error
+	DisableEndpoint(ctx context.Context, name, reason string, now time.Time) error
+	Disabled(ctx context.Context, name string) (time.Time, string, error)
+	DeliveriesDue(ctx context.Context, now time.Time) (int, error)
+}
+
+// Config says to whom a dispatcher delivers.
+type Config struct {
+	Store     Store
+	Endpoints []Endpoint
+	// Schedule is how long to wait after each attempt that failed. After the last one the message is a dead letter.
+	// Default: over three days, from 5 s to 24 h.
+	Schedule  []time.Duration
+	UserAgent string
+	Log       *slog.Logger
+	// Now and Random are for tests.
+	Now    func() time.Time
+	Random func() float64
+}
+
+// Dispatcher delivers messages. Every endpoint has its own pace, so that a slow one delays nobody else.
+type Dispatcher struct {
+	cfg    Config
+	client *http.Client
+	wake   map[string]chan struct{}
+
+	delivered, failed, dead atomic.Int64
+	underWay                atomic.Int64
+}
+
+const (
+	requestTimeout = 20 * time.Second
+	lease          = 90 * time.Second // of one attempt; longer than it can take, also on a node that is stopped for a while
+	parallel       = 2                // requests to one endpoint at a time
+	idle           = time.Second      // between two looks for news of other nodes
+)
+
+// NewDispatcher makes a dispatcher.
+func NewDispatcher(cfg Config) *Dispatcher {
+	if cfg.Schedule == nil {
+		cfg.Schedule = []time.Duration{5 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Random == nil {
+		cfg.Random = rand.Float64
+	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "callscreen"
+	}
+	d := &Dispatcher{cfg: cfg, wake: map[string]chan struct{}{}}
+	d.client = &http.Client{
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: parallel, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second},
+		// A message goes to the address that was configured, and nowhere else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	for _, e := range cfg.Endpoints {
+		d.wake[e.Name] = make(chan struct{}, 1)
+	}
+	return d
+}
+
+// Subscribers lists the endpoints that want to hear of an event.
+func (d *Dispatcher) Subscribers(event string) (names []string) {
+	for _, e := range d.cfg.Endpoints {
+		if slices.Contains(e.Events, event) {
+			names = append(names, e.Name)
+		}
+	}
+	return names
+}
+
+// Counts is how many attempts succeeded and failed, and how many messages were given up, since the start.
+func (d *Dispatcher) Counts() (delivered, failed, dead int64) {
+	return d.delivered.Load(), d.failed.Load(), d.dead.Load()
+}
+
+// News tells that there may be something to deliver.
+func (d *Dispatcher) News() {
+	for _, w := range d.wake {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Run delivers until the context ends.
+func (d *Dispatcher) Run(ctx context.Context) {
+	defer d.client.CloseIdleConnections()
+	var all sync.WaitGroup
+	for _, e := range d.cfg.Endpoints {
+		for range parallel {
+			all.Go(func() { d.serve(ctx, e) })
+		}
+	}
+	all.Wait()
+}
+
+// Flush waits until nothing is due any more, or the context ends. Run must be running.
+func (d *Dispatcher) Flush(ctx context.Context) {
+	if len(d.cfg.Endpoints) == 0 {
+		return
+	}
+	d.News()
+	for {
+		due, err := d.cfg.Store.DeliveriesDue(ctx, d.cfg.Now())
+		if err != nil || due == 0 && d.underWay.Load() == 0 {
+			return
+		}
+		t := time.NewTimer(20 * time.Millisecond)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+	}
+}
+
+func (d *Dispatcher) serve(ctx context.Context, e Endpoint) {
+	troubled := false
+	for ctx.Err() == nil {
+		did, err := d.next(ctx, e)
+		if err != nil && ctx.Err() == nil && !troubled {
+			d.cfg.Log.Warn("webhooks cannot be read from the database", "endpoint", e.Name, "error", err, "hint", "it is tried again")
+		}
+		troubled = err != nil
+		if did {
+			continue
+		}
+		t := time.NewTimer(idle)
+		select {
+		case <-t.C:
+		case <-d.wake[e.Name]:
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+}
+
+// next makes the next attempt that is due. It tells whether there was one.
+func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error) {
+	d.underWay.Add(1)
+	defer d.underWay.Add(-1)
+	m, _, err := d.cfg.Store.ClaimDelivery(ctx, e.Name, d.cfg.Now(), lease)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if since, reason, err := d.cfg.Store.Disabled(ctx, e.Name); err != nil || !since.IsZero() {
+		return true, errors.Join(err, d.save(ctx, m, store.DeliveryDead, time.Time{}, 0, reason))
+	}
+	status, after, err := d.send(ctx, e, m)
+	switch {
+	case err == nil && status >= 200 && status < 300:
+		d.delivered.Add(1)
+		return true, d.save(ctx, m, store.DeliveryDelivered, time.Time{}, status, "")
+	case status == http.StatusGone:
+		const reason = "the endpoint has answered 410 Gone"
+		d.cfg.Log.Error("a webhook endpoint wants no more messages, and gets none", "endpoint", e.Name, "hint", "remove it from webhooks, or enable it again")
+		d.dead.Add(1)
+		return true, errors.Join(d.save(ctx, m, store.DeliveryDead, time.Time{}, status, reason), d.cfg.Store.DisableEndpoint(ctx, e.Name, reason, d.cfg.Now()))
+	case ctx.Err() != nil:
+		// Stopped in the middle. The lease runs out, and another attempt is made.
+		return true, ctx.Err()
+	}
+	d.failed.Add(1)
+	text := fmt.Sprintf("HTTP %d", status)
+	if err != nil {
+		text = err.Error()
+	}
+	if m.Attempts > len(d.cfg.Schedule) {
+		d.dead.Add(1)
+		d.cfg.Log.Error("a webhook message is given up", "endpoint", e.Name, "event", m.Event, "call", m.Call, "message", m.ID, "attempts", m.Attempts, "error", text, "hint", "callscreen webhooks replay")
+		return true, d.save(ctx, m, store.DeliveryDead, time.Time{}, status, text)
+	}
+	wait := d.cfg.Schedule[m.Attempts-1]
+	wait += time.Duration(d.cfg.Random() * 0.2 * float64(wait)) // so that what failed together does not come back together
+	wait = max(wait, after)
+	d.cfg.Log.Warn("a webhook message was not taken", "endpoint", e.Name, "event", m.Event, "call", m.Call, "attempt", m.Attempts, "again_in", wait.Round(time.Second), "error", text)
+	return true, d.save(ctx, m, store.DeliveryPending, d.cfg.Now().Add(wait), status, text)
+}
+
+func (d *Dispatcher) save(ctx context.Context, m store.Delivery, state string, next time.Time, status int, text string) error {
+	m.State, m.NextAt, m.LastStatus, m.LastError = state, next, status, text
+	if state != store.DeliveryPending {
+		m.SettledAt = d.cfg.Now()
+	}
+	// Also when the program is told to stop: what was delivered should not be delivered again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return d.cfg.Store.SaveDelivery(ctx, m)
+}
+
+// send makes one request.
+func (d *Dispatcher) send(ctx context.Context, e Endpoint, m store.Delivery) (status int, after time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(m.Body))
+	if err != nil {
+		return 0, 0, err
+	}
+	now := d.cfg.Now()
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", d.cfg.UserAgent)
+	req.Header.Set("Webhook-Id", m.ID)
+	req.Header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	req.Header.Set("Webhook-Signature", Sign(e.Secrets, m.ID, now, m.Body))
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
+	return resp.StatusCode, retryAfter(resp.Header.Get("Retry-After"), now), nil
+}
+
+// retryAfter reads RFC 9110 section 10.2.3: seconds or a date. A day is the longest that is believed.
+func retryAfter(value string, now time.Time) time.Duration {
+	const most = 24 * time.Hour
+	if s, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64); err == nil {
+		return time.Duration(min(max(s, 0), int64(most/time.Second))) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return min(max(at.Sub(now), 0), most)
+	}
+	return 0
+}

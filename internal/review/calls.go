@@ -1,0 +1,140 @@
+package review
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"callscreen/internal/audio"
+	"callscreen/internal/auth"
+	"callscreen/internal/screen"
+	"callscreen/internal/store"
+)
+
+// page is a page of calls.
+type page struct {
+	Calls      []screen.LiveReport `json:"calls"`
+	NextCursor string              `json:"next_cursor"`
+}
+
+const pageSize = 100
+
+// filter reads what calls are asked for.
+func filter(r *http.Request) (f store.Filter, err error) {
+	q := r.URL.Query()
+	f = store.Filter{Decision: q.Get("decision"), State: q.Get("state"), Query: q.Get("q"), Limit: pageSize}
+	if f.Decision != "" && !slices.Contains([]string{"flagged", "clear", "inconclusive"}, f.Decision) {
+		return f, bad("decision is flagged, clear or inconclusive")
+	}
+	if f.State != "" && f.State != store.CallLive && f.State != store.CallEnded {
+		return f, bad("state is live or ended")
+	}
+	if len(f.Query) > 200 {
+		return f, bad("q is longer than 200 bytes")
+	}
+	if text := q.Get("cursor"); text != "" {
+		data, err := base64.RawURLEncoding.DecodeString(text)
+		f.Before = &store.Cursor{}
+		if err != nil || json.Unmarshal(data, f.Before) != nil {
+			return f, bad("the cursor is not one that this server gave")
+		}
+	}
+	return f, nil
+}
+
+func cursor(c *store.Cursor) string {
+	if c == nil {
+		return ""
+	}
+	data, err := json.Marshal(c)
+	if err != nil {
+		return "" // two plain fields
+	}
+	return base64.RawURLEncoding.EncodeToString(data)
+}
+
+func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
+	f, err := filter(r)
+	if err != nil {
+		return err
+	}
+	list, next, err := s.cfg.Desk.Reports(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	return answer(w, page{Calls: list, NextCursor: cursor(next)})
+}
+
+func (s *Server) show(w http.ResponseWriter, r *http.Request) error {
+	report, err := s.Report(r.Context(), r.PathValue("call"))
+	if err != nil {
+		return err
+	}
+	return answer(w, report)
+}
+
+// longestWait is a little less than proxies usually allow.
+const longestWait = 55 * time.Second
+
+// decision waits until a call is decided, for an IVR that holds it for that long.
+func (s *Server) decision(w http.ResponseWriter, r *http.Request) error {
+	wait := time.Duration(0)
+	if text := r.URL.Query().Get("wait"); text != "" {
+		var err error
+		if wait, err = time.ParseDuration(text); err != nil || wait < 0 {
+			return bad("wait is a duration such as 15s")
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), min(wait, longestWait))
+	defer cancel()
+	report, err := s.Wait(ctx, r.PathValue("call"), func(l screen.LiveReport) bool { return l.Final })
+	if err != nil {
+		return err
+	}
+	return answer(w, report)
+}
+
+// erase removes everything about a call, because a person has a right to that, and says in the audit who did so.
+func (s *Server) erase(w http.ResponseWriter, r *http.Request) error {
+	why := r.URL.Query().Get("reason")
+	if why == "" || len(why) > 200 {
+		return bad("reason=... must say in up to 200 bytes why; it stays in the audit, so it should name nobody")
+	}
+	if err := s.cfg.Erase(r.Context(), r.PathValue("call"), auth.Who(r.Context()), why); err != nil {
+		return err
+	}
+	s.cfg.Log.Info("a call was erased", "call", r.PathValue("call"), "by", auth.Who(r.Context()))
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// audio plays a segment, from any place in it.
+func (s *Server) audio(w http.ResponseWriter, r *http.Request) error {
+	g, err := s.cfg.Store.Segment(r.Context(), r.PathValue("id"))
+	if errors.Is(err, store.ErrNotFound) {
+		return &refused{http.StatusNotFound, "there is no such segment"}
+	}
+	if err != nil {
+		return err
+	}
+	if g.AudioKey == "" {
+		return &refused{http.StatusGone, "the audio of this segment is not kept, or not any more"}
+	}
+	o, _, err := s.cfg.Audio.Open(r.Context(), g.AudioKey)
+	if errors.Is(err, audio.ErrNotFound) {
+		return &refused{http.StatusGone, "the audio of this segment is gone from the audio store"}
+	}
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	w.Header().Set("Content-Type", "audio/wav")
+	w.Header().Set("Cache-Control", "private, no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	http.ServeContent(w, r, "", g.RecordedAt, o)
+	return nil
+}

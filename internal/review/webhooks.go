@@ -1,0 +1,61 @@
+package review
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"callscreen/internal/auth"
+	"callscreen/internal/store"
+)
+
+// deadLetter is a message that could not be delivered. Its body is left out: it is in the call.
+type deadLetter struct {
+	Message   string    `json:"message"`
+	Endpoint  string    `json:"endpoint"`
+	Event     string    `json:"event"`
+	Call      string    `json:"call"`
+	CreatedAt time.Time `json:"created_at"`
+	GivenUpAt time.Time `json:"given_up_at"`
+	Attempts  int       `json:"attempts"`
+	Status    int       `json:"last_status"`
+	Error     string    `json:"last_error"`
+}
+
+func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) error {
+	list, err := s.cfg.Store.DeadLetters(r.Context(), 1000)
+	if err != nil {
+		return err
+	}
+	out := []deadLetter{}
+	for _, d := range list {
+		out = append(out, deadLetter{d.ID, d.Endpoint, d.Event, d.Call, d.CreatedAt, d.SettledAt, d.Attempts, d.LastStatus, d.LastError})
+	}
+	return answer(w, map[string]any{"dead": out})
+}
+
+// replay puts a dead letter on its way again.
+func (s *Server) replay(w http.ResponseWriter, r *http.Request) error {
+	err := s.cfg.Store.Replay(r.Context(), r.PathValue("message"), r.PathValue("endpoint"), auth.Who(r.Context()), time.Now())
+	if errors.Is(err, store.ErrNotFound) {
+		return &refused{http.StatusNotFound, "there is no such dead letter"}
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// enable lets messages go again to an endpoint that had said that it was gone.
+func (s *Server) enable(w http.ResponseWriter, r *http.Request) error {
+	err := s.cfg.Store.EnableEndpoint(r.Context(), r.PathValue("endpoint"), auth.Who(r.Context()), time.Now())
+	if errors.Is(err, store.ErrNotFound) {
+		return &refused{http.StatusNotFound, "no such endpoint is disabled"}
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,392 @@
+package screen
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"callscreen/internal/store"
+	"callscreen/policy"
+)
+
+// The events that others can be told of.
+const (
+	EventFlagged      = "call.flagged"
+	EventCleared      = "call.cleared"
+	EventInconclusive = "call.inconclusive"
+	EventScored       = "segment.scored"
+	EventError        = "analysis.error"
+)
+
+// Events lists all of them.
+var Events = []string{EventFlagged, EventCleared, EventInconclusive, EventScored, EventError}
+
+// DeskConfig says by which rules a desk decides.
+type DeskConfig struct {
+	Store         *store.Store
+	Policy        policy.Policy
+	PolicyVersion int64
+	// KeepAudio says how long the audio of a call is kept after its decision, by the outcome.
+	KeepAudio map[string]time.Duration
+	// Subscribers lists the endpoints that want to hear of an event. It may be nil.
+	Subscribers func(event string) []string
+	// OnCommit, if not nil, is called after something about a call was committed.
+	OnCommit func(call string)
+	// OnSettled, if not nil, is called after a segment was settled.
+	OnSettled func(call string, s SegmentReport)
+	Now       func() time.Time
+}
+
+// Desk decides about calls, in the same transaction in which that happens what the decision depends on. It is safe for
+// concurrent use, also by several nodes.
+type Desk struct{ cfg DeskConfig }
+
+// NewDesk makes a desk.
+func NewDesk(cfg DeskConfig) *Desk {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Subscribers == nil {
+		cfg.Subscribers = func(string) []string { return nil }
+	}
+	return &Desk{cfg: cfg}
+}
+
+func (d *Desk) committed(call string) {
+	if d.cfg.OnCommit != nil {
+		d.cfg.OnCommit(call)
+	}
+}
+
+// Progress writes down how far a part of a call is, and decides the call if that ended it.
+func (d *Desk) Progress(ctx context.Context, p store.Part) error {
+	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
+		c, err := tx.Begin(ctx, p)
+		if err != nil {
+			return err
+		}
+		if err := tx.Progress(ctx, &c, p); err != nil {
+			return err
+		}
+		return d.decide(ctx, tx, &c)
+	})
+	if err == nil {
+		d.committed(p.Call)
+	}
+	return err
+}
+
+// Recorded writes down a segment, and gives it its alarm clock.
+func (d *Desk) Recorded(ctx context.Context, p store.Part, g store.Segment) error {
+	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
+		c, err := tx.Begin(ctx, p)
+		if err != nil {
+			return err
+		}
+		added, err := tx.AddSegment(ctx, g)
+		if err != nil || !added {
+			return err
+		}
+		if !g.Settled() {
+			if err := tx.Wake(ctx, g.ID); err != nil {
+				return err
+			}
+			if c.State == store.CallLive {
+				return nil // what is said so far is about what was analysed
+			}
+		}
+		return d.decide(ctx, tx, &c)
+	})
+	if err == nil {
+		d.committed(p.Call)
+	}
+	return err
+}
+
+// Settle writes down what a segment came to, decides its call, and does what else belongs into the same transaction. It
+// is store.ErrSettled if the segment was settled already.
+func (d *Desk) Settle(ctx context.Context, g store.Segment, r store.Settlement, also func(*store.Tx) error) error {
+	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
+		c, err := tx.LockCall(ctx, g.Call)
+		if err != nil {
+			return err
+		}
+		if err := tx.Settle(ctx, g.ID, r); err != nil {
+			return err
+		}
+		c.Simulated = c.Simulated || r.Simulated
+		if err := d.tellSegment(ctx, tx, g, r); err != nil {
+			return err
+		}
+		if also != nil {
+			if err := also(tx); err != nil {
+				return err
+			}
+		}
+		line := store.Line{At: r.At, Actor: "machine", What: store.AuditScored, Call: g.Call, Segment: g.ID, Policy: d.cfg.PolicyVersion, Detail: store.Detail{"job": g.JobID}}
+		if r.State == store.SegmentScored {
+			line.Detail["score"] = *r.Score
+		} else {
+			line.What, line.Detail["reason"] = store.AuditFailed, r.Reason
+		}
+		if err := tx.Audit(ctx, line); err != nil {
+			return err
+		}
+		return d.decide(ctx, tx, &c)
+	})
+	if err != nil {
+		return err
+	}
+	if d.cfg.OnSettled != nil {
+		g.State, g.Reason, g.Detail, g.Score, g.Verdict, g.Simulated = r.State, r.Reason, r.Detail, r.Score, r.Verdict, r.Simulated
+		d.cfg.OnSettled(g.Call, segmentReport(g, time.Duration(0)))
+	}
+	d.committed(g.Call)
+	return nil
+}
+
+// decide brings the summary of a locked call up to date. A decision that will not change any more is announced, once.
+func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) error {
+	segments, err := tx.Segments(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	parts, err := tx.Parts(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	ended := c.State == store.CallEnded
+	r, open := d.summarize(c, parts, segments, ended)
+	if c.Published == policy.OutcomeFlagged.String() {
+		r.Decision, r.Review = c.Published, true // a machine only sets flags
+	}
+	c.Decision, c.Review, c.Score = r.Decision, r.Review, r.Score
+	c.Final = r.Decision == policy.OutcomeFlagged.String() || ended && open == 0
+	c.PolicyVersion = d.cfg.PolicyVersion
+	if c.Summary, err = json.Marshal(r); err != nil {
+		return err
+	}
+	now := d.cfg.Now()
+	news := c.Final && c.Published != r.Decision
+	if news {
+		c.Published, c.DecidedAt = r.Decision, now
+		c.Decisions++
+	}
+	c.AudioUntil = nil
+	if c.Final && ended && slices.ContainsFunc(segments, func(g store.Segment) bool { return g.AudioKey != "" }) {
+		until := c.EndedAt.Add(d.cfg.KeepAudio[r.Decision])
+		c.AudioUntil = &until
+	}
+	if err := tx.SaveCall(ctx, c); err != nil || !news {
+		return err
+	}
+	return d.announce(ctx, tx, c, r)
+}
+
+// announce writes down a new decision, for those who must hear of it.
+func (d *Desk) announce(ctx context.Context, tx *store.Tx, c *store.Call, r Report) error {
+	if err := tx.AddDecision(ctx, store.Decision{
+		Call: c.ID, Seq: c.Decisions, At: c.DecidedAt, Outcome: r.Decision, Score: r.Score, Threshold: r.Threshold, Reasons: r.Reasons, PolicyVersion: c.PolicyVersion,
+	}); err != nil {
+		return err
+	}
+	if r.Review {
+		if err := tx.OpenReview(ctx, c.ID, c.DecidedAt); err != nil {
+			return err
+		}
+	}
+	event := map[string]string{"flagged": EventFlagged, "clear": EventCleared, "inconclusive": EventInconclusive}[r.Decision]
+	if to := d.cfg.Subscribers(event); len(to) > 0 {
+		r.Segments = nil
+		if err := addMessage(ctx, tx, event, c.ID, fmt.Sprint(c.Decisions), c.DecidedAt, d.live(*c, r), to); err != nil {
+			return err
+		}
+	}
+	return tx.Audit(ctx, store.Line{At: c.DecidedAt, Actor: "machine", What: store.AuditDecided, Call: c.ID, Policy: c.PolicyVersion,
+		Detail: store.Detail{"decision": r.Decision, "seq": c.Decisions, "reasons": r.Reasons, "score": r.Score, "threshold": r.Threshold, "review": r.Review}})
+}
+
+func (d *Desk) tellSegment(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
+	event := EventScored
+	if r.State == store.SegmentFailed {
+		event = EventError
+	}
+	to := d.cfg.Subscribers(event)
+	if len(to) == 0 {
+		return nil
+	}
+	g.State, g.Reason, g.Detail, g.Score, g.Verdict, g.Simulated = r.State, r.Reason, r.Detail, r.Score, r.Verdict, r.Simulated
+	return addMessage(ctx, tx, event, g.Call, g.ID, r.At, struct {
+		Call      string `json:"call"`
+		Simulated bool   `json:"simulated,omitempty"`
+		SegmentReport
+	}{g.Call, g.Simulated, segmentReport(g, 0)}, to)
+}
+
+// addMessage keeps a message in the form of Standard Webhooks. Its id is the same however often it is made.
+func addMessage(ctx context.Context, tx *store.Tx, event, call, what string, at time.Time, data any, to []string) error {
+	body, err := json.Marshal(struct {
+		Type      string    `json:"type"`
+		Timestamp time.Time `json:"timestamp"`
+		Data      any       `json:"data"`
+	}{event, at.UTC(), data})
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(event + "\x00" + call + "\x00" + what + "\x00" + at.UTC().Format(time.RFC3339Nano)))
+	_, err = tx.AddMessage(ctx, store.Message{ID: "msg_" + hex.EncodeToString(sum[:12]), Event: event, Call: call, CreatedAt: at, Body: string(body)}, to)
+	return err
+}
+
+// summarize is the report of a call without its segments, and how many of those are not settled. While the call goes on,
+// the decision is about what was analysed so far.
+func (d *Desk) summarize(c *store.Call, parts []store.Part, segments []store.Segment, ended bool) (Report, int) {
+	legs, open := map[string]*legState{}, 0
+	var warnings []string
+	for _, p := range parts {
+		warnings = append(warnings, p.Warnings...)
+		for _, l := range p.Legs {
+			s := legs[l.Leg]
+			if s == nil {
+				s = &legState{}
+				legs[l.Leg] = s
+			}
+			s.duration += l.Duration
+			s.lost += l.Lost
+		}
+	}
+	var findings []policy.Finding
+	ordinals := map[string]int{}
+	for _, g := range segments {
+		f := policy.Finding{Leg: g.Leg, Seq: -1, Speech: g.Speech, Reason: g.Reason}
+		if legs[g.Leg] == nil {
+			legs[g.Leg] = &legState{}
+		}
+		switch g.State {
+		case store.SegmentScored:
+			f.State, f.Score = policy.Scored, *g.Score
+		case store.SegmentFailed:
+			f.State = policy.Failed
+		case store.SegmentSkipped:
+			f.State = policy.Skipped
+		default:
+			open++
+		}
+		if f.State != policy.Skipped {
+			f.Seq = ordinals[g.Leg]
+			ordinals[g.Leg]++
+		}
+		if ended || f.State != policy.Pending {
+			findings = append(findings, f)
+		}
+	}
+	r := assemble(d.cfg.Policy, c.Metadata, findings, legs)
+	r.Call, r.Simulated, r.Warnings = c.ID, c.Simulated, warnings
+	return r, open
+}
+
+func segmentReport(g store.Segment, shift time.Duration) SegmentReport {
+	return SegmentReport{
+		ID: g.ID, Leg: g.Leg, Seq: g.Seq, Offset: Seconds(g.Offset + shift), Duration: Seconds(g.Duration), Speech: Seconds(g.Speech), Lost: Seconds(g.Lost),
+		State: g.State, Score: g.Score, Verdict: g.Verdict, JobID: g.JobID, Reason: g.Reason, Detail: g.Detail, Cleaned: g.Cleaned, Resent: g.Resent > 0, Audio: g.AudioKey != "",
+	}
+}
+
+// LiveReport is a Report of a call that is, or was, live.
+type LiveReport struct {
+	Report
+	State     string            `json:"state"` // "live" or "ended"
+	Final     bool              `json:"final"` // the decision will not change any more, unless more is recorded
+	StartedAt time.Time         `json:"started_at"`
+	EndedAt   *time.Time        `json:"ended_at,omitempty"`
+	Metadata  map[string]string `json:"metadata"`
+}
+
+func (d *Desk) live(c store.Call, r Report) LiveReport {
+	l := LiveReport{Report: r, State: c.State, Final: c.Final, StartedAt: c.StartedAt, Metadata: c.Metadata}
+	if !c.EndedAt.IsZero() {
+		l.EndedAt = &c.EndedAt
+	}
+	return l
+}
+
+func (d *Desk) report(c store.Call, segments []store.Segment) (LiveReport, error) {
+	var r Report
+	if len(c.Summary) > 0 {
+		if err := json.Unmarshal(c.Summary, &r); err != nil {
+			return LiveReport{}, fmt.Errorf("summary of call %s: %w", c.ID, err)
+		}
+	} else { // begun a moment ago
+		r, _ = d.summarize(&c, nil, nil, false)
+	}
+	r.Simulated = c.Simulated
+	r.Segments = []SegmentReport{}
+	for _, g := range segments {
+		// A later part counts from its own begin; in the report everything counts from that of the call.
+		r.Segments = append(r.Segments, segmentReport(g, time.UnixMilli(g.Part).Sub(c.StartedAt)))
+	}
+	slices.SortStableFunc(r.Segments, func(a, b SegmentReport) int {
+		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Leg, b.Leg), cmp.Compare(a.Seq, b.Seq))
+	})
+	return d.live(c, r), nil
+}
+
+// Begun is what is known of a call that the database does not know yet.
+func (d *Desk) Begun(p store.Part) (LiveReport, error) {
+	metadata := p.Metadata
+	if metadata == nil {
+		metadata = map[string]string{}
+	}
+	return d.report(store.Call{ID: p.Call, State: store.CallLive, StartedAt: time.UnixMilli(p.Part).UTC(), Metadata: metadata, Simulated: p.Simulated}, nil)
+}
+
+// Report is what is known of a call. It is store.ErrNotFound if there is none.
+func (d *Desk) Report(ctx context.Context, call string) (LiveReport, error) {
+	c, err := d.cfg.Store.Call(ctx, call)
+	if err != nil {
+		return LiveReport{}, err
+	}
+	segments, err := d.cfg.Store.Segments(ctx, call)
+	if err != nil {
+		return LiveReport{}, err
+	}
+	return d.report(c, segments)
+}
+
+// Reports lists what is known of calls, newest first, and where the next page begins, nil at the end.
+func (d *Desk) Reports(ctx context.Context, f store.Filter) ([]LiveReport, *store.Cursor, error) {
+	calls, next, err := d.cfg.Store.Calls(ctx, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	ids := make([]string, len(calls))
+	for i, c := range calls {
+		ids[i] = c.ID
+	}
+	all, err := d.cfg.Store.Segments(ctx, ids...)
+	if err != nil {
+		return nil, nil, err
+	}
+	of := map[string][]store.Segment{}
+	for _, g := range all {
+		of[g.Call] = append(of[g.Call], g)
+	}
+	list := make([]LiveReport, 0, len(calls))
+	for _, c := range calls {
+		r, err := d.report(c, of[c.ID])
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, r)
+	}
+	return list, next, nil
+}
+
+// errGone tells that a segment needs no work any more.
+var errGone = errors.New("the segment is settled or erased")

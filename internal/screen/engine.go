@@ -1,0 +1,259 @@
+package screen
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"callscreen/internal/audio"
+	"callscreen/internal/store"
+)
+
+// EngineConfig says what an engine runs.
+type EngineConfig struct {
+	Worker      *Worker
+	Store       *store.Store
+	Desk        *Desk
+	Audio       audio.Store
+	Node        string
+	MaxInFlight int // segments that are worked on at a time
+	// OwnParts are the parts that this process, or its spool, still answers for.
+	OwnParts func() map[store.PartKey]bool
+	Log      *slog.Logger
+}
+
+// Engine works off what is in the database, and looks after what others have left behind.
+type Engine struct {
+	cfg    EngineConfig
+	client *river.Client[*sql.Tx]
+}
+
+const (
+	heartbeatEvery = 2 * time.Second
+	silentAfter    = 20 * time.Second // a node that was not heard of for so long is taken for dead
+	lookEvery      = 5 * time.Second
+	sweepEvery     = time.Minute
+	fetchEvery     = 100 * time.Millisecond
+)
+
+// NewEngine makes an engine.
+func NewEngine(cfg EngineConfig) (*Engine, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	workers := river.NewWorkers()
+	if err := river.AddWorkerSafely(workers, cfg.Worker); err != nil {
+		return nil, err
+	}
+	client, err := river.NewClient(cfg.Store.Driver(), &river.Config{
+		ID: cfg.Node, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.MaxInFlight}}, Workers: workers,
+		FetchCooldown: fetchEvery, FetchPollInterval: fetchEvery, PollOnly: true, JobTimeout: jobTimeout, RescueStuckJobsAfter: jobTimeout + 15*time.Second,
+		CompletedJobRetentionPeriod: 10 * time.Minute, Logger: slog.New(queueLog{cfg.Log.Handler()}),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("job queue: %w", err)
+	}
+	return &Engine{cfg: cfg, client: client}, nil
+}
+
+// queueLog lets through what an operator must know of the job queue.
+type queueLog struct{ slog.Handler }
+
+func (q queueLog) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && q.Handler.Enabled(ctx, l)
+}
+
+// Handle says less about what the courier and the breaker tell better.
+func (q queueLog) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level > slog.LevelWarn {
+		r.Level = slog.LevelWarn
+	}
+	return q.Handler.Handle(ctx, r)
+}
+
+func (q queueLog) WithAttrs(a []slog.Attr) slog.Handler { return queueLog{q.Handler.WithAttrs(a)} }
+func (q queueLog) WithGroup(g string) slog.Handler      { return queueLog{q.Handler.WithGroup(g)} }
+
+// Run works until the context ends. Then it lets jobs that are under way finish, for grace at the most.
+func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
+	// Whatever this node was working on when it stopped, it is not any more.
+	if _, err := e.cfg.Store.Release(ctx, e.cfg.Node); err != nil {
+		return err
+	}
+	working := context.WithoutCancel(ctx)
+	if err := e.client.Start(working); err != nil {
+		return fmt.Errorf("job queue: %w", err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		e.every(ctx, heartbeatEvery, "heartbeat", func() error { return e.cfg.Store.Heartbeat(ctx, e.cfg.Node) })
+	})
+	all.Go(func() { e.every(ctx, lookEvery, "look after other nodes", func() error { return e.lookAfter(ctx) }) })
+	all.Go(func() { e.every(ctx, sweepEvery, "sweep", func() error { return e.sweep(ctx) }) })
+	all.Wait()
+	e.cfg.Worker.Stop()
+	stop, cancel := context.WithTimeout(working, grace)
+	defer cancel()
+	if err := e.client.Stop(stop); err != nil {
+		now, cancel := context.WithTimeout(working, 5*time.Second)
+		defer cancel()
+		return e.client.StopAndCancel(now)
+	}
+	return nil
+}
+
+// every does something now and then. What fails is tried again the next time.
+func (e *Engine) every(ctx context.Context, interval time.Duration, what string, do func() error) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	failed := false
+	for {
+		err := do()
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failed {
+			e.cfg.Log.Warn("the database does not do what it should", "what", what, "error", err, "hint", "it is tried again")
+		}
+		failed = err != nil
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lookAfter takes over what nodes have left behind that died.
+func (e *Engine) lookAfter(ctx context.Context) error {
+	// Parts of our own that nobody records any more: their end was lost with the spool.
+	if err := e.endParts(ctx, e.cfg.Node, "interrupted"); err != nil || !e.cfg.Store.Shared() {
+		return err
+	}
+	nodes, err := e.cfg.Store.Silent(ctx, silentAfter)
+	if err != nil {
+		return err
+	}
+	for _, node := range nodes {
+		if node == e.cfg.Node {
+			continue // we were frozen, and are back
+		}
+		n, err := e.cfg.Store.Release(ctx, node)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			e.cfg.Log.Warn("another node is silent; its jobs are taken over", "node", node, "jobs", n)
+		}
+		if err := e.endParts(ctx, node, "node_lost"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) endParts(ctx context.Context, node, how string) error {
+	own := map[store.PartKey]bool{}
+	if node == e.cfg.Node { // before, for those that end meanwhile, and after, for those that begin
+		maps.Copy(own, e.cfg.OwnParts())
+	}
+	open, err := e.cfg.Store.OpenParts(ctx, node)
+	if err != nil {
+		return err
+	}
+	if node == e.cfg.Node {
+		maps.Copy(own, e.cfg.OwnParts())
+	}
+	for _, k := range open {
+		if own[k] {
+			continue
+		}
+		warning := "the recording was interrupted; what had not been cut then is missing"
+		if how == "node_lost" {
+			warning = "the node that recorded it is silent; what its spool holds comes when it is back"
+		}
+		e.cfg.Log.Warn("a call is ended whose recording broke off", "call", k.Call, "node", node, "how", how)
+		if err := e.cfg.Desk.Progress(ctx, store.Part{PartKey: k, EndedAt: time.Now(), How: how, Warnings: []string{warning}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweep gives segments that have lost their alarm clock another one, and deletes audio that was kept for long enough.
+func (e *Engine) sweep(ctx context.Context) error {
+	n, err := e.cfg.Store.Rewake(ctx)
+	if n > 0 {
+		e.cfg.Log.Warn("segments had lost their job and got another", "segments", n)
+	}
+	return errors.Join(err, e.expire(ctx, time.Now()))
+}
+
+// expire deletes audio that was kept for long enough.
+func (e *Engine) expire(ctx context.Context, now time.Time) error {
+	for {
+		calls, err := e.cfg.Store.ExpiredAudio(ctx, now, 100)
+		if err != nil || len(calls) == 0 {
+			return err
+		}
+		for _, call := range calls {
+			segments, err := e.deleteAudio(ctx, call)
+			if err != nil {
+				return err
+			}
+			if err := e.cfg.Store.AudioDeleted(ctx, call, segments, now); err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+		}
+	}
+}
+
+// deleteAudio deletes the audio of a call and lists the segments that had some. That of a segment which is not settled,
+// because the call has just been resumed, is still needed.
+func (e *Engine) deleteAudio(ctx context.Context, call string) (had []store.Segment, err error) {
+	segments, err := e.cfg.Store.Segments(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range segments {
+		if g.AudioKey == "" || !g.Settled() {
+			continue
+		}
+		if err := e.cfg.Audio.Delete(ctx, g.AudioKey); err != nil {
+			return nil, err
+		}
+		had = append(had, g)
+	}
+	return had, nil
+}
+
+// Erase removes everything about a call that has ended, audio first, and leaves a line in the audit.
+func (e *Engine) Erase(ctx context.Context, call, who, why string) error {
+	c, err := e.cfg.Store.Call(ctx, call)
+	if err != nil {
+		return err
+	}
+	segments, err := e.cfg.Store.Segments(ctx, call)
+	if err != nil {
+		return err
+	}
+	busy := c.State == store.CallLive || slices.ContainsFunc(segments, func(g store.Segment) bool { return !g.Settled() })
+	for k := range e.cfg.OwnParts() {
+		busy = busy || k.Call == call
+	}
+	if busy {
+		return fmt.Errorf("%w: call %s is in progress, or is being analysed (hint: try again when it is final)", store.ErrConflict, call)
+	}
+	if _, err := e.deleteAudio(ctx, call); err != nil {
+		return err
+	}
+	return e.cfg.Store.Erase(ctx, call, who, why, time.Now())
+}
