@@ -26,14 +26,14 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], env{environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr})
 	stop()
 	os.Exit(code)
 }
 
 // run carries out one command line and returns the exit code.
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	root := newRoot(env{environ: environ, stdout: stdout, stderr: stderr})
+func run(ctx context.Context, args []string, e env) int {
+	root := newRoot(e)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var outcome outcomeError
@@ -44,16 +44,17 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case errors.As(err, &outcome):
 		return int(outcome)
 	case errors.As(err, &usage):
-		printError(stderr, usage.error)
+		printError(e.stderr, usage.error)
 		return exitUsage
 	}
-	printError(stderr, err)
+	printError(e.stderr, err)
 	return exitError
 }
 
 // env is what a verb may touch of the world.
 type env struct {
 	environ        []string
+	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
@@ -78,7 +79,8 @@ func newRoot(e env) *cobra.Command {
 		return usageError{fmt.Errorf("%w (hint: %s --help)", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newReplay(e), newServe(e), newPublish(e), newDemo(e), newSimulator(e), newConfig(e), newVersion(e))
+	root.AddCommand(newReplay(e), newServe(e), newPublish(e), newDemo(e), newSimulator(e), newMigrate(e), newAudit(e),
+		newWebhooks(e), newExport(e), newImport(e), newConfig(e), newVersion(e))
 	return root
 }
 

@@ -179,7 +179,7 @@ func (c *Courier) Take(p store.Part, seg capture.LegSegment) error {
 		ID: segmentID(p.PartKey, seg.Leg, seg.Seq, seg.Offset()), PartKey: p.PartKey, Leg: seg.Leg, Seq: seg.Seq, Offset: seg.Offset(), Duration: seg.Duration(),
 		Speech: seg.SpeechDuration(), Lost: seg.LostDuration(), RecordedAt: time.Now(), Rate: seg.Rate, State: store.SegmentRecorded,
 	}
-	p = store.Part{PartKey: p.PartKey, Metadata: p.Metadata, Simulated: p.Simulated}
+	p = store.Part{PartKey: p.PartKey, Metadata: p.Metadata, Simulated: p.Simulated, Legs: p.Legs}
 	if seg.Skipped != "" {
 		g.State, g.Reason = store.SegmentSkipped, seg.Skipped
 		if err := c.put(g.ID, document{Part: p, Segment: &g, At: time.Now()}); err != nil {

@@ -93,6 +93,9 @@ func (d *Desk) Recorded(ctx context.Context, p store.Part, g store.Segment) erro
 		if err != nil || !added {
 			return err
 		}
+		if err := tx.Legs(ctx, p); err != nil {
+			return err
+		}
 		if !g.Settled() {
 			if err := tx.Wake(ctx, g.ID); err != nil {
 				return err

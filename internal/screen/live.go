@@ -207,7 +207,9 @@ func (c *LiveCall) record() {
 			if open = ok; !ok {
 				break
 			}
-			if err := c.live.cfg.Book.Take(c.part, seg); err != nil {
+			p := c.part
+			p.Legs = c.Legs()
+			if err := c.live.cfg.Book.Take(p, seg); err != nil {
 				log.Error("a segment could not be kept", "call", c.part.Call, "leg", seg.Leg, "error", err)
 			}
 		case <-tick.C:

@@ -94,18 +94,30 @@ func scanLine(r *sql.Rows) (l Line, err error) {
 	return l, nil
 }
 
-// AuditOf lists the audit of a call.
-func (s *Store) AuditOf(ctx context.Context, call string) (list []Line, err error) {
-	rows, err := s.reader.QueryContext(ctx, "SELECT "+auditColumns+" FROM audit WHERE call_id = $1 ORDER BY seq", call)
+// Audit visits the lines about a call, or all of them if call is "", oldest first.
+func (s *Store) Audit(ctx context.Context, call string, visit func(Line) error) error {
+	query, args := "SELECT "+auditColumns+" FROM audit ORDER BY seq", []any(nil)
+	if call != "" {
+		query, args = "SELECT "+auditColumns+" FROM audit WHERE call_id = $1 ORDER BY seq", []any{call}
+	}
+	rows, err := s.reader.QueryContext(ctx, query, args...)
 	err = each(rows, err, func(r *sql.Rows) error {
 		l, err := scanLine(r)
-		list = append(list, l)
-		return err
+		if err != nil {
+			return err
+		}
+		return visit(l)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the audit: %w", err)
+		return fmt.Errorf("read the audit: %w", err)
 	}
-	return list, nil
+	return nil
+}
+
+// AuditOf lists the audit of a call.
+func (s *Store) AuditOf(ctx context.Context, call string) (list []Line, err error) {
+	err = s.Audit(ctx, call, func(l Line) error { list = append(list, l); return nil })
+	return list, err
 }
 
 // BrokenError says where the chain of the audit is broken.

@@ -171,13 +171,30 @@ func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 	return c, t.SaveCall(ctx, &c)
 }
 
-// Progress notes how far a part is, and whether it has ended. The call, which must be locked, ends with its last part.
-func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
+// Legs notes how much of the legs of a part was recorded. What was noted of more stays.
+func (t *Tx) Legs(ctx context.Context, p Part) error {
 	for _, l := range p.Legs {
 		if _, err := t.exec(ctx, `INSERT INTO leg (call_id, part, node, leg, duration_ms, lost_ms) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (call_id, part, node, leg) DO UPDATE SET duration_ms = excluded.duration_ms, lost_ms = excluded.lost_ms`,
+			ON CONFLICT (call_id, part, node, leg) DO UPDATE SET duration_ms = excluded.duration_ms, lost_ms = excluded.lost_ms WHERE excluded.duration_ms >= leg.duration_ms`,
 			p.Call, p.Part, p.Node, l.Leg, l.Duration.Milliseconds(), l.Lost.Milliseconds()); err != nil {
 			return fmt.Errorf("note leg %s of call %s: %w", l.Leg, p.Call, err)
+		}
+	}
+	return nil
+}
+
+// Progress notes how far a part is, and whether it has ended. The call, which must be locked, ends with its last part.
+func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
+	if err := t.Legs(ctx, p); err != nil {
+		return err
+	}
+	if p.How != "" && !p.EndedAt.IsZero() { // it broke off, at the earliest where its recording ends
+		var longest int64
+		if err := t.tx.QueryRowContext(ctx, "SELECT coalesce(max(duration_ms), 0) FROM leg WHERE call_id = $1 AND part = $2 AND node = $3", p.Call, p.Part, p.Node).Scan(&longest); err != nil {
+			return fmt.Errorf("look at the legs of call %s: %w", p.Call, err)
+		}
+		if at := time.UnixMilli(p.Part + longest).UTC(); at.After(p.EndedAt) {
+			p.EndedAt = at
 		}
 	}
 	warnings, err := json.Marshal(p.Warnings)
