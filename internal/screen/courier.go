@@ -223,6 +223,8 @@ func (c *Courier) keep(p store.Part, g *store.Segment, seg capture.Segment) erro
 	}, func() ([]byte, error) { return json.Marshal(document{Part: p, Segment: g, At: time.Now()}) }); err != nil {
 		return err
 	}
+	// From here on it is decided or reported failed, whatever happens. Crash tests hold the program to this line.
+	c.cfg.Log.Debug("a segment is safe", "call", g.Call, "segment", g.ID)
 	if c.cfg.OnPromised != nil {
 		c.cfg.OnPromised(*g)
 	}

@@ -1,0 +1,63 @@
+package crash_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"callscreen/analyzer/simulator"
+	"callscreen/internal/store/storetest"
+)
+
+// kills is how often each database's sidecar is killed: a few times among the other tests, thirty times by make crash.
+func kills(t *testing.T) int {
+	n, err := strconv.Atoi(os.Getenv("CALLSCREEN_KILLS"))
+	if err != nil {
+		if testing.Short() {
+			t.Skip("set CALLSCREEN_KILLS=30, or make crash")
+		}
+		return 3
+	}
+	return n
+}
+
+func TestKilledWithSQLite(t *testing.T) {
+	t.Parallel()
+	killed(t, "SQLite", newWorld(t, "", simulator.Script{Latency: 700 * time.Millisecond}))
+}
+
+func TestKilledWithPostgreSQL(t *testing.T) {
+	t.Parallel()
+	killed(t, "PostgreSQL", newWorld(t, storetest.StartPostgres(t).Database(), simulator.Script{Latency: 700 * time.Millisecond}))
+}
+
+// killed kills a sidecar at random moments while calls are published to it, and starts it again each time. What it said it
+// had must be decided in the end, and told, once.
+func killed(t *testing.T, name string, w *world) {
+	times := kills(t)
+	n := w.node(temp(t))
+	n.start()
+	p := w.publishers(10, func() string { return n.addr })
+	inFlight := 0
+	for range times {
+		time.Sleep(1500*time.Millisecond + time.Duration(rand.N(3000))*time.Millisecond)
+		n.kill()
+		inFlight += w.count(n, "SELECT count(*) FROM segment WHERE state = 'recorded' AND submit_started_ms > 0")
+		p.cut()
+		n.start()
+	}
+	time.Sleep(2 * time.Second)
+	p.stop()
+	took := w.drain(2*time.Minute, n)
+	v := w.judge(n)
+	v.drained = took
+	if v.promised < times {
+		t.Errorf("only %d segments were promised: the test tests nothing", v.promised)
+	}
+	if v.paidTwice > inFlight {
+		t.Errorf("%d uploads were paid twice, %d were in flight at a kill", v.paidTwice, inFlight)
+	}
+	w.report("| %s | %d | %d | %d | %d | %d of %d in flight | %.1f s |", name, times, v.promised, v.lost, v.undecided, v.paidTwice, inFlight, v.drained.Seconds())
+}

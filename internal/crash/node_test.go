@@ -1,0 +1,140 @@
+package crash_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// node is one sidecar, which can be killed and started again on its folder.
+type node struct {
+	w    *world
+	dir  string
+	addr string
+	env  []string
+	more string // of the configuration
+
+	cmd    *exec.Cmd
+	logged sync.WaitGroup
+	mu     sync.Mutex
+	log    []string // lines of level warning and above
+}
+
+func (w *world) node(dir string, env ...string) *node {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n := &node{w: w, dir: dir, addr: l.Addr().String(), env: env}
+	if err := l.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { n.kill() })
+	return n
+}
+
+// start runs the binary and waits until it answers.
+func (n *node) start() {
+	t := n.w.t
+	t.Helper()
+	cfg := fmt.Sprintf(`listen: %s
+webrtc: {udp_port: 0, tcp_port: 0, grace: 1s}
+data_dir: %s
+database: %q
+analysis: {base_url: "http://%s", poll_initial: 100ms, poll_max: 500ms, rate_per_second: 200, max_in_flight: 16}
+segment: {first_speech: 1s, target_speech: 1s, min_speech: 500ms, max_duration: 2s}
+webhooks:
+  - {name: inbox, url: "http://%s/hook", events: [call.flagged, call.cleared, call.inconclusive], secret_files: [%q]}
+%s
+`, n.addr, n.dir, n.w.database, n.w.api.addr, n.w.hooks.addr, n.w.secret, n.more)
+	file := filepath.Join(t.TempDir(), "callscreen.yaml")
+	if err := os.WriteFile(file, []byte(cfg), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.cmd = exec.Command(n.w.bin, "serve", "--config", file, "--log-format", "json", "--verbose")
+	n.cmd.Env = append(append(os.Environ(), "DATASPIKE_API_KEY=key"), n.env...)
+	stderr, err := n.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	n.logged.Go(func() { n.read(bufio.NewScanner(stderr)) })
+	eventually(t, 60*time.Second, "start of a node", func() (bool, string) {
+		_, err := get(t.Context(), "http://"+n.addr+"/healthz")
+		return err == nil, n.tail()
+	})
+}
+
+// read follows the log: what it calls safe must be found again.
+func (n *node) read(lines *bufio.Scanner) {
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var l struct{ Level, Msg, Call, Segment string }
+		if json.Unmarshal(lines.Bytes(), &l) == nil && l.Msg == "a segment is safe" {
+			n.w.promise(l.Call, l.Segment)
+		}
+		if l.Level != "DEBUG" && l.Level != "INFO" {
+			n.mu.Lock()
+			n.log = append(n.log, lines.Text())
+			n.mu.Unlock()
+		}
+	}
+}
+
+// said tells whether a line of the log of level warning or above holds a text.
+func (n *node) said(text string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, l := range n.log {
+		if strings.Contains(l, text) {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *node) tail() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return strings.Join(n.log[max(len(n.log)-10, 0):], "\n")
+}
+
+// kill ends the process without a warning.
+func (n *node) kill() { n.end(syscall.SIGKILL) }
+
+func (n *node) end(how syscall.Signal) {
+	if n.cmd == nil {
+		return
+	}
+	_ = n.cmd.Process.Signal(how)
+	n.logged.Wait() // to the last line
+	_ = n.cmd.Wait()
+	n.cmd = nil
+}
+
+func (n *node) signal(how syscall.Signal) {
+	n.w.t.Helper()
+	if err := n.cmd.Process.Signal(how); err != nil {
+		n.w.t.Fatal(err)
+	}
+}
+
+// health is what /readyz says, ready or not.
+func (n *node) health() string {
+	text, _ := get(n.w.t.Context(), "http://"+n.addr+"/readyz")
+	return text
+}
+
+// temp is a folder that is removed in the end, also when files in it are not ours to list.
+func temp(t *testing.T) string { return filepath.Join(t.TempDir(), "data") }

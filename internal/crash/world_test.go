@@ -1,0 +1,305 @@
+package crash_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"callscreen/analyzer/simulator"
+	"callscreen/internal/demo"
+	"callscreen/internal/publish"
+	"callscreen/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// binary builds the program once for all tests.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "callscreen-crash-")
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "callscreen")
+	cmd := exec.Command(filepath.Join(runtime.GOROOT(), "bin", "go"), "build", "-o", file, "callscreen/cmd/callscreen")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return file, nil
+})
+
+// service is an HTTP server at a fixed address, that can be away for a while.
+type service struct {
+	t       *testing.T
+	addr    string
+	handler http.Handler
+	server  *http.Server
+	done    chan struct{}
+}
+
+func newService(t *testing.T, h http.Handler) *service {
+	s := &service{t: t, handler: h}
+	s.start("127.0.0.1:0")
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *service) start(addr string) {
+	s.t.Helper()
+	var l net.Listener
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		var err error
+		if l, err = net.Listen("tcp", addr); err == nil {
+			break
+		} else if time.Now().After(end) {
+			s.t.Fatal(err)
+		}
+	}
+	s.addr = l.Addr().String()
+	s.server = &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second}
+	s.done = make(chan struct{})
+	go func(server *http.Server, done chan struct{}) {
+		defer close(done)
+		_ = server.Serve(l)
+	}(s.server, s.done)
+}
+
+// stop drops every connection.
+func (s *service) stop() {
+	if s.server == nil {
+		return
+	}
+	_ = s.server.Close()
+	<-s.done
+	s.server = nil
+}
+
+// inbox takes webhooks and remembers their ids.
+type inbox struct {
+	mu  sync.Mutex
+	ids map[string]map[string]int // bodies by id
+}
+
+func (b *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	id := r.Header.Get("Webhook-Id")
+	if b.ids[id] == nil {
+		b.ids[id] = map[string]int{}
+	}
+	b.ids[id][string(body)]++
+}
+
+// world is what is around the sidecars of a test, and survives them.
+type world struct {
+	t        *testing.T
+	bin      string
+	database string // of PostgreSQL; "" for SQLite
+	stand    *simulator.Server
+	api      *service
+	inbox    *inbox
+	hooks    *service
+	secret   string
+
+	mu       sync.Mutex
+	promised map[string]string // segments that the program said were safe, and their calls
+}
+
+func newWorld(t *testing.T, database string, script simulator.Script) *world {
+	t.Helper()
+	bin, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, bin: bin, database: database, stand: simulator.New(script), inbox: &inbox{ids: map[string]map[string]int{}}, promised: map[string]string{}}
+	w.api, w.hooks = newService(t, http.HandlerFunc(w.answerLate)), newService(t, w.inbox)
+	w.secret = filepath.Join(t.TempDir(), "hook.secret")
+	if err := os.WriteFile(w.secret, []byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if database != "" {
+		if err := store.Migrate(t.Context(), store.Options{URL: database}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// answerLate accepts an upload at once and says so a while later: a sidecar that is killed in between cannot know.
+func (w *world) answerLate(out http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.stand.ServeHTTP(out, r)
+		return
+	}
+	answer := httptest.NewRecorder()
+	w.stand.ServeHTTP(answer, r)
+	t := time.NewTimer(time.Duration(50+rand.IntN(250)) * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.Context().Done():
+		return
+	}
+	maps.Copy(out.Header(), answer.Header())
+	out.WriteHeader(answer.Code)
+	_, _ = out.Write(answer.Body.Bytes())
+}
+
+func (w *world) promise(call, segment string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.promised[segment] = call
+}
+
+// open opens the database beside the program.
+func (w *world) open(n *node) *store.Store {
+	w.t.Helper()
+	s, err := store.Open(w.t.Context(), store.Options{URL: w.database, Dir: n.dir, MaxConns: 2})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// count asks the database for a number, past the program.
+func (w *world) count(n *node, query string) (sum int) {
+	w.t.Helper()
+	driver, dsn := "pgx", w.database
+	if dsn == "" {
+		driver, dsn = "sqlite", "file:"+filepath.Join(n.dir, "callscreen.db")+"?_pragma=busy_timeout(5000)"
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRowContext(w.t.Context(), query).Scan(&sum); err != nil {
+		w.t.Fatalf("%s: %v", query, err)
+	}
+	return sum
+}
+
+// callers publish one call after the other until they are told to stop.
+type callers struct {
+	stop func() // lets the calls that are being made come to their end
+	cut  func() // drops those calls; the next begin at once
+}
+
+// publishers makes so many calls at a time, to whichever node is said to be there.
+func (w *world) publishers(calls int, target func() string) *callers {
+	media, err := publish.Opus(bytes.NewReader(demo.Human))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	stopping := make(chan struct{})
+	var mu sync.Mutex
+	round, drop := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	for p := range calls {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(p), 1))
+			for n := 0; ; {
+				select {
+				case <-stopping:
+					return
+				default:
+				}
+				mu.Lock()
+				ctx := round
+				mu.Unlock()
+				seconds := 4 + random.IntN(7)
+				begin := random.IntN(max(len(media.Packets)-seconds*50, 1))
+				part := publish.Media{Codec: media.Codec, Packets: media.Packets[begin:min(begin+seconds*50, len(media.Packets))]}
+				ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+				sum, err := publish.Run(ctx, &part, &publish.Options{To: fmt.Sprintf("http://%s/whip/call-%d-%d/caller?queue=q%d", target(), p, n, p%3)})
+				cancel()
+				if err != nil || sum.Err() != nil {
+					time.Sleep(100 * time.Millisecond)
+					if random.IntN(2) == 0 {
+						continue // the same call is resumed, as callers do who are cut off
+					}
+				}
+				n++
+			}
+		})
+	}
+	stop := sync.OnceFunc(func() {
+		close(stopping)
+		all.Wait()
+		drop()
+	})
+	w.t.Cleanup(func() {
+		mu.Lock()
+		drop()
+		mu.Unlock()
+		stop()
+	})
+	return &callers{stop: stop, cut: func() {
+		mu.Lock()
+		defer mu.Unlock()
+		drop()
+		round, drop = context.WithCancel(context.Background())
+	}}
+}
+
+// eventually waits for something that must come, however slow the machine is.
+func eventually(t *testing.T, within time.Duration, what string, done func() (bool, string)) time.Duration {
+	t.Helper()
+	start := time.Now()
+	for {
+		ok, state := done()
+		if ok {
+			return time.Since(start)
+		}
+		if time.Since(start) > within {
+			t.Fatalf("%s: not within %v: %s", what, within, state)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// get asks a node; an error is that it is not there.
+func get(ctx context.Context, url string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	r.Close = true
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return string(data), errors.New(resp.Status)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
