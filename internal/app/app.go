@@ -163,7 +163,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		KeepAudio: map[string]time.Duration{"clear": cfg.Retention.Clear, "flagged": cfg.Retention.Flagged, "inconclusive": cfg.Retention.Inconclusive},
 	})
 	if a.courier, err = screen.NewCourier(screen.CourierConfig{
-		Spool: a.spool, Audio: a.audio, Desk: a.desk, Rate: cfg.Segment.SampleRate, MaxAge: cfg.Spool.MaxAge, OnPromised: a.opt.OnPromised, Log: a.opt.Log,
+		Spool: a.spool, Audio: a.audio, Desk: a.desk, Node: a.audioNode(), Rate: cfg.Segment.SampleRate, MaxAge: cfg.Spool.MaxAge, OnPromised: a.opt.OnPromised, Log: a.opt.Log,
 	}); err != nil {
 		return err
 	}
@@ -176,9 +176,18 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		MaxAge: cfg.Analysis.MaxAge, ResendInDoubt: cfg.Analysis.ResendInDoubt, RetryCleaned: cfg.Analysis.RetryCleaned, Log: a.opt.Log,
 	})
 	a.engine, err = screen.NewEngine(screen.EngineConfig{
-		Worker: a.worker, Store: a.store, Desk: a.desk, Audio: a.audio, Node: a.node, MaxInFlight: cfg.Analysis.MaxInFlight, OwnParts: a.ownParts, Log: a.opt.Log,
+		Worker: a.worker, Store: a.store, Desk: a.desk, Audio: a.audio, Node: a.node, MaxInFlight: cfg.Analysis.MaxInFlight, MaxAge: cfg.Analysis.MaxAge,
+		LocalAudio: a.audioNode() != "", OwnParts: a.ownParts, Log: a.opt.Log,
 	})
 	return err
+}
+
+// audioNode is this node if no other can get at its audio.
+func (a *App) audioNode() string {
+	if a.opt.Config.Audio == "" {
+		return a.node
+	}
+	return ""
 }
 
 func (a *App) buildCalls(context.Context) error {
@@ -188,7 +197,7 @@ func (a *App) buildCalls(context.Context) error {
 		NewVAD: func(hz int) (capture.VAD, error) { return vad.New(hz, nil) }, Log: a.opt.Log,
 	})
 	a.review = review.NewServer(review.Config{
-		Desk: a.desk, Store: a.store, Audio: a.audio, Board: a.board, Begun: a.begun, Erase: a.engine.Erase, Require: a.auth.Require, Log: a.opt.Log,
+		Node: a.node, Desk: a.desk, Store: a.store, Audio: a.audio, Board: a.board, Begun: a.begun, Erase: a.engine.Erase, Require: a.auth.Require, Log: a.opt.Log,
 	})
 	a.whip = whip.NewServer(whip.Config{
 		Engine: a.rtc, Intake: intake{a}, Auth: a.auth.Ingest(), Origins: cfg.WebRTC.Origins, StrictPreconditions: cfg.WebRTC.StrictPreconditions,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -32,14 +33,17 @@ type Store interface {
 }
 
 // New opens the store that an address names: s3://bucket/prefix, with ?endpoint=http://host:port for another server than
-// that of AWS and ?region=..., or "" for a folder.
+// that of AWS and ?region=..., the absolute path of a folder that all nodes share, or "" for a folder of this node.
 func New(ctx context.Context, address, folder string) (Store, error) {
 	if address == "" {
 		return NewFolder(folder)
 	}
+	if filepath.IsAbs(address) {
+		return NewFolder(address)
+	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "s3" || u.Host == "" {
-		return nil, fmt.Errorf("audio: %q is no S3 address (hint: s3://bucket/prefix?endpoint=https://host)", address)
+		return nil, fmt.Errorf("audio: %q is no S3 address (hint: s3://bucket/prefix?endpoint=https://host, or the absolute path of a folder)", address)
 	}
 	q := u.Query()
 	for k := range q {

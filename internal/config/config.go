@@ -160,7 +160,7 @@ var docs = map[string]string{
 	"webrtc.grace":                  "How long a call stays open for a leg whose connection was lost.",
 	"data_dir":                      "Folder of the database, the spool and the audio.",
 	"database":                      "postgres://... keeps the tables in PostgreSQL, for several machines. Empty: SQLite in data_dir.",
-	"audio":                         "s3://bucket/prefix keeps the audio in an S3-compatible store. Empty: a folder in data_dir.",
+	"audio":                         "s3://bucket/prefix?endpoint=https://host keeps the audio in an S3-compatible store, an absolute path in a folder that all nodes share. Empty: a folder in data_dir, which only this node has.",
 	"analysis":                      "The analysis API. The key comes from the environment variable DATASPIKE_API_KEY or from api_key_file.",
 	"analysis.base_url":             "https://sandboxapi.dataspike.io is the vendor's sandbox.",
 	"analysis.api_key_file":         "File that holds the API key and nothing else.",

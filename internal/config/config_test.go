@@ -96,7 +96,7 @@ func TestProblemsAreAllNamedAtOnceWithAHint(t *testing.T) {
 listen: nowhere
 webrtc: {udp_port: 70000}
 database: mysql://x
-audio: /tmp/x
+audio: tmp/x
 data_dir: ""
 analysis: {base_url: "http://api.example.com", poll_initial: 0s, poll_max: -1s, deadline: 0s, max_in_flight: 0, rate_per_second: 0}
 segment: {first_speech: 1s, max_duration: 10m}
@@ -104,7 +104,7 @@ policy: {threshold: 1.5, need: -1}
 retention: {flagged: -1h}
 auth: {tokens: [{name: "", roles: [boss], sha256: xyz}]}
 `, nil, []string{
-			"listen: \"nowhere\"", "webrtc.udp_port: is 70000", "database: is no PostgreSQL", "audio: \"/tmp/x\"", "data_dir: is empty",
+			"listen: \"nowhere\"", "webrtc.udp_port: is 70000", "database: is no PostgreSQL", "audio: \"tmp/x\"", "data_dir: is empty",
 			"analysis.base_url: would send the key and the audio unencrypted", "analysis.poll_initial:", "analysis.poll_max:", "analysis.deadline:",
 			"analysis.max_in_flight:", "analysis.rate_per_second:", "segment.first_speech: is 1s, less than min_speech", "segment.max_duration: is 10m0s, more than the",
 			"policy.threshold: is 1.5", "policy.need: is -1", "retention.flagged:", "auth.tokens[0].name", "auth.tokens[0].roles: there is no role \"boss\"", "auth.tokens[0].sha256",

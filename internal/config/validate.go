@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -47,8 +48,8 @@ func (c Config) Validate() error {
 	if d := c.Database.Reveal(); d != "" && !strings.HasPrefix(d, "postgres://") && !strings.HasPrefix(d, "postgresql://") {
 		ps.add("database", "write postgres://user@host/name, or leave it empty for SQLite", "is no PostgreSQL address")
 	}
-	if c.Audio != "" && !strings.HasPrefix(c.Audio, "s3://") {
-		ps.add("audio", "write s3://bucket/prefix, or leave it empty for a folder in data_dir", "%q is no S3 address", c.Audio)
+	if c.Audio != "" && !strings.HasPrefix(c.Audio, "s3://") && !filepath.IsAbs(c.Audio) {
+		ps.add("audio", "write s3://bucket/prefix or the absolute path of a folder, or leave it empty for a folder in data_dir", "%q is no S3 address", c.Audio)
 	}
 	c.validateAnalysis(&ps)
 	c.validateSegment(&ps)

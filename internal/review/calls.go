@@ -124,6 +124,9 @@ func (s *Server) audio(w http.ResponseWriter, r *http.Request) error {
 	if g.AudioKey == "" {
 		return &refused{http.StatusGone, "the audio of this segment is not kept, or not any more"}
 	}
+	if g.AudioNode != "" && g.AudioNode != s.cfg.Node {
+		return &refused{http.StatusNotFound, "only node " + g.AudioNode + " has the audio of this segment (hint: set audio to a place that all nodes share)"}
+	}
 	o, _, err := s.cfg.Audio.Open(r.Context(), g.AudioKey)
 	if errors.Is(err, audio.ErrNotFound) {
 		return &refused{http.StatusGone, "the audio of this segment is gone from the audio store"}

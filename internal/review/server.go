@@ -17,6 +17,7 @@ import (
 
 // Config says what a server shows.
 type Config struct {
+	Node  string // the name of this node
 	Desk  *screen.Desk
 	Store *store.Store
 	Audio audio.Store

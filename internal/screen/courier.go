@@ -31,6 +31,8 @@ type CourierConfig struct {
 	Audio audio.Store
 	Desk  *Desk
 	Rate  int // of the WAV files in Hz; 0 means as recorded
+	// Node is the name of this node if others cannot get at its audio, else "".
+	Node string
 	// MaxAge is how long audio may wait to be delivered before it is given up, loudly. 0 means for ever.
 	MaxAge time.Duration
 	// OnPromised, if not nil, is called once a segment is safe on the disk.
@@ -190,7 +192,7 @@ func (c *Courier) Take(p store.Part, seg capture.LegSegment) error {
 	}
 	err := c.keep(p, &g, seg.Segment)
 	if err != nil {
-		g.State, g.Reason, g.Detail, g.AudioKey, g.AudioSHA256, g.AudioBytes = store.SegmentFailed, ReasonStorage, err.Error(), "", "", 0
+		g.State, g.Reason, g.Detail, g.AudioKey, g.AudioNode, g.AudioSHA256, g.AudioBytes = store.SegmentFailed, ReasonStorage, err.Error(), "", "", "", 0
 		err = fmt.Errorf("segment %d of leg %s of call %s is lost: %w", g.Seq, g.Leg, p.Call, err)
 		if noted := c.put(g.ID, document{Part: p, Segment: &g, At: time.Now()}); noted != nil {
 			return errors.Join(err, noted)
@@ -205,6 +207,7 @@ func (c *Courier) keep(p store.Part, g *store.Segment, seg capture.Segment) erro
 	if err != nil {
 		return err
 	}
+	g.AudioNode = c.cfg.Node
 	g.Rate, g.AudioKey = seg.Rate, g.ID[9:11]+"/"+g.ID+".wav" // 256 ms a folder, so that they fill evenly
 	for _, v := range seg.Voiced {
 		g.Voiced = append(g.Voiced, [2]int64{v.Start - seg.Span.Start, v.End - seg.Span.Start})

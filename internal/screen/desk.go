@@ -97,7 +97,7 @@ func (d *Desk) Recorded(ctx context.Context, p store.Part, g store.Segment) erro
 			return err
 		}
 		if !g.Settled() {
-			if err := tx.Wake(ctx, g.ID); err != nil {
+			if err := tx.Wake(ctx, g.ID, g.AudioNode); err != nil {
 				return err
 			}
 			if c.State == store.CallLive {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"callscreen/analyzer"
 	"callscreen/internal/audio"
 	"callscreen/internal/store"
 )
@@ -25,6 +26,10 @@ type EngineConfig struct {
 	Audio       audio.Store
 	Node        string
 	MaxInFlight int // segments that are worked on at a time
+	// LocalAudio tells that no other node can get at the audio of this one.
+	LocalAudio bool
+	// MaxAge is how long a segment may wait to be submitted before it counts as failed.
+	MaxAge time.Duration
 	// OwnParts are the parts that this process, or its spool, still answers for.
 	OwnParts func() map[store.PartKey]bool
 	Log      *slog.Logger
@@ -53,8 +58,13 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	if err := river.AddWorkerSafely(workers, cfg.Worker); err != nil {
 		return nil, err
 	}
+	queues := map[string]river.QueueConfig{store.Queue(cfg.Node): {MaxWorkers: cfg.MaxInFlight}}
+	if !cfg.LocalAudio {
+		// What was recorded before the audio moved to where all nodes have it would otherwise wait for ever.
+		queues = map[string]river.QueueConfig{store.Queue(""): {MaxWorkers: cfg.MaxInFlight}, store.Queue(cfg.Node): {MaxWorkers: 1}}
+	}
 	client, err := river.NewClient(cfg.Store.Driver(), &river.Config{
-		ID: cfg.Node, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.MaxInFlight}}, Workers: workers,
+		ID: cfg.Node, Queues: queues, Workers: workers,
 		FetchCooldown: fetchEvery, FetchPollInterval: fetchEvery, PollOnly: true, JobTimeout: jobTimeout, RescueStuckJobsAfter: jobTimeout + 15*time.Second,
 		CompletedJobRetentionPeriod: 10 * time.Minute, Logger: slog.New(queueLog{cfg.Log.Handler()}),
 	})
@@ -194,13 +204,36 @@ func (e *Engine) sweep(ctx context.Context) error {
 	if n > 0 {
 		e.cfg.Log.Warn("segments had lost their job and got another", "segments", n)
 	}
-	return errors.Join(err, e.expire(ctx, time.Now()))
+	return errors.Join(err, e.overdue(ctx, time.Now()), e.expire(ctx, time.Now()))
+}
+
+// overdueAfter is how much longer than it may a segment waits before it is failed here rather than by its job.
+const overdueAfter = 10 * time.Minute
+
+// overdue fails segments that nobody could work on for too long: the node that has their audio is gone.
+func (e *Engine) overdue(ctx context.Context, now time.Time) error {
+	list, err := e.cfg.Store.Overdue(ctx, now.Add(-e.cfg.MaxAge-overdueAfter), 100)
+	if err != nil {
+		return err
+	}
+	for _, g := range list {
+		e.cfg.Log.Error("a segment was not submitted in time and counts as failed", "call", g.Call, "segment", g.ID, "recorded", g.RecordedAt, "audio_node", g.AudioNode)
+		detail := fmt.Sprintf("it could not be submitted within %v", e.cfg.MaxAge)
+		if g.AudioNode != "" {
+			detail += ", and only node " + g.AudioNode + " has its audio"
+		}
+		err := e.cfg.Desk.Settle(ctx, g, store.Settlement{State: store.SegmentFailed, Reason: string(analyzer.KindTimeout), Detail: detail, At: now}, nil)
+		if err != nil && !errors.Is(err, store.ErrSettled) && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 // expire deletes audio that was kept for long enough.
 func (e *Engine) expire(ctx context.Context, now time.Time) error {
 	for {
-		calls, err := e.cfg.Store.ExpiredAudio(ctx, now, 100)
+		calls, err := e.cfg.Store.ExpiredAudio(ctx, e.cfg.Node, now, 100)
 		if err != nil || len(calls) == 0 {
 			return err
 		}
@@ -224,7 +257,7 @@ func (e *Engine) deleteAudio(ctx context.Context, call string) (had []store.Segm
 		return nil, err
 	}
 	for _, g := range segments {
-		if g.AudioKey == "" || !g.Settled() {
+		if g.AudioKey == "" || !g.Settled() || g.AudioNode != "" && g.AudioNode != e.cfg.Node {
 			continue
 		}
 		if err := e.cfg.Audio.Delete(ctx, g.AudioKey); err != nil {
@@ -248,6 +281,11 @@ func (e *Engine) Erase(ctx context.Context, call, who, why string) error {
 	busy := c.State == store.CallLive || slices.ContainsFunc(segments, func(g store.Segment) bool { return !g.Settled() })
 	for k := range e.cfg.OwnParts() {
 		busy = busy || k.Call == call
+	}
+	for _, g := range segments {
+		if g.AudioKey != "" && g.AudioNode != "" && g.AudioNode != e.cfg.Node {
+			return fmt.Errorf("%w: only node %s can delete the audio of call %s (hint: send the request there)", store.ErrConflict, g.AudioNode, call)
+		}
 	}
 	if busy {
 		return fmt.Errorf("%w: call %s is in progress, or is being analysed (hint: try again when it is final)", store.ErrConflict, call)

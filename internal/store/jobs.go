@@ -18,9 +18,17 @@ type SegmentJob struct {
 // Kind implements river.JobArgs.
 func (SegmentJob) Kind() string { return "segment" }
 
-// Wake gives a segment a job, at once with the transaction.
-func (t *Tx) Wake(ctx context.Context, segment string) error {
-	job, err := t.s.jobs.InsertTx(ctx, t.tx, SegmentJob{Segment: segment}, &river.InsertOpts{MaxAttempts: 1000})
+// Queue is where the jobs of segments are whose audio only one node has, or, for "", all nodes have.
+func Queue(audioNode string) string {
+	if audioNode == "" {
+		return river.QueueDefault
+	}
+	return audioNode
+}
+
+// Wake gives a segment a job, at once with the transaction. Only nodes that have its audio work on it.
+func (t *Tx) Wake(ctx context.Context, segment, audioNode string) error {
+	job, err := t.s.jobs.InsertTx(ctx, t.tx, SegmentJob{Segment: segment}, &river.InsertOpts{MaxAttempts: 1000, Queue: Queue(audioNode)})
 	if err != nil {
 		return fmt.Errorf("insert the job of segment %s: %w", segment, err)
 	}
@@ -60,16 +68,16 @@ func (s *Store) Release(ctx context.Context, node string) (n int64, err error) {
 // Rewake gives a job to each segment that is not settled and has lost its own. It returns how many there were.
 func (s *Store) Rewake(ctx context.Context) (n int, err error) {
 	type lost struct {
-		id    string
-		alarm int64
+		id, audioNode string
+		alarm         int64
 	}
 	var list []lost
-	rows, err := s.db.QueryContext(ctx, `SELECT s.id, s.alarm FROM segment s WHERE s.state IN ('recorded', 'submitted') AND NOT EXISTS
+	rows, err := s.db.QueryContext(ctx, `SELECT s.id, s.audio_node, s.alarm FROM segment s WHERE s.state IN ('recorded', 'submitted') AND NOT EXISTS
 		(SELECT 1 FROM river_job j WHERE j.id = s.alarm AND j.state IN ('available', 'pending', 'retryable', 'running', 'scheduled')) LIMIT 500`)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var l lost
 		defer func() { list = append(list, l) }()
-		return r.Scan(&l.id, &l.alarm)
+		return r.Scan(&l.id, &l.audioNode, &l.alarm)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("look for segments without a job: %w", err)
@@ -82,7 +90,7 @@ func (s *Store) Rewake(ctx context.Context) (n int, err error) {
 				return err
 			}
 			n++
-			return t.Wake(ctx, l.id)
+			return t.Wake(ctx, l.id, l.audioNode)
 		})
 		if err != nil {
 			return n, err

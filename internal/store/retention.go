@@ -8,11 +8,12 @@ import (
 )
 
 // ExpiredAudio lists calls whose audio has been kept for long enough: they have ended, are decided, and nobody has still
-// to look at them.
-func (s *Store) ExpiredAudio(ctx context.Context, now time.Time, limit int) (calls []string, err error) {
+// to look at them. Calls of which the node can delete nothing, because others have the audio, are left out.
+func (s *Store) ExpiredAudio(ctx context.Context, node string, now time.Time, limit int) (calls []string, err error) {
 	rows, err := s.reader.QueryContext(ctx, `SELECT id FROM call WHERE audio_until_ms IS NOT NULL AND audio_until_ms <= $1 AND state = 'ended' AND final = 1
 		AND NOT EXISTS (SELECT 1 FROM review r WHERE r.call_id = call.id AND r.state = 'waiting')
-		AND NOT EXISTS (SELECT 1 FROM segment g WHERE g.call_id = call.id AND g.state IN ('recorded', 'submitted')) ORDER BY audio_until_ms LIMIT $2`, millis(now), limit)
+		AND NOT EXISTS (SELECT 1 FROM segment g WHERE g.call_id = call.id AND g.state IN ('recorded', 'submitted'))
+		AND EXISTS (SELECT 1 FROM segment g WHERE g.call_id = call.id AND g.audio_key <> '' AND g.audio_node IN ('', $3)) ORDER BY audio_until_ms LIMIT $2`, millis(now), limit, node)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var id string
 		defer func() { calls = append(calls, id) }()
@@ -24,7 +25,8 @@ func (s *Store) ExpiredAudio(ctx context.Context, now time.Time, limit int) (cal
 	return calls, nil
 }
 
-// AudioDeleted notes that the audio of segments of a call is gone. Their hashes stay.
+// AudioDeleted notes that the audio of segments of a call is gone. Their hashes stay, and so does the term of what others
+// have still to delete.
 func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segment, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		c, err := t.LockCall(ctx, call)
@@ -38,7 +40,13 @@ func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segmen
 			}
 			hashes = append(hashes, g.AudioSHA256)
 		}
-		c.AudioUntil = nil
+		var left int
+		if err := t.tx.QueryRowContext(ctx, "SELECT count(*) FROM segment WHERE call_id = $1 AND audio_key <> ''", call).Scan(&left); err != nil {
+			return err
+		}
+		if left == 0 {
+			c.AudioUntil = nil
+		}
 		if err := t.SaveCall(ctx, &c); err != nil || len(segments) == 0 {
 			return err
 		}

@@ -36,7 +36,8 @@ type Segment struct {
 	Reason     string        `json:"reason,omitempty"`
 	Detail     string        `json:"detail,omitempty"`
 
-	AudioKey       string    `json:"audio_key,omitempty"` // in the audio store; "" when there is none, or none any more
+	AudioKey       string    `json:"audio_key,omitempty"`  // in the audio store; "" when there is none, or none any more
+	AudioNode      string    `json:"audio_node,omitempty"` // the only node that has it; "" when all have
 	AudioSHA256    string    `json:"audio_sha256,omitempty"`
 	AudioBytes     int64     `json:"audio_bytes,omitempty"`
 	AudioDeletedAt time.Time `json:"-"`
@@ -69,9 +70,9 @@ func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
 		settled = millis(g.RecordedAt)
 	}
 	n, err := t.exec(ctx, `INSERT INTO segment (id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail,
-		audio_key, audio_sha256, audio_bytes, rate, voiced, settled_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT DO NOTHING`,
+		audio_key, audio_node, audio_sha256, audio_bytes, rate, voiced, settled_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING`,
 		g.ID, g.Call, g.Part, g.Node, g.Leg, g.Seq, g.Offset.Milliseconds(), g.Duration.Milliseconds(), g.Speech.Milliseconds(), g.Lost.Milliseconds(), millis(g.RecordedAt),
-		g.State, g.Reason, g.Detail, g.AudioKey, g.AudioSHA256, g.AudioBytes, g.Rate, string(voiced), settled)
+		g.State, g.Reason, g.Detail, g.AudioKey, g.AudioNode, g.AudioSHA256, g.AudioBytes, g.Rate, string(voiced), settled)
 	if err != nil {
 		return false, fmt.Errorf("insert segment %s of call %s: %w", g.ID, g.Call, err)
 	}
@@ -79,13 +80,13 @@ func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
 }
 
 const segmentColumns = `id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail, score, verdict, job_id, simulated, cleaned,
-	audio_key, audio_sha256, audio_bytes, audio_deleted_ms, rate, voiced, attempts, next_ms, submit_started_ms, submitted_ms, resent, worker, settled_ms`
+	audio_key, audio_node, audio_sha256, audio_bytes, audio_deleted_ms, rate, voiced, attempts, next_ms, submit_started_ms, submitted_ms, resent, worker, settled_ms`
 
 func scanSegment(row interface{ Scan(...any) error }) (g Segment, err error) {
 	var offset, took, speech, lost, recorded, deleted, next, started, submitted, settled int64
 	var voiced string
 	err = row.Scan(&g.ID, &g.Call, &g.Part, &g.Node, &g.Leg, &g.Seq, &offset, &took, &speech, &lost, &recorded, &g.State, &g.Reason, &g.Detail, &g.Score, &g.Verdict, &g.JobID,
-		&g.Simulated, &g.Cleaned, &g.AudioKey, &g.AudioSHA256, &g.AudioBytes, &deleted, &g.Rate, &voiced, &g.Attempts, &next, &started, &submitted, &g.Resent, &g.Worker, &settled)
+		&g.Simulated, &g.Cleaned, &g.AudioKey, &g.AudioNode, &g.AudioSHA256, &g.AudioBytes, &deleted, &g.Rate, &voiced, &g.Attempts, &next, &started, &submitted, &g.Resent, &g.Worker, &settled)
 	if errors.Is(err, sql.ErrNoRows) {
 		return g, ErrNotFound
 	}
@@ -129,6 +130,20 @@ func segments(ctx context.Context, q querier, calls ...string) (list []Segment, 
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list segments: %w", err)
+	}
+	return list, nil
+}
+
+// Overdue lists segments that were recorded before a time and never became a job.
+func (s *Store) Overdue(ctx context.Context, before time.Time, limit int) (list []Segment, err error) {
+	rows, err := s.reader.QueryContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE state = 'recorded' AND recorded_ms < $1 ORDER BY recorded_ms LIMIT $2", millis(before), limit)
+	err = each(rows, err, func(r *sql.Rows) error {
+		g, err := scanSegment(r)
+		list = append(list, g)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for segments that wait for too long: %w", err)
 	}
 	return list, nil
 }

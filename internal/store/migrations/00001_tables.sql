@@ -68,6 +68,7 @@ CREATE TABLE segment (
   simulated         INTEGER NOT NULL DEFAULT 0,
   cleaned           INTEGER NOT NULL DEFAULT 0,
   audio_key         TEXT NOT NULL DEFAULT '',
+  audio_node        TEXT NOT NULL DEFAULT '',
   audio_sha256      TEXT NOT NULL DEFAULT '',
   audio_bytes       BIGINT NOT NULL DEFAULT 0,
   audio_deleted_ms  BIGINT NOT NULL DEFAULT 0,

@@ -85,7 +85,7 @@ func record(t *testing.T, s *store.Store, call string, segments int) {
 			if _, err := tx.AddSegment(ctx, segment(call, i)); err != nil {
 				return err
 			}
-			if err := tx.Wake(ctx, segment(call, i).ID); err != nil {
+			if err := tx.Wake(ctx, segment(call, i).ID, ""); err != nil {
 				return err
 			}
 		}
@@ -539,7 +539,7 @@ func expiry(t *testing.T, s *store.Store) {
 	}
 	change(t, s, "live", func(c *store.Call) { c.State = store.CallLive })
 	must(t, s.InTx(ctx, func(tx *store.Tx) error { return tx.OpenReview(ctx, "review", now) }))
-	if got, err := s.ExpiredAudio(ctx, now, 10); err != nil || len(got) != 1 || got[0] != "done" {
+	if got, err := s.ExpiredAudio(ctx, "n1", now, 10); err != nil || len(got) != 1 || got[0] != "done" {
 		t.Fatal(got, err)
 	}
 	list, err := s.Segments(ctx, "done")
@@ -549,7 +549,7 @@ func expiry(t *testing.T, s *store.Store) {
 	if g.AudioKey != "" || g.AudioSHA256 != "ab" || !g.AudioDeletedAt.Equal(now) || audited(t, s, "done", store.AuditExpired) != 1 {
 		t.Errorf("%+v", g)
 	}
-	if got, err := s.ExpiredAudio(ctx, now, 10); err != nil || len(got) != 0 {
+	if got, err := s.ExpiredAudio(ctx, "n1", now, 10); err != nil || len(got) != 0 {
 		t.Error(got, err)
 	}
 }
