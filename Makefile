@@ -6,7 +6,7 @@ FUZZTIME ?= 60s
 PACKAGES  = ./...
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: libopus demo peers load help build test race fuzz bench lint check docs clean
+.PHONY: libopus demo peers load crash help build test race fuzz bench lint check docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,11 @@ peers: ## test against Chromium and aiortc (.ci/run installs them)
 
 load: ## 200 live legs on this machine for 30 s
 	CALLSCREEN_LOAD=200 $(GO) test -count=1 -v -run '^TestLoad$$' ./internal/app
+
+crash: ## kill the real sidecar 30 times on each database, and take away all it depends on (some minutes)
+	@mkdir -p out && rm -f out/crash.md
+	CALLSCREEN_KILLS=30 CALLSCREEN_CRASH_REPORT=$(CURDIR)/out/crash.md $(GO) test -count=1 -timeout 20m ./internal/crash
+	@sort -r out/crash.md
 
 lint: ## gofmt, vet, golangci-lint, and a tidy go.mod
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

@@ -25,19 +25,18 @@ func kills(t *testing.T) int {
 
 func TestKilledWithSQLite(t *testing.T) {
 	t.Parallel()
-	killed(t, "SQLite", newWorld(t, "", simulator.Script{Latency: 700 * time.Millisecond}))
+	killed(t, newWorld(t, "", simulator.Script{Latency: 700 * time.Millisecond}), "SQLite", kills(t))
 }
 
 func TestKilledWithPostgreSQL(t *testing.T) {
 	t.Parallel()
-	killed(t, "PostgreSQL", newWorld(t, storetest.StartPostgres(t).Database(), simulator.Script{Latency: 700 * time.Millisecond}))
+	killed(t, newWorld(t, storetest.StartPostgres(t).Database(), simulator.Script{Latency: 700 * time.Millisecond}), "PostgreSQL", kills(t))
 }
 
 // killed kills a sidecar at random moments while calls are published to it, and starts it again each time. What it said it
 // had must be decided in the end, and told, once.
-func killed(t *testing.T, name string, w *world) {
-	times := kills(t)
-	n := w.node(temp(t))
+func killed(t *testing.T, w *world, name string, times int, env ...string) {
+	n := w.node(temp(t), env...)
 	n.start()
 	p := w.publishers(10, func() string { return n.addr })
 	inFlight := 0

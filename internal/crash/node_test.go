@@ -136,5 +136,15 @@ func (n *node) health() string {
 	return text
 }
 
+// nodeName is the name that a node has given itself.
+func nodeName(t *testing.T, n *node) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(n.dir, "node"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(data))
+}
+
 // temp is a folder that is removed in the end, also when files in it are not ours to list.
 func temp(t *testing.T) string { return filepath.Join(t.TempDir(), "data") }

@@ -48,9 +48,10 @@ type Courier struct {
 	mu      sync.Mutex
 	lanes   map[store.PartKey]*route
 	ready   []*route
-	waiting int           // entries in all lanes
-	news    chan struct{} // has room for one per carrier
-	trouble time.Time     // since when nothing could be delivered
+	waiting int                          // entries in all lanes
+	owed    map[store.PartKey][]document // what could not even be noted: that something is lost
+	news    chan struct{}                // has room for one per carrier
+	trouble time.Time                    // since when nothing could be delivered
 	told    time.Time
 }
 
@@ -76,7 +77,7 @@ func NewCourier(cfg CourierConfig) (*Courier, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Courier{cfg: cfg, lanes: map[store.PartKey]*route{}, news: make(chan struct{}, carriers)}
+	c := &Courier{cfg: cfg, lanes: map[store.PartKey]*route{}, owed: map[store.PartKey][]document{}, news: make(chan struct{}, carriers)}
 	if err := c.takeUp(); err != nil {
 		return nil, fmt.Errorf("take up the spool: %w", err)
 	}
@@ -165,13 +166,44 @@ func segmentID(k store.PartKey, leg string, seq int, offset time.Duration) strin
 	return fmt.Sprintf("%011x%s", max(k.Part+offset.Milliseconds(), 0), hex.EncodeToString(sum[:])[:21])
 }
 
-// Progress writes down how far a part is.
+// Progress writes down how far a part is. An end that could not be written down must be tried again.
 func (c *Courier) Progress(p store.Part) error {
+	if err := c.pay(p.PartKey); err != nil {
+		return err
+	}
 	if err := c.put(partID(p.PartKey), document{Part: p, At: time.Now()}); err != nil {
 		return fmt.Errorf("note how far call %s is: %w", p.Call, err)
 	}
 	c.line(p.PartKey, partID(p.PartKey))
 	return nil
+}
+
+// owe keeps in mind that something is to be noted which could not be. Its part cannot end without it.
+func (c *Courier) owe(doc document) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owed[doc.Part.PartKey] = append(c.owed[doc.Part.PartKey], doc)
+}
+
+// pay notes what is owed to a part.
+func (c *Courier) pay(key store.PartKey) error {
+	for {
+		c.mu.Lock()
+		owed := c.owed[key]
+		c.mu.Unlock()
+		if len(owed) == 0 {
+			return nil
+		}
+		if err := c.put(owed[0].Segment.ID, owed[0]); err != nil {
+			return fmt.Errorf("note what is lost of call %s: %w", key.Call, err)
+		}
+		c.line(key, owed[0].Segment.ID)
+		c.mu.Lock()
+		if c.owed[key] = owed[1:]; len(owed) == 1 {
+			delete(c.owed, key)
+		}
+		c.mu.Unlock()
+	}
 }
 
 // Take keeps a segment. When it returns nil the segment is safe, also if the machine fails. When it returns an error the
@@ -184,22 +216,29 @@ func (c *Courier) Take(p store.Part, seg capture.LegSegment) error {
 	p = store.Part{PartKey: p.PartKey, Metadata: p.Metadata, Simulated: p.Simulated, Legs: p.Legs}
 	if seg.Skipped != "" {
 		g.State, g.Reason = store.SegmentSkipped, seg.Skipped
-		if err := c.put(g.ID, document{Part: p, Segment: &g, At: time.Now()}); err != nil {
-			return fmt.Errorf("note a skipped segment of call %s: %w", p.Call, err)
+		if seg.Skipped == capture.ReasonBacklog { // it was worth an analysis
+			g.State, g.Detail = store.SegmentFailed, "its audio was let go of, because it could not be written to the disk in time"
 		}
-		c.line(p.PartKey, g.ID)
-		return nil
+		return c.note(document{Part: p, Segment: &g, At: time.Now()})
 	}
 	err := c.keep(p, &g, seg.Segment)
 	if err != nil {
 		g.State, g.Reason, g.Detail, g.AudioKey, g.AudioNode, g.AudioSHA256, g.AudioBytes = store.SegmentFailed, ReasonStorage, err.Error(), "", "", "", 0
 		err = fmt.Errorf("segment %d of leg %s of call %s is lost: %w", g.Seq, g.Leg, p.Call, err)
-		if noted := c.put(g.ID, document{Part: p, Segment: &g, At: time.Now()}); noted != nil {
-			return errors.Join(err, noted)
-		}
+		return errors.Join(err, c.note(document{Part: p, Segment: &g, At: time.Now()}))
 	}
 	c.line(p.PartKey, g.ID)
-	return err
+	return nil
+}
+
+// note writes down a segment without audio, now or as soon as possible.
+func (c *Courier) note(doc document) error {
+	if err := c.put(doc.Segment.ID, doc); err != nil {
+		c.owe(doc)
+		return fmt.Errorf("segment %d of leg %s of call %s could not be noted yet: %w", doc.Segment.Seq, doc.Segment.Leg, doc.Part.Call, err)
+	}
+	c.line(doc.Part.PartKey, doc.Segment.ID)
+	return nil
 }
 
 func (c *Courier) keep(p store.Part, g *store.Segment, seg capture.Segment) error {

@@ -289,9 +289,30 @@ func (d *Desk) summarize(c *store.Call, parts []store.Part, segments []store.Seg
 			findings = append(findings, f)
 		}
 	}
+	if ended {
+		findings = append(findings, brokenOff(parts, ordinals)...)
+	}
 	r := assemble(d.cfg.Policy, c.Metadata, findings, legs)
 	r.Call, r.Simulated, r.Warnings = c.ID, c.Simulated, warnings
 	return r, open
+}
+
+// ReasonInterrupted is why a call is not clear whose recording broke off: nobody knows what was said then.
+const ReasonInterrupted = "interrupted"
+
+// brokenOff is what is missing of parts that were not recorded to their end: for each leg something of unknown length,
+// which counts like an analysis that failed.
+func brokenOff(parts []store.Part, ordinals map[string]int) (findings []policy.Finding) {
+	for _, p := range parts {
+		if p.How == "" {
+			continue
+		}
+		for _, l := range p.Legs {
+			findings = append(findings, policy.Finding{Leg: l.Leg, Seq: ordinals[l.Leg], State: policy.Failed, Reason: ReasonInterrupted})
+			ordinals[l.Leg]++
+		}
+	}
+	return findings
 }
 
 func segmentReport(g store.Segment, shift time.Duration) SegmentReport {
