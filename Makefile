@@ -46,7 +46,7 @@ load: ## 200 live legs on this machine for 30 s
 
 crash: ## kill the real sidecar 30 times on each database, and take away all it depends on (some minutes)
 	@mkdir -p out && rm -f out/crash.md
-	CALLSCREEN_KILLS=30 CALLSCREEN_CRASH_REPORT=$(CURDIR)/out/crash.md $(GO) test -count=1 -timeout 20m ./internal/crash
+	CALLSCREEN_KILLS=30 CALLSCREEN_CRASH_REPORT=$(CURDIR)/out/crash.md $(GO) test -count=1 -parallel 6 -timeout 20m ./internal/crash
 	@sort -r out/crash.md
 
 lint: ## gofmt, vet, golangci-lint, and a tidy go.mod
