@@ -286,6 +286,14 @@ func (s *Spool) Entries() []Entry {
 	return slices.SortedFunc(maps.Values(s.entries), func(a, b Entry) int { return strings.Compare(a.ID, b.ID) })
 }
 
+// Entry is what is known of an entry.
+func (s *Spool) Entry(id string) (Entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.entries[id]
+	return e, ok
+}
+
 // Document reads the document of an entry. The error wraps fs.ErrNotExist if there is none.
 func (s *Spool) Document(id string) ([]byte, error) {
 	if !valid(id) {

@@ -25,7 +25,8 @@ func (s *Store) ExpiredAudio(ctx context.Context, now time.Time, limit int) (cal
 	return calls, nil
 }
 
-// AudioDeleted notes that the audio of segments of a call is gone. Their hashes stay.
+// AudioDeleted notes that the audio of segments of a call is gone. Their hashes stay. Where another segment has come in
+// meanwhile, its audio is still to be deleted.
 func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segment, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		c, err := t.LockCall(ctx, call)
@@ -39,7 +40,13 @@ func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segmen
 			}
 			hashes = append(hashes, g.AudioSHA256)
 		}
-		c.AudioUntil = nil
+		left, err := t.audioLeft(ctx, call)
+		if err != nil {
+			return err
+		}
+		if left == 0 {
+			c.AudioUntil = nil
+		}
 		if err := t.SaveCall(ctx, &c); err != nil || len(segments) == 0 {
 			return err
 		}
@@ -47,7 +54,14 @@ func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segmen
 	})
 }
 
-// Erase removes everything about a call that was ended, but the audit, and notes who did it and why.
+// audioLeft counts the segments of a call that have audio, or are still to be analysed.
+func (t *Tx) audioLeft(ctx context.Context, call string) (n int, err error) {
+	err = t.tx.QueryRowContext(ctx, "SELECT count(*) FROM segment WHERE call_id = $1 AND (audio_key <> '' OR state IN ('recorded', 'submitted'))", call).Scan(&n)
+	return n, err
+}
+
+// Erase removes everything about a call that was ended, but the audit, and notes who did it and why. Its audio must have
+// been deleted before: nobody would know of it any more.
 func (s *Store) Erase(ctx context.Context, call, who, why string, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		c, err := t.LockCall(ctx, call)
@@ -56,6 +70,13 @@ func (s *Store) Erase(ctx context.Context, call, who, why string, now time.Time)
 		}
 		if c.State == CallLive {
 			return fmt.Errorf("%w: call %s is live", ErrConflict, call)
+		}
+		left, err := t.audioLeft(ctx, call)
+		if err != nil {
+			return err
+		}
+		if left > 0 {
+			return fmt.Errorf("%w: %d segments of call %s have audio, or are being analysed", ErrConflict, left, call)
 		}
 		for _, q := range []string{
 			"DELETE FROM webhook_delivery WHERE message_id IN (SELECT id FROM webhook_message WHERE call_id = $1)",
