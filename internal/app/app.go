@@ -162,11 +162,9 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		Store: a.store, Policy: cfg.Policy, PolicyVersion: version, Subscribers: a.hooks.Subscribers, OnCommit: a.committed, OnSettled: a.settled,
 		KeepAudio: map[string]time.Duration{"clear": cfg.Retention.Clear, "flagged": cfg.Retention.Flagged, "inconclusive": cfg.Retention.Inconclusive},
 	})
-	if a.courier, err = screen.NewCourier(screen.CourierConfig{
+	a.courier = screen.NewCourier(screen.CourierConfig{
 		Spool: a.spool, Audio: a.audio, Desk: a.desk, Node: a.audioNode(), Rate: cfg.Segment.SampleRate, MaxAge: cfg.Spool.MaxAge, OnPromised: a.opt.OnPromised, Log: a.opt.Log,
-	}); err != nil {
-		return err
-	}
+	})
 	interval := time.Duration(float64(time.Second) / cfg.Analysis.RatePerSecond)
 	if a.opt.Simulated {
 		interval = 0 // there is nobody whose rate limit must be spared

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -37,6 +36,7 @@ type CourierConfig struct {
 	MaxAge time.Duration
 	// OnPromised, if not nil, is called once a segment is safe on the disk.
 	OnPromised func(g store.Segment)
+	Now        func() time.Time // for tests
 	Log        *slog.Logger
 }
 
@@ -48,11 +48,10 @@ type Courier struct {
 	mu      sync.Mutex
 	lanes   map[store.PartKey]*route
 	ready   []*route
-	waiting int                          // entries in all lanes
-	owed    map[store.PartKey][]document // what could not even be noted: that something is lost
-	news    chan struct{}                // has room for one per carrier
-	trouble time.Time                    // since when nothing could be delivered
-	told    time.Time
+	waiting int                 // entries in all lanes
+	held    map[string]document // what could not be written for want of room
+	news    chan struct{}       // has room for one per carrier
+	told    time.Time           // when trouble was last told
 }
 
 // route is the way of one part. Its entries are delivered one after the other.
@@ -60,37 +59,35 @@ type route struct {
 	key   store.PartKey
 	queue []string
 	busy  bool
+	since time.Time // when the first entry could not be delivered for the first time
 }
 
-// document is what the spool holds of an entry.
-type document struct {
-	Part    store.Part     `json:"part"`
-	Segment *store.Segment `json:"segment,omitempty"`
-	At      time.Time      `json:"at"`
-}
-
-const carriers = 4
+const (
+	carriers   = 4
+	carryAgain = 500 * time.Millisecond // after a failure
+)
 
 // NewCourier makes a courier. What lies in the spool from an earlier time is delivered first: parts that had not ended
 // were interrupted.
-func NewCourier(cfg CourierConfig) (*Courier, error) {
+func NewCourier(cfg CourierConfig) *Courier {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Courier{cfg: cfg, lanes: map[store.PartKey]*route{}, owed: map[store.PartKey][]document{}, news: make(chan struct{}, carriers)}
-	if err := c.takeUp(); err != nil {
-		return nil, fmt.Errorf("take up the spool: %w", err)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
-	return c, nil
+	c := &Courier{cfg: cfg, lanes: map[store.PartKey]*route{}, held: map[string]document{}, news: make(chan struct{}, carriers)}
+	c.takeUp()
+	return c
 }
 
-func (c *Courier) takeUp() error {
+func (c *Courier) takeUp() {
 	var segments, interrupted int
-	var parts []document
+	parts := map[string]document{}
 	for _, e := range c.cfg.Spool.Entries() {
 		doc, err := c.read(e.ID)
 		if err != nil {
-			c.cfg.Log.Error("an entry of the spool cannot be read and is left there", "entry", e.ID, "error", err)
+			c.unreadable(e.ID, err)
 			continue
 		}
 		if doc.Segment != nil {
@@ -98,36 +95,22 @@ func (c *Courier) takeUp() error {
 			segments++
 			continue
 		}
-		parts = append(parts, doc)
+		parts[e.ID] = doc
 	}
-	for _, doc := range parts { // after their segments
+	for id, doc := range parts { // after their segments
 		if doc.Part.EndedAt.IsZero() {
 			doc.Part.EndedAt, doc.Part.How = doc.At, "interrupted"
 			doc.Part.Warnings = append(doc.Part.Warnings, "the recording was interrupted; what had not been cut then is missing")
-			if err := c.put(partID(doc.Part.PartKey), doc); err != nil {
-				return err
+			if err := c.put(id, doc); err != nil {
+				c.cfg.Log.Warn("that a call was interrupted could not be noted, and is kept in memory", "call", doc.Part.Call, "error", err)
 			}
 			interrupted++
 		}
-		c.line(doc.Part.PartKey, partID(doc.Part.PartKey))
+		c.line(doc.Part.PartKey, id)
 	}
 	if segments+len(parts) > 0 {
 		c.cfg.Log.Info("taking up the spool", "segments", segments, "parts", len(parts), "interrupted", interrupted)
 	}
-	return nil
-}
-
-func (c *Courier) read(id string) (doc document, err error) {
-	data, err := c.cfg.Spool.Document(id)
-	if err != nil {
-		return doc, err
-	}
-	return doc, json.Unmarshal(data, &doc)
-}
-
-// put writes a document without audio.
-func (c *Courier) put(id string, doc document) error {
-	return c.cfg.Spool.Put(id, 0, nil, func() ([]byte, error) { return json.Marshal(doc) })
 }
 
 // line puts an entry at the end of the lane of its part.
@@ -153,57 +136,14 @@ func (c *Courier) line(key store.PartKey, id string) {
 	}
 }
 
-const partPrefix = "p-"
-
-func partID(k store.PartKey) string {
-	sum := sha256.Sum256([]byte(k.Call + "\x00" + k.Node))
-	return fmt.Sprintf("%s%011x-%s", partPrefix, k.Part, hex.EncodeToString(sum[:8]))
-}
-
-// segmentID begins with the time, so that ids are in the order in which the segments were recorded.
-func segmentID(k store.PartKey, leg string, seq int, offset time.Duration) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%s\x00%d", k.Call, k.Node, k.Part, leg, seq))
-	return fmt.Sprintf("%011x%s", max(k.Part+offset.Milliseconds(), 0), hex.EncodeToString(sum[:])[:21])
-}
-
-// Progress writes down how far a part is. An end that could not be written down must be tried again.
+// Progress writes down how far a part is. After an error it is kept in memory only, until it is delivered.
 func (c *Courier) Progress(p store.Part) error {
-	if err := c.pay(p.PartKey); err != nil {
-		return err
-	}
-	if err := c.put(partID(p.PartKey), document{Part: p, At: time.Now()}); err != nil {
+	err := c.put(partID(p.PartKey), document{Part: p, At: c.cfg.Now()})
+	c.line(p.PartKey, partID(p.PartKey))
+	if err != nil {
 		return fmt.Errorf("note how far call %s is: %w", p.Call, err)
 	}
-	c.line(p.PartKey, partID(p.PartKey))
 	return nil
-}
-
-// owe keeps in mind that something is to be noted which could not be. Its part cannot end without it.
-func (c *Courier) owe(doc document) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.owed[doc.Part.PartKey] = append(c.owed[doc.Part.PartKey], doc)
-}
-
-// pay notes what is owed to a part.
-func (c *Courier) pay(key store.PartKey) error {
-	for {
-		c.mu.Lock()
-		owed := c.owed[key]
-		c.mu.Unlock()
-		if len(owed) == 0 {
-			return nil
-		}
-		if err := c.put(owed[0].Segment.ID, owed[0]); err != nil {
-			return fmt.Errorf("note what is lost of call %s: %w", key.Call, err)
-		}
-		c.line(key, owed[0].Segment.ID)
-		c.mu.Lock()
-		if c.owed[key] = owed[1:]; len(owed) == 1 {
-			delete(c.owed, key)
-		}
-		c.mu.Unlock()
-	}
 }
 
 // Take keeps a segment. When it returns nil the segment is safe, also if the machine fails. When it returns an error the
@@ -211,7 +151,7 @@ func (c *Courier) pay(key store.PartKey) error {
 func (c *Courier) Take(p store.Part, seg capture.LegSegment) error {
 	g := store.Segment{
 		ID: segmentID(p.PartKey, seg.Leg, seg.Seq, seg.Offset()), PartKey: p.PartKey, Leg: seg.Leg, Seq: seg.Seq, Offset: seg.Offset(), Duration: seg.Duration(),
-		Speech: seg.SpeechDuration(), Lost: seg.LostDuration(), RecordedAt: time.Now(), Rate: seg.Rate, State: store.SegmentRecorded,
+		Speech: seg.SpeechDuration(), Lost: seg.LostDuration(), RecordedAt: c.cfg.Now(), Rate: seg.Rate, State: store.SegmentRecorded,
 	}
 	p = store.Part{PartKey: p.PartKey, Metadata: p.Metadata, Simulated: p.Simulated, Legs: p.Legs}
 	if seg.Skipped != "" {
@@ -219,26 +159,23 @@ func (c *Courier) Take(p store.Part, seg capture.LegSegment) error {
 		if seg.Skipped == capture.ReasonBacklog { // it was worth an analysis
 			g.State, g.Detail = store.SegmentFailed, "its audio was let go of, because it could not be written to the disk in time"
 		}
-		return c.note(document{Part: p, Segment: &g, At: time.Now()})
+		err := c.put(g.ID, document{Part: p, Segment: &g, At: c.cfg.Now()})
+		c.line(p.PartKey, g.ID)
+		if err != nil {
+			return fmt.Errorf("note a skipped segment of call %s: %w", p.Call, err)
+		}
+		return nil
 	}
 	err := c.keep(p, &g, seg.Segment)
 	if err != nil {
 		g.State, g.Reason, g.Detail, g.AudioKey, g.AudioNode, g.AudioSHA256, g.AudioBytes = store.SegmentFailed, ReasonStorage, err.Error(), "", "", "", 0
 		err = fmt.Errorf("segment %d of leg %s of call %s is lost: %w", g.Seq, g.Leg, p.Call, err)
-		return errors.Join(err, c.note(document{Part: p, Segment: &g, At: time.Now()}))
+		if noted := c.put(g.ID, document{Part: p, Segment: &g, At: c.cfg.Now()}); noted != nil {
+			err = fmt.Errorf("%w; that cannot be noted either, and is kept in memory: %w", err, noted)
+		}
 	}
 	c.line(p.PartKey, g.ID)
-	return nil
-}
-
-// note writes down a segment without audio, now or as soon as possible.
-func (c *Courier) note(doc document) error {
-	if err := c.put(doc.Segment.ID, doc); err != nil {
-		c.owe(doc)
-		return fmt.Errorf("segment %d of leg %s of call %s could not be noted yet: %w", doc.Segment.Seq, doc.Segment.Leg, doc.Part.Call, err)
-	}
-	c.line(doc.Part.PartKey, doc.Segment.ID)
-	return nil
+	return err
 }
 
 func (c *Courier) keep(p store.Part, g *store.Segment, seg capture.Segment) error {
@@ -247,7 +184,7 @@ func (c *Courier) keep(p store.Part, g *store.Segment, seg capture.Segment) erro
 		return err
 	}
 	g.AudioNode = c.cfg.Node
-	g.Rate, g.AudioKey = seg.Rate, g.ID[9:11]+"/"+g.ID+".wav" // 256 ms a folder, so that they fill evenly
+	g.Rate, g.AudioKey = seg.Rate, audioKey(g.ID)
 	for _, v := range seg.Voiced {
 		g.Voiced = append(g.Voiced, [2]int64{v.Start - seg.Span.Start, v.End - seg.Span.Start})
 	}
@@ -262,7 +199,7 @@ func (c *Courier) keep(p store.Part, g *store.Segment, seg capture.Segment) erro
 		g.AudioBytes, err = io.Copy(hash, f)
 		g.AudioSHA256 = hex.EncodeToString(hash.Sum(nil))
 		return err
-	}, func() ([]byte, error) { return json.Marshal(document{Part: p, Segment: g, At: time.Now()}) }); err != nil {
+	}, func() ([]byte, error) { return json.Marshal(document{Part: p, Segment: g, At: c.cfg.Now()}) }); err != nil {
 		return err
 	}
 	// From here on it is decided or reported failed, whatever happens. Crash tests hold the program to this line.
@@ -321,7 +258,8 @@ func (c *Courier) carry(ctx context.Context, l *route) {
 	err := c.deliver(ctx, l, id)
 	if err != nil && ctx.Err() == nil {
 		c.failed(l, err)
-		_ = sleep(ctx, 500*time.Millisecond)
+		c.giveUpOld(l)
+		_ = sleep(ctx, carryAgain)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -329,10 +267,7 @@ func (c *Courier) carry(ctx context.Context, l *route) {
 	if err == nil {
 		l.queue = l.queue[1:]
 		c.waiting--
-		if !c.trouble.IsZero() {
-			c.cfg.Log.Info("the spool is delivered again", "waiting", c.waiting, "after", time.Since(c.trouble).Round(time.Second))
-			c.trouble, c.told = time.Time{}, time.Time{}
-		}
+		c.recovered(l)
 	}
 	if len(l.queue) == 0 {
 		delete(c.lanes, l.key)
@@ -348,9 +283,9 @@ func (c *Courier) carry(ctx context.Context, l *route) {
 // failed tells of a failure, once a minute at most.
 func (c *Courier) failed(l *route, err error) {
 	c.mu.Lock()
-	now := time.Now()
-	if c.trouble.IsZero() {
-		c.trouble = now
+	now := c.cfg.Now()
+	if l.since.IsZero() {
+		l.since = now
 	}
 	tell := now.Sub(c.told) > time.Minute
 	if tell {
@@ -364,69 +299,32 @@ func (c *Courier) failed(l *route, err error) {
 	}
 }
 
-// deliver carries one entry to where it belongs. It may have been delivered before.
-func (c *Courier) deliver(ctx context.Context, l *route, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	doc, err := c.read(id)
-	// After the reading: what was lined up before the end was written is then seen in the lane.
-	c.mu.Lock()
-	last := len(l.queue) == 1
-	c.mu.Unlock()
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // the end of a part took the earlier notes on it along
+// recovered tells when everything can be delivered again. The lock must be held.
+func (c *Courier) recovered(l *route) {
+	since := l.since
+	l.since = time.Time{}
+	if since.IsZero() || !c.trouble().IsZero() {
+		return
 	}
-	if err != nil {
-		return err
-	}
-	if doc.Segment == nil {
-		if !last {
-			doc.Part.EndedAt = time.Time{} // the end comes after the segments, or the call would be decided without them
-		}
-		if err := c.cfg.Desk.Progress(ctx, doc.Part); err != nil || doc.Part.EndedAt.IsZero() {
-			return err
-		}
-		return c.cfg.Spool.Remove(id)
-	}
-	if key := doc.Segment.AudioKey; key != "" && c.tooOld(doc) {
-		c.cfg.Log.Error("audio could not be delivered for too long and is deleted; its segment counts as failed", "call", doc.Part.Call, "segment", id, "recorded", doc.At, "hint", "see spool.max_age")
-		doc.Segment.State, doc.Segment.Reason, doc.Segment.AudioKey = store.SegmentFailed, ReasonStorage, ""
-		doc.Segment.Detail = fmt.Sprintf("it could not be delivered within %v", c.cfg.MaxAge)
-		if err := errors.Join(c.cfg.Spool.Remove(id), c.put(id, doc)); err != nil {
-			return err
-		}
-	} else if key != "" {
-		if err := c.cfg.Audio.Put(ctx, key, c.cfg.Spool.AudioPath(id)); err != nil {
-			if !errors.Is(err, audio.ErrNotFound) {
-				return err
-			}
-			// Removed from the spool already, or somebody has taken it away.
-			if o, _, e := c.cfg.Audio.Open(ctx, key); e == nil {
-				_ = o.Close()
-			} else if !errors.Is(e, audio.ErrNotFound) {
-				return e
-			} else {
-				c.cfg.Log.Error("the audio of a segment is gone from the spool", "call", doc.Part.Call, "segment", id)
-				doc.Segment.State, doc.Segment.Reason, doc.Segment.AudioKey = store.SegmentFailed, ReasonStorage, ""
-			}
-		}
-	}
-	if err := c.cfg.Desk.Recorded(ctx, doc.Part, *doc.Segment); err != nil {
-		return err
-	}
-	return c.cfg.Spool.Remove(id)
+	c.cfg.Log.Info("the spool is delivered again", "waiting", c.waiting, "after", c.cfg.Now().Sub(since).Round(time.Second))
+	c.told = time.Time{}
 }
 
-// tooOld tells whether audio has waited for longer than it may.
-func (c *Courier) tooOld(doc document) bool {
-	return c.cfg.MaxAge > 0 && time.Since(doc.At) > c.cfg.MaxAge
+// trouble is since when there is something that cannot be delivered, zero if all is well. The lock must be held.
+func (c *Courier) trouble() (since time.Time) {
+	for _, l := range c.lanes {
+		if !l.since.IsZero() && (since.IsZero() || l.since.Before(since)) {
+			since = l.since
+		}
+	}
+	return since
 }
 
-// Waiting is how many entries are not delivered, and since when none could be, zero if all is well.
+// Waiting is how many entries are not delivered, and since when some cannot be, zero if all is well.
 func (c *Courier) Waiting() (entries int, trouble time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.waiting, c.trouble
+	return c.waiting, c.trouble()
 }
 
 // Parts adds the parts that have something to be delivered.

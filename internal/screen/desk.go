@@ -166,8 +166,12 @@ func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) error {
 	}
 	ended := c.State == store.CallEnded
 	r, open := d.summarize(c, parts, segments, ended)
-	if c.Published == policy.OutcomeFlagged.String() {
-		r.Decision, r.Review = c.Published, true // a machine only sets flags
+	if flagged := policy.OutcomeFlagged.String(); c.Published == flagged && r.Decision != flagged {
+		var before Report // a machine only sets flags: what it was flagged for stands
+		if err := json.Unmarshal(c.Summary, &before); err != nil {
+			return fmt.Errorf("summary of call %s: %w", c.ID, err)
+		}
+		r.Decision, r.Review, r.Score, r.Threshold, r.Reasons = flagged, true, before.Score, before.Threshold, before.Reasons
 	}
 	c.Decision, c.Review, c.Score = r.Decision, r.Review, r.Score
 	c.Final = r.Decision == policy.OutcomeFlagged.String() || ended && open == 0

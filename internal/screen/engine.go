@@ -32,6 +32,7 @@ type EngineConfig struct {
 	MaxAge time.Duration
 	// OwnParts are the parts that this process, or its spool, still answers for.
 	OwnParts func() map[store.PartKey]bool
+	Now      func() time.Time // for tests
 	Log      *slog.Logger
 }
 
@@ -53,6 +54,12 @@ const (
 func NewEngine(cfg EngineConfig) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.OwnParts == nil {
+		cfg.OwnParts = func() map[store.PartKey]bool { return nil }
 	}
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, cfg.Worker); err != nil {
@@ -144,8 +151,12 @@ func (e *Engine) every(ctx context.Context, interval time.Duration, what string,
 
 // lookAfter takes over what nodes have left behind that died.
 func (e *Engine) lookAfter(ctx context.Context) error {
+	if !e.cfg.Store.Shared() {
+		// Whoever recorded here before is gone, by whatever name, and so is who recorded what was imported.
+		return e.endParts(ctx, "", "interrupted")
+	}
 	// Parts of our own that nobody records any more: their end was lost with the spool.
-	if err := e.endParts(ctx, e.cfg.Node, "interrupted"); err != nil || !e.cfg.Store.Shared() {
+	if err := e.endParts(ctx, e.cfg.Node, "interrupted"); err != nil {
 		return err
 	}
 	nodes, err := e.cfg.Store.Silent(ctx, silentAfter)
@@ -170,18 +181,15 @@ func (e *Engine) lookAfter(ctx context.Context) error {
 	return nil
 }
 
+// endParts ends the parts of a node, or of all if it is "", that this process does not answer for.
 func (e *Engine) endParts(ctx context.Context, node, how string) error {
 	own := map[store.PartKey]bool{}
-	if node == e.cfg.Node { // before, for those that end meanwhile, and after, for those that begin
-		maps.Copy(own, e.cfg.OwnParts())
-	}
+	maps.Copy(own, e.cfg.OwnParts()) // before, for those that end meanwhile
 	open, err := e.cfg.Store.OpenParts(ctx, node)
 	if err != nil {
 		return err
 	}
-	if node == e.cfg.Node {
-		maps.Copy(own, e.cfg.OwnParts())
-	}
+	maps.Copy(own, e.cfg.OwnParts()) // and after, for those that begin
 	for _, k := range open {
 		if own[k] {
 			continue
@@ -190,8 +198,8 @@ func (e *Engine) endParts(ctx context.Context, node, how string) error {
 		if how == "node_lost" {
 			warning = "the node that recorded it is silent; what its spool holds comes when it is back"
 		}
-		e.cfg.Log.Warn("a call is ended whose recording broke off", "call", k.Call, "node", node, "how", how)
-		if err := e.cfg.Desk.Progress(ctx, store.Part{PartKey: k, EndedAt: time.Now(), How: how, Warnings: []string{warning}}); err != nil {
+		e.cfg.Log.Warn("a call is ended whose recording broke off", "call", k.Call, "node", k.Node, "how", how)
+		if err := e.cfg.Desk.Progress(ctx, store.Part{PartKey: k, EndedAt: e.cfg.Now(), How: how, Warnings: []string{warning}}); err != nil {
 			return err
 		}
 	}
@@ -204,14 +212,15 @@ func (e *Engine) sweep(ctx context.Context) error {
 	if n > 0 {
 		e.cfg.Log.Warn("segments had lost their job and got another", "segments", n)
 	}
-	return errors.Join(err, e.overdue(ctx, time.Now()), e.expire(ctx, time.Now()))
+	return errors.Join(err, e.overdue(ctx), e.expire(ctx))
 }
 
 // overdueAfter is how much longer than it may a segment waits before it is failed here rather than by its job.
 const overdueAfter = 10 * time.Minute
 
 // overdue fails segments that nobody could work on for too long: the node that has their audio is gone.
-func (e *Engine) overdue(ctx context.Context, now time.Time) error {
+func (e *Engine) overdue(ctx context.Context) error {
+	now := e.cfg.Now()
 	list, err := e.cfg.Store.Overdue(ctx, now.Add(-e.cfg.MaxAge-overdueAfter), 100)
 	if err != nil {
 		return err
@@ -230,23 +239,40 @@ func (e *Engine) overdue(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// expire deletes audio that was kept for long enough.
-func (e *Engine) expire(ctx context.Context, now time.Time) error {
+// expire deletes audio that was kept for long enough. What cannot be deleted keeps nothing else from being deleted.
+func (e *Engine) expire(ctx context.Context) error {
+	const page = 100
 	for {
-		calls, err := e.cfg.Store.ExpiredAudio(ctx, e.cfg.Node, now, 100)
-		if err != nil || len(calls) == 0 {
+		calls, err := e.cfg.Store.ExpiredAudio(ctx, e.cfg.Node, e.cfg.Now(), page)
+		if err != nil {
 			return err
 		}
+		failed := 0
 		for _, call := range calls {
-			segments, err := e.deleteAudio(ctx, call)
-			if err != nil {
-				return err
-			}
-			if err := e.cfg.Store.AudioDeleted(ctx, call, segments, now); err != nil && !errors.Is(err, store.ErrNotFound) {
-				return err
+			if undone := e.forgetAudio(ctx, call); undone != nil {
+				failed++
+				err = undone
 			}
 		}
+		if err != nil {
+			return fmt.Errorf("delete the audio of %d calls that was kept for long enough: %w", failed, err)
+		}
+		if len(calls) < page {
+			return nil
+		}
 	}
+}
+
+// forgetAudio deletes the audio of a call, and notes that.
+func (e *Engine) forgetAudio(ctx context.Context, call string) error {
+	segments, err := e.deleteAudio(ctx, call)
+	if err != nil {
+		return err
+	}
+	if err := e.cfg.Store.AudioDeleted(ctx, call, segments, e.cfg.Now()); !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return nil // erased meanwhile
 }
 
 // deleteAudio deletes the audio of a call and lists the segments that had some. That of a segment which is not settled,
@@ -290,8 +316,8 @@ func (e *Engine) Erase(ctx context.Context, call, who, why string) error {
 	if busy {
 		return fmt.Errorf("%w: call %s is in progress, or is being analysed (hint: try again when it is final)", store.ErrConflict, call)
 	}
-	if _, err := e.deleteAudio(ctx, call); err != nil {
+	if err := e.forgetAudio(ctx, call); err != nil {
 		return err
 	}
-	return e.cfg.Store.Erase(ctx, call, who, why, time.Now())
+	return e.cfg.Store.Erase(ctx, call, who, why, e.cfg.Now())
 }

@@ -216,24 +216,17 @@ func (c *LiveCall) record() {
 			c.note(time.Time{})
 		}
 	}
-	// A disk that is full keeps the call from ending, not for ever from being ended.
-	for ended := time.Now(); !c.note(ended); {
-		if sleep(ctx, time.Second) != nil || c.live.closing() {
-			return // the next start finds it, and says that it was interrupted
-		}
-	}
+	c.note(time.Now())
 }
 
-// note writes down how far the call is, and tells whether that worked.
-func (c *LiveCall) note(ended time.Time) bool {
+// note writes down how far the call is.
+func (c *LiveCall) note(ended time.Time) {
 	p := c.part
 	p.EndedAt = ended
 	p.Legs = c.Legs()
 	if err := c.live.cfg.Book.Progress(p); err != nil {
 		c.live.cfg.Log.Error("it could not be noted how far a call is", "call", p.Call, "error", err)
-		return false
 	}
-	return true
 }
 
 // Legs is how much of each leg was recorded.
@@ -314,12 +307,6 @@ func (l *Live) EndAll() {
 		c.mu.Unlock()
 		c.end()
 	}
-}
-
-func (l *Live) closing() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.closed
 }
 
 // Close ends every call and waits until all of it is in the book. No call can begin after that.

@@ -68,8 +68,7 @@ func throughput(b *testing.B, opt store.Options) {
 	client, err := analyzer.New("key", &analyzer.Options{BaseURL: server.URL, PollInitial: 100 * time.Millisecond})
 	fatal(err)
 	desk := screen.NewDesk(screen.DeskConfig{Store: db, Policy: policy.Default()})
-	courier, err := screen.NewCourier(screen.CourierConfig{Spool: sp, Audio: files, Desk: desk})
-	fatal(err)
+	courier := screen.NewCourier(screen.CourierConfig{Spool: sp, Audio: files, Desk: desk})
 	worker := screen.NewWorker(screen.WorkerConfig{API: client, Store: db, Desk: desk, Audio: files, Node: "bench", Interval: time.Millisecond, Deadline: time.Minute, MaxAge: time.Hour})
 	engine, err := screen.NewEngine(screen.EngineConfig{Worker: worker, Store: db, Desk: desk, Audio: files, Node: "bench", MaxInFlight: inFlight, MaxAge: time.Hour,
 		OwnParts: func() map[store.PartKey]bool { own := map[store.PartKey]bool{}; courier.Parts(own); return own }})

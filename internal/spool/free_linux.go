@@ -18,7 +18,7 @@ func free(dir string) (int64, error) {
 // noSpace names the error of a full disk.
 func noSpace(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+		return fmt.Errorf("%w: %w (hint: free space on the disk of data_dir)", ErrNoSpace, err)
 	}
 	return err
 }

@@ -44,6 +44,7 @@ type Spool struct {
 	mu      sync.Mutex
 	entries map[string]Entry
 	bytes   int64
+	pending int64 // room that is taken by audio that is being written
 }
 
 // Entry is what is known of an entry without opening it.
@@ -102,6 +103,8 @@ func (s *Spool) stock() error {
 			if err := s.root.Remove(name); err != nil {
 				return err
 			}
+		case !valid(id):
+			s.cfg.Log.Warn("a file in the spool is none of its own and is left there", "file", filepath.Join(s.dir, name))
 		case suffix == audioSuffix:
 			audio[id] = info.Size()
 		case suffix == metaSuffix:
@@ -137,28 +140,37 @@ func (s *Spool) moveAside(name string) error {
 // Close frees the folder.
 func (s *Spool) Close() error { return s.root.Close() }
 
-// Put writes an entry, replacing the document of one that has the same id. When it returns nil, both files are on the
-// disk for good. audio, which may be nil, writes the WAV file, of about size bytes; document is called afterwards. An
-// error that wraps ErrNoSpace or ErrFull says that there is no room. A document without audio is so small that the room
-// that is kept free is used for it too.
+// Put writes an entry. When it returns nil, all of it is on the disk for good. audio, which may be nil, writes the WAV
+// file, of about size bytes, of an entry that must be new; document is called afterwards. Without audio the document of an
+// entry that is there is replaced, and its WAV file is let go of. After an error a new entry is not there, and one that was
+// there still is. An error that wraps ErrNoSpace or ErrFull says that there is no room. A document without audio is so
+// small that the room that is kept free is used for it too.
 func (s *Spool) Put(id string, size int64, audio func(*os.File) error, document func() ([]byte, error)) (err error) {
 	if !valid(id) {
 		return fmt.Errorf("%q is no id of a spool entry", id)
 	}
+	s.mu.Lock()
+	_, known := s.entries[id]
+	s.mu.Unlock()
 	e := Entry{ID: id, Audio: audio != nil}
 	if audio != nil {
-		if err := s.room(size); err != nil {
+		if known {
+			return fmt.Errorf("spool the audio of %s: %w", id, fs.ErrExist)
+		}
+		release, err := s.reserve(size)
+		if err != nil {
 			return err
 		}
+		defer release()
 		if e.Bytes, err = s.write(id+audioSuffix, audio); err != nil {
 			return fmt.Errorf("spool the audio of %s: %w", id, noSpace(err))
 		}
-		defer func() {
-			if err != nil {
-				err = errors.Join(err, s.root.Remove(id+audioSuffix))
-			}
-		}()
 	}
+	defer func() {
+		if err != nil && !known {
+			err = errors.Join(err, s.delete(id+metaSuffix, id+audioSuffix))
+		}
+	}()
 	text, err := document()
 	if err != nil {
 		return fmt.Errorf("spool %s: %w", id, err)
@@ -172,6 +184,11 @@ func (s *Spool) Put(id string, size int64, audio func(*os.File) error, document 
 	if err := s.syncDir(); err != nil {
 		return fmt.Errorf("spool %s: %w", id, err)
 	}
+	if audio == nil {
+		if err := s.delete(id + audioSuffix); err != nil {
+			return fmt.Errorf("spool %s: %w", id, err)
+		}
+	}
 	e.At = time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,13 +197,27 @@ func (s *Spool) Put(id string, size int64, audio func(*os.File) error, document 
 	return nil
 }
 
-// room tells whether so many bytes may be written.
-func (s *Spool) room(size int64) error {
+// reserve takes room for new audio until release is called, so that those who write at the same time do not count on the
+// same room.
+func (s *Spool) reserve(size int64) (release func(), err error) {
 	s.mu.Lock()
-	bytes := s.bytes
-	s.mu.Unlock()
-	if s.cfg.MaxBytes > 0 && bytes+size > s.cfg.MaxBytes {
-		return fmt.Errorf("%w: it holds %d MB (hint: the database or the audio store takes nothing; bring it back, or raise spool.max_mb)", ErrFull, bytes>>20)
+	defer s.mu.Unlock()
+	if err := s.room(size); err != nil {
+		return nil, err
+	}
+	s.pending += size
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.pending -= size
+	}, nil
+}
+
+// room tells whether so many bytes may be written. The lock must be held.
+func (s *Spool) room(size int64) error {
+	size += s.pending
+	if s.cfg.MaxBytes > 0 && s.bytes+size > s.cfg.MaxBytes {
+		return fmt.Errorf("%w: it holds %d MB (hint: the database or the audio store takes nothing; bring it back, or raise spool.max_mb)", ErrFull, s.bytes/1e6)
 	}
 	if s.cfg.MinFree <= 0 {
 		return nil
@@ -196,7 +227,7 @@ func (s *Spool) room(size int64) error {
 		return fmt.Errorf("ask for the free space of %s: %w", s.dir, err)
 	}
 	if left-size < s.cfg.MinFree {
-		return fmt.Errorf("%w: %d MB are free, %d MB are kept for the database (hint: free space, or lower spool.min_free_mb)", ErrNoSpace, left>>20, s.cfg.MinFree>>20)
+		return fmt.Errorf("%w: %d MB are free, %d MB are kept for the database (hint: free space, or lower spool.min_free_mb)", ErrNoSpace, left/1e6, s.cfg.MinFree/1e6)
 	}
 	return nil
 }
@@ -213,14 +244,30 @@ func (s *Spool) write(name string, fill func(*os.File) error) (size int64, err e
 			err = errors.Join(err, s.root.Remove(temp))
 		}
 	}()
-	if err := errors.Join(fill(f), f.Sync()); err != nil {
-		return 0, errors.Join(err, f.Close())
+	if err = fill(f); err == nil {
+		err = f.Sync()
 	}
-	info, err := f.Stat()
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err == nil {
+		var info fs.FileInfo
+		if info, err = f.Stat(); err == nil {
+			size = info.Size()
+		}
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return 0, err
 	}
-	return info.Size(), s.root.Rename(temp, name)
+	return size, s.root.Rename(temp, name)
+}
+
+// delete removes files. Those that are not there are no error.
+func (s *Spool) delete(names ...string) error {
+	var errs []error
+	for _, name := range names {
+		if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // syncDir makes the names of new files last.
@@ -239,21 +286,34 @@ func (s *Spool) Entries() []Entry {
 	return slices.SortedFunc(maps.Values(s.entries), func(a, b Entry) int { return strings.Compare(a.ID, b.ID) })
 }
 
-// Document reads the document of an entry. The error wraps fs.ErrNotExist if there is none.
-func (s *Spool) Document(id string) ([]byte, error) { return s.root.ReadFile(id + metaSuffix) }
+// Entry is what is known of an entry.
+func (s *Spool) Entry(id string) (Entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.entries[id]
+	return e, ok
+}
 
-// OpenAudio opens the WAV file of an entry. The error wraps fs.ErrNotExist if there is none.
-func (s *Spool) OpenAudio(id string) (*os.File, error) { return s.root.Open(id + audioSuffix) }
+// Document reads the document of an entry. The error wraps fs.ErrNotExist if there is none.
+func (s *Spool) Document(id string) ([]byte, error) {
+	if !valid(id) {
+		return nil, fmt.Errorf("%q is no id of a spool entry: %w", id, fs.ErrNotExist)
+	}
+	return s.root.ReadFile(id + metaSuffix)
+}
 
 // AudioPath is where the WAV file of an entry is.
 func (s *Spool) AudioPath(id string) string { return filepath.Join(s.dir, id+audioSuffix) }
 
 // Remove lets go of an entry. One that is not there is no error.
 func (s *Spool) Remove(id string) error {
+	if !valid(id) {
+		return nil
+	}
 	// The audio goes first: a document alone is taken up again, and found to be dealt with.
-	for _, name := range []string{id + audioSuffix, id + metaSuffix} {
-		if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove %s from the spool: %w", name, err)
+	for _, suffix := range []string{audioSuffix, metaSuffix} {
+		if err := s.delete(id + suffix); err != nil {
+			return fmt.Errorf("remove %s from the spool: %w", id, err)
 		}
 	}
 	s.mu.Lock()
@@ -289,7 +349,11 @@ func (s *Spool) Stats() Stats {
 }
 
 // Room is an error if nothing more can be recorded.
-func (s *Spool) Room() error { return s.room(0) }
+func (s *Spool) Room() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.room(0)
+}
 
 func valid(id string) bool {
 	if id == "" || len(id) > 200 {

@@ -40,9 +40,13 @@ func (s *Store) Silent(ctx context.Context, since time.Duration) (nodes []string
 	return nodes, nil
 }
 
-// OpenParts lists the parts that a node records, as far as the database knows.
+// OpenParts lists the parts that a node records, as far as the database knows, or all of them if node is "".
 func (s *Store) OpenParts(ctx context.Context, node string) (list []PartKey, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT call_id, part, node FROM part WHERE node = $1 AND ended_ms = 0", node)
+	query, args := "SELECT call_id, part, node FROM part WHERE ended_ms = 0", []any(nil)
+	if node != "" {
+		query, args = query+" AND node = $1", []any{node}
+	}
+	rows, err := s.db.QueryContext(ctx, query, args...)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var k PartKey
 		defer func() { list = append(list, k) }()

@@ -26,7 +26,7 @@ func (s *Store) ExpiredAudio(ctx context.Context, node string, now time.Time, li
 }
 
 // AudioDeleted notes that the audio of segments of a call is gone. Their hashes stay, and so does the term of what others
-// have still to delete.
+// have still to delete, or what has come in meanwhile.
 func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segment, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		c, err := t.LockCall(ctx, call)
@@ -40,8 +40,8 @@ func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segmen
 			}
 			hashes = append(hashes, g.AudioSHA256)
 		}
-		var left int
-		if err := t.tx.QueryRowContext(ctx, "SELECT count(*) FROM segment WHERE call_id = $1 AND audio_key <> ''", call).Scan(&left); err != nil {
+		left, err := t.audioLeft(ctx, call)
+		if err != nil {
 			return err
 		}
 		if left == 0 {
@@ -54,7 +54,14 @@ func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segmen
 	})
 }
 
-// Erase removes everything about a call that was ended, but the audit, and notes who did it and why.
+// audioLeft counts the segments of a call that have audio, or are still to be analysed.
+func (t *Tx) audioLeft(ctx context.Context, call string) (n int, err error) {
+	err = t.tx.QueryRowContext(ctx, "SELECT count(*) FROM segment WHERE call_id = $1 AND (audio_key <> '' OR state IN ('recorded', 'submitted'))", call).Scan(&n)
+	return n, err
+}
+
+// Erase removes everything about a call that was ended, but the audit, and notes who did it and why. Its audio must have
+// been deleted before: nobody would know of it any more.
 func (s *Store) Erase(ctx context.Context, call, who, why string, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		c, err := t.LockCall(ctx, call)
@@ -63,6 +70,13 @@ func (s *Store) Erase(ctx context.Context, call, who, why string, now time.Time)
 		}
 		if c.State == CallLive {
 			return fmt.Errorf("%w: call %s is live", ErrConflict, call)
+		}
+		left, err := t.audioLeft(ctx, call)
+		if err != nil {
+			return err
+		}
+		if left > 0 {
+			return fmt.Errorf("%w: %d segments of call %s have audio, or are being analysed", ErrConflict, left, call)
 		}
 		for _, q := range []string{
 			"DELETE FROM webhook_delivery WHERE message_id IN (SELECT id FROM webhook_message WHERE call_id = $1)",

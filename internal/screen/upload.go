@@ -1,0 +1,214 @@
+package screen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/sony/gobreaker/v2"
+
+	"callscreen/analyzer"
+	"callscreen/encode"
+	"callscreen/internal/audio"
+	"callscreen/internal/store"
+)
+
+// submit uploads a segment that has no job yet.
+func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment) (store.Segment, error) {
+	if w.tooOld(g) {
+		return g, w.fail(ctx, job, g, string(analyzer.KindTimeout), fmt.Sprintf("it could not be submitted within %v", w.cfg.MaxAge))
+	}
+	if err := w.leave(ctx); err != nil {
+		return g, err
+	}
+	g, doubt, err := w.cfg.Store.BeginSubmit(ctx, g.ID, w.cfg.Node, w.cfg.Now(), w.cfg.ResendInDoubt)
+	switch {
+	case errors.Is(err, store.ErrNotFound) || err == nil && g.Settled():
+		return g, errGone
+	case err != nil || g.JobID != "":
+		return g, err
+	case doubt == store.GiveUp:
+		return g, w.fail(ctx, job, g, string(analyzer.KindInDoubt), "the upload was cut off, and it is not known whether the API took it; it may have been paid for (hint: see analysis.resend_in_doubt)")
+	case doubt == store.Resend:
+		w.cfg.Log.Warn("an upload was cut off and is repeated; it may be paid for twice", "call", g.Call, "segment", g.ID)
+	}
+	clip, err := w.clip(ctx, g)
+	if err != nil {
+		if errors.Is(err, audio.ErrNotFound) {
+			return g, w.fail(ctx, job, g, ReasonStorage, err.Error())
+		}
+		return g, errors.Join(err, w.cfg.Store.NotSubmitted(ctx, g.ID, w.cfg.Now()))
+	}
+	j, err := w.breaker.Execute(func() (analyzer.Job, error) {
+		ctx, cancel := context.WithTimeout(ctx, submitTime)
+		defer cancel()
+		return w.cfg.API.Submit(ctx, clip)
+	})
+	if err != nil {
+		return g, w.refused(ctx, job, g, err)
+	}
+	if j.ID != "" { // else it is finished at once, without a name
+		if g, err = w.save(ctx, g, j.ID); err != nil || g.JobID != j.ID {
+			return g, err
+		}
+	}
+	if j.Done() {
+		result, err := j.Result()
+		return g, w.conclude(ctx, job, g, result, err)
+	}
+	return g, nil
+}
+
+// tooOld tells whether a segment has waited for longer than it may.
+func (w *Worker) tooOld(g store.Segment) bool { return w.cfg.Now().Sub(g.RecordedAt) > w.cfg.MaxAge }
+
+// leave waits for the API to be there and for the turn of this submission.
+func (w *Worker) leave(ctx context.Context) error {
+	end := time.Now().Add(slotWait)
+	for w.BreakerOpen() {
+		if time.Now().After(end) {
+			return later(time.Second)
+		}
+		if err := w.pause(ctx, 250*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if w.cfg.Interval <= 0 {
+		return nil
+	}
+	wait, ok, err := w.cfg.Store.Reserve(ctx, "submit", w.cfg.Interval, slotWait)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return later(time.Second)
+	}
+	return w.pause(ctx, wait)
+}
+
+// pause waits, but gives way when the program stops.
+func (w *Worker) pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-w.stopping:
+		return river.JobSnooze(0)
+	case <-ctx.Done():
+		return river.JobSnooze(0)
+	}
+}
+
+// lasting is a context for writing down what is known already. It ends later than that of an attempt which is stopped.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+}
+
+// refused deals with an upload that did not become a job.
+func (w *Worker) refused(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment, err error) error {
+	stopped := ctx.Err() != nil
+	ctx, cancel := lasting(ctx)
+	defer cancel()
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		if err := w.cfg.Store.NotSubmitted(ctx, g.ID, w.cfg.Now()); err != nil {
+			return err
+		}
+		return later(w.cfg.Rest / 10)
+	}
+	kind := analyzer.Kind(analyzer.Reason(err))
+	retry, after := analyzer.Retryable(err)
+	var known *analyzer.Error
+	switch {
+	case kind == analyzer.KindInDoubt || kind == analyzer.KindCanceled || kind == analyzer.KindTimeout || stopped && !errors.As(err, &known):
+		// It stays in doubt, and the next attempt deals with that.
+		return later(time.Second)
+	case kind == analyzer.KindUnauthorized: // of the key, not of the segment, which is kept
+		after = w.cfg.KeyRetry
+	case !retry:
+		return w.fail(ctx, job, g, string(kind), err.Error())
+	}
+	waits := []time.Duration{1, 2, 5, 15, 60}
+	wait := max(waits[min(g.Attempts, len(waits)-1)]*time.Second, after)
+	if kind == analyzer.KindUnauthorized {
+		wait = after
+	} else if w.BreakerOpen() {
+		wait = min(time.Second, w.cfg.Rest) // it waits for the API, not for its turn
+	}
+	w.cfg.Log.Warn("a segment could not be submitted, and will be again", "call", g.Call, "segment", g.ID, "in", wait, "error", err)
+	if err := w.cfg.Store.NotSubmitted(ctx, g.ID, w.cfg.Now().Add(wait)); err != nil {
+		return err
+	}
+	return later(wait)
+}
+
+// save notes the job of a segment, for as long as this attempt may take: its loss costs money. It returns the segment as
+// it stands then, perhaps with the job of another who was faster.
+func (w *Worker) save(ctx context.Context, g store.Segment, job string) (store.Segment, error) {
+	g.JobID, g.SubmittedAt = job, w.cfg.Now()
+	for {
+		won, err := w.saveOnce(ctx, g)
+		switch {
+		case err == nil && won:
+			return g, nil
+		case err == nil:
+			w.cfg.Log.Warn("a segment was submitted twice and is paid for twice", "call", g.Call, "segment", g.ID, "job", job)
+			stands, err := w.cfg.Store.Segment(ctx, g.ID)
+			if err == nil && stands.Settled() {
+				err = errGone
+			}
+			return stands, err
+		case errors.Is(err, store.ErrNotFound):
+			return g, errGone // erased
+		case sleep(ctx, 200*time.Millisecond) != nil:
+			w.cfg.Log.Error("the job of a segment could not be noted; it may be sent, and paid for, once more", "call", g.Call, "segment", g.ID, "job", job, "error", err)
+			return g, nil
+		}
+	}
+}
+
+func (w *Worker) saveOnce(ctx context.Context, g store.Segment) (won bool, err error) {
+	ctx, cancel := lasting(ctx)
+	defer cancel()
+	return w.cfg.Store.SaveJob(ctx, g.ID, g.JobID, w.cfg.Node, g.SubmittedAt)
+}
+
+// clip is the audio of a segment as it is uploaded.
+func (w *Worker) clip(ctx context.Context, g store.Segment) (clip analyzer.Audio, err error) {
+	o, size, err := w.cfg.Audio.Open(ctx, g.AudioKey)
+	if err != nil {
+		return clip, err
+	}
+	if !g.Cleaned || len(g.Voiced) == 0 {
+		return analyzer.Audio{Size: size, Open: func() (io.ReadCloser, error) {
+			o, _, err := w.cfg.Audio.Open(ctx, g.AudioKey)
+			return o, err
+		}}, o.Close()
+	}
+	defer o.Close()
+	pcm, err := trimmed(o, g.Voiced[0][0], g.Voiced[len(g.Voiced)-1][1])
+	if err != nil {
+		return clip, fmt.Errorf("clean segment %s: %w", g.ID, err)
+	}
+	f, err := os.CreateTemp("", "callscreen-cleaned-*.wav")
+	if err != nil {
+		return clip, err
+	}
+	defer f.Close()
+	// Without its name at once, so that nothing is left of it if the program is killed.
+	if err := os.Remove(f.Name()); err != nil {
+		return clip, err
+	}
+	if err := encode.WriteWAV(f, g.Rate, encode.Clean(pcm, g.Rate)); err != nil {
+		return clip, fmt.Errorf("clean segment %s: %w", g.ID, err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return clip, err
+	}
+	data, err := io.ReadAll(f)
+	return analyzer.BytesAudio(data), err
+}
