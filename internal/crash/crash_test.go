@@ -11,9 +11,11 @@ import (
 	"callscreen/internal/store/storetest"
 )
 
-// kills is how often each database's sidecar is killed: a few times among the other tests, thirty times by make crash.
-func kills(t *testing.T) int {
-	n, err := strconv.Atoi(os.Getenv("CALLSCREEN_KILLS"))
+const kills = "CALLSCREEN_KILLS"
+
+// times is how often each database's sidecar is killed: a few times among the other tests, thirty times by make crash.
+func times(t *testing.T) int {
+	n, err := strconv.Atoi(os.Getenv(kills))
 	if err != nil {
 		if testing.Short() {
 			t.Skip("set CALLSCREEN_KILLS=30, or make crash")
@@ -23,24 +25,32 @@ func kills(t *testing.T) int {
 	return n
 }
 
+// long skips what would take the tests of every day too long.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv(kills) == "" {
+		t.Skip("set CALLSCREEN_KILLS=30, or make crash")
+	}
+}
+
 func TestKilledWithSQLite(t *testing.T) {
 	t.Parallel()
-	killed(t, newWorld(t, "", simulator.Script{Latency: 700 * time.Millisecond}), "SQLite", kills(t))
+	killed(t, newWorld(t, "", simulator.Script{Latency: 700 * time.Millisecond}), "SQLite", times(t))
 }
 
 func TestKilledWithPostgreSQL(t *testing.T) {
 	t.Parallel()
-	killed(t, newWorld(t, storetest.StartPostgres(t).Database(), simulator.Script{Latency: 700 * time.Millisecond}), "PostgreSQL", kills(t))
+	killed(t, newWorld(t, storetest.StartPostgres(t).Database(), simulator.Script{Latency: 700 * time.Millisecond}), "PostgreSQL", times(t))
 }
 
 // killed kills a sidecar at random moments while calls are published to it, and starts it again each time. What it said it
 // had must be decided in the end, and told, once.
-func killed(t *testing.T, w *world, name string, times int, env ...string) {
+func killed(t *testing.T, w *world, name string, kills int, env ...string) {
 	n := w.node(temp(t), env...)
 	n.start()
 	p := w.publishers(10, func() string { return n.addr })
 	inFlight := 0
-	for range times {
+	for range kills {
 		time.Sleep(1500*time.Millisecond + time.Duration(rand.N(3000))*time.Millisecond)
 		n.kill()
 		inFlight += w.count(n, "SELECT count(*) FROM segment WHERE state = 'recorded' AND submit_started_ms > 0")
@@ -52,11 +62,11 @@ func killed(t *testing.T, w *world, name string, times int, env ...string) {
 	took := w.drain(2*time.Minute, n)
 	v := w.judge(n)
 	v.drained = took
-	if v.promised < times {
+	if v.promised < kills {
 		t.Errorf("only %d segments were promised: the test tests nothing", v.promised)
 	}
 	if v.paidTwice > inFlight {
 		t.Errorf("%d uploads were paid twice, %d were in flight at a kill", v.paidTwice, inFlight)
 	}
-	w.report("| %s | %d | %d | %d | %d | %d of %d in flight | %.1f s |", name, times, v.promised, v.lost, v.undecided, v.paidTwice, inFlight, v.drained.Seconds())
+	w.report("| %s | %d | %d | %d | %d | %d of %d in flight | %.1f s |", name, kills, v.promised, v.lost, v.undecided, v.paidTwice, inFlight, v.drained.Seconds())
 }

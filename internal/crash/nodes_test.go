@@ -37,7 +37,7 @@ func two(t *testing.T) (w *world, nodes [2]*node, p *callers, only *atomic.Int32
 // A node is gone for good: what is in the database is finished by the other. What its spool held comes when its disk is back.
 func TestANodeIsGoneForGood(t *testing.T) {
 	t.Parallel()
-	kills(t)
+	long(t)
 	w, nodes, p, only := two(t)
 	time.Sleep(8 * time.Second)
 	nodes[0].kill()
@@ -63,7 +63,8 @@ func TestANodeIsGoneForGood(t *testing.T) {
 func TestANodeIsFrozen(t *testing.T) {
 	t.Parallel()
 	frozen := 45 * time.Second
-	if kills(t) <= 10 {
+	long(t)
+	if times(t) <= 10 {
 		frozen = 25 * time.Second
 	}
 	w, nodes, p, _ := two(t)

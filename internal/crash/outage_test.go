@@ -15,7 +15,8 @@ import (
 
 // outage is how long something is away: a minute under make crash, less among the other tests.
 func outage(t *testing.T) time.Duration {
-	if kills(t) > 10 {
+	long(t)
+	if times(t) > 10 {
 		return time.Minute
 	}
 	return 8 * time.Second
@@ -109,7 +110,7 @@ func TestPostgreSQLIsStopped(t *testing.T) {
 // Then not even that room is left; and when there is room again everything goes on.
 func TestTheDiskIsFull(t *testing.T) {
 	t.Parallel()
-	kills(t)
+	times(t)
 	dir := filepath.Join(t.TempDir(), "disk")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -180,13 +181,14 @@ func TestTheDiskIsFull(t *testing.T) {
 // The clock of the machine is east and west of Greenwich: a queue that compares local times as text would stop, or run hot.
 func TestKilledEastAndWestOfGreenwich(t *testing.T) {
 	t.Parallel()
-	times := min(kills(t), 6)
+	long(t)
+	few := min(times(t), 6)
 	for name, database := range databases(t) {
 		for _, zone := range []string{"Asia/Kolkata", "America/New_York"} {
 			t.Run(name+" "+zone, func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, database(), simulator.Script{Latency: 700 * time.Millisecond})
-				killed(t, w, fmt.Sprintf("%s, TZ=%s", name, zone), times, "TZ="+zone)
+				killed(t, w, fmt.Sprintf("%s, TZ=%s", name, zone), few, "TZ="+zone)
 			})
 		}
 	}
