@@ -32,10 +32,6 @@ func (c *Client) Submit(ctx context.Context, audio Audio) (Job, error) {
 }
 
 func (c *Client) submit(ctx context.Context, audio Audio, resend bool) (Job, *Error) {
-	refused := c.refused.Load()
-	if refused != nil && (c.opt.KeyRetry == 0 || c.opt.Clock.Now().Sub(refused.at) < c.opt.KeyRetry) {
-		return Job{}, refused.err
-	}
 	if audio.Size >= MaxSize {
 		return Job{}, &Error{Op: "submit", Kind: KindTooLarge, Err: fmt.Errorf("%d bytes, the API takes less than %d", audio.Size, MaxSize), Hint: "cut it into shorter segments"}
 	}
@@ -44,6 +40,10 @@ func (c *Client) submit(ctx context.Context, audio Audio, resend bool) (Job, *Er
 		return Job{}, &Error{Op: "submit", Kind: KindUnreadable, Err: err}
 	}
 	defer func() { _ = u.close() }() // it was only read
+	refused, no := c.mayAsk()
+	if no != nil {
+		return Job{}, no
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.opt.RequestTimeout)
 	defer cancel()
 	// From here on the API may have the whole recording, whatever becomes of the answer.
@@ -76,6 +76,24 @@ func (c *Client) submit(ctx context.Context, audio Audio, resend bool) (Job, *Er
 		c.opt.Log.Info("the analysis API accepts the key again")
 	}
 	return job, e
+}
+
+// mayAsk is an error if the key was refused and it is not time to ask again. It returns the refusal that the request is to
+// find out about, nil if there is none. Only one request does that at a time.
+func (c *Client) mayAsk() (about *refusal, no *Error) {
+	for {
+		r := c.refused.Load()
+		if r == nil {
+			return nil, nil
+		}
+		now := c.opt.Clock.Now()
+		if c.opt.KeyRetry == 0 || now.Sub(r.at) < c.opt.KeyRetry {
+			return nil, r.err
+		}
+		if about := (&refusal{err: r.err, at: now}); c.refused.CompareAndSwap(r, about) {
+			return about, nil
+		}
+	}
 }
 
 func (c *Client) submitAnswer(body []byte, status int, after time.Duration) (Job, *Error) {

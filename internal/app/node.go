@@ -13,8 +13,7 @@ import (
 // nodeName is the name of this node among those that share a database. It stays with the folder, because the spool does:
 // whoever starts on it again is the same node.
 func nodeName(dir string) (string, error) {
-	path := filepath.Join(dir, "node")
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(filepath.Join(dir, "node"))
 	if name := strings.TrimSpace(string(data)); err == nil && name != "" {
 		return name, nil
 	}
@@ -22,12 +21,31 @@ func nodeName(dir string) (string, error) {
 		return "", fmt.Errorf("data_dir: %w", err)
 	}
 	name := "node-" + strings.ToLower(rand.Text()[:12])
-	temp := path + ".tmp"
-	if err := os.WriteFile(temp, []byte(name+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("data_dir: %w", err)
-	}
-	if err := os.Rename(temp, path); err != nil {
+	if err := writeNode(dir, name); err != nil {
 		return "", fmt.Errorf("data_dir: %w", err)
 	}
 	return name, nil
+}
+
+// writeNode keeps the name for good before anything is recorded under it.
+func writeNode(dir, name string) error {
+	temp := filepath.Join(dir, "node.tmp")
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteString(name + "\n"); err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, filepath.Join(dir, "node")); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

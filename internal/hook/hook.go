@@ -26,7 +26,7 @@ type Store interface {
 	SaveDelivery(ctx context.Context, d store.Delivery) error
 	DisableEndpoint(ctx context.Context, name, reason string, now time.Time) error
 	Disabled(ctx context.Context, name string) (time.Time, string, error)
-	DeliveriesDue(ctx context.Context, now time.Time) (int, error)
+	DeliveriesDue(ctx context.Context, endpoint string, now time.Time) (int, error)
 }
 
 // Config says to whom a dispatcher delivers.
@@ -128,12 +128,9 @@ func (d *Dispatcher) Run(ctx context.Context) {
 
 // Flush waits until nothing is due any more, or the context ends. Run must be running.
 func (d *Dispatcher) Flush(ctx context.Context) {
-	if len(d.cfg.Endpoints) == 0 {
-		return
-	}
 	d.News()
 	for {
-		due, err := d.cfg.Store.DeliveriesDue(ctx, d.cfg.Now())
+		due, err := d.due(ctx)
 		if err != nil || due == 0 && d.underWay.Load() == 0 {
 			return
 		}
@@ -145,6 +142,18 @@ func (d *Dispatcher) Flush(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// due counts the messages that could be sent now. Those for endpoints that are not configured any more are not among them.
+func (d *Dispatcher) due(ctx context.Context) (due int, err error) {
+	for _, e := range d.cfg.Endpoints {
+		n, err := d.cfg.Store.DeliveriesDue(ctx, e.Name, d.cfg.Now())
+		if err != nil {
+			return due, err
+		}
+		due += n
+	}
+	return due, nil
 }
 
 func (d *Dispatcher) serve(ctx context.Context, e Endpoint) {
@@ -179,8 +188,13 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 	if err != nil {
 		return false, err
 	}
-	if since, reason, err := d.cfg.Store.Disabled(ctx, e.Name); err != nil || !since.IsZero() {
-		return true, errors.Join(err, d.save(ctx, m, store.DeliveryDead, time.Time{}, 0, reason))
+	since, reason, err := d.cfg.Store.Disabled(ctx, e.Name)
+	if err != nil {
+		return true, errors.Join(err, d.save(ctx, m, store.DeliveryPending, d.cfg.Now().Add(idle), 0, err.Error()))
+	}
+	if !since.IsZero() {
+		d.dead.Add(1)
+		return true, d.save(ctx, m, store.DeliveryDead, time.Time{}, 0, reason)
 	}
 	status, after, err := d.send(ctx, e, m)
 	switch {

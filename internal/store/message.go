@@ -132,9 +132,9 @@ func (s *Store) DeliveryCounts(ctx context.Context) (counts map[[2]string]int, e
 	return counts, err
 }
 
-// DeliveriesDue counts the deliveries that could be made now.
-func (s *Store) DeliveriesDue(ctx context.Context, now time.Time) (n int, err error) {
-	err = s.reader.QueryRowContext(ctx, "SELECT count(*) FROM webhook_delivery WHERE state = 'pending' AND next_ms <= $1", millis(now)).Scan(&n)
+// DeliveriesDue counts the deliveries to an endpoint that could be made now.
+func (s *Store) DeliveriesDue(ctx context.Context, endpoint string, now time.Time) (n int, err error) {
+	err = s.reader.QueryRowContext(ctx, "SELECT count(*) FROM webhook_delivery WHERE endpoint = $1 AND state = 'pending' AND next_ms <= $2", endpoint, millis(now)).Scan(&n)
 	return n, err
 }
 

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/pion/webrtc/v4"
 
@@ -309,7 +310,8 @@ func ValidName(s string) bool {
 	return s != "" && len(s) <= 128 && s != "." && s != ".." && !strings.ContainsRune(s, '/') && !strings.ContainsFunc(s, unprintable)
 }
 
-func unprintable(r rune) bool { return !unicode.IsPrint(r) }
+// unprintable also holds for what is no UTF-8: it would become another name in JSON, and no database takes it.
+func unprintable(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 
 // open begins a session.
 func (s *Server) open(w http.ResponseWriter, r *http.Request, token string) error {

@@ -1,0 +1,423 @@
+package hook_test
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"callscreen/internal/hook"
+	"callscreen/internal/store"
+	"callscreen/internal/store/storetest"
+)
+
+// A message that is not taken is sent again by the schedule, with jitter, always under the same id. After the last
+// attempt it is a dead letter, and whoever replays it begins anew.
+func TestScheduleDeadLetterAndReplay(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	broken.Store(true)
+	e := newEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
+		if broken.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	r := newRig(t, nil)
+	schedule := []time.Duration{10 * time.Second, time.Minute, time.Hour}
+	random := []float64{0, 0.5, 0.999}
+	attempt := 0
+	r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "crm", URL: e.url, Secrets: []hook.Secret{secret(t, oldSecret)}}}, Schedule: schedule,
+		Random: func() float64 { return random[attempt] }})
+	r.tell("msg_1", "crm")
+	for i, wait := range schedule {
+		got, d := e.next(t), r.next()
+		want := r.now().Add(wait + time.Duration(random[i]*0.2*float64(wait)))
+		if d.State != "pending" || d.Attempts != i+1 || d.NextAt.Sub(want).Abs() > time.Millisecond || d.LastStatus != 500 || d.LastError != "HTTP 500" {
+			t.Errorf("attempt %d: %+v, want the next at %v", i+1, d, want)
+		}
+		if got.header.Get("webhook-id") != "msg_1" || got.header.Get("webhook-timestamp") != strconv.FormatInt(r.now().Unix(), 10) {
+			t.Errorf("attempt %d: %v", i+1, got.header)
+		}
+		if i == 0 {
+			if err := verify(t, oldSecret, got); err != nil {
+				t.Error(err)
+			}
+		}
+		r.advance(d.NextAt.Sub(r.now()) - time.Millisecond)
+		r.none()
+		attempt = min(i+1, len(schedule)-1)
+		r.advance(2 * time.Millisecond)
+	}
+	e.next(t)
+	if d := r.next(); d.State != "dead" || d.Attempts != 4 || !d.SettledAt.Equal(r.now()) || d.LastError != "HTTP 500" {
+		t.Errorf("%+v", d)
+	}
+	r.advance(1000 * time.Hour)
+	r.none()
+	dead, err := r.store.DeadLetters(t.Context(), 10)
+	if err != nil || len(dead) != 1 || dead[0].ID != "msg_1" || dead[0].Attempts != 4 || dead[0].Call != "c" {
+		t.Errorf("%+v %v", dead, err)
+	}
+	if log := r.log.String(); strings.Count(log, "level=ERROR") != 1 || strings.Count(log, "level=WARN") != 3 || !strings.Contains(log, "msg_1") || strings.Contains(log, "whsec_") {
+		t.Error(log)
+	}
+	if delivered, failed, dead := r.hooks.Counts(); delivered != 0 || failed != 4 || dead != 1 {
+		t.Error(delivered, failed, dead)
+	}
+	// Replayed while the endpoint is still broken it has all its attempts again.
+	if err := r.store.Replay(t.Context(), "msg_1", "crm", "me", r.now()); err != nil {
+		t.Fatal(err)
+	}
+	r.hooks.News()
+	if d := r.next(); d.State != "pending" || d.Attempts != 1 {
+		t.Errorf("%+v", d)
+	}
+	broken.Store(false)
+	r.advance(time.Hour)
+	if d := r.next(); d.State != "delivered" || d.ID != "msg_1" || d.Attempts != 2 {
+		t.Errorf("%+v", d)
+	}
+	for range 2 {
+		if got := e.next(t); got.header.Get("webhook-id") != "msg_1" {
+			t.Errorf("%v", got.header)
+		}
+	}
+}
+
+// The default schedule gives an endpoint three days, so that it may be broken over a weekend.
+func TestTheDefaultScheduleLastsThreeDays(t *testing.T) {
+	t.Parallel()
+	e, r := newEndpoint(t, status(503)), newRig(t, nil)
+	r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "crm", URL: e.url}}, Random: func() float64 { return 0 }})
+	begin := r.now()
+	r.tell("msg_1", "crm")
+	for attempt := 1; ; attempt++ {
+		d := r.next()
+		if d.State == "dead" {
+			if took := r.now().Sub(begin); took < 72*time.Hour || took > 96*time.Hour || attempt != 11 {
+				t.Errorf("given up after %v and %d attempts", took, attempt)
+			}
+			return
+		}
+		r.advance(d.NextAt.Sub(r.now()))
+	}
+}
+
+func TestRetryAfterIsHonouredWhereItIsLonger(t *testing.T) {
+	t.Parallel()
+	base := time.Now().Truncate(time.Second).UTC()
+	for value, want := range map[string]time.Duration{
+		"120": 2 * time.Minute, " 120 ": 2 * time.Minute, "1": 11 * time.Second, "0": 11 * time.Second, "-5": 11 * time.Second, "": 11 * time.Second, "soon": 11 * time.Second,
+		"99999999": 24 * time.Hour, "99999999999999999999": 11 * time.Second,
+		base.Add(time.Hour).Format(http.TimeFormat): time.Hour, base.Add(-time.Hour).Format(http.TimeFormat): 11 * time.Second, base.Add(1000 * time.Hour).Format(http.TimeFormat): 24 * time.Hour,
+	} {
+		t.Run(value, func(t *testing.T) {
+			t.Parallel()
+			for _, code := range []int{429, 503} {
+				e, r := newEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Retry-After", value)
+					w.WriteHeader(code)
+				}), newRig(t, nil)
+				r.time = base
+				r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "crm", URL: e.url}}, Schedule: []time.Duration{10 * time.Second}})
+				r.tell("msg_1", "crm")
+				if d := r.next(); d.State != "pending" || d.NextAt.Sub(r.now()) != want {
+					t.Errorf("HTTP %d: again after %v, want %v", code, d.NextAt.Sub(r.now()), want)
+				}
+			}
+		})
+	}
+}
+
+// What an answer means.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	elsewhere := newEndpoint(t, nil)
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		state  string
+		status int
+		text   string
+	}{
+		"200":     {status(200), "delivered", 200, ""},
+		"204":     {status(204), "delivered", 204, ""},
+		"299":     {status(299), "delivered", 299, ""},
+		"400":     {status(400), "pending", 400, "HTTP 400"},
+		"401":     {status(401), "pending", 401, "HTTP 401"},
+		"404":     {status(404), "pending", 404, "HTTP 404"},
+		"500":     {status(500), "pending", 500, "HTTP 500"},
+		"a book":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20)) }, "delivered", 200, ""},
+		"nothing": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "pending", 0, "EOF"},
+		"301":     {redirect(elsewhere.url, 301), "pending", 301, "HTTP 301"},
+		"302":     {redirect(elsewhere.url, 302), "pending", 302, "HTTP 302"},
+		"307":     {redirect(elsewhere.url, 307), "pending", 307, "HTTP 307"},
+		"308":     {redirect(elsewhere.url, 308), "pending", 308, "HTTP 308"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, r := newEndpoint(t, c.answer), newRig(t, nil)
+			r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "crm", URL: e.url}}})
+			r.tell("msg_1", "crm")
+			if d := r.next(); d.State != c.state || d.LastStatus != c.status || !strings.Contains(d.LastError, c.text) || d.LastError == "" != (c.text == "") {
+				t.Errorf("%+v", d)
+			}
+			r.stop()
+			if len(e.got) != 1 {
+				t.Errorf("%d requests", len(e.got))
+			}
+		})
+	}
+	if len(elsewhere.got) != 0 {
+		t.Errorf("%d messages went elsewhere", len(elsewhere.got))
+	}
+}
+
+func redirect(to string, code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, code) }
+}
+
+func TestAnEndpointThatIsNotThereIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "down", URL: "http://127.0.0.1:1/hook"}, {Name: "bad", URL: "http://[::1"}}})
+	r.tell("msg_1", "down", "bad")
+	for range 2 {
+		if d := r.next(); d.State != "pending" || d.LastStatus != 0 || d.LastError == "" || !d.NextAt.After(r.now()) {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
+// An endpoint that says that it is gone gets nothing any more, until somebody enables it again.
+func TestGoneDisablesAnEndpoint(t *testing.T) {
+	t.Parallel()
+	var gone atomic.Bool
+	gone.Store(true)
+	e := newEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
+		if gone.Load() {
+			w.WriteHeader(http.StatusGone)
+		}
+	})
+	other := newEndpoint(t, nil)
+	r := newRig(t, nil)
+	r.tell("msg_1", "crm", "other")
+	r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "crm", URL: e.url}, {Name: "other", URL: other.url}}})
+	for range 2 {
+		if d := r.next(); d.Endpoint == "crm" && (d.State != "dead" || d.LastStatus != 410) || d.Endpoint == "other" && d.State != "delivered" {
+			t.Errorf("%+v", d)
+		}
+	}
+	r.tell("msg_2", "crm")
+	if d := r.next(); d.State != "dead" || d.ID != "msg_2" || !strings.Contains(d.LastError, "410") {
+		t.Errorf("%+v", d)
+	}
+	if dead, err := r.store.DeadLetters(t.Context(), 10); err != nil || len(dead) != 2 || len(e.got) != 1 || len(other.got) != 1 {
+		t.Errorf("%+v %v, %d requests", dead, err, len(e.got))
+	}
+	if since, reason, err := r.store.Store.Disabled(t.Context(), "crm"); err != nil || since.IsZero() || !strings.Contains(reason, "410") || !strings.Contains(r.log.String(), "level=ERROR") {
+		t.Error(since, reason, err, r.log.String())
+	}
+	gone.Store(false)
+	if err := r.store.EnableEndpoint(t.Context(), "crm", "me", r.now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.Replay(t.Context(), "msg_1", "crm", "me", r.now()); err != nil {
+		t.Fatal(err)
+	}
+	r.tell("msg_3", "crm")
+	for range 2 {
+		if d := r.next(); d.State != "delivered" {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
+// Each endpoint has its own pace: one that answers nobody keeps nobody else waiting.
+func TestASlowEndpointDelaysNobodyElse(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	slow := newEndpoint(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	})
+	fast := newEndpoint(t, nil)
+	r := newRig(t, nil)
+	for i := range 10 {
+		r.tell("msg_"+strconv.Itoa(i), "slow", "fast")
+	}
+	r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "slow", URL: slow.url}, {Name: "fast", URL: fast.url}}})
+	slow.next(t)
+	slow.next(t)
+	for range 10 {
+		if d := r.next(); d.Endpoint != "fast" || d.State != "delivered" {
+			t.Errorf("%+v", d)
+		}
+	}
+	if len(slow.got) != 0 {
+		t.Errorf("%d more requests to one that has not answered two", len(slow.got))
+	}
+	close(release)
+	for range 10 {
+		if d := r.next(); d.Endpoint != "slow" || d.State != "delivered" {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
+// A program that ends in the middle of a delivery makes it again, under the same id: twice rather than never.
+func TestADeliveryThatWasCutOffIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	first := make(chan struct{}, 1)
+	first <- struct{}{}
+	e := newEndpoint(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-first:
+			<-r.Context().Done() // it was taken, but the answer never came
+		default:
+		}
+	})
+	r := newRig(t, nil)
+	cfg := hook.Config{Endpoints: []hook.Endpoint{{Name: "crm", URL: e.url}}}
+	r.run(cfg)
+	r.tell("msg_1", "crm")
+	before := e.next(t)
+	r.stop()
+	r.run(cfg) // again, on the same database
+	r.none()   // the attempt of the other may still be under way
+	r.advance(2 * time.Minute)
+	after := e.next(t)
+	if d := r.next(); d.State != "delivered" || d.Attempts != 2 {
+		t.Errorf("%+v", d)
+	}
+	if a, b := before.header.Get("webhook-id"), after.header.Get("webhook-id"); a != b || before.body != after.body {
+		t.Errorf("%s %s", a, b)
+	}
+}
+
+// The database fails right after a delivery, or right before it: the message is neither lost nor given up.
+func TestADatabaseThatFailsLosesNoMessage(t *testing.T) {
+	t.Parallel()
+	e, r := newEndpoint(t, nil), newRig(t, nil)
+	broken := errors.New("the database is gone")
+	r.store.fail(broken, nil)
+	r.tell("msg_1", "crm")
+	r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "crm", URL: e.url}}})
+	if d := r.next(); d.State != "delivered" { // which could not be noted
+		t.Errorf("%+v", d)
+	}
+	r.advance(2 * time.Minute)
+	if d := r.next(); d.State != "delivered" || d.Attempts != 2 {
+		t.Errorf("%+v", d)
+	}
+	r.store.fail(nil, broken)
+	r.tell("msg_2", "crm")
+	if d := r.next(); d.State != "pending" {
+		t.Errorf("%+v", d)
+	}
+	r.advance(2 * time.Minute)
+	if d := r.next(); d.State != "delivered" {
+		t.Errorf("%+v", d)
+	}
+	var ids []string
+	for range 3 {
+		ids = append(ids, e.next(t).header.Get("webhook-id"))
+	}
+	if got := strings.Join(ids, " "); got != "msg_1 msg_1 msg_2" || !strings.Contains(r.log.String(), "the database is gone") {
+		t.Error(got, r.log.String())
+	}
+}
+
+// Flush waits for what is due, and for nothing else.
+func TestFlush(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	e := newEndpoint(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	})
+	r := newRig(t, nil)
+	r.tell("msg_1", "crm", "not-configured-any-more")
+	r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "crm", URL: e.url}}})
+	flushed := make(chan struct{})
+	go func() { r.hooks.Flush(t.Context()); close(flushed) }()
+	e.next(t)
+	select {
+	case <-flushed:
+		t.Error("a delivery is under way")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(release)
+	select {
+	case <-flushed:
+	case <-time.After(patience):
+		t.Fatal("nothing is due, but it waits")
+	}
+	if d := r.next(); d.State != "delivered" {
+		t.Errorf("%+v", d)
+	}
+	hook.NewDispatcher(hook.Config{Store: r.store}).Flush(t.Context()) // nobody wants to be told
+}
+
+// Several nodes share the deliveries, and none is made twice.
+func TestNodesShareDeliveries(t *testing.T) {
+	t.Parallel()
+	server := storetest.StartPostgres(t)
+	url := server.Database()
+	if err := store.Migrate(t.Context(), store.Options{URL: url}); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	seen := map[string]int{}
+	e := newEndpoint(t, func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[r.Header.Get("webhook-id")]++
+	})
+	const messages = 100
+	nodes := []*rig{newRig(t, openStore(t, store.Options{URL: url})), newRig(t, openStore(t, store.Options{URL: url}))}
+	for i := range messages {
+		nodes[0].tell("msg_"+strconv.Itoa(i), "crm")
+	}
+	for _, r := range nodes {
+		r.advance(time.Minute)
+		r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "crm", URL: e.url}}})
+	}
+	for range messages {
+		select {
+		case d := <-nodes[0].store.saved:
+			checkDelivered(t, d)
+		case d := <-nodes[1].store.saved:
+			checkDelivered(t, d)
+		case <-time.After(patience):
+			t.Fatalf("%d of %d messages", len(seen), messages)
+		}
+	}
+	for _, r := range nodes {
+		r.stop()
+		if n, _, _ := r.hooks.Counts(); n == 0 {
+			t.Error("a node has delivered nothing")
+		}
+	}
+	if len(seen) != messages {
+		t.Errorf("%d messages", len(seen))
+	}
+	for id, n := range seen {
+		if n != 1 {
+			t.Errorf("%s came %d times", id, n)
+		}
+	}
+}
+
+func checkDelivered(t *testing.T, d store.Delivery) {
+	t.Helper()
+	if d.State != "delivered" || d.Attempts != 1 {
+		t.Errorf("%+v", d)
+	}
+}

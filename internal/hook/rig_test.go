@@ -1,0 +1,245 @@
+package hook_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"callscreen/internal/hook"
+	"callscreen/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
+// watched is a store that tells what was saved, and can be made to fail.
+type watched struct {
+	*store.Store
+	saved chan store.Delivery
+	mu    sync.Mutex
+	save  error // of the next SaveDelivery
+	look  error // of the next Disabled
+}
+
+func (w *watched) SaveDelivery(ctx context.Context, d store.Delivery) error {
+	w.mu.Lock()
+	err := w.save
+	w.save = nil
+	w.mu.Unlock()
+	if err == nil {
+		err = w.Store.SaveDelivery(ctx, d)
+	}
+	w.saved <- d
+	return err
+}
+
+func (w *watched) Disabled(ctx context.Context, name string) (time.Time, string, error) {
+	w.mu.Lock()
+	err := w.look
+	w.look = nil
+	w.mu.Unlock()
+	if err != nil {
+		return time.Time{}, "", err
+	}
+	return w.Store.Disabled(ctx, name)
+}
+
+func (w *watched) fail(save, look error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.save, w.look = save, look
+}
+
+// request is what an endpoint got.
+type request struct {
+	header http.Header
+	body   string
+}
+
+// rig is a dispatcher with a clock that stands still until it is moved.
+type rig struct {
+	t     *testing.T
+	store *watched
+	hooks *hook.Dispatcher
+	log   lockedBuffer
+	stop  func()
+
+	mu   sync.Mutex
+	time time.Time
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func openStore(t testing.TB, opt store.Options) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// newRig makes a rig. The clock begins at the time of the machine, to the second, so that receivers find it right.
+func newRig(t *testing.T, s *store.Store) *rig {
+	t.Helper()
+	if s == nil {
+		s = openStore(t, store.Options{Dir: t.TempDir(), Owner: true})
+	}
+	return &rig{t: t, store: &watched{Store: s, saved: make(chan store.Delivery, 1000)}, time: time.Now().Truncate(time.Second)}
+}
+
+func (r *rig) now() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.time
+}
+
+// advance moves the clock.
+func (r *rig) advance(d time.Duration) {
+	r.mu.Lock()
+	r.time = r.time.Add(d)
+	r.mu.Unlock()
+	if r.hooks != nil {
+		r.hooks.News()
+	}
+}
+
+// run starts a dispatcher, which stop ends.
+func (r *rig) run(cfg hook.Config) {
+	r.t.Helper()
+	cfg.Store, cfg.Now, cfg.Log = r.store, r.now, slog.New(slog.NewTextHandler(&r.log, nil))
+	if cfg.Random == nil {
+		cfg.Random = func() float64 { return 0.5 }
+	}
+	r.hooks = hook.NewDispatcher(cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { r.hooks.Run(ctx) })
+	r.stop = sync.OnceFunc(func() { cancel(); running.Wait() })
+	r.t.Cleanup(r.stop)
+}
+
+// tell keeps a message for endpoints.
+func (r *rig) tell(id string, endpoints ...string) {
+	r.t.Helper()
+	if err := r.store.InTx(r.t.Context(), func(tx *store.Tx) error {
+		added, err := tx.AddMessage(r.t.Context(), store.Message{ID: id, Event: "call.flagged", Call: "c", CreatedAt: r.now(), Body: `{"type":"call.flagged","id":"` + id + `"}`}, endpoints)
+		if !added && err == nil {
+			err = fmt.Errorf("%s is there already", id)
+		}
+		return err
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+	if r.hooks != nil {
+		r.hooks.News()
+	}
+}
+
+// next is the next attempt whose outcome was saved.
+func (r *rig) next() store.Delivery {
+	r.t.Helper()
+	select {
+	case d := <-r.store.saved:
+		return d
+	case <-time.After(patience):
+		r.t.Fatalf("no attempt was made\n%s", r.log.String())
+		return store.Delivery{}
+	}
+}
+
+// none fails the test if an attempt was made. What is not there cannot be waited for; it gets a moment.
+func (r *rig) none() {
+	r.t.Helper()
+	r.hooks.News()
+	select {
+	case d := <-r.store.saved:
+		r.t.Errorf("an attempt was made: %+v", d)
+	case <-time.After(30 * time.Millisecond):
+	}
+}
+
+// endpoint is a server that answers as it is told, and keeps what it got.
+type endpoint struct {
+	url string
+	got chan request
+}
+
+func newEndpoint(t *testing.T, answer http.HandlerFunc) *endpoint {
+	t.Helper()
+	e := &endpoint{got: make(chan request, 1000)}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // cut off in the middle
+		}
+		e.got <- request{r.Header.Clone(), string(body)}
+		if answer != nil {
+			answer(w, r)
+		}
+	}))
+	e.url = server.URL
+	t.Cleanup(server.Close)
+	return e
+}
+
+func (e *endpoint) next(t *testing.T) request {
+	t.Helper()
+	select {
+	case r := <-e.got:
+		return r
+	case <-time.After(patience):
+		t.Fatal("no request came")
+		return request{}
+	}
+}
+
+func status(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+}
+
+func secret(t *testing.T, text string) hook.Secret {
+	t.Helper()
+	s, err := hook.ParseSecret(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+const (
+	oldSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	newSecret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	noSecret  = "whsec_IB8eHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE="
+)
