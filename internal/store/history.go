@@ -225,7 +225,7 @@ func scanFinding(r *sql.Rows, calls []Past) error {
 
 func scanWhole(r *sql.Rows, calls []Past) error {
 	var n int
-	g, err := scanSegment(numbered{r, &n})
+	g, err := scanSegment(withNumber{r, &n})
 	if err != nil {
 		return err
 	}
@@ -233,10 +233,10 @@ func scanWhole(r *sql.Rows, calls []Past) error {
 	return nil
 }
 
-// numbered scans a number before what is asked for.
-type numbered struct {
+// withNumber scans a number before what is asked for.
+type withNumber struct {
 	rows *sql.Rows
 	n    *int
 }
 
-func (r numbered) Scan(to ...any) error { return r.rows.Scan(append([]any{r.n}, to...)...) }
+func (r withNumber) Scan(to ...any) error { return r.rows.Scan(append([]any{r.n}, to...)...) }
