@@ -78,7 +78,7 @@ func newRoot(e env) *cobra.Command {
 		return usageError{fmt.Errorf("%w (hint: %s --help)", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newReplay(e), newServe(e), newPublish(e), newDemo(e), newSimulator(e), newConfig(e), newVersion(e))
+	root.AddCommand(newReplay(e), newServe(e), newPublish(e), newDemo(e), newSimulator(e), newBacktest(e), newCalls(e), newConfig(e), newVersion(e))
 	return root
 }
 

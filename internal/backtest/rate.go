@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 )
 
 // z is the quantile of the normal distribution for two-sided intervals of 95 %.
@@ -45,7 +47,7 @@ func (r Rate) String() string {
 		return "unknown"
 	}
 	low, high := r.Interval()
-	return fmt.Sprintf("%s (%s..%s)", percent(r.Value()), percent(low), percent(high))
+	return fmt.Sprintf("%s (%s to %s)", percent(r.Value()), strings.TrimSuffix(percent(low), " %"), percent(high))
 }
 
 // MarshalJSON writes the share with its interval; value, low and high are null when it is not known.
@@ -65,16 +67,16 @@ func (r Rate) MarshalJSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// percent keeps small shares apart from none.
+// percent keeps nearly none and nearly all apart from none and all.
 func percent(share float64) string {
-	p := 100 * share
+	p, digits := 100*share, 1
 	switch {
-	case p != 0 && p < 0.1:
-		return fmt.Sprintf("%.2g %%", p)
+	case p == math.Trunc(p):
+		digits = 0
 	case p < 1 || p > 99:
-		return fmt.Sprintf("%.2f %%", p)
+		digits = 2
 	}
-	return fmt.Sprintf("%.1f %%", p)
+	return strconv.FormatFloat(p, 'f', digits, 64) + " %"
 }
 
 // enough is how many trials any rate needs for an interval of the margin, whatever it turns out to be.

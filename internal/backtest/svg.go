@@ -14,7 +14,7 @@ const (
 )
 
 const style = `
-text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+text { font: 13px system-ui, sans-serif; fill: #1f2328; stroke: #ffffff; stroke-width: 4; stroke-linejoin: round; paint-order: stroke }
 .paper { fill: #ffffff }
 .grid { stroke: #d1d9e0; stroke-width: 1 }
 .axis, .mark { stroke: #59636e; stroke-width: 1.5 }
@@ -28,7 +28,7 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .line.precision, .line.recall, .line.alarms, .line.share { fill: none }
 .band.precision, .band.recall, .band.alarms { stroke: none }
 @media (prefers-color-scheme: dark) {
-text { fill: #e6edf3 }
+text { fill: #e6edf3; stroke: #0d1117 }
 .paper { fill: #0d1117 }
 .grid { stroke: #30363d }
 .axis, .mark { stroke: #9198a1 }

@@ -41,6 +41,9 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"everything is exported and imported":                 transfer,
 		"the same policy has one version":                     policyVersions,
 		"a review is opened, and opened again when news come": reviews,
+		"the past is visited in order, as it was":             history,
+		"the past has windows":                                windows,
+		"whoever leaves the past leaves nothing running":      leaving,
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
