@@ -59,7 +59,7 @@ func history(t *testing.T, s *store.Store) {
 	for _, g := range all[599].Segments {
 		order += g.Reason + " "
 	}
-	if order != "00 01 10 11 20 21 " {
+	if order != "00 10 01 20 11 21 " {
 		t.Errorf("the segments of two nodes are in the order %s", order)
 	}
 	if reviewed == 0 {
@@ -92,7 +92,7 @@ func interleaved(t *testing.T, s *store.Store, call string) {
 	t.Helper()
 	ctx := ctxOf(t)
 	for i, name := range []string{"n2", "n1"} {
-		p := store.Part{PartKey: store.PartKey{Call: call, Part: now.Add(time.Duration(i) * 5 * time.Second).UnixMilli(), Node: name}}
+		p := store.Part{PartKey: store.PartKey{Call: call, Part: now.Add(time.Duration(i) * 15 * time.Second).UnixMilli(), Node: name}}
 		must(t, s.InTx(ctx, func(tx *store.Tx) error {
 			if _, err := tx.Begin(ctx, p); err != nil {
 				return err
@@ -108,7 +108,7 @@ func interleaved(t *testing.T, s *store.Store, call string) {
 		}))
 	}
 	for i, name := range []string{"n2", "n1"} {
-		end(t, s, store.Part{PartKey: store.PartKey{Call: call, Part: now.Add(time.Duration(i) * 5 * time.Second).UnixMilli(), Node: name}, EndedAt: now.Add(time.Hour)})
+		end(t, s, store.Part{PartKey: store.PartKey{Call: call, Part: now.Add(time.Duration(i) * 15 * time.Second).UnixMilli(), Node: name}, EndedAt: now.Add(time.Hour)})
 	}
 }
 
