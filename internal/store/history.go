@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -183,9 +184,9 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	}
 	columns, scan := segmentColumns, scanWhole
 	if w.Read == ReadFindings {
-		columns, scan = findingColumns, scanFinding
+		columns, scan = findingColumns, new(findingRow).scan
 	}
-	rows, err = tx.QueryContext(ctx, "SELECT n, "+columns+numbered+"segment ON call_id = past_id ORDER BY n, part + offset_ms, leg, seq", args...)
+	rows, err = tx.QueryContext(ctx, "SELECT n, "+columns+numbered+"segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq", args...)
 	return each(rows, err, func(r *sql.Rows) error { return scan(r, p.calls) })
 }
 
@@ -204,22 +205,33 @@ func scanHearing(r *sql.Rows, calls []Past) error {
 // findingColumns leave out what most segments have in common: a text takes the driver longer than the lack of one.
 const findingColumns = "leg, speech_ms, nullif(state, 'scored'), nullif(reason, ''), score"
 
-func scanFinding(r *sql.Rows, calls []Past) error {
-	var n int
-	var speech int64
-	var state, reason *string
-	g := Segment{State: SegmentScored}
-	if err := r.Scan(&n, &g.Leg, &speech, &state, &reason, &g.Score); err != nil {
+// findingRow is scanned over and over: a million of them would be a lot of garbage.
+type findingRow struct {
+	n             int
+	leg           string
+	speech        int64
+	state, reason sql.NullString
+	score         sql.NullFloat64
+}
+
+func (f *findingRow) scan(r *sql.Rows, calls []Past) error {
+	if err := r.Scan(&f.n, &f.leg, &f.speech, &f.state, &f.reason, &f.score); err != nil {
 		return err
 	}
-	g.Speech = duration(speech)
-	if state != nil {
-		g.State = *state
+	to := &calls[f.n-1].Segments
+	if len(*to) == cap(*to) {
+		*to = slices.Grow(*to, 8)
 	}
-	if reason != nil {
-		g.Reason = *reason
+	*to = (*to)[:len(*to)+1]
+	g := &(*to)[len(*to)-1]
+	g.Leg, g.Speech, g.State, g.Reason, g.Score = f.leg, duration(f.speech), SegmentScored, f.reason.String, nil
+	if f.state.Valid {
+		g.State = f.state.String
 	}
-	calls[n-1].Segments = append(calls[n-1].Segments, g)
+	if f.score.Valid {
+		score := f.score.Float64
+		g.Score = &score
+	}
 	return nil
 }
 
