@@ -176,7 +176,10 @@ func printQuality(b *strings.Builder, r backtest.Result) {
 }
 
 func count(n int, what string) string {
-	if n == 1 {
+	switch n {
+	case 0:
+		return "no " + what
+	case 1:
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)

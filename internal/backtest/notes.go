@@ -32,22 +32,29 @@ func (r *Result) conclude(o Options, otherwise int) {
 	if !r.Conclusive {
 		note("Too few dispositions to conclude anything: %d confirmed_synthetic and %d false_alarm. It takes %d of each for intervals of at most ±%.0f points.", d.ConfirmedSynthetic, d.FalseAlarm, need, 100*margin)
 	}
-	note("Calls that were never flagged have no disposition, unless somebody reviewed them all the same: recall and the false-alarm rate are only about the %d calls that were reviewed (verification bias).", d.ConfirmedSynthetic+d.FalseAlarm)
+	note("Calls that were never flagged have no disposition, unless somebody reviewed them all the same: recall and the false-alarm rate are only about %s reviewed (verification bias).", plural(d.ConfirmedSynthetic+d.FalseAlarm, "call that was", "calls that were"))
 	if r.Simulated > r.Skipped {
-		note("%d calls were simulated: the stand-in detects nothing, their scores mean nothing.", r.Simulated)
+		note("%s simulated: the stand-in detects nothing, its scores mean nothing.", plural(r.Simulated, "call was", "calls were"))
 	}
 	if r.Skipped > 0 {
-		note("%d simulated calls are left out.", r.Skipped)
+		note("%s left out.", plural(r.Skipped, "simulated call is", "simulated calls are"))
 	}
 	if r.Unfinished > 0 {
-		note("%d calls are left out because their analysis is not finished.", r.Unfinished)
+		note("%s left out because the analysis is not finished.", plural(r.Unfinished, "call is", "calls are"))
 	}
 	if otherwise > 0 {
-		note("%d calls were decided otherwise than the current policy decides about them: another was in force then.", otherwise)
+		note("%s decided otherwise than the current policy decides now: another was in force then.", plural(otherwise, "call was", "calls were"))
 	}
 	if fixed(o.New) {
 		note("Overrides of the new policy with a threshold of their own keep it along the curve.")
 	}
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // fixed tells whether an override has a threshold of its own.
