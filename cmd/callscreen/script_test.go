@@ -28,12 +28,14 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	month := pastMonth(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("AUDIO", audio)
+			e.Setenv("MONTH", month)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -84,7 +84,7 @@ func TestProblemsAreAllNamedAtOnceWithAHint(t *testing.T) {
 		{"a secret in the file", "analysis: {api_key: abc}", nil, []string{"analysis.api_key: line 1", "set DATASPIKE_API_KEY"}},
 		{"wrong kinds", "analysis: {deadline: soon, max_in_flight: many}\npolicy: 3\nsegment: [1]\nauth: {tokens: [{nam: x}]}", nil, []string{
 			"analysis.deadline: line 1", "want a duration such as", "analysis.max_in_flight: line 1", "want a whole number",
-			"policy: line 2: must be a section of keys", "segment: line 3", "auth.tokens: line 4",
+			"policy: line 2: must be a section of keys", "segment: line 3", "auth.tokens[0].nam: line 4: there is no such key (hint: did you mean auth.tokens[0].name?)",
 		}},
 		{"set twice", "listen: a:1\nlisten: b:1", nil, []string{"listen"}},
 		{"no YAML", "a: b: c: [", nil, []string{"file: "}},

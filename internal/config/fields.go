@@ -23,7 +23,7 @@ func (f field) env() string {
 // fields lists the keys directly under a struct.
 func fields(path string, v reflect.Value) (list []field) {
 	for i := range v.NumField() {
-		name := v.Type().Field(i).Tag.Get("yaml")
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
 		if name == "" || name == "-" {
 			continue
 		}

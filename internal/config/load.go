@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -137,6 +138,9 @@ func hintFor(name, section string, candidates []string) string {
 
 // set decodes one value. Lists replace what was there before.
 func set(path string, value reflect.Value, node *yaml.Node, where string, ps *Problems) {
+	if unknownInList(path, value, node, ps) {
+		return
+	}
 	fresh := reflect.New(value.Type())
 	err := decodeStrict(node, fresh.Interface())
 	if err != nil {
@@ -147,6 +151,24 @@ func set(path string, value reflect.Value, node *yaml.Node, where string, ps *Pr
 		fresh.Elem().SetZero()
 	}
 	value.Set(fresh.Elem())
+}
+
+// unknownInList names keys that the entries of a list must not have.
+func unknownInList(path string, value reflect.Value, node *yaml.Node, ps *Problems) (found bool) {
+	if value.Kind() != reflect.Slice || value.Type().Elem().Kind() != reflect.Struct || node.Kind != yaml.SequenceNode {
+		return false
+	}
+	for i, entry := range node.Content {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		known := names(fields(at, reflect.New(value.Type().Elem()).Elem()))
+		for k := 0; entry.Kind == yaml.MappingNode && k+1 < len(entry.Content); k += 2 {
+			if key := entry.Content[k]; !slices.Contains(known, key.Value) {
+				ps.add(at+"."+key.Value, hintFor(key.Value, at, known), "line %d: there is no such key", key.Line)
+				found = true
+			}
+		}
+	}
+	return found
 }
 
 // decodeStrict refuses unknown keys inside lists, which the walk over the sections does not reach.

@@ -192,6 +192,6 @@ func split(ps *Problems, section, hint string, err error) {
 		if !ok {
 			key, message = "", key
 		}
-		ps.add(strings.TrimSuffix(section+"."+key, "."), hint, "%s", message)
+		ps.add(strings.Trim(section+"."+key, "."), hint, "%s", message)
 	}
 }

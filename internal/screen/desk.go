@@ -254,7 +254,7 @@ func addMessage(ctx context.Context, tx *store.Tx, event, call, what string, at 
 // summarize is the report of a call without its segments, and how many of those are not settled. While the call goes on,
 // the decision is about what was analysed so far.
 func (d *Desk) summarize(c *store.Call, parts []store.Part, segments []store.Segment, ended bool) (Report, int) {
-	legs, open := map[string]*legState{}, 0
+	legs := map[string]*legState{}
 	var warnings []string
 	for _, p := range parts {
 		warnings = append(warnings, p.Warnings...)
@@ -268,55 +268,15 @@ func (d *Desk) summarize(c *store.Call, parts []store.Part, segments []store.Seg
 			s.lost += l.Lost
 		}
 	}
-	var findings []policy.Finding
-	ordinals := map[string]int{}
 	for _, g := range segments {
-		f := policy.Finding{Leg: g.Leg, Seq: -1, Speech: g.Speech, Reason: g.Reason}
 		if legs[g.Leg] == nil {
 			legs[g.Leg] = &legState{}
 		}
-		switch g.State {
-		case store.SegmentScored:
-			f.State, f.Score = policy.Scored, *g.Score
-		case store.SegmentFailed:
-			f.State = policy.Failed
-		case store.SegmentSkipped:
-			f.State = policy.Skipped
-		default:
-			open++
-		}
-		if f.State != policy.Skipped {
-			f.Seq = ordinals[g.Leg]
-			ordinals[g.Leg]++
-		}
-		if ended || f.State != policy.Pending {
-			findings = append(findings, f)
-		}
 	}
-	if ended {
-		findings = append(findings, brokenOff(parts, ordinals)...)
-	}
+	findings, open := Findings(segments, ended)
 	r := assemble(d.cfg.Policy, c.Metadata, findings, legs)
 	r.Call, r.Simulated, r.Warnings = c.ID, c.Simulated, warnings
 	return r, open
-}
-
-// ReasonInterrupted is why a call is not clear whose recording broke off: nobody knows what was said then.
-const ReasonInterrupted = "interrupted"
-
-// brokenOff is what is missing of parts that were not recorded to their end: for each leg something of unknown length,
-// which counts like an analysis that failed.
-func brokenOff(parts []store.Part, ordinals map[string]int) (findings []policy.Finding) {
-	for _, p := range parts {
-		if p.How == "" {
-			continue
-		}
-		for _, l := range p.Legs {
-			findings = append(findings, policy.Finding{Leg: l.Leg, Seq: ordinals[l.Leg], State: policy.Failed, Reason: ReasonInterrupted})
-			ordinals[l.Leg]++
-		}
-	}
-	return findings
 }
 
 func segmentReport(g store.Segment, shift time.Duration) SegmentReport {

@@ -21,6 +21,7 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 	for name, test := range map[string]func(*testing.T, *store.Store){
 		"a part begins, goes on and ends":                     parts,
+		"a part that broke off says so, unless it goes on":    brokenOff,
 		"parts on two nodes are one call":                     twoNodes,
 		"a segment is inserted once":                          segmentOnce,
 		"a submission is noted before and after":              submission,
@@ -41,6 +42,9 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"everything is exported and imported":                 transfer,
 		"the same policy has one version":                     policyVersions,
 		"a review is opened, and opened again when news come": reviews,
+		"the past is visited in order, as it was":             history,
+		"the past has windows":                                windows,
+		"whoever leaves the past leaves nothing running":      leaving,
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -142,6 +146,29 @@ func parts(t *testing.T, s *store.Store) {
 	}))
 	if _, err := s.Call(ctx, "other"); !errors.Is(err, store.ErrNotFound) {
 		t.Error(err)
+	}
+}
+
+func brokenOff(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 1)
+	p := store.Part{PartKey: key("c"), EndedAt: now.Add(time.Minute), How: "node_lost", Legs: []store.Leg{{Leg: "caller", Duration: 61 * time.Second}, {Leg: "agent", Duration: 5 * time.Second}}}
+	for range 2 { // the second time as after a crash before it was removed from the spool
+		end(t, s, p)
+		list, err := s.Segments(ctx, "c")
+		must(t, err)
+		var got []string
+		for _, g := range list {
+			got = append(got, fmt.Sprintf("%s %s %s %v %d", g.Leg, g.State, g.Reason, g.Offset, g.Seq))
+		}
+		if want := []string{"caller recorded  0s 0", "agent failed interrupted 5s -1", "caller failed interrupted 1m1s -1"}; !slices.Equal(got, want) {
+			t.Errorf("%v", got)
+		}
+	}
+	p.How, p.EndedAt = "", time.Time{}
+	end(t, s, p)
+	if list, err := s.Segments(ctx, "c"); err != nil || len(list) != 1 {
+		t.Errorf("it goes on: %v %v", list, err)
 	}
 }
 

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"callscreen/internal/config"
+	"callscreen/internal/screen"
+	"callscreen/internal/store"
+)
+
+type callsFlags struct {
+	pastFlags
+	format, what string
+}
+
+func newCalls(e env) *cobra.Command {
+	var f callsFlags
+	cmd := &cobra.Command{
+		Use:   "calls",
+		Short: "Writes calls that have ended, their findings or their dispositions as a table",
+		Long: `Writes calls of the past to standard output, oldest first: the calls (--what calls, one record each), their findings (one
+record a segment, with its score) or what people made of them (dispositions). Calls that go on are left out.
+
+As csv it is a table with a head (RFC 4180); a text that a spreadsheet would take for a formula has a quote before it. As
+jsonl each line is a JSON object. What is written holds personal data.`,
+		Example: `  callscreen calls --format csv --from 2026-01-01 --to 2026-01-31 > january.csv
+  callscreen calls --format jsonl --what findings > findings.jsonl`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return writeCalls(cmd.Context(), e, f) },
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&f.format, "format", "csv", "csv or jsonl")
+	cmd.Flags().StringVar(&f.what, "what", "calls", "calls, findings or dispositions")
+	return cmd
+}
+
+func writeCalls(ctx context.Context, e env, f callsFlags) error {
+	window, err := f.window()
+	if err != nil {
+		return err
+	}
+	if f.format != "csv" && f.format != "jsonl" {
+		return usagef("--format: %q is not csv or jsonl", f.format)
+	}
+	tables := map[string]struct {
+		read  store.Reading
+		write func(out records, p *store.Past) error
+	}{
+		"calls":        {store.ReadCalls, writeCall},
+		"findings":     {store.ReadAll, writeFindings},
+		"dispositions": {store.ReadCalls, writeDisposition},
+	}
+	table, ok := tables[f.what]
+	if !ok {
+		return usagef("--what: %q is not calls, findings or dispositions", f.what)
+	}
+	window.Read = table.read
+	return f.look(ctx, e, func(_ config.Config, s *store.Store) error {
+		out := newRecords(e.stdout, f.format)
+		for p, err := range s.History(ctx, window) {
+			if err != nil {
+				return err
+			}
+			if err := table.write(out, p); err != nil {
+				return fmt.Errorf("write call %s: %w", p.ID, err)
+			}
+		}
+		empty := &store.Past{Hearing: store.Hearing{Disposition: "none"}, Segments: make([]store.Segment, 1)}
+		var head headOnly
+		if err := table.write(&head, empty); err != nil {
+			return err
+		}
+		return out.flush(head.fields)
+	})
+}
+
+// headOnly takes the names of a record that is not written.
+type headOnly struct{ fields []field }
+
+func (h *headOnly) write(record []field) error { h.fields = record; return nil }
+func (h *headOnly) flush([]field) error        { return nil }
+
+func writeCall(out records, p *store.Past) error {
+	var r screen.Report
+	if len(p.Summary) > 0 {
+		if err := json.Unmarshal(p.Summary, &r); err != nil {
+			return err
+		}
+	}
+	return out.write([]field{
+		{"call", p.ID}, {"started_at", at(p.StartedAt)}, {"ended_at", at(p.EndedAt)}, {"duration_seconds", screen.Seconds(p.EndedAt.Sub(p.StartedAt))},
+		{"decision", p.Decision}, {"final", p.Final}, {"review", p.Review}, {"score", p.Score}, {"threshold", r.Threshold}, {"reasons", r.Reasons},
+		{"speech_seconds", r.Speech}, {"analysed_seconds", r.Analysed}, {"lost_seconds", r.Lost}, {"disposition", p.Hearing.Disposition},
+		{"simulated", p.Simulated}, {"policy_version", p.PolicyVersion}, {"decided_at", at(p.DecidedAt)}, {"metadata", p.Metadata},
+	})
+}
+
+func writeFindings(out records, p *store.Past) error {
+	for _, g := range p.Segments {
+		// A later part counts from its own begin; here everything counts from that of the call.
+		offset := g.Offset + time.UnixMilli(g.Part).Sub(p.StartedAt)
+		if err := out.write([]field{
+			{"call", p.ID}, {"segment", g.ID}, {"leg", g.Leg}, {"seq", g.Seq}, {"offset_seconds", screen.Seconds(offset)}, {"duration_seconds", screen.Seconds(g.Duration)},
+			{"speech_seconds", screen.Seconds(g.Speech)}, {"lost_seconds", screen.Seconds(g.Lost)}, {"state", g.State}, {"score", g.Score}, {"verdict", g.Verdict},
+			{"reason", g.Reason}, {"detail", g.Detail}, {"job_id", g.JobID}, {"cleaned", g.Cleaned}, {"resent", g.Resent > 0}, {"simulated", g.Simulated},
+			{"recorded_at", at(g.RecordedAt)}, {"submitted_at", at(g.SubmittedAt)}, {"settled_at", at(g.SettledAt)},
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeDisposition(out records, p *store.Past) error {
+	h := p.Hearing
+	if h.Disposition == "" {
+		return nil
+	}
+	return out.write([]field{
+		{"call", p.ID}, {"started_at", at(p.StartedAt)}, {"decision", p.Decision}, {"score", p.Score}, {"disposition", h.Disposition}, {"note", h.Note},
+		{"state", h.State}, {"opened_at", at(h.OpenedAt)}, {"closed_at", at(h.ClosedAt)}, {"closed_by", h.ClosedBy}, {"simulated", p.Simulated},
+	})
+}
+
+// at is a time for a record, nil if there is none.
+func at(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

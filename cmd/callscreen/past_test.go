@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"callscreen/internal/screen"
+	"callscreen/internal/store"
+	"callscreen/internal/store/storetest"
+)
+
+// pastMonth makes the data_dir of a sidecar that has screened 3,000 calls in February 2026.
+func pastMonth(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := store.Open(t.Context(), store.Options{Dir: dir, Owner: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Month(t, s, 3000, 3)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestDaysAreWholeAndInstantsAreExact(t *testing.T) {
+	for _, c := range []struct{ from, to, wantFrom, wantTo string }{
+		{"", "", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"},
+		{"2026-01-01", "2026-01-31", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"},
+		{"2026-01-01", "2026-01-01", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"},
+		{"2026-01-01T08:00:00+01:00", "2026-01-01T08:30:00Z", "2026-01-01T07:00:00Z", "2026-01-01T08:30:00Z"},
+	} {
+		w, err := (&pastFlags{from: c.from, to: c.to}).window()
+		if err != nil || w.From.UTC().Format(time.RFC3339) != c.wantFrom || w.To.UTC().Format(time.RFC3339) != c.wantTo {
+			t.Errorf("%s to %s: %v to %v, %v", c.from, c.to, w.From, w.To, err)
+		}
+	}
+}
+
+func TestATableRunsNothingInASpreadsheet(t *testing.T) {
+	score, at := 0.25, time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
+	for _, c := range []struct {
+		value any
+		want  string
+	}{
+		{"=1+1", "'=1+1"}, {"+491234", "'+491234"}, {"-1", "'-1"}, {"@SUM(A1)", "'@SUM(A1)"}, {"\t=1", "'\t=1"}, {"\r=1", "'\r=1"}, {"\n=1", "'\n=1"}, {"  =1", "'  =1"}, {"＝1", "'＝1"},
+		{"call-1", "call-1"}, {"", ""}, {" ", " "}, {"a=1", "a=1"}, {"'", "'"}, {[]string{"=x", "y"}, "'=x y"}, {map[string]string{"from": "=x"}, `{"from":"=x"}`},
+		{&score, "0.25"}, {(*float64)(nil), ""}, {&at, "2026-01-02T03:04:05.006Z"}, {(*time.Time)(nil), ""}, {screen.Seconds(1500 * time.Millisecond), "1.5"}, {nil, ""}, {true, "true"}, {7, "7"},
+	} {
+		if got := cell(c.value); got != c.want {
+			t.Errorf("%#v: %q, want %q", c.value, got, c.want)
+		}
+	}
+}
+
+func TestRecordsKeepTheirOrderAndTheirTexts(t *testing.T) {
+	text := "a \"quote\", a comma,\na line and ü"
+	record := []field{{"z", text}, {"a", 1}, {"list", []string{"x", "y"}}}
+	var b bytes.Buffer
+	out := newRecords(&b, "csv")
+	for range 2 {
+		if err := out.write(record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := out.flush(nil); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(strings.NewReader(b.String())).ReadAll()
+	if err != nil || len(rows) != 3 || strings.Join(rows[0], " ") != "z a list" || rows[2][0] != text || rows[2][2] != "x y" || !strings.HasSuffix(b.String(), "\r\n") {
+		t.Errorf("%q %v", b.String(), err)
+	}
+	b.Reset()
+	out = newRecords(&b, "jsonl")
+	if err := out.write(record); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.flush(nil); err != nil {
+		t.Fatal(err)
+	}
+	var back map[string]any
+	if err := json.Unmarshal(b.Bytes(), &back); err != nil || back["z"] != text || !strings.HasPrefix(b.String(), `{"z":`) || !strings.HasSuffix(b.String(), "}\n") || strings.Count(b.String(), "\n") != 1 {
+		t.Errorf("%q %v", b.String(), err)
+	}
+	b.Reset()
+	if err := newRecords(&b, "csv").flush(record); err != nil || b.String() != "z,a,list\r\n" {
+		t.Errorf("an empty table: %q %v", b.String(), err)
+	}
+}

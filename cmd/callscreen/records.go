@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"callscreen/internal/screen"
+)
+
+// field is a value with its name, in the order of a record.
+type field struct {
+	name  string
+	value any
+}
+
+// records writes records one by one, all with the same fields.
+type records interface {
+	write(record []field) error
+	// flush ends the output. fields are those of a record, for the head of a table that stayed empty.
+	flush(fields []field) error
+}
+
+func newRecords(w io.Writer, format string) records {
+	if format == "csv" {
+		c := csv.NewWriter(w)
+		c.UseCRLF = true
+		return &csvRecords{out: c}
+	}
+	return &jsonRecords{out: bufio.NewWriterSize(w, 64<<10)}
+}
+
+// jsonRecords writes JSON Lines: an object a record, its keys in their order.
+type jsonRecords struct{ out *bufio.Writer }
+
+func (j *jsonRecords) write(record []field) error {
+	separator := byte('{')
+	for _, f := range record {
+		value, err := json.Marshal(f.value)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		_ = j.out.WriteByte(separator) // the error stays until the next flush
+		_, _ = j.out.WriteString(strconv.Quote(f.name))
+		_ = j.out.WriteByte(':')
+		_, _ = j.out.Write(value)
+		separator = ','
+	}
+	_, err := j.out.WriteString("}\n")
+	return err
+}
+
+func (j *jsonRecords) flush([]field) error { return j.out.Flush() }
+
+// csvRecords writes a table with a head, as RFC 4180 has it.
+type csvRecords struct {
+	out   *csv.Writer
+	begun bool
+}
+
+func (c *csvRecords) head(record []field) error {
+	c.begun = true
+	names := make([]string, len(record))
+	for i, f := range record {
+		names[i] = f.name
+	}
+	return c.out.Write(names)
+}
+
+func (c *csvRecords) write(record []field) error {
+	if !c.begun {
+		if err := c.head(record); err != nil {
+			return err
+		}
+	}
+	cells := make([]string, len(record))
+	for i, f := range record {
+		cells[i] = cell(f.value)
+	}
+	return c.out.Write(cells)
+}
+
+func (c *csvRecords) flush(fields []field) error {
+	if !c.begun {
+		if err := c.head(fields); err != nil {
+			return err
+		}
+	}
+	c.out.Flush()
+	return c.out.Error()
+}
+
+// cell writes a value for a spreadsheet. What is not there is empty, what is made of several is one text.
+func cell(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return ""
+	case string:
+		return harmless(v)
+	case []string:
+		return harmless(strings.Join(v, " "))
+	case *float64:
+		if v == nil {
+			return ""
+		}
+		return strconv.FormatFloat(*v, 'f', -1, 64)
+	case *time.Time:
+		if v == nil {
+			return ""
+		}
+		return v.Format(rfc3339Milli)
+	case map[string]string:
+		data, _ := json.Marshal(v) // texts can be written
+		return string(data)
+	case screen.Seconds:
+		return strconv.FormatFloat(time.Duration(v.Round()).Seconds(), 'f', -1, 64)
+	}
+	return fmt.Sprint(value)
+}
+
+const rfc3339Milli = "2006-01-02T15:04:05.000Z07:00"
+
+// harmless puts a quote before a text that a spreadsheet would take for a formula: what callers and analysts wrote must
+// not be run by whoever opens the table.
+func harmless(s string) string {
+	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(s, " "))
+	if strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) && s != "" {
+		return "'" + s
+	}
+	return s
+}

@@ -1,0 +1,75 @@
+package backtest
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"callscreen/policy"
+)
+
+// At is a policy with another threshold, all else the same. As in an override, who lowers only the threshold means the
+// suspicion to end below it too.
+func At(p policy.Policy, threshold float64) policy.Policy {
+	p.Threshold, p.ClearBelow = threshold, min(p.ClearBelow, threshold)
+	return p
+}
+
+// Tipping is where the decision about a call tips: At(p, t) flags the call for every threshold t below it, and for none
+// from it on. It is infinite where an override with a threshold of its own decides. It answers for all thresholds at
+// once what Decide answers for one.
+func Tipping(p policy.Policy, findings []policy.Finding, metadata map[string]string) float64 {
+	highest := math.Inf(-1)
+	for i, f := range findings {
+		if slices.ContainsFunc(findings[:i], func(g policy.Finding) bool { return g.Leg == f.Leg }) {
+			continue // the leg was looked at
+		}
+		swept := p
+		swept.Threshold = math.NaN() // which only an override replaces
+		rules := swept.For(f.Leg, metadata)
+		at := tippingOfLeg(rules, f.Leg, findings[i:])
+		switch {
+		case math.IsNaN(rules.Threshold):
+			highest = max(highest, at)
+		case at > rules.Threshold:
+			return math.Inf(1)
+		}
+	}
+	return highest
+}
+
+// tippingOfLeg is the highest score that Need scores reach, within Of consecutive segments where that is set.
+func tippingOfLeg(rules policy.Policy, leg string, findings []policy.Finding) float64 {
+	var scored []policy.Finding
+	for _, f := range findings {
+		if f.Leg == leg && f.State == policy.Scored && policy.ValidScore(f.Score) {
+			scored = append(scored, f)
+		}
+	}
+	if rules.Need == 1 || rules.Of == 0 {
+		return reached(rules.Need, scored)
+	}
+	slices.SortFunc(scored, func(a, b policy.Finding) int { return cmp.Compare(a.Seq, b.Seq) })
+	highest := math.Inf(-1)
+	for i := range scored {
+		end := i
+		for end < len(scored) && scored[end].Seq-scored[i].Seq < rules.Of {
+			end++
+		}
+		highest = max(highest, reached(rules.Need, scored[i:end]))
+	}
+	return highest
+}
+
+// reached is the highest score that so many findings reach.
+func reached(need int, scored []policy.Finding) float64 {
+	if len(scored) < need {
+		return math.Inf(-1)
+	}
+	scores := make([]float64, len(scored))
+	for i, f := range scored {
+		scores[i] = f.Score
+	}
+	slices.Sort(scores)
+	return scores[len(scores)-need]
+}

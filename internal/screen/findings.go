@@ -1,0 +1,47 @@
+package screen
+
+import (
+	"math"
+
+	"callscreen/internal/store"
+	"callscreen/policy"
+)
+
+// Findings are what a policy gets to know of the segments of a call, in the order of [store.Store.Segments], and how many
+// of those are not settled. While the call goes on those do not count: the decision is about what was analysed so far.
+// Whatever decides about stored segments, now or in hindsight, must see them by this.
+func Findings(segments []store.Segment, ended bool) (findings []policy.Finding, open int) {
+	findings = make([]policy.Finding, 0, len(segments))
+	ordinals := map[string]int{}
+	for i := range segments {
+		g := &segments[i]
+		f := policy.Finding{Leg: g.Leg, Seq: -1, Speech: g.Speech, Reason: g.Reason}
+		switch g.State {
+		case store.SegmentScored:
+			f.State, f.Score = policy.Scored, math.NaN() // which is a failed analysis
+			if g.Score != nil {
+				f.Score = *g.Score
+			}
+		case store.SegmentFailed:
+			f.State = policy.Failed
+		case store.SegmentSkipped:
+			f.State = policy.Skipped
+		default:
+			open++
+		}
+		if f.State != policy.Skipped {
+			f.Seq = ordinals[g.Leg]
+			ordinals[g.Leg]++
+		}
+		if ended || f.State != policy.Pending {
+			findings = append(findings, f)
+		}
+	}
+	return findings, open
+}
+
+// Summary is the report of a stored call by the rules of the desk, without its segments.
+func (d *Desk) Summary(c store.Call, parts []store.Part, segments []store.Segment) Report {
+	r, _ := d.summarize(&c, parts, segments, c.State == store.CallEnded)
+	return r
+}

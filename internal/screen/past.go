@@ -1,0 +1,34 @@
+package screen
+
+import (
+	"context"
+	"iter"
+
+	"callscreen/internal/backtest"
+	"callscreen/internal/store"
+)
+
+// Past visits stored calls that have ended in the form in which they can be decided anew.
+func Past(ctx context.Context, s *store.Store, w store.Window) iter.Seq2[backtest.Call, error] {
+	return func(yield func(backtest.Call, error) bool) {
+		for p, err := range s.History(ctx, w) {
+			if err != nil {
+				yield(backtest.Call{}, err)
+				return
+			}
+			findings, _ := Findings(p.Segments, true)
+			c := backtest.Call{
+				ID: p.ID, Findings: findings, Metadata: p.Metadata, Simulated: p.Simulated, Decision: p.Decision, Review: p.Review, Disposition: p.Hearing.Disposition,
+			}
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Backtest tells what another policy would have decided about the stored calls of a time. It asks nothing of the API.
+func Backtest(ctx context.Context, s *store.Store, w store.Window, o backtest.Options) (backtest.Result, error) {
+	w.Read = store.ReadFindings
+	return backtest.Run(Past(ctx, s, w), o)
+}

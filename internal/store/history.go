@@ -1,0 +1,254 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Window says which calls of the past are visited, and how much of each is read.
+type Window struct {
+	// From and To bound when the calls began: at From or later, and before To. Zero is no bound.
+	From, To time.Time
+	Read     Reading
+	// Readers is how many pages are read at a time, by as many connections. Default 1, which leaves the other cores to
+	// whoever else is at work.
+	Readers int
+}
+
+// Reading is how much of a call is read.
+type Reading int
+
+const (
+	ReadFindings Reading = iota // no summary, and of the segments what a policy decides on: leg, speech, state, reason and score
+	ReadCalls                   // no segments
+	ReadAll
+)
+
+// Past is a call that has ended, with its segments by their place in it.
+type Past struct {
+	Call
+	Hearing  Hearing
+	Segments []Segment
+}
+
+// Hearing is what a person made of a call. It is zero if none had to look.
+type Hearing struct {
+	OpenedAt    time.Time
+	State       string
+	Assignee    string
+	Disposition string // "" while it waits
+	Note        string
+	ClosedAt    time.Time
+	ClosedBy    string
+}
+
+// pageSize is how many calls are read at a time.
+const pageSize = 200
+
+// page is a run of calls, in their order, and how reading it went.
+type page struct {
+	after, last Cursor // it begins behind the one and ends with the other
+	calls       []Past
+	err         error
+	read        chan struct{} // gets something when calls and err are there
+}
+
+// History visits the calls that have ended, oldest first. Each is seen as it was at one moment, different ones at
+// different moments: no transaction is open between pages, so that whoever looks slowly does not keep the database from
+// cleaning up. What is visited is valid until the next is. An error is the last thing to come.
+func (s *Store) History(ctx context.Context, w Window) iter.Seq2[*Past, error] {
+	return func(yield func(*Past, error) bool) {
+		readers := max(w.Readers, 1)
+		ctx, cancel := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer cancel()
+		// Pages go round: free, due, read by one of the readers, looked at in their order, free.
+		free, due, order := make(chan *page, readers+1), make(chan *page), make(chan *page, readers+1)
+		for range readers + 1 {
+			free <- &page{read: make(chan struct{}, 1)}
+		}
+		var failed error
+		running.Go(func() {
+			defer close(due)
+			defer close(order)
+			failed = s.cut(ctx, w, free, due, order)
+		})
+		for range readers {
+			running.Go(func() {
+				for p := range due {
+					p.err = s.fill(ctx, w, p)
+					p.read <- struct{}{}
+				}
+			})
+		}
+		for p := range order {
+			<-p.read
+			for i := range p.calls {
+				if p.err == nil && !yield(&p.calls[i], nil) {
+					return
+				}
+			}
+			if p.err != nil {
+				yield(nil, fmt.Errorf("read past calls: %w", p.err))
+				return
+			}
+			free <- p
+		}
+		if failed != nil {
+			yield(nil, fmt.Errorf("list past calls: %w", failed))
+		}
+	}
+}
+
+// cut finds out where pages end, and hands them to the readers as fast as there are free ones.
+func (s *Store) cut(ctx context.Context, w Window, free <-chan *page, due, order chan<- *page) error {
+	at, end := Cursor{StartedMS: math.MinInt64}, Cursor{StartedMS: math.MaxInt64} // no id is empty, so neither is a call
+	if !w.From.IsZero() {
+		at.StartedMS = w.From.UnixMilli()
+	}
+	if !w.To.IsZero() {
+		end.StartedMS = w.To.UnixMilli()
+	}
+	for {
+		var p *page
+		select {
+		case p = <-free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		p.after = at
+		err := s.reader.QueryRowContext(ctx, "SELECT started_ms, id"+ended+" LIMIT 1 OFFSET $5", at.StartedMS, at.ID, end.StartedMS, end.ID, pageSize-1).Scan(&p.last.StartedMS, &p.last.ID)
+		rest := errors.Is(err, sql.ErrNoRows)
+		if rest {
+			p.last, err = end, nil
+		}
+		if err != nil {
+			return err
+		}
+		at = p.last
+		order <- p // there is room for all pages
+		select {
+		case due <- p:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if rest {
+			return nil
+		}
+	}
+}
+
+const ended = " FROM call WHERE state = 'ended' AND (started_ms, id) > ($1, $2) AND (started_ms, id) <= ($3, $4) ORDER BY started_ms, id"
+
+// fill reads a page, as it is at one moment.
+func (s *Store) fill(ctx context.Context, w Window, p *page) error {
+	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // it has changed nothing
+	columns := callColumns
+	if w.Read == ReadFindings {
+		columns = strings.Replace(columns, "summary", "''", 1)
+	}
+	args := []any{p.after.StartedMS, p.after.ID, p.last.StartedMS, p.last.ID}
+	p.calls = p.calls[:0]
+	rows, err := tx.QueryContext(ctx, "SELECT "+columns+ended, args...) //nolint:gosec // the columns are ours
+	err = each(rows, err, func(r *sql.Rows) error {
+		c, err := scanCall(r)
+		if n := len(p.calls); n < cap(p.calls) { // with the memory of a call that was looked at
+			p.calls = p.calls[:n+1]
+			p.calls[n] = Past{Call: c, Segments: p.calls[n].Segments[:0]}
+		} else {
+			p.calls = append(p.calls, Past{Call: c})
+		}
+		return err
+	})
+	if err != nil || len(p.calls) == 0 {
+		return err
+	}
+	// The same calls with their numbers, from 1, to join with.
+	numbered := " FROM (SELECT id AS past_id, row_number() OVER (ORDER BY started_ms, id) AS n" + ended + ") numbered JOIN "
+	rows, err = tx.QueryContext(ctx, "SELECT n, opened_ms, state, assignee, disposition, note, closed_ms, closed_by"+numbered+"review ON call_id = past_id", args...)
+	if err := each(rows, err, func(r *sql.Rows) error { return scanHearing(r, p.calls) }); err != nil || w.Read == ReadCalls {
+		return err
+	}
+	columns, scan := segmentColumns, scanWhole
+	if w.Read == ReadFindings {
+		columns, scan = findingColumns, new(findingRow).scan
+	}
+	rows, err = tx.QueryContext(ctx, "SELECT n, "+columns+numbered+"segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq", args...)
+	return each(rows, err, func(r *sql.Rows) error { return scan(r, p.calls) })
+}
+
+func scanHearing(r *sql.Rows, calls []Past) error {
+	var n int
+	var opened, closed int64
+	var h Hearing
+	if err := r.Scan(&n, &opened, &h.State, &h.Assignee, &h.Disposition, &h.Note, &closed, &h.ClosedBy); err != nil {
+		return err
+	}
+	h.OpenedAt, h.ClosedAt = fromMillis(opened), fromMillis(closed)
+	calls[n-1].Hearing = h
+	return nil
+}
+
+// findingColumns leave out what most segments have in common: a text takes the driver longer than the lack of one.
+const findingColumns = "leg, speech_ms, nullif(state, 'scored'), nullif(reason, ''), score"
+
+// findingRow is scanned over and over: a million of them would be a lot of garbage.
+type findingRow struct {
+	n             int
+	leg           string
+	speech        int64
+	state, reason sql.NullString
+	score         sql.NullFloat64
+}
+
+func (f *findingRow) scan(r *sql.Rows, calls []Past) error {
+	if err := r.Scan(&f.n, &f.leg, &f.speech, &f.state, &f.reason, &f.score); err != nil {
+		return err
+	}
+	to := &calls[f.n-1].Segments
+	if len(*to) == cap(*to) {
+		*to = slices.Grow(*to, 8)
+	}
+	*to = (*to)[:len(*to)+1]
+	g := &(*to)[len(*to)-1]
+	g.Leg, g.Speech, g.State, g.Reason, g.Score = f.leg, duration(f.speech), SegmentScored, f.reason.String, nil
+	if f.state.Valid {
+		g.State = f.state.String
+	}
+	if f.score.Valid {
+		score := f.score.Float64
+		g.Score = &score
+	}
+	return nil
+}
+
+func scanWhole(r *sql.Rows, calls []Past) error {
+	var n int
+	g, err := scanSegment(withNumber{r, &n})
+	if err != nil {
+		return err
+	}
+	calls[n-1].Segments = append(calls[n-1].Segments, g)
+	return nil
+}
+
+// withNumber scans a number before what is asked for.
+type withNumber struct {
+	rows *sql.Rows
+	n    *int
+}
+
+func (r withNumber) Scan(to ...any) error { return r.rows.Scan(append([]any{r.n}, to...)...) }
