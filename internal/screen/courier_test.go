@@ -388,8 +388,7 @@ func TestWhatWasDeliveredBeforeACrashIsNotDeliveredAgain(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(dir, "again", "spool"), os.DirFS(saved)); err != nil {
 		t.Fatal(err)
 	}
-	again := newNode(t, options{dir: filepath.Join(dir, "again"), store: n.store})
-	again.audio = n.audio
+	again := newNode(t, options{dir: filepath.Join(dir, "again"), store: n.store, audio: n.audio})
 	again.drain()
 	after := again.report("a")
 	if len(after.Segments) != 2 || after.Decision != "clear" || !after.Final || again.audited("a", store.AuditDecided) != 1 || again.log.errors() != 0 {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"callscreen/analyzer"
+	"callscreen/analyzer/simulator"
 	"callscreen/capture"
 	closets "callscreen/internal/audio"
 	"callscreen/internal/screen"
@@ -50,6 +52,7 @@ type options struct {
 	dir       string // of the spool and the audio, and of SQLite if store is nil
 	name      string
 	store     *store.Store
+	audio     *closet // of another node
 	clock     *clock
 	desk      func(*screen.DeskConfig)
 	courier   func(*screen.CourierConfig)
@@ -121,16 +124,20 @@ func newNode(t testing.TB, o options) *node {
 	}
 	n := &node{t: t, name: o.name, store: o.store, api: &api{}, clock: o.clock, changed: make(chan struct{}), settled: map[string]int{}}
 	log := slog.New(slog.NewTextHandler(&n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	folder, err := closets.NewFolder(filepath.Join(o.dir, "audio"))
-	if err != nil {
-		t.Fatal(err)
+	if n.audio = o.audio; n.audio == nil {
+		folder, err := closets.NewFolder(filepath.Join(o.dir, "audio"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.audio = &closet{Store: folder}
+		t.Cleanup(func() { _ = folder.Close() })
 	}
-	n.audio = &closet{Store: folder}
 	o.spool.Log = log
+	var err error
 	if n.spool, err = spool.Open(filepath.Join(o.dir, "spool"), o.spool); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = errors.Join(folder.Close(), n.spool.Close()) })
+	t.Cleanup(func() { _ = n.spool.Close() })
 	desk := screen.DeskConfig{
 		Store: o.store, Policy: policy.Default(), PolicyVersion: 1, KeepAudio: o.keepAudio, Now: o.clock.now, OnCommit: func(string) { n.news() },
 		OnSettled: func(_ string, s screen.SegmentReport) {
@@ -475,4 +482,21 @@ func fault(op string, kind analyzer.Kind, retry bool) error {
 func sum(data []byte) string {
 	s := sha256.Sum256(data)
 	return hex.EncodeToString(s[:])
+}
+
+// standIn is the real client in front of a stand-in that follows a script.
+func standIn(t testing.TB, script string) (*analyzer.Client, *simulator.Server) {
+	t.Helper()
+	parsed, err := simulator.ParseScript(strings.NewReader(script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stand := simulator.New(parsed)
+	server := httptest.NewServer(stand)
+	client, err := analyzer.New("key", &analyzer.Options{BaseURL: server.URL, PollInitial: time.Millisecond, PollMax: 5 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.CloseIdleConnections(); server.Close() })
+	return client, stand
 }
