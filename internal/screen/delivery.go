@@ -88,7 +88,10 @@ func checkSegment(id string, part store.PartKey, g *store.Segment) error {
 	default:
 		return fmt.Errorf("%w: %q is no state of a segment", errUnreadable, g.State)
 	}
-	if audio && (!fs.ValidPath(g.AudioKey) || path.Base(g.AudioKey) != id+".wav") {
+	if !audio {
+		return nil
+	}
+	if !fs.ValidPath(g.AudioKey) || path.Base(g.AudioKey) != id+".wav" {
 		return fmt.Errorf("%w: %q is no place for its audio", errUnreadable, g.AudioKey)
 	}
 	for _, v := range g.Voiced {

@@ -103,6 +103,9 @@ func (q queueLog) WithGroup(g string) slog.Handler      { return queueLog{q.Hand
 func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	// Whatever this node was working on when it stopped, it is not any more.
 	if _, err := e.cfg.Store.Release(ctx, e.cfg.Node); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before it began
+		}
 		return err
 	}
 	working := context.WithoutCancel(ctx)

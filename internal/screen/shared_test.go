@@ -1,0 +1,234 @@
+package screen_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"callscreen/analyzer"
+	"callscreen/internal/screen"
+	"callscreen/internal/store"
+	"callscreen/internal/store/storetest"
+)
+
+// What several nodes do with one PostgreSQL. The tests share a server, and the last one stops it.
+func TestSharedDatabase(t *testing.T) {
+	t.Parallel()
+	server := storetest.StartPostgres(t)
+	t.Run("two nodes share the work", func(t *testing.T) { twoNodes(t, server.Database()) })
+	t.Run("one takes over from another that died", func(t *testing.T) { takeOver(t, server.Database()) })
+	t.Run("two nodes decide about one call", func(t *testing.T) { oneCall(t, server.Database()) })
+	t.Run("the database goes away and comes back", func(t *testing.T) { outage(t, server) })
+}
+
+// openShared opens a database for one more node.
+func openShared(t *testing.T, url string) *store.Store {
+	t.Helper()
+	if err := store.Migrate(t.Context(), store.Options{URL: url}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), store.Options{URL: url, MaxConns: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// twoNodes lets two engines work off what one of them has recorded. Both take part, and nothing is done twice.
+func twoNodes(t *testing.T, url string) {
+	const calls, segments = 8, 5
+	messages := func(c *screen.DeskConfig) { c.Subscribers = func(string) []string { return []string{"crm"} } }
+	a := newNode(t, options{store: openShared(t, url), name: "a", desk: messages})
+	b := newNode(t, options{store: openShared(t, url), name: "b", desk: messages, audio: a.audio}) // as an S3 would be
+	b.api.told(func(_ context.Context, n int) (analyzer.Job, error) {
+		j := job(n)
+		j.ID += "-of-b"
+		return j, nil
+	}, nil)
+	for i := range calls {
+		a.record(a.part(fmt.Sprintf("call-%d", i), int64(i)), segments)
+	}
+	a.drain()
+	a.work(nil)
+	b.work(nil)
+	for i := range calls {
+		call := fmt.Sprintf("call-%d", i)
+		r := a.final(call)
+		if strings.Count(states(r), "scored") != segments || r.Decision != "clear" {
+			t.Errorf("%s: %s", call, states(r))
+		}
+		if n, m := a.audited(call, store.AuditScored), a.audited(call, store.AuditDecided); n != segments || m != 1 || a.audited(call, store.AuditResent)+a.audited(call, store.AuditSurplus) != 0 {
+			t.Errorf("%s: %d segments scored, decided %d times", call, n, m)
+		}
+	}
+	ofA, ofB := a.api.uploaded(), b.api.uploaded()
+	if len(ofA) == 0 || len(ofB) == 0 || len(ofA)+len(ofB) != calls*segments {
+		t.Errorf("%d uploads by one, %d by the other", len(ofA), len(ofB))
+	}
+	counts, err := a.store.DeliveryCounts(t.Context())
+	if err != nil || counts[[2]string{"crm", "pending"}] != calls*segments+calls {
+		t.Errorf("%v messages, %v", counts, err)
+	}
+	for id, n := range a.settled {
+		if n+b.settled[id] != 1 {
+			t.Errorf("%s was settled %d times", id, n+b.settled[id])
+		}
+	}
+	if lines, _, err := a.store.VerifyAudit(t.Context()); err != nil || lines != calls*(segments+1) {
+		t.Errorf("%d lines of audit, %v", lines, err)
+	}
+}
+
+// takeOver has a node die with a call in progress, one segment in the middle of an upload, and one that is asked about.
+func takeOver(t *testing.T, url string) {
+	dead := newNode(t, options{store: openShared(t, url), name: "dead"})
+	for _, call := range []string{"ended", "live"} {
+		dead.record(dead.part(call, 0), 1)
+	}
+	dead.drain()
+	live := dead.part("live", 0)
+	if err := dead.desk.Progress(t.Context(), live); err != nil { // it goes on
+		t.Fatal(err)
+	}
+	if err := dead.store.Heartbeat(t.Context(), "dead"); err != nil {
+		t.Fatal(err)
+	}
+	uploading, asked := dead.report("ended").Segments[0].ID, dead.report("live").Segments[0].ID
+	if _, _, err := dead.store.BeginSubmit(t.Context(), uploading, "dead", dead.clock.now(), true); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := dead.store.BeginSubmit(t.Context(), asked, "dead", dead.clock.now(), true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dead.store.SaveJob(t.Context(), asked, "job-of-dead", "dead", dead.clock.now()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, q := range []string{
+		"UPDATE river_job SET state = 'running', attempted_at = now(), attempted_by = '{dead}', attempt = 1",
+		"UPDATE node SET seen_ms = seen_ms - 60000 WHERE id = 'dead'",
+	} {
+		if _, err := db.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alive := newNode(t, options{store: openShared(t, url), name: "alive", audio: dead.audio})
+	alive.work(nil)
+	r := alive.final("live")
+	if states(r) != "caller0 scored" || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "the node that recorded it is silent") {
+		t.Errorf("%s %+v", states(r), r)
+	}
+	if r := alive.final("ended"); states(r) != "caller0 scored" || alive.audited("ended", store.AuditResent) != 1 {
+		t.Errorf("%s %+v", states(r), r)
+	}
+	if alive.api.asked("job-of-dead") != 1 || len(alive.api.uploaded()) != 1 || !strings.Contains(alive.log.String(), "taken over") {
+		t.Errorf("%d uploads\n%s", len(alive.api.uploaded()), alive.log.String())
+	}
+	// It was only frozen, and goes on recording: the call is live again, and ends once more.
+	if err := dead.courier.Take(live, piece("caller", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := dead.courier.Progress(live); err != nil {
+		t.Fatal(err)
+	}
+	dead.drain()
+	if r := alive.report("live"); r.State != "live" || len(r.Segments) != 2 {
+		t.Errorf("%s %+v", states(r), r)
+	}
+	dead.end(live)
+	dead.drain()
+	if r := alive.final("live"); states(r) != "caller0 scored, caller1 scored" || r.Decision != "clear" || alive.audited("live", store.AuditDecided) != 1 {
+		t.Errorf("%s %+v", states(r), r)
+	}
+}
+
+// oneCall comes in on two nodes, leg by leg. It ends with the later of them, and is decided once, over both.
+func oneCall(t *testing.T, url string) {
+	a := newNode(t, options{store: openShared(t, url), name: "a"})
+	b := newNode(t, options{store: openShared(t, url), name: "b", audio: a.audio})
+	ours, theirs := a.part("c", 0), b.part("c", 3)
+	if err := b.courier.Progress(theirs); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.courier.Take(theirs, piece("agent", 0)); err != nil {
+		t.Fatal(err)
+	}
+	b.drain()
+	a.record(ours, 1)
+	a.drain()
+	a.work(nil)
+	a.await("what there is is analysed", func() bool { return strings.Count(states(a.report("c")), "scored") == 2 })
+	if r := a.report("c"); r.Final || r.State != "live" || r.Decision != "clear" {
+		t.Errorf("%+v", r)
+	}
+	b.end(theirs)
+	b.drain()
+	r := a.final("c")
+	if states(r) != "caller0 scored, agent0 scored" || r.Segments[1].Offset.Round() != screen.Seconds(3e9) || a.audited("c", store.AuditDecided) != 1 || len(r.Legs) != 2 {
+		t.Errorf("%s %+v", states(r), r)
+	}
+}
+
+// outage stops the server in the middle of everything. Recording goes on, and when it is back nothing is missing and
+// nothing is there twice.
+func outage(t *testing.T, server *storetest.Postgres) {
+	n := newNode(t, options{store: openShared(t, server.Database())})
+	stop := n.carry()
+	n.work(nil)
+	p := n.part("a", 0)
+	for i := range 3 {
+		if err := n.courier.Take(p, piece("caller", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.await("some of it is analysed", func() bool { return strings.Contains(states(n.report("a")), "scored") })
+	server.Stop(syscall.SIGQUIT)
+	for i := 3; i < 6; i++ {
+		if err := n.courier.Take(p, piece("caller", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.end(p)
+	other := n.part("b", 5)
+	for i := range 2 {
+		if err := n.courier.Take(other, piece("agent", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.end(other)
+	n.await("the trouble is known", func() bool { _, since := n.courier.Waiting(); return !since.IsZero() })
+	if entries := n.spool.Stats().Entries; entries < 7 {
+		t.Errorf("%d entries wait", entries)
+	}
+	server.Start()
+	a, b := n.final("a"), n.final("b")
+	stop()
+	if strings.Count(states(a), "scored") != 6 || strings.Count(states(b), "scored") != 2 || a.Decision != "clear" || b.Decision != "clear" {
+		t.Errorf("%s; %s", states(a), states(b))
+	}
+	up := n.api.uploaded()
+	slices.Sort(up)
+	if once := len(slices.Compact(up)); once != 8 || len(up) != 8 { // the number of a job is saved for as long as it takes
+		t.Errorf("%d uploads of %d segments", len(up), once)
+	}
+	for _, call := range []string{"a", "b"} {
+		if d := n.audited(call, store.AuditDecided); d != 1 {
+			t.Errorf("%s was decided %d times", call, d)
+		}
+	}
+	if st := n.spool.Stats(); st.Entries != 0 || !strings.Contains(n.log.String(), "delivered again") {
+		t.Errorf("%+v\n%s", st, n.log.String())
+	}
+	if _, _, err := n.store.VerifyAudit(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,594 @@
+package screen_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"callscreen/analyzer"
+	"callscreen/internal/screen"
+	"callscreen/internal/store"
+)
+
+// untilStopped is a job that is never finished.
+func untilStopped(ctx context.Context, job string, _ int) (analyzer.Result, error) {
+	<-ctx.Done()
+	return analyzer.Result{}, &analyzer.Error{Op: "poll", Kind: analyzer.KindCanceled, JobID: job, Err: context.Cause(ctx)}
+}
+
+// The job of an upload is noted before anything else happens. Another process asks about it, and does not pay again.
+func TestAJobIsAskedAboutAgainAfterARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n := newNode(t, options{dir: dir})
+	n.call("a", 2)
+	asked := make(chan string, 10)
+	n.api.told(nil, func(ctx context.Context, job string, k int) (analyzer.Result, error) {
+		asked <- job
+		return untilStopped(ctx, job, k)
+	})
+	stop := n.work(nil)
+	for range 2 {
+		job := <-asked
+		if !slices.ContainsFunc(n.report("a").Segments, func(s screen.SegmentReport) bool { return s.JobID == job && s.State == "submitted" }) {
+			t.Errorf("%s is asked about, and not noted: %+v", job, n.report("a").Segments)
+		}
+	}
+	stop()
+	if r := n.report("a"); r.Final || states(r) != "caller0 submitted, caller1 submitted" {
+		t.Errorf("%s %+v", states(r), r)
+	}
+	if err := n.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := newNode(t, options{dir: dir})
+	again.work(nil)
+	r := again.final("a")
+	if len(n.api.uploaded()) != 2 || len(again.api.uploaded()) != 0 {
+		t.Errorf("%d uploads before, %d after", len(n.api.uploaded()), len(again.api.uploaded()))
+	}
+	if states(r) != "caller0 scored, caller1 scored" || r.Decision != "clear" || again.log.errors() != 0 {
+		t.Errorf("%s %+v", states(r), r)
+	}
+}
+
+// doubtful is an API of which it is not known whether it took the first uploads.
+func doubtful(uploads int) func(context.Context, int) (analyzer.Job, error) {
+	return func(_ context.Context, n int) (analyzer.Job, error) {
+		if n <= uploads {
+			return analyzer.Job{}, fault("submit", analyzer.KindInDoubt, true)
+		}
+		return job(n), nil
+	}
+}
+
+// An upload of which it is not known whether it arrived is made once more, and that is audited; or never, if so configured.
+func TestAnUploadInDoubt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		doubts  int
+		resend  bool
+		uploads int
+		audited int
+		want    string
+	}{
+		"is made once more":         {1, true, 2, 1, "caller0 scored"},
+		"is made once more at most": {5, true, 2, 1, "caller0 failed/in_doubt"},
+		"is not made again":         {1, false, 1, 0, "caller0 failed/in_doubt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, options{})
+			n.call("a", 1)
+			n.api.told(doubtful(c.doubts), nil)
+			n.work(func(w *screen.WorkerConfig) { w.ResendInDoubt = c.resend })
+			r := n.final("a")
+			if states(r) != c.want || len(n.api.uploaded()) != c.uploads || n.audited("a", store.AuditResent) != c.audited || r.Segments[0].Resent != (c.audited > 0) {
+				t.Errorf("%s after %d uploads, %d audited, %+v", states(r), len(n.api.uploaded()), n.audited("a", store.AuditResent), r.Segments)
+			}
+			if clear := r.Decision == "clear"; clear != strings.HasSuffix(c.want, "scored") {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// A process that ends in the middle of an upload leaves it in doubt; one that ends before it was sent does not.
+func TestAnUploadThatIsCutOffByTheEndOfTheProcess(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kind    analyzer.Kind
+		audited int
+	}{
+		"after it was sent":  {analyzer.KindInDoubt, 1},
+		"before it was sent": {analyzer.KindNetwork, 0},
+		"by who knows what":  {analyzer.KindCanceled, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, options{})
+			n.call("a", 1)
+			sending := make(chan struct{}, 1)
+			n.api.told(func(ctx context.Context, _ int) (analyzer.Job, error) {
+				sending <- struct{}{}
+				<-ctx.Done()
+				return analyzer.Job{}, fault("submit", c.kind, true)
+			}, nil)
+			stop := n.work(nil)
+			<-sending
+			stop()
+			n.api.told(nil, nil)
+			n.work(nil)
+			r := n.final("a")
+			if states(r) != "caller0 scored" || n.audited("a", store.AuditResent) != c.audited || len(n.api.uploaded()) != 2 {
+				t.Errorf("%s, %d audited, %d uploads", states(r), n.audited("a", store.AuditResent), len(n.api.uploaded()))
+			}
+		})
+	}
+}
+
+// A key that is refused fails no segment. Once it is accepted all of them are analysed.
+func TestARefusedKeyKeepsSegments(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("a", 3)
+	var refused atomic.Int64
+	enough := make(chan struct{})
+	refuse := func(op string) error {
+		if refused.Add(1) == 8 {
+			close(enough)
+		}
+		return fault(op, analyzer.KindUnauthorized, false)
+	}
+	n.api.told(func(context.Context, int) (analyzer.Job, error) { return analyzer.Job{}, refuse("submit") }, nil)
+	n.work(nil)
+	<-enough
+	if r := n.report("a"); states(r) != "caller0 recorded, caller1 recorded, caller2 recorded" || r.Final || r.Decision != "inconclusive" {
+		t.Errorf("%s %+v", states(r), r)
+	}
+	// It is accepted again, but refused once more when the job is asked about.
+	n.api.told(nil, func(_ context.Context, job string, k int) (analyzer.Result, error) {
+		if k == 1 {
+			return analyzer.Result{}, fault("poll", analyzer.KindUnauthorized, false)
+		}
+		return scored(job, 0.1), nil
+	})
+	r := n.final("a")
+	if states(r) != "caller0 scored, caller1 scored, caller2 scored" || r.Decision != "clear" || n.audited("a", store.AuditResent) != 0 {
+		t.Errorf("%s %+v", states(r), r)
+	}
+}
+
+// A key that stays refused does not keep a segment, and its audio, for ever.
+func TestAKeyThatStaysRefused(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("a", 1)
+	asked := make(chan struct{}, 1000)
+	n.api.told(nil, func(context.Context, string, int) (analyzer.Result, error) {
+		asked <- struct{}{}
+		return analyzer.Result{}, fault("poll", analyzer.KindUnauthorized, false)
+	})
+	n.work(nil)
+	<-asked
+	<-asked
+	if r := n.report("a"); states(r) != "caller0 submitted" {
+		t.Error(states(r))
+	}
+	n.clock.advance(2 * time.Hour) // longer than MaxAge
+	if r := n.final("a"); states(r) != "caller0 failed/unauthorized" || r.Decision != "inconclusive" || len(n.api.uploaded()) != 1 {
+		t.Errorf("%s %+v", states(r), r)
+	}
+}
+
+// An API that fails several times in a row is left alone. While it is, nothing is sent; when it answers again all is.
+func TestAnAPIThatFailsIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []analyzer.Kind{analyzer.KindUnavailable, analyzer.KindNetwork} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, options{})
+			n.call("a", 20)
+			n.api.told(func(context.Context, int) (analyzer.Job, error) { return analyzer.Job{}, fault("submit", kind, true) }, nil)
+			stop := n.work(func(w *screen.WorkerConfig) { w.Rest = time.Hour })
+			n.await("it is left alone", func() bool { return strings.Contains(n.log.String(), "nothing is sent for a while") })
+			time.Sleep(300 * time.Millisecond) // a hammer would have fallen by now
+			// Five in a row, and what was under way then: four at a time.
+			if sent := len(n.api.uploaded()); sent < 5 || sent > 8 {
+				t.Errorf("%d requests", sent)
+			}
+			stop()
+			if r := n.report("a"); strings.Count(states(r), "recorded") != 20 {
+				t.Error(states(r))
+			}
+		})
+	}
+}
+
+// While an API is left alone only one request at a time finds out whether it is back.
+func TestAnAPIThatComesBack(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("a", 12)
+	var mu sync.Mutex
+	atOnce, most, probes := 0, 0, 0
+	n.api.told(func(_ context.Context, k int) (analyzer.Job, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if k <= 8 { // as many as may be under way when it is left alone
+			return analyzer.Job{}, fault("submit", analyzer.KindUnavailable, true)
+		}
+		if probes++; probes <= 3 {
+			atOnce++
+			most = max(most, atOnce)
+			mu.Unlock()
+			time.Sleep(50 * time.Millisecond) // others would come in the meantime
+			mu.Lock()
+			atOnce--
+			return analyzer.Job{}, fault("submit", analyzer.KindUnavailable, true)
+		}
+		return job(k), nil
+	}, nil)
+	n.work(nil)
+	r := n.final("a")
+	if strings.Count(states(r), "scored") != 12 || r.Decision != "clear" {
+		t.Errorf("%s", states(r))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if most != 1 {
+		t.Errorf("%d requests at once to an API that fails", most)
+	}
+	if sent := len(n.api.uploaded()); sent > 8+3+12 {
+		t.Errorf("%d requests", sent)
+	}
+	if log := n.log.String(); strings.Count(log, "answers again") != 1 || strings.Count(log, "nothing is sent for a while") != 1 || n.audited("a", store.AuditResent) != 0 {
+		t.Error(log)
+	}
+}
+
+// Whatever comes of a segment, it comes to an end, and the call is never clear for it.
+func TestSegmentsThatFail(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		submit  func(context.Context, int) (analyzer.Job, error)
+		wait    func(context.Context, string, int) (analyzer.Result, error)
+		change  func(*screen.WorkerConfig)
+		age     time.Duration // before it is looked at
+		want    string
+		uploads int
+	}{
+		"the API does not take it": {
+			submit: func(context.Context, int) (analyzer.Job, error) {
+				return analyzer.Job{}, fault("submit", analyzer.KindRejected, false)
+			}, want: "rejected", uploads: 1,
+		},
+		"it is too large": {
+			submit: func(context.Context, int) (analyzer.Job, error) {
+				return analyzer.Job{}, fault("submit", analyzer.KindTooLarge, false)
+			}, want: "too_large", uploads: 1,
+		},
+		"the job is unknown": {
+			wait: func(context.Context, string, int) (analyzer.Result, error) {
+				return analyzer.Result{}, fault("poll", analyzer.KindJobNotFound, false)
+			}, want: "job_not_found", uploads: 1,
+		},
+		"the score makes no sense": {
+			wait: func(context.Context, string, int) (analyzer.Result, error) {
+				return analyzer.Result{}, fault("poll", analyzer.KindInvalidScore, false)
+			}, want: "invalid_score", uploads: 1,
+		},
+		"the job is not done in time": {
+			wait: func(context.Context, string, int) (analyzer.Result, error) {
+				return analyzer.Result{}, fault("poll", analyzer.KindTimeout, false)
+			}, change: func(w *screen.WorkerConfig) { w.Deadline = -time.Second }, want: "timeout", uploads: 1,
+		},
+		"it was never sent in time": {age: 2 * time.Hour, want: "timeout", uploads: 0},
+		"its audio is gone": {
+			age: -1, want: "storage", uploads: 0,
+		},
+		"the job fails, also with cleaner audio": {
+			wait: func(context.Context, string, int) (analyzer.Result, error) {
+				return analyzer.Result{}, fault("poll", analyzer.KindJobFailed, false)
+			}, want: "job_failed", uploads: 2,
+		},
+		"the job fails, and no cleaner audio is to be sent": {
+			wait: func(context.Context, string, int) (analyzer.Result, error) {
+				return analyzer.Result{}, fault("poll", analyzer.KindJobFailed, false)
+			}, change: func(w *screen.WorkerConfig) { w.RetryCleaned = false }, want: "job_failed", uploads: 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, options{})
+			n.call("a", 1)
+			n.api.told(c.submit, c.wait)
+			if c.age < 0 {
+				id := n.report("a").Segments[0].ID
+				if err := n.audio.Delete(t.Context(), id[9:11]+"/"+id+".wav"); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				n.clock.advance(c.age)
+			}
+			n.work(c.change)
+			r := n.final("a")
+			if states(r) != "caller0 failed/"+c.want || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, c.want) || r.Segments[0].Detail == "" || len(n.api.uploaded()) != c.uploads {
+				t.Errorf("%s %+v, %d uploads", states(r), r, len(n.api.uploaded()))
+			}
+			if n.audited("a", store.AuditFailed) != 1 || n.audited("a", store.AuditDecided) != 1 || n.settled[r.Segments[0].ID] != 1 {
+				t.Error("it is not audited once")
+			}
+		})
+	}
+}
+
+// A job that is not done when the API is asked, but within its time, is asked about again.
+func TestAJobMayTakeItsTime(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("a", 1)
+	n.api.told(nil, func(_ context.Context, job string, k int) (analyzer.Result, error) {
+		if k < 4 {
+			return analyzer.Result{}, fault("poll", analyzer.KindTimeout, false)
+		}
+		return scored(job, 0.9), nil
+	})
+	n.work(nil)
+	if r := n.final("a"); states(r) != "caller0 scored" || r.Decision != "flagged" || len(n.api.uploaded()) != 1 || n.api.asked("job-1") != 4 {
+		t.Errorf("%s %+v", states(r), r)
+	}
+}
+
+// A job that failed for a reason that may lie in the audio is tried once more with a cleaner copy, also if it failed at
+// once.
+func TestACleanerCopyIsTried(t *testing.T) {
+	t.Parallel()
+	failed := analyzer.Job{Status: analyzer.StatusFailed, ErrorCode: "Unknown"}
+	named := failed
+	named.ID = "job-1"
+	for name, first := range map[string]analyzer.Job{"asked about": job(1), "failed at once": named, "failed at once without a name": failed} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, options{})
+			n.call("a", 1)
+			n.api.told(func(_ context.Context, k int) (analyzer.Job, error) {
+				if k == 1 {
+					return first, nil
+				}
+				return job(k), nil
+			}, func(_ context.Context, job string, _ int) (analyzer.Result, error) {
+				if job == "job-1" {
+					return analyzer.Result{}, fault("poll", analyzer.KindJobFailed, false)
+				}
+				return scored(job, 0.2), nil
+			})
+			n.work(nil)
+			r := n.final("a")
+			up := n.api.uploaded()
+			if states(r) != "caller0 scored" || len(up) != 2 || up[0] == up[1] || !r.Segments[0].Cleaned || r.Segments[0].JobID != "job-2" || n.audited("a", store.AuditCleaned) != 1 {
+				t.Errorf("%s %+v %v", states(r), r.Segments, up)
+			}
+		})
+	}
+}
+
+// A cleaner copy has no name on the disk, so that nothing is left of it if the program is killed while it is sent.
+func TestACleanerCopyLeavesNothingBehind(t *testing.T) {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	n := newNode(t, options{})
+	n.call("a", 1)
+	n.api.told(func(_ context.Context, k int) (analyzer.Job, error) {
+		if left, err := os.ReadDir(temp); err != nil || len(left) != 0 {
+			t.Errorf("during upload %d: %v %v", k, left, err)
+		}
+		return job(k), nil
+	}, func(_ context.Context, job string, _ int) (analyzer.Result, error) {
+		return analyzer.Result{}, fault("poll", analyzer.KindJobFailed, false)
+	})
+	n.work(nil)
+	if r := n.final("a"); states(r) != "caller0 failed/job_failed" || len(n.api.uploaded()) != 2 {
+		t.Errorf("%s %+v", states(r), r)
+	}
+}
+
+// A job that is finished within the answer to the upload needs no question.
+func TestAJobThatIsDoneAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"job-1", ""} {
+		n := newNode(t, options{})
+		n.call("a", 1)
+		n.api.told(func(context.Context, int) (analyzer.Job, error) {
+			return analyzer.Job{ID: id, Status: analyzer.StatusCompleted, Score: 0.97, Verdict: "deepfake_likely", Simulated: true}, nil
+		}, nil)
+		n.work(nil)
+		if r := n.final("a"); states(r) != "caller0 scored" || r.Decision != "flagged" || !r.Simulated || r.Segments[0].JobID != id || n.api.asked(id) != 0 {
+			t.Errorf("%s %+v", states(r), r)
+		}
+	}
+}
+
+// A call that is erased while somebody still works on it stays erased, and that is no fault.
+func TestACallThatIsErasedWhileItIsAnalysed(t *testing.T) {
+	t.Parallel()
+	for name, asked := range map[string]bool{"sent": false, "asked about": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, options{})
+			n.call("a", 1)
+			at, proceed := make(chan struct{}), make(chan struct{})
+			block := func() { at <- struct{}{}; <-proceed }
+			n.api.told(func(_ context.Context, k int) (analyzer.Job, error) {
+				if !asked {
+					block()
+				}
+				return job(k), nil
+			}, func(_ context.Context, job string, _ int) (analyzer.Result, error) {
+				if asked {
+					block()
+				}
+				return scored(job, 0.9), nil
+			})
+			stop := n.work(nil)
+			<-at
+			e := n.idle()
+			if err := e.Erase(t.Context(), "a", "me", "asked to"); !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "(hint: ") {
+				t.Errorf("erased while it is analysed: %v", err)
+			}
+			// Another node, that took this one for dead, is faster.
+			g, err := n.store.Segment(t.Context(), n.report("a").Segments[0].ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := n.desk.Settle(t.Context(), g, store.Settlement{State: store.SegmentFailed, Reason: "timeout", At: time.Now()}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Erase(t.Context(), "a", "me", "asked to"); err != nil {
+				t.Fatal(err)
+			}
+			close(proceed)
+			time.Sleep(200 * time.Millisecond) // for it to do harm
+			stop()
+			if _, err := n.store.Call(t.Context(), "a"); !errors.Is(err, store.ErrNotFound) {
+				t.Error("it is back")
+			}
+			if log := n.log.String(); n.log.errors() != 0 || strings.Contains(log, "level=WARN") {
+				t.Error(log)
+			}
+		})
+	}
+}
+
+// Of two uploads of one segment the first that is noted stands. The other is audited, and not asked about.
+func TestASurplusJob(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("a", 1)
+	id := n.report("a").Segments[0].ID
+	n.api.told(func(ctx context.Context, k int) (analyzer.Job, error) {
+		// Another node takes over while we are frozen in the middle of the upload.
+		if _, doubt, err := n.store.BeginSubmit(ctx, id, "n2", time.Now(), true); err != nil || doubt != store.Resend {
+			t.Error(doubt, err)
+		}
+		if won, err := n.store.SaveJob(ctx, id, "job-of-n2", "n2", time.Now()); err != nil || !won {
+			t.Error(won, err)
+		}
+		return job(k), nil
+	}, nil)
+	n.work(nil)
+	r := n.final("a")
+	if r.Segments[0].JobID != "job-of-n2" || n.api.asked("job-of-n2") != 1 || n.api.asked("job-1") != 0 || n.audited("a", store.AuditSurplus) != 1 || n.audited("a", store.AuditScored) != 1 {
+		t.Errorf("%+v, %d surplus", r.Segments, n.audited("a", store.AuditSurplus))
+	}
+}
+
+// The queue is only the alarm clock: what is to be done stands in our tables, and a sweep finds it.
+func TestAllJobsOfTheQueueAreLost(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n := newNode(t, options{dir: dir})
+	n.call("a", 5)
+	db, err := sql.Open("sqlite", filepath.Join(dir, "callscreen.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "DELETE FROM river_job"); err != nil {
+		t.Fatal(err)
+	}
+	n.work(nil) // whose first sweep comes at once
+	if r := n.final("a"); strings.Count(states(r), "scored") != 5 || len(n.api.uploaded()) != 5 {
+		t.Errorf("%s, %d uploads", states(r), len(n.api.uploaded()))
+	}
+}
+
+// A call whose recording broke off with all that was known of it, and that of a node that has another name now, comes to
+// an end.
+func TestCallsThatNobodyRecordsAnyMoreAreEnded(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	other := n.part("imported", 0)
+	other.Node = "another"
+	for _, p := range []store.Part{n.part("own", 0), other, n.part("live", 0)} {
+		if err := n.desk.Progress(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	live := n.part("live", 0)
+	if err := n.courier.Progress(live); err != nil { // lies in the spool: this process answers for it
+		t.Fatal(err)
+	}
+	n.work(nil)
+	for _, call := range []string{"own", "imported"} {
+		if r := n.final(call); r.Decision != "inconclusive" || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "interrupted") {
+			t.Errorf("%s: %+v", call, r)
+		}
+	}
+	if r := n.report("live"); r.State != "live" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// The rate is kept over all workers of a node: who would have to wait for too long lets others go first.
+func TestSubmissionsKeepTheirDistance(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("a", 6)
+	n.work(func(w *screen.WorkerConfig) { w.Interval = time.Hour })
+	n.await("one is analysed", func() bool { return strings.Contains(states(n.report("a")), "scored") })
+	time.Sleep(300 * time.Millisecond) // for others to come too early
+	if r := n.report("a"); strings.Count(states(r), "recorded") != 5 || len(n.api.uploaded()) != 1 {
+		t.Errorf("%s, %d uploads", states(r), len(n.api.uploaded()))
+	}
+}
+
+// TestWorkerAgainstTheStandIn runs the real client against an API that has a bad day.
+func TestWorkerAgainstTheStandIn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		script, want string
+		uploads      int
+	}{
+		"it is well":              {``, "caller0 scored, caller1 scored", 2},
+		"it answers 503 first":    {`rules: [{submit: {status: 503, times: 1}}]`, "caller0 scored, caller1 scored", 2},
+		"it answers 429 first":    {`rules: [{submit: {status: 429, retry_after: "1", times: 1}}]`, "caller0 scored, caller1 scored", 2},
+		"it answers 400":          {`rules: [{submit: {status: 400}}]`, "caller0 failed/rejected, caller1 failed/rejected", 0},
+		"it answers in riddles":   {`rules: [{submit: {body: "<html>"}}]`, "caller0 failed/in_doubt, caller1 failed/in_doubt", 0},
+		"it drops the connection": {`rules: [{submit: {reset: after, times: 1}}]`, "caller0 scored, caller1 scored", 4},
+		"its jobs fail":           {`rules: [{result: {failed: true, error_code: Unknown}}]`, "caller0 failed/job_failed, caller1 failed/job_failed", 4},
+		"its jobs fail first":     {`rules: [{match: {to: 2}, result: {failed: true}}]`, "caller0 scored, caller1 scored", 4},
+		"it has no score":         {`rules: [{result: {no_score: true}}]`, "caller0 failed/invalid_score, caller1 failed/invalid_score", 2},
+		"its scores are absurd":   {`rules: [{result: {score: 7}}]`, "caller0 failed/invalid_score, caller1 failed/invalid_score", 2},
+		"its polls fail first":    {`rules: [{poll: {status: 502, body: "<html>", times: 3}}]`, "caller0 scored, caller1 scored", 2},
+		"it is slow":              {`latency: 300ms`, "caller0 scored, caller1 scored", 2},
+		"it speaks of new things": {`rules: [{result: {statuses: [running, "", reticulating]}}]`, "caller0 scored, caller1 scored", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, options{})
+			n.call("a", 2)
+			client, stand := standIn(t, c.script)
+			n.work(func(w *screen.WorkerConfig) { w.API = client })
+			r := n.final("a")
+			if states(r) != c.want || stand.Stats().Accepted != c.uploads {
+				t.Errorf("%s, %d accepted: %+v", states(r), stand.Stats().Accepted, r)
+			}
+			if clear := r.Decision == "clear"; clear != !strings.Contains(c.want, "failed") {
+				t.Errorf("%+v", r)
+			}
+			if fmt.Sprint(r.Simulated) != fmt.Sprint(strings.Contains(c.want, "scored")) {
+				t.Errorf("simulated: %v", r.Simulated)
+			}
+		})
+	}
+}
