@@ -245,6 +245,7 @@ type Filter struct {
 	Decision, State string
 	Query           string // within the id and the metadata, in any case
 	Review          string // "waiting" or "closed"
+	Unscreened      bool   // only those that could not be screened, and will not be any more
 	// Before wants calls that come after this one in the list.
 	Before *Cursor
 	Limit  int // 0 means 100
@@ -281,7 +282,10 @@ func (s *Store) Calls(ctx context.Context, f Filter) (list []Call, next *Cursor,
 		add(`search LIKE ? ESCAPE '\'`, "%"+strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(f.Query))+"%")
 	}
 	if f.Review != "" {
-		add("id IN (SELECT call_id FROM review WHERE state = ?)", f.Review)
+		add("review_state = ?", f.Review)
+	}
+	if f.Unscreened {
+		add(unscreened)
 	}
 	if f.Before != nil {
 		add("(started_ms, id) < (?, ?)", f.Before.StartedMS, f.Before.ID)

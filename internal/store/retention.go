@@ -59,7 +59,7 @@ func (s *Store) Erase(ctx context.Context, call, who, why string, now time.Time)
 		}
 		for _, q := range []string{
 			"DELETE FROM webhook_delivery WHERE message_id IN (SELECT id FROM webhook_message WHERE call_id = $1)",
-			"DELETE FROM webhook_message WHERE call_id = $1", "DELETE FROM review WHERE call_id = $1", "DELETE FROM decision WHERE call_id = $1",
+			"DELETE FROM webhook_message WHERE call_id = $1", "DELETE FROM review WHERE call_id = $1", "DELETE FROM disposition WHERE call_id = $1", "DELETE FROM decision WHERE call_id = $1",
 			"DELETE FROM segment WHERE call_id = $1", "DELETE FROM leg WHERE call_id = $1", "DELETE FROM part WHERE call_id = $1", "DELETE FROM call WHERE id = $1",
 		} {
 			if _, err := t.exec(ctx, q, call); err != nil {
@@ -75,7 +75,7 @@ var tables = []struct {
 	name, key string
 }{
 	{"policy", "version"}, {"call", "id"}, {"part", "call_id, part, node"}, {"leg", "call_id, part, node, leg"}, {"segment", "id"}, {"decision", "call_id, seq"},
-	{"review", "call_id"}, {"audit", "seq"}, {"webhook_message", "id"}, {"webhook_delivery", "message_id, endpoint"}, {"webhook_endpoint", "name"},
+	{"review", "call_id"}, {"disposition", "call_id, version"}, {"audit", "seq"}, {"webhook_message", "id"}, {"webhook_delivery", "message_id, endpoint"}, {"webhook_endpoint", "name"},
 }
 
 // Export visits every row of our tables, in an order in which Import can take them.

@@ -41,6 +41,13 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"everything is exported and imported":                 transfer,
 		"the same policy has one version":                     policyVersions,
 		"a review is opened, and opened again when news come": reviews,
+		"of those who claim a call at once one wins":          claimRace,
+		"what people do with a review is kept and audited":    reviewChanges,
+		"a review opened again remembers what was said":       reopened,
+		"what waits is listed and counted":                    waitingLists,
+		"the audit is read on from any line":                  auditTail,
+		"live calls show that they move":                      liveMarks,
+		"sessions are kept, seen and ended":                   sessions,
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
