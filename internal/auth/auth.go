@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 
 	"callscreen/internal/config"
@@ -91,15 +90,15 @@ func New(cfg config.Config, tokens Tokens) (*Auth, error) {
 // Off tells whether everybody may do everything.
 func (a *Auth) Off() bool { return len(a.holders) == 0 }
 
-// who is the holder of a token with a role.
-func (a *Auth) who(token, role string) (name string, ok bool) {
+// holder is who a token belongs to.
+func (a *Auth) holder(token string) (who Identity, ok bool) {
 	hash := sha256.Sum256([]byte(token))
 	for _, h := range a.holders { // all of them, whether one fits or not
-		if subtle.ConstantTimeCompare(hash[:], h.hash[:]) == 1 && slices.Contains(h.roles, role) {
-			name, ok = h.name, true
+		if subtle.ConstantTimeCompare(hash[:], h.hash[:]) == 1 {
+			who, ok = Identity{h.name, append(who.Roles, h.roles...)}, true // two roles may share a token
 		}
 	}
-	return name, ok
+	return who, ok
 }
 
 // Ingest is for the WHIP server: nil where everybody may send.
@@ -107,7 +106,10 @@ func (a *Auth) Ingest() func(token string) (string, bool) {
 	if a.Off() {
 		return nil
 	}
-	return func(token string) (string, bool) { return a.who(token, "ingest") }
+	return func(token string) (string, bool) {
+		who, ok := a.holder(token)
+		return who.Name, ok && who.Has("ingest")
+	}
 }
 
 // Require lets a request pass whose token has a role.
@@ -122,24 +124,11 @@ func (a *Auth) Require(role string, next http.HandlerFunc) http.HandlerFunc {
 			problem.Write(w, http.StatusUnauthorized, "a bearer token is needed")
 			return
 		}
-		name, ok := a.who(strings.TrimSpace(token), role)
-		if !ok {
+		who, ok := a.holder(strings.TrimSpace(token))
+		if !ok || !who.Has(role) {
 			problem.Write(w, http.StatusForbidden, "the token is not good for this (needed: "+role+")")
 			return
 		}
-		next(w, r.WithContext(context.WithValue(r.Context(), whoKey{}, name)))
+		next(w, r.WithContext(context.WithValue(r.Context(), whoKey{}, who)))
 	}
-}
-
-type whoKey struct{}
-
-// Nobody is who acts where authentication is off.
-const Nobody = "anonymous"
-
-// Who is the name of whoever makes a request that Require has let pass, for the audit.
-func Who(ctx context.Context) string {
-	if name, ok := ctx.Value(whoKey{}).(string); ok {
-		return name
-	}
-	return Nobody
 }
