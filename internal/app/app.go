@@ -181,15 +181,17 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	return err
 }
 
-func (a *App) buildCalls(context.Context) error {
+func (a *App) buildCalls(context.Context) (err error) {
 	cfg := a.opt.Config
 	a.live = screen.NewLive(screen.LiveConfig{
 		Book: a.courier, Node: a.node, Segment: cfg.Segment.Segmenter(), Simulated: a.opt.Simulated, Grace: cfg.WebRTC.Grace,
 		NewVAD: func(hz int) (capture.VAD, error) { return vad.New(hz, nil) }, Log: a.opt.Log,
 	})
-	a.review = review.NewServer(review.Config{
+	if a.review, err = review.NewServer(review.Config{
 		Desk: a.desk, Store: a.store, Audio: a.audio, Board: a.board, Begun: a.begun, Erase: a.engine.Erase, Require: a.auth.Require, Log: a.opt.Log,
-	})
+	}); err != nil {
+		return err
+	}
 	a.whip = whip.NewServer(whip.Config{
 		Engine: a.rtc, Intake: intake{a}, Auth: a.auth.Ingest(), Origins: cfg.WebRTC.Origins, StrictPreconditions: cfg.WebRTC.StrictPreconditions,
 		MaxSessions: cfg.WebRTC.MaxSessions, MaxPerToken: cfg.WebRTC.MaxSessionsPerToken, Idle: cfg.WebRTC.Idle, Log: a.opt.Log,

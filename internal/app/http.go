@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"callscreen/internal/problem"
+	"callscreen/internal/review"
 	"callscreen/internal/screen"
 )
 
@@ -25,7 +26,7 @@ func (a *App) handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem.Write(w, http.StatusNotFound, "there is nothing here")
 	})
-	return mux
+	return review.Headers(mux)
 }
 
 // legRoutes is what a sender, or who acts for it, can ask for about a leg.

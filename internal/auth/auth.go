@@ -95,7 +95,7 @@ func (a *Auth) holder(token string) (who Identity, ok bool) {
 	hash := sha256.Sum256([]byte(token))
 	for _, h := range a.holders { // all of them, whether one fits or not
 		if subtle.ConstantTimeCompare(hash[:], h.hash[:]) == 1 {
-			who, ok = Identity{h.name, append(who.Roles, h.roles...)}, true // two roles may share a token
+			who, ok = Identity{Name: h.name, Roles: append(who.Roles, h.roles...)}, true // two roles may share a token
 		}
 	}
 	return who, ok

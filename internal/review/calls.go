@@ -15,8 +15,8 @@ import (
 	"callscreen/internal/store"
 )
 
-// page is a page of calls.
-type page struct {
+// callPage is a page of calls.
+type callPage struct {
 	Calls      []callReport `json:"calls"`
 	NextCursor string       `json:"next_cursor"`
 }
@@ -99,10 +99,10 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, page{Calls: calls, NextCursor: cursor(next)})
+	return answer(w, callPage{Calls: calls, NextCursor: cursor(next)})
 }
 
-func (s *Server) show(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) call(w http.ResponseWriter, r *http.Request) error {
 	report, err := s.Report(r.Context(), r.PathValue("call"))
 	if err != nil {
 		return err

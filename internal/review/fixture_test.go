@@ -89,7 +89,8 @@ func openOffice(t testing.TB, db *store.Store, dir string, change func(*review.C
 	o.desk = screen.NewDesk(screen.DeskConfig{Store: db, Policy: policy.Default(), OnCommit: cfg.Board.Changed, Now: func() time.Time { return o.now },
 		KeepAudio: map[string]time.Duration{"flagged": time.Hour}})
 	cfg.Desk = o.desk
-	o.server = review.NewServer(cfg)
+	o.server, err = review.NewServer(cfg)
+	o.must(err)
 	mux := http.NewServeMux()
 	o.server.Register(mux)
 	web := httptest.NewServer(mux)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -27,6 +28,8 @@ type Config struct {
 	Erase func(ctx context.Context, call, who, why string) error
 	// Require lets a request pass whose sender has a role.
 	Require func(role string, next http.HandlerFunc) http.HandlerFunc
+	// Nav are pages of others that the navigation leads to.
+	Nav []Link
 	// Streams is how many may listen to events at a time. Default 256.
 	Streams int
 	Log     *slog.Logger
@@ -39,10 +42,12 @@ type Server struct {
 	events  *feed
 	peaks   *peakCache
 	drawing drawing
+	pages   pages
+	assets  assets
 }
 
 // NewServer makes a server.
-func NewServer(cfg Config) *Server {
+func NewServer(cfg Config) (_ *Server, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -52,7 +57,14 @@ func NewServer(cfg Config) *Server {
 	if cfg.Streams == 0 {
 		cfg.Streams = 256
 	}
-	return &Server{cfg: cfg, events: newFeed(cfg), peaks: newPeakCache(peakCacheBytes), drawing: make(drawing, 1)}
+	s := &Server{cfg: cfg, events: newFeed(cfg), peaks: newPeakCache(peakCacheBytes), drawing: make(drawing, 1)}
+	if s.pages, err = parsePages(); err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	if s.assets, err = readAssets(); err != nil {
+		return nil, fmt.Errorf("files of the pages: %w", err)
+	}
+	return s, nil
 }
 
 // Run tells those who listen what happens, until the context ends; then it sends them away.
@@ -61,27 +73,34 @@ func (s *Server) Run(ctx context.Context) error { return s.events.run(ctx) }
 // Listening is how many listen to events.
 func (s *Server) Listening() int { return s.events.listening() }
 
+// handler answers a request, or says with an error how to.
+type handler = func(http.ResponseWriter, *http.Request) error
+
 type route struct {
 	pattern, role string // no role: for everybody
-	handler       func(http.ResponseWriter, *http.Request) error
+	handler       handler
+	page          bool // answers people, not programs
 }
 
 func (s *Server) routes() []route {
 	return []route{
-		{"GET /api/v1/calls", "viewer", s.list},
-		{"GET /api/v1/calls/{call}", "viewer", s.show},
-		{"DELETE /api/v1/calls/{call}", "admin", s.erase},
-		{"GET /api/v1/calls/{call}/decision", "viewer", s.decision},
-		{"GET /api/v1/calls/{call}/history", "viewer", s.history},
-		{"GET /api/v1/calls/{call}/waveform", "viewer", s.waveform},
-		{"POST /api/v1/calls/{call}/review", "reviewer", s.review},
-		{"GET /api/v1/segments/{id}/audio", "viewer", s.audio},
-		{"GET /api/v1/events", "viewer", s.stream},
-		{"GET /api/v1/openapi.json", "", s.openAPI},
-		{"GET /api/v1/webhooks/dead", "admin", s.deadLetters},
-		{"POST /api/v1/webhooks/dead/{message}/{endpoint}/replay", "admin", s.replay},
-		{"POST /api/v1/webhooks/endpoints/{endpoint}/enable", "admin", s.enable},
-		{"GET /{$}", "viewer", s.page},
+		{"GET /api/v1/calls", "viewer", s.list, false},
+		{"GET /api/v1/calls/{call}", "viewer", s.call, false},
+		{"DELETE /api/v1/calls/{call}", "admin", s.erase, false},
+		{"GET /api/v1/calls/{call}/decision", "viewer", s.decision, false},
+		{"GET /api/v1/calls/{call}/history", "viewer", s.history, false},
+		{"GET /api/v1/calls/{call}/waveform", "viewer", s.waveform, false},
+		{"POST /api/v1/calls/{call}/review", "reviewer", s.review, false},
+		{"GET /api/v1/segments/{id}/audio", "viewer", s.audio, false},
+		{"GET /api/v1/events", "viewer", s.stream, false},
+		{"GET /api/v1/openapi.json", "", s.openAPI, false},
+		{"GET /api/v1/webhooks/dead", "admin", s.deadLetters, false},
+		{"POST /api/v1/webhooks/dead/{message}/{endpoint}/replay", "admin", s.replay, false},
+		{"POST /api/v1/webhooks/endpoints/{endpoint}/enable", "admin", s.enable, false},
+		{"GET /{$}", "viewer", s.listPage, true},
+		{"GET /calls/{call}", "viewer", s.showCall, true},
+		{"POST /calls/{call}/review", "reviewer", s.submitReview, true},
+		{"GET /static/{file}", "", s.static, true},
 	}
 }
 
@@ -89,6 +108,9 @@ func (s *Server) routes() []route {
 func (s *Server) Register(mux *http.ServeMux) {
 	for _, r := range s.routes() {
 		h := s.answering(r.handler)
+		if r.page {
+			h = s.showing(r.handler)
+		}
 		if r.role != "" {
 			h = s.cfg.Require(r.role, h)
 		}
@@ -118,7 +140,7 @@ func bad(detail string) error { return refuse(http.StatusBadRequest, detail) }
 func refuse(status int, detail string) error { return &refused{status: status, detail: detail} }
 
 // answering turns the error of a handler into an answer.
-func (s *Server) answering(handler func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+func (s *Server) answering(handler handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := handler(w, r)
 		var no *refused
