@@ -111,7 +111,7 @@ func (s *Server) viewCall(ctx context.Context, call string) (v callView, err err
 	}
 	v.Href, v.Metadata = pathOf(v.Call), sorted(v.LiveReport.Metadata)
 	v.Word, v.Class = verdict(v.LiveReport)
-	v.Verdict, v.Coverage, v.Reasons = verdictSentence(v.LiveReport), coverageSentence(v.LiveReport), allInWords(v.LiveReport.Reasons)
+	v.Verdict, v.Coverage, v.Reasons = verdictSentence(v.LiveReport), coverageSentence(v.LiveReport), whyInWords(v.LiveReport.Reasons)
 	v.Timeline = newTimeline(v.LiveReport, segments, parts)
 	thresholds := map[string]float64{}
 	for _, l := range v.Legs {

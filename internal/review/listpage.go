@@ -2,6 +2,7 @@ package review
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -143,10 +144,13 @@ func rowOf(c screen.LiveReport) row {
 		v.Over = *c.Score > c.Threshold
 		v.ScoreX, v.LimitX = percent(*c.Score), percent(c.Threshold)
 	}
-	for _, w := range allInWords(c.Reasons) {
-		if v.Class != "clear" && v.Class != "pending" {
-			v.Why = append(v.Why, w)
+	for _, l := range c.Legs {
+		if l.Score != nil && *l.Score > l.Threshold {
+			v.Why = append(v.Why, fmt.Sprintf("%s is over %.2f", l.Leg, l.Threshold))
 		}
+	}
+	if v.Class != "pending" {
+		v.Why = append(v.Why, whyInWords(c.Reasons)...)
 	}
 	return v
 }

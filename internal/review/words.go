@@ -8,6 +8,7 @@ import (
 
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
+	"callscreen/policy"
 )
 
 // reasonWords says what the machine-readable reasons mean. One that is missing is shown as it is.
@@ -49,9 +50,12 @@ func inWords(reason string) string {
 	return strings.ReplaceAll(reason, "_", " ")
 }
 
-func allInWords(reasons []string) (list []string) {
+// whyInWords leaves out what the scores beside it say anyway.
+func whyInWords(reasons []string) (list []string) {
 	for _, r := range reasons {
-		list = append(list, inWords(r))
+		if r != policy.ReasonOverThreshold && r != policy.ReasonBelowThreshold {
+			list = append(list, inWords(r))
+		}
 	}
 	return list
 }

@@ -39,11 +39,10 @@ function show() {
   $("seek").setAttribute("aria-valuetext", clock(t));
   $("play").setAttribute("aria-pressed", player.playing);
   $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
-  const head = $("head");
-  if (head) {
-    const x = player.duration > 0 ? (100 * t) / player.duration + "%" : "0%";
-    head.setAttribute("x1", x);
-    head.setAttribute("x2", x);
+  const x = player.duration > 0 ? (100 * t) / player.duration + "%" : "0%";
+  for (const line of document.querySelectorAll("#timeline .playhead")) {
+    line.setAttribute("x1", x);
+    line.setAttribute("x2", x);
   }
   for (const e of document.querySelectorAll("[data-segment]")) {
     const s = player.segments.find((s) => s.id === e.dataset.segment);
@@ -117,7 +116,7 @@ async function refresh() {
   else if (!dirty()) swap(doc, "review");
   $("player").dataset.duration = doc.getElementById("player").dataset.duration;
   $("seek").max = $("player").dataset.duration;
-  document.querySelector(".clock.of").textContent = doc.querySelector(".clock.of").textContent;
+  $("length").textContent = doc.getElementById("length").textContent;
   swap(doc, "tabs", "verdict", "timeline", "segments", "history", "facts");
   backToList();
   hearLegs(doc);
