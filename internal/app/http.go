@@ -17,6 +17,7 @@ func (a *App) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/whip/", a.whip)
 	a.review.Register(mux)
+	a.auth.Register(mux)
 	for pattern, handle := range a.legRoutes() {
 		mux.HandleFunc(pattern, a.auth.Require("ingest", handle))
 	}

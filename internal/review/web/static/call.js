@@ -1,7 +1,7 @@
 // A call: the player, the waveform, the keys, and news about this call.
 import { keys } from "/static/keys.js";
 import { news } from "/static/news.js";
-import { load, say, swap } from "/static/desk.js";
+import { background, load, say, swap } from "/static/desk.js";
 import { Player } from "/static/player.js";
 
 const $ = (id) => document.getElementById(id);
@@ -93,7 +93,7 @@ function drawWave() {
 
 async function fetchWave() {
   for (let tries = 0; tries < 50; tries++) {
-    const answer = await fetch(`/api/v1/calls/${encodeURIComponent(call)}/waveform?points=800`);
+    const answer = await fetch(`/api/v1/calls/${encodeURIComponent(call)}/waveform?points=800`, { headers: background });
     if (!answer.ok) return;
     wave = await answer.json();
     wave.legs ||= [];

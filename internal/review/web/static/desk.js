@@ -22,9 +22,12 @@ export function say(text) {
   document.getElementById("say").textContent = text;
 }
 
+// What a page asks for by itself keeps nobody signed in.
+export const background = { "Callscreen-Background": "1" };
+
 // load fetches the page as it is now. Whoever has been signed out sees the sign-in.
 export async function load(url = location.href) {
-  const answer = await fetch(url, { headers: { Accept: "text/html" }, cache: "no-store" });
+  const answer = await fetch(url, { headers: { Accept: "text/html", ...background }, cache: "no-store" });
   if (answer.redirected || answer.status === 401 || answer.status === 403) {
     location.reload();
     return null;
