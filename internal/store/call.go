@@ -257,14 +257,9 @@ type Cursor struct {
 	ID        string
 }
 
-// Calls lists calls, newest first, and where the next page begins, nil at the end.
-func (s *Store) Calls(ctx context.Context, f Filter) (list []Call, next *Cursor, err error) {
-	limit := f.Limit
-	if limit <= 0 {
-		limit = 100
-	}
+// query is the SELECT of a list, of one call more than the limit.
+func (f Filter) query(limit int) (query string, args []any) {
 	var where []string
-	var args []any
 	add := func(condition string, values ...any) {
 		for _, v := range values {
 			args = append(args, v)
@@ -290,11 +285,21 @@ func (s *Store) Calls(ctx context.Context, f Filter) (list []Call, next *Cursor,
 	if f.Before != nil {
 		add("(started_ms, id) < (?, ?)", f.Before.StartedMS, f.Before.ID)
 	}
-	query := "SELECT " + callColumns + " FROM call"
+	query = "SELECT " + callColumns + " FROM call"
 	if len(where) > 0 {
 		query += " WHERE " + strings.Join(where, " AND ")
 	}
-	rows, err := s.reader.QueryContext(ctx, query+fmt.Sprintf(" ORDER BY started_ms DESC, id DESC LIMIT %d", limit+1), args...)
+	return query + fmt.Sprintf(" ORDER BY started_ms DESC, id DESC LIMIT %d", limit+1), args
+}
+
+// Calls lists calls, newest first, and where the next page begins, nil at the end.
+func (s *Store) Calls(ctx context.Context, f Filter) (list []Call, next *Cursor, err error) {
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	query, args := f.query(limit)
+	rows, err := s.reader.QueryContext(ctx, query, args...)
 	err = each(rows, err, func(r *sql.Rows) error {
 		c, err := scanCall(r)
 		list = append(list, c)
