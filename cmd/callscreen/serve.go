@@ -40,7 +40,7 @@ those in progress and lets them be decided; on the second it stops at once.`,
 				return err
 			}
 			log.Info("serving", "http", "http://"+a.Addr(), "udp", a.MediaPort(), "data", cfg.DataDir, "node", a.Node())
-			if len(tokens) == 0 && len(cfg.Auth.Tokens) == 0 {
+			if a.Open() {
 				log.Warn("authentication is off: everybody on this machine may send and see calls", "hint", "set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN")
 			}
 			if simulate {

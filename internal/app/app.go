@@ -125,6 +125,8 @@ func (a *App) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	a.closing(a.store.Close)
+	a.auth.Keep(a.store, a.opt.Log)
+	a.closing(func() error { a.auth.CloseIdleConnections(); return nil })
 	if a.node, err = nodeName(cfg.DataDir); err != nil {
 		return err
 	}
@@ -188,15 +190,17 @@ func (a *App) audioNode() string {
 	return ""
 }
 
-func (a *App) buildCalls(context.Context) error {
+func (a *App) buildCalls(context.Context) (err error) {
 	cfg := a.opt.Config
 	a.live = screen.NewLive(screen.LiveConfig{
 		Book: a.courier, Node: a.node, Segment: cfg.Segment.Segmenter(), Simulated: a.opt.Simulated, Grace: cfg.WebRTC.Grace,
 		NewVAD: func(hz int) (capture.VAD, error) { return vad.New(hz, nil) }, Log: a.opt.Log,
 	})
-	a.review = review.NewServer(review.Config{
+	if a.review, err = review.NewServer(review.Config{
 		Node: a.node, Desk: a.desk, Store: a.store, Audio: a.audio, Board: a.board, Begun: a.begun, Erase: a.engine.Erase, Require: a.auth.Require, Log: a.opt.Log,
-	})
+	}); err != nil {
+		return err
+	}
 	a.whip = whip.NewServer(whip.Config{
 		Engine: a.rtc, Intake: intake{a}, Auth: a.auth.Ingest(), Origins: cfg.WebRTC.Origins, StrictPreconditions: cfg.WebRTC.StrictPreconditions,
 		MaxSessions: cfg.WebRTC.MaxSessions, MaxPerToken: cfg.WebRTC.MaxSessionsPerToken, Idle: cfg.WebRTC.Idle, Log: a.opt.Log,
@@ -207,6 +211,9 @@ func (a *App) buildCalls(context.Context) error {
 
 // Addr is where the HTTP server listens.
 func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// Open tells whether everybody on this machine may do everything, because nothing says who is who.
+func (a *App) Open() bool { return a.auth.Off() }
 
 // MediaPort is the UDP port for media.
 func (a *App) MediaPort() int { return a.rtc.Port() }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"callscreen/internal/problem"
+	"callscreen/internal/review"
 	"callscreen/internal/screen"
 )
 
@@ -16,18 +17,26 @@ func (a *App) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/whip/", a.whip)
 	a.review.Register(mux)
-	mux.HandleFunc("POST /api/v1/calls/{call}/legs/{leg}/pause", a.auth.Require("ingest", a.pause))
-	mux.HandleFunc("POST /api/v1/calls/{call}/legs/{leg}/resume", a.auth.Require("ingest", a.resume))
-	mux.HandleFunc("POST /api/v1/calls/{call}/legs/{leg}/stop", a.auth.Require("ingest", a.stopLeg))
-	mux.HandleFunc("POST /api/v1/calls/{call}/legs/{leg}/whep", a.auth.Require("ingest", a.startPull))
-	mux.HandleFunc("DELETE /api/v1/calls/{call}/legs/{leg}/whep", a.auth.Require("ingest", a.stopPull))
+	a.auth.Register(mux)
+	for pattern, handle := range a.legRoutes() {
+		mux.HandleFunc(pattern, a.auth.Require("ingest", handle))
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem.Write(w, http.StatusNotFound, "there is nothing here")
 	})
-	return mux
+	return review.Headers(mux)
+}
+
+// legRoutes is what a sender, or who acts for it, can ask for about a leg.
+func (a *App) legRoutes() map[string]http.HandlerFunc {
+	const leg = " /api/v1/calls/{call}/legs/{leg}/"
+	return map[string]http.HandlerFunc{
+		"POST" + leg + "pause": a.pause, "POST" + leg + "resume": a.resume, "POST" + leg + "stop": a.stopLeg,
+		"POST" + leg + "whep": a.startPull, "DELETE" + leg + "whep": a.stopPull,
+	}
 }
 
 func answer(w http.ResponseWriter, v any) {

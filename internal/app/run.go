@@ -26,6 +26,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	carrying := a.start(base, func(ctx context.Context) error { a.courier.Run(ctx); return nil })
 	analysing := a.start(base, func(ctx context.Context) error { return a.engine.Run(ctx, drainFor/2) })
 	telling := a.start(base, func(ctx context.Context) error { a.hooks.Run(ctx); return nil })
+	showing := a.start(base, a.review.Run)
 	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(a.listener) }()
@@ -44,7 +45,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	a.drain(base)
 	err = errors.Join(err, carrying.stop(), analysing.stop())
 	a.flushHooks(base)
-	err = errors.Join(err, telling.stop())
+	err = errors.Join(err, telling.stop(), showing.stop()) // those who watch have seen it all
 	shut, cancel := context.WithTimeout(base, serveFor)
 	defer cancel()
 	if e := server.Shutdown(shut); e != nil {

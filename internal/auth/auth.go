@@ -1,4 +1,5 @@
-// Package auth knows who may do what: bearer tokens and the roles they carry.
+// Package auth knows who may do what: bearer tokens for programs, sessions for people at the page, and the roles they
+// carry.
 package auth
 
 import (
@@ -8,47 +9,36 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"slices"
-	"strings"
+	"net/netip"
+	"time"
 
 	"callscreen/internal/config"
-	"callscreen/internal/problem"
+	"callscreen/internal/store"
 )
 
-// Tokens are the ones that the environment gives, by role.
-type Tokens map[string]config.Secret
-
-// ReadTokens takes CALLSCREEN_INGEST_TOKEN and its like, or the same with _FILE, from the environment.
-func ReadTokens(environ []string) (Tokens, error) {
-	t := Tokens{}
-	for _, kv := range environ {
-		name, value, _ := strings.Cut(kv, "=")
-		for role, variable := range map[string]string{"ingest": "CALLSCREEN_INGEST_TOKEN", "reviewer": "CALLSCREEN_REVIEW_TOKEN", "admin": "CALLSCREEN_ADMIN_TOKEN"} {
-			switch name {
-			case variable:
-				t[role] = config.Secret(strings.TrimSpace(value))
-			case variable + "_FILE":
-				data, err := os.ReadFile(value)
-				if err != nil {
-					return nil, fmt.Errorf("%s: %w", name, err)
-				}
-				t[role] = config.Secret(strings.TrimSpace(string(data)))
-			}
-		}
-	}
-	for role, v := range t {
-		if v == "" {
-			return nil, fmt.Errorf("the %s token is empty (hint: unset the variable, or give it a value)", role)
-		}
-	}
-	return t, nil
+// Auth knows who may do what. Tokens are compared by their hashes, in constant time. It is safe for concurrent use.
+type Auth struct {
+	cfg      config.Auth
+	holders  []holder
+	proxies  []netip.Prefix
+	sso      *sso // nil: off
+	sessions Sessions
+	failures *failures
+	origin   *http.CrossOriginProtection
+	log      *slog.Logger
+	now      func() time.Time
 }
 
-// Auth knows who may do what. Tokens are compared by their hashes, in constant time. It is safe for concurrent use.
-type Auth struct{ holders []holder }
+// Sessions is where it is kept who is signed in, for all nodes. *store.Store is one.
+type Sessions interface {
+	SaveSession(ctx context.Context, s store.Session, idle time.Time) error
+	Session(ctx context.Context, hash string) (store.Session, error)
+	TouchSession(ctx context.Context, hash string, at time.Time) error
+	EndSession(ctx context.Context, hash string) error
+}
 
 type holder struct {
 	name  string
@@ -59,47 +49,73 @@ type holder struct {
 // implied are the roles that a role brings along.
 var implied = map[string][]string{"admin": {"admin", "reviewer", "viewer", "ingest"}, "reviewer": {"reviewer", "viewer"}, "viewer": {"viewer"}, "ingest": {"ingest"}}
 
-// New takes the tokens of a configuration and of the environment. Without any, everybody may do everything, which is
-// refused where others than this machine can connect.
+func withImplied(roles []string) (all []string) {
+	for _, r := range roles {
+		all = append(all, implied[r]...)
+	}
+	return all
+}
+
+// New takes the tokens of a configuration and of the environment. Without any, and without another way to sign in,
+// everybody may do everything, which is refused where others than this machine can connect.
 func New(cfg config.Config, tokens Tokens) (*Auth, error) {
-	a := &Auth{}
+	a := &Auth{cfg: cfg.Auth, failures: newFailures(), origin: http.NewCrossOriginProtection(), log: slog.New(slog.DiscardHandler), now: time.Now}
 	for role, token := range tokens {
 		a.holders = append(a.holders, holder{name: role, hash: sha256.Sum256([]byte(token.Reveal())), roles: implied[role]})
 	}
 	for _, t := range cfg.Auth.Tokens {
-		h := holder{name: t.Name}
+		h := holder{name: t.Name, roles: withImplied(t.Roles)}
 		sum, err := hex.DecodeString(t.SHA256)
 		if err != nil || copy(h.hash[:], sum) != 32 {
 			return nil, fmt.Errorf("auth.tokens: %s has no valid hash", t.Name)
 		}
-		for _, r := range t.Roles {
-			h.roles = append(h.roles, implied[r]...)
-		}
 		a.holders = append(a.holders, h)
+	}
+	for _, p := range cfg.Auth.TrustedProxies {
+		network, err := netip.ParsePrefix(p)
+		if err != nil {
+			return nil, fmt.Errorf("auth.trusted_proxies: %w", err)
+		}
+		a.proxies = append(a.proxies, network)
+	}
+	if cfg.Auth.OIDC.Issuer != "" {
+		a.sso = newSSO(cfg.Auth.OIDC)
 	}
 	host, _, err := net.SplitHostPort(cfg.Listen)
 	if err != nil {
 		return nil, err
 	}
-	ip := net.ParseIP(host)
-	if local := host == "localhost" || ip != nil && ip.IsLoopback(); !local && len(a.holders) == 0 {
+	if !loopback(host) && a.Off() {
 		return nil, errors.New("listen is not a loopback address and no authentication is configured: anybody could send and see calls (hint: set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN, or listen on 127.0.0.1)")
 	}
 	return a, nil
 }
 
-// Off tells whether everybody may do everything.
-func (a *Auth) Off() bool { return len(a.holders) == 0 }
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
 
-// who is the holder of a token with a role.
-func (a *Auth) who(token, role string) (name string, ok bool) {
+// Keep lets people sign in at the page, and says where that is kept. Without it only tokens count.
+func (a *Auth) Keep(sessions Sessions, log *slog.Logger) {
+	a.sessions = sessions
+	if log != nil {
+		a.log = log
+	}
+}
+
+// Off tells whether everybody may do everything.
+func (a *Auth) Off() bool { return len(a.holders) == 0 && a.sso == nil && a.cfg.Proxy.UserHeader == "" }
+
+// holder is who a token belongs to.
+func (a *Auth) holder(token string) (who Identity, ok bool) {
 	hash := sha256.Sum256([]byte(token))
 	for _, h := range a.holders { // all of them, whether one fits or not
-		if subtle.ConstantTimeCompare(hash[:], h.hash[:]) == 1 && slices.Contains(h.roles, role) {
-			name, ok = h.name, true
+		if subtle.ConstantTimeCompare(hash[:], h.hash[:]) == 1 {
+			who, ok = Identity{Name: h.name, Roles: append(who.Roles, h.roles...)}, true // two roles may share a token
 		}
 	}
-	return name, ok
+	return who, ok
 }
 
 // Ingest is for the WHIP server: nil where everybody may send.
@@ -107,39 +123,21 @@ func (a *Auth) Ingest() func(token string) (string, bool) {
 	if a.Off() {
 		return nil
 	}
-	return func(token string) (string, bool) { return a.who(token, "ingest") }
-}
-
-// Require lets a request pass whose token has a role.
-func (a *Auth) Require(role string, next http.HandlerFunc) http.HandlerFunc {
-	if a.Off() {
-		return next
-	}
-	return func(w http.ResponseWriter, r *http.Request) {
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !strings.EqualFold(scheme, "bearer") {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="callscreen"`)
-			problem.Write(w, http.StatusUnauthorized, "a bearer token is needed")
-			return
-		}
-		name, ok := a.who(strings.TrimSpace(token), role)
-		if !ok {
-			problem.Write(w, http.StatusForbidden, "the token is not good for this (needed: "+role+")")
-			return
-		}
-		next(w, r.WithContext(context.WithValue(r.Context(), whoKey{}, name)))
+	return func(token string) (string, bool) {
+		who, ok := a.holder(token)
+		return who.Name, ok && who.Has("ingest")
 	}
 }
 
-type whoKey struct{}
-
-// Nobody is who acts where authentication is off.
-const Nobody = "anonymous"
-
-// Who is the name of whoever makes a request that Require has let pass, for the audit.
-func Who(ctx context.Context) string {
-	if name, ok := ctx.Value(whoKey{}).(string); ok {
-		return name
+// rolesOf are the roles of somebody who is in groups, besides those that everybody has who comes the same way.
+func (a *Auth) rolesOf(groups, everybody []string) []string {
+	roles := withImplied(everybody)
+	for _, g := range a.cfg.Groups {
+		for _, name := range groups {
+			if g.Group == name {
+				roles = append(roles, withImplied(g.Roles)...)
+			}
+		}
 	}
-	return Nobody
+	return roles
 }

@@ -102,7 +102,44 @@ type Retention struct {
 
 // Auth says who may do what.
 type Auth struct {
-	Tokens []Token `yaml:"tokens"`
+	Tokens         []Token  `yaml:"tokens"`
+	Session        Session  `yaml:"session"`
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	Groups         []Group  `yaml:"groups"`
+	Proxy          Proxy    `yaml:"proxy"`
+	OIDC           OIDC     `yaml:"oidc"`
+}
+
+// Session says how long somebody stays signed in at the page.
+type Session struct {
+	Idle time.Duration `yaml:"idle"`
+	Max  time.Duration `yaml:"max"`
+}
+
+// Group says what the members of a group of the single sign-on, or of the proxy, may do.
+type Group struct {
+	Group string   `yaml:"group"`
+	Roles []string `yaml:"roles"`
+}
+
+// Proxy is one that has signed people in already.
+type Proxy struct {
+	UserHeader   string   `yaml:"user_header"`
+	GroupsHeader string   `yaml:"groups_header"`
+	Roles        []string `yaml:"roles"`
+}
+
+// OIDC is single sign-on by OpenID Connect.
+type OIDC struct {
+	Issuer           string   `yaml:"issuer"`
+	ClientID         string   `yaml:"client_id"`
+	ClientSecretFile string   `yaml:"client_secret_file"`
+	ClientSecret     Secret   `yaml:"-"` // CALLSCREEN_OIDC_CLIENT_SECRET, or the content of ClientSecretFile
+	RedirectURL      string   `yaml:"redirect_url"`
+	Scopes           []string `yaml:"scopes"`
+	NameClaim        string   `yaml:"name_claim"`
+	GroupsClaim      string   `yaml:"groups_claim"`
+	Roles            []string `yaml:"roles"`
 }
 
 // Token is a bearer token, known by its hash only.
@@ -139,6 +176,10 @@ func Default() Config {
 		Spool:     Spool{MinFreeMB: 500, MaxMB: 20_000, MaxAge: 168 * time.Hour},
 		Policy:    policy.Default(),
 		Retention: Retention{Clear: 0, Flagged: 720 * time.Hour, Inconclusive: 72 * time.Hour},
+		Auth: Auth{
+			Session: Session{Idle: 30 * time.Minute, Max: 12 * time.Hour},
+			OIDC:    OIDC{Scopes: []string{"openid", "profile", "email"}, NameClaim: "email", GroupsClaim: "groups"},
+		},
 	}
 }
 
@@ -199,4 +240,22 @@ var docs = map[string]string{
 	"webhooks":                      "Who is told: [{name: crm, url: https://crm.example.com/hook, events: [call.flagged], secret_files: [hook.secret]}]. Events: call.flagged, call.cleared, call.inconclusive, segment.scored, analysis.error. Each file holds one whsec_ secret; with two, messages carry both signatures.",
 	"auth":                          "Who may do what. CALLSCREEN_INGEST_TOKEN, CALLSCREEN_REVIEW_TOKEN and CALLSCREEN_ADMIN_TOKEN (or the same with _FILE) are the simple way.",
 	"auth.tokens":                   "Bearer tokens by their hash: [{name: pbx, roles: [ingest], sha256: ...}]. Roles: ingest, viewer, reviewer, admin.",
+	"auth.session":                  "Sessions of the page, which begin with a token or with single sign-on.",
+	"auth.session.idle":             "Who does nothing for so long is signed out.",
+	"auth.session.max":              "Nobody stays signed in for longer.",
+	"auth.trusted_proxies":          "Addresses of proxies in front of callscreen, as networks: [10.0.0.0/24]. Their X-Forwarded-For, X-Forwarded-Proto and, if set below, their word on who somebody is are believed; those of others never are.",
+	"auth.groups":                   "What the members of groups may do who come by single sign-on or by a proxy: [{group: fraud, roles: [reviewer]}].",
+	"auth.proxy":                    "A proxy that has signed people in already, and is among trusted_proxies.",
+	"auth.proxy.user_header":        "Header in which it says who somebody is, such as X-Forwarded-User. It must remove that header from what it is sent. Empty: off.",
+	"auth.proxy.groups_header":      "Header with the groups, separated by commas.",
+	"auth.proxy.roles":              "Roles of everybody who comes this way, besides those of their groups.",
+	"auth.oidc":                     "Single sign-on by OpenID Connect (code flow with PKCE). The client secret comes from the environment variable CALLSCREEN_OIDC_CLIENT_SECRET or from client_secret_file; a public client has none.",
+	"auth.oidc.issuer":              "Address of the provider: https://login.example.com/realms/main. Empty: off.",
+	"auth.oidc.client_id":           "Name under which the provider knows callscreen.",
+	"auth.oidc.client_secret_file":  "File that holds the client secret and nothing else.",
+	"auth.oidc.redirect_url":        "Where the provider sends people back to: https://HOST/login/oidc/callback.",
+	"auth.oidc.scopes":              "What the provider is asked for. Some need groups here.",
+	"auth.oidc.name_claim":          "Claim under whose value people appear in the audit. It must not be one that they can change themselves.",
+	"auth.oidc.groups_claim":        "Claim that lists the groups.",
+	"auth.oidc.roles":               "Roles of everybody who comes this way, besides those of their groups.",
 }

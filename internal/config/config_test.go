@@ -109,6 +109,23 @@ auth: {tokens: [{name: "", roles: [boss], sha256: xyz}]}
 			"analysis.max_in_flight:", "analysis.rate_per_second:", "segment.first_speech: is 1s, less than min_speech", "segment.max_duration: is 10m0s, more than the",
 			"policy.threshold: is 1.5", "policy.need: is -1", "retention.flagged:", "auth.tokens[0].name", "auth.tokens[0].roles: there is no role \"boss\"", "auth.tokens[0].sha256",
 		}},
+		{"who may do what", `
+auth:
+  tokens: [{name: machine, roles: [viewer], sha256: ` + strings.Repeat("ab", 32) + `}]
+  session: {idle: 1s, max: 0s}
+  trusted_proxies: [10.0.0.1]
+  groups: [{group: "", roles: []}, {group: a, roles: [boss]}]
+  proxy: {groups_header: "X Groups", roles: [boss]}
+  oidc: {issuer: "http://login.example.com", redirect_url: "https://h/elsewhere", scopes: [email], name_claim: "", groups_claim: ""}
+`, nil, []string{
+			"auth.tokens[0].name: must not be \"machine\"", "auth.session.idle: is 1s", "auth.session.max: is 0s", "auth.trusted_proxies: \"10.0.0.1\" is no network", "auth.groups[0].group: is empty", "auth.groups[0].roles: is empty",
+			"auth.groups[1].roles: there is no role", "auth.proxy.roles: there is no role", "auth.proxy.groups_header: \"X Groups\" is no name", "auth.proxy.user_header: is empty, but",
+			"auth.oidc.issuer: would sign people in unencrypted", "auth.oidc.redirect_url: does not lead to", "auth.oidc.client_id: is empty", "auth.oidc.scopes: openid is missing", "auth.oidc.name_claim: is empty", "auth.oidc.roles: nobody who signs in",
+		}},
+		{"a proxy that anybody could be", "auth: {proxy: {user_header: X-User}}", nil, []string{"auth.trusted_proxies: is empty, but auth.proxy.user_header is not"}},
+		{"a proxy that is of no use", "auth: {trusted_proxies: [10.0.0.0/8], proxy: {user_header: X-User, groups_header: X-Groups}}", nil, []string{"auth.proxy.roles: nobody who comes by the proxy"}},
+		{"a client secret in the file", "auth: {oidc: {client_secret: abc}}", nil, []string{"auth.oidc.client_secret: line 1", "set CALLSCREEN_OIDC_CLIENT_SECRET"}},
+		{"a client secret that is not there", "auth: {oidc: {client_secret_file: /nothing/here}}", nil, []string{"auth.oidc.client_secret_file: "}},
 		{"sample rate", "segment: {sample_rate: 44100}", nil, []string{"segment.sample_rate: is 44100 Hz"}},
 		{"credentials in the address", "analysis: {base_url: 'https://a:b@c'}", nil, []string{"analysis.base_url: must not hold credentials"}},
 	} {

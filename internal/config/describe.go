@@ -32,6 +32,9 @@ func Describe(w io.Writer) error {
 }
 
 func scalar(v reflect.Value) string {
+	if list, ok := v.Interface().([]string); ok {
+		return "[" + strings.Join(list, ", ") + "]"
+	}
 	if v.Kind() == reflect.Slice && v.Len() == 0 {
 		return "[]"
 	}

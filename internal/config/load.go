@@ -20,6 +20,8 @@ const (
 	envPrefix = "CALLSCREEN_"
 	envKey    = "DATASPIKE_API_KEY"
 	maxFile   = 1 << 20
+
+	envClientSecret = "CALLSCREEN_OIDC_CLIENT_SECRET"
 )
 
 // Load fills a configuration from the defaults, then the file, then the environment. file may be "", for DefaultFile if
@@ -34,7 +36,8 @@ func Load(file string, environ []string) (Config, error) {
 		c.applyYAML(data, &ps)
 	}
 	c.applyEnv(environ, &ps)
-	c.readKey(environ, &ps)
+	c.Analysis.APIKey = readSecret(environ, envKey, "analysis.api_key_file", c.Analysis.APIKeyFile, &ps)
+	c.Auth.OIDC.ClientSecret = readSecret(environ, envClientSecret, "auth.oidc.client_secret_file", c.Auth.OIDC.ClientSecretFile, &ps)
 	return c, ps.err()
 }
 
@@ -127,8 +130,11 @@ func apply(path string, section reflect.Value, node *yaml.Node, ps *Problems) {
 }
 
 func hintFor(name, section string, candidates []string) string {
-	if name == "api_key" || name == "token" {
+	switch name {
+	case "api_key", "token":
 		return "secrets are given by the environment or by a file, never here: set " + envKey + " or analysis.api_key_file"
+	case "client_secret":
+		return "secrets are given by the environment or by a file, never here: set " + envClientSecret + " or auth.oidc.client_secret_file"
 	}
 	if near := nearest(name, candidates); near != "" {
 		return "did you mean " + strings.TrimPrefix(section+"."+near, ".") + "?"
@@ -241,25 +247,25 @@ func envHint(name string, byEnv map[string]field) string {
 	return "callscreen config describe lists the keys"
 }
 
-// readKey takes the API key from the environment or from its file; the environment wins.
-func (c *Config) readKey(environ []string, ps *Problems) {
+// readSecret takes a secret from the environment or from its file; the environment wins.
+func readSecret(environ []string, variable, path, file string, ps *Problems) (secret Secret) {
 	for _, kv := range environ {
-		if value, ok := strings.CutPrefix(kv, envKey+"="); ok {
-			c.Analysis.APIKey = Secret(strings.TrimSpace(value))
+		if value, ok := strings.CutPrefix(kv, variable+"="); ok {
+			secret = Secret(strings.TrimSpace(value))
 		}
 	}
-	if c.Analysis.APIKey != "" || c.Analysis.APIKeyFile == "" {
-		return
+	if secret != "" || file == "" {
+		return secret
 	}
-	data, err := os.ReadFile(c.Analysis.APIKeyFile)
+	data, err := os.ReadFile(file)
 	if err != nil {
-		ps.add("analysis.api_key_file", "check its path and permissions", "%s", err)
-		return
+		ps.add(path, "check its path and permissions", "%s", err)
+		return ""
 	}
-	c.Analysis.APIKey = Secret(strings.TrimSpace(string(data)))
-	if c.Analysis.APIKey == "" {
-		ps.add("analysis.api_key_file", "write the key into it", "%s is empty", c.Analysis.APIKeyFile)
+	if secret = Secret(strings.TrimSpace(string(data))); secret == "" {
+		ps.add(path, "write the secret into it", "%s is empty", file)
 	}
+	return secret
 }
 
 func oneLine(err error) string {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/hex"
 	"fmt"
 	"net"
 	"net/url"
@@ -12,9 +11,6 @@ import (
 
 	"callscreen/encode"
 )
-
-// Roles are what a token can be good for.
-var roles = []string{"ingest", "viewer", "reviewer", "admin"}
 
 // Validate reports everything that is wrong with the values, as Problems, or nil.
 func (c Config) Validate() error {
@@ -65,9 +61,7 @@ func (c Config) Validate() error {
 		}
 	}
 	c.validateWebhooks(&ps)
-	for i, t := range c.Auth.Tokens {
-		t.validate(&ps, i)
-	}
+	c.Auth.validate(&ps)
 	slices.SortStableFunc(ps, func(a, b Problem) int { return strings.Compare(section(a.Path), section(b.Path)) })
 	return ps.err()
 }
@@ -161,24 +155,6 @@ func (c Config) validateSegment(ps *Problems) {
 	split(ps, "segment", "see callscreen config describe", s.Segmenter().Validate())
 	if fit := encode.Fit(s.SampleRate); s.MaxDuration.Seconds()*float64(s.SampleRate) > float64(fit) {
 		ps.add("segment.max_duration", "the API takes files under 10 MB", "is %v, more than the %d s that fit at %d Hz", s.MaxDuration, fit/s.SampleRate, s.SampleRate)
-	}
-}
-
-func (t Token) validate(ps *Problems, i int) {
-	path := fmt.Sprintf("auth.tokens[%d]", i)
-	if t.Name == "" {
-		ps.add(path+".name", "it is what the audit shows", "is empty")
-	}
-	if len(t.Roles) == 0 {
-		ps.add(path+".roles", "roles are "+strings.Join(roles, ", "), "is empty")
-	}
-	for _, r := range t.Roles {
-		if !slices.Contains(roles, r) {
-			ps.add(path+".roles", "roles are "+strings.Join(roles, ", "), "there is no role %q", r)
-		}
-	}
-	if sum, err := hex.DecodeString(t.SHA256); err != nil || len(sum) != 32 {
-		ps.add(path+".sha256", "printf %s TOKEN | sha256sum", "is no SHA-256 in hexadecimal")
 	}
 }
 

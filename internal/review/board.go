@@ -1,13 +1,27 @@
 package review
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // Board is where it is posted that something about a call has changed, for those on this node who wait for it. It is safe
 // for concurrent use.
 type Board struct {
 	mu      sync.Mutex
 	waiting map[string]*notice
+	readers map[*reader]bool
 }
+
+// reader gathers which calls have changed since it last looked.
+type reader struct {
+	news  chan struct{} // has room for one
+	calls map[string]bool
+}
+
+// mostNews is how many calls a reader keeps in mind. What is beyond shows with their next change.
+const mostNews = 1000
 
 // notice is what those who wait for the same call share.
 type notice struct {
@@ -16,7 +30,9 @@ type notice struct {
 }
 
 // NewBoard makes an empty board.
-func NewBoard() *Board { return &Board{waiting: map[string]*notice{}} }
+func NewBoard() *Board {
+	return &Board{waiting: map[string]*notice{}, readers: map[*reader]bool{}}
+}
 
 // Changed wakes those who wait for a call.
 func (b *Board) Changed(call string) {
@@ -25,6 +41,36 @@ func (b *Board) Changed(call string) {
 	if n := b.waiting[call]; n != nil {
 		close(n.changed)
 		delete(b.waiting, call)
+	}
+	for r := range b.readers {
+		if len(r.calls) < mostNews {
+			r.calls[call] = true
+		}
+		select {
+		case r.news <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// WatchAll returns a channel that receives when a call has changed, and take, which lists those that have since it was
+// last called. leave must be called when nobody listens to it any more.
+func (b *Board) WatchAll() (news <-chan struct{}, take func() []string, leave func()) {
+	r := &reader{news: make(chan struct{}, 1), calls: map[string]bool{}}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.readers[r] = true
+	take = func() []string {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		list := slices.Sorted(maps.Keys(r.calls))
+		clear(r.calls)
+		return list
+	}
+	return r.news, take, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.readers, r)
 	}
 }
 

@@ -15,10 +15,36 @@ import (
 	"callscreen/internal/store"
 )
 
-// page is a page of calls.
-type page struct {
-	Calls      []screen.LiveReport `json:"calls"`
-	NextCursor string              `json:"next_cursor"`
+// callPage is a page of calls.
+type callPage struct {
+	Calls      []callReport `json:"calls"`
+	NextCursor string       `json:"next_cursor"`
+}
+
+// callReport is a call together with where people stand with it.
+type callReport struct {
+	screen.LiveReport
+	Review *reviewReport `json:"review"` // nil: nobody has to look; it hides the bool of the same name
+}
+
+// reviewed adds the reviews to calls.
+func (s *Server) reviewed(ctx context.Context, calls ...screen.LiveReport) ([]callReport, error) {
+	ids := make([]string, len(calls))
+	for i, c := range calls {
+		ids[i] = c.Call
+	}
+	found, err := s.cfg.Store.Reviews(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]callReport, len(calls))
+	for i, c := range calls {
+		list[i].LiveReport = c
+		if r, ok := found[c.Call]; ok {
+			list[i].Review = reportReview(r, s.cfg.Now())
+		}
+	}
+	return list, nil
 }
 
 const pageSize = 100
@@ -26,12 +52,15 @@ const pageSize = 100
 // filter reads what calls are asked for.
 func filter(r *http.Request) (f store.Filter, err error) {
 	q := r.URL.Query()
-	f = store.Filter{Decision: q.Get("decision"), State: q.Get("state"), Query: q.Get("q"), Limit: pageSize}
+	f = store.Filter{Decision: q.Get("decision"), State: q.Get("state"), Review: q.Get("review"), Query: q.Get("q"), Limit: pageSize}
 	if f.Decision != "" && !slices.Contains([]string{"flagged", "clear", "inconclusive"}, f.Decision) {
 		return f, bad("decision is flagged, clear or inconclusive")
 	}
 	if f.State != "" && f.State != store.CallLive && f.State != store.CallEnded {
 		return f, bad("state is live or ended")
+	}
+	if f.Review != "" && f.Review != store.ReviewWaiting && f.Review != store.ReviewClosed {
+		return f, bad("review is waiting or closed")
 	}
 	if len(f.Query) > 200 {
 		return f, bad("q is longer than 200 bytes")
@@ -66,15 +95,27 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, page{Calls: list, NextCursor: cursor(next)})
+	calls, err := s.reviewed(r.Context(), list...)
+	if err != nil {
+		return err
+	}
+	return answer(w, callPage{Calls: calls, NextCursor: cursor(next)})
 }
 
-func (s *Server) show(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) call(w http.ResponseWriter, r *http.Request) error {
 	report, err := s.Report(r.Context(), r.PathValue("call"))
 	if err != nil {
 		return err
 	}
-	return answer(w, report)
+	return s.answerCall(w, r, report)
+}
+
+func (s *Server) answerCall(w http.ResponseWriter, r *http.Request, report screen.LiveReport) error {
+	calls, err := s.reviewed(r.Context(), report)
+	if err != nil {
+		return err
+	}
+	return answer(w, calls[0])
 }
 
 // longestWait is a little less than proxies usually allow.
@@ -95,7 +136,7 @@ func (s *Server) decision(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, report)
+	return s.answerCall(w, r, report)
 }
 
 // erase removes everything about a call, because a person has a right to that, and says in the audit who did so.
@@ -116,20 +157,20 @@ func (s *Server) erase(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) audio(w http.ResponseWriter, r *http.Request) error {
 	g, err := s.cfg.Store.Segment(r.Context(), r.PathValue("id"))
 	if errors.Is(err, store.ErrNotFound) {
-		return &refused{http.StatusNotFound, "there is no such segment"}
+		return refuse(http.StatusNotFound, "there is no such segment")
 	}
 	if err != nil {
 		return err
 	}
 	if g.AudioKey == "" {
-		return &refused{http.StatusGone, "the audio of this segment is not kept, or not any more"}
+		return refuse(http.StatusGone, "the audio of this segment is not kept, or not any more")
 	}
 	if g.AudioNode != "" && g.AudioNode != s.cfg.Node {
-		return &refused{http.StatusNotFound, "only node " + g.AudioNode + " has the audio of this segment (hint: set audio to a place that all nodes share)"}
+		return refuse(http.StatusNotFound, "only node "+g.AudioNode+" has the audio of this segment (hint: set audio to a place that all nodes share)")
 	}
 	o, _, err := s.cfg.Audio.Open(r.Context(), g.AudioKey)
 	if errors.Is(err, audio.ErrNotFound) {
-		return &refused{http.StatusGone, "the audio of this segment is gone from the audio store"}
+		return refuse(http.StatusGone, "the audio of this segment is gone from the audio store")
 	}
 	if err != nil {
 		return err

@@ -1,38 +1,176 @@
 package review
 
 import (
-	"fmt"
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
 	"html/template"
+	"io/fs"
 	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
+	"callscreen/internal/auth"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
 )
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"percent": func(s *float64) string {
-		if s == nil {
-			return "-"
-		}
-		return fmt.Sprintf("%.2f", *s)
-	},
-	"seconds": func(s screen.Seconds) string { return fmt.Sprintf("%.0f s", time.Duration(s).Seconds()) },
-}).Parse(`<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="5">
-<title>callscreen</title><style>body{font:16px system-ui;margin:2rem;color-scheme:light dark}table{border-collapse:collapse}td,th{padding:.3rem 1rem;text-align:left;border-bottom:1px solid #8888}.flagged{font-weight:bold;color:#c22}</style>
-<h1>Calls</h1>{{if not .}}<p>No call yet. Send one: <code>callscreen publish FILE --to http://HOST/whip/CALL/caller</code></p>{{else}}
-<table><tr><th>Call</th><th>State</th><th>Decision</th><th>Score</th><th>Analysed</th><th>Lost</th><th>Reasons</th></tr>
-{{range .}}<tr><td><a href="/api/v1/calls/{{.Call}}">{{.Call}}</a></td><td>{{.State}}</td><td class="{{.Decision}}">{{.Decision}}{{if not .Final}} so far{{end}}{{if .Simulated}} (simulated){{end}}</td>
-<td>{{percent .Score}}</td><td>{{seconds .Analysed}} of {{seconds .Speech}}</td><td>{{seconds .Lost}}</td><td>{{range .Reasons}}{{.}} {{end}}</td></tr>{{end}}</table>{{end}}</html>
-`))
+//go:embed web
+var web embed.FS
 
-// page lists the calls for a person.
-func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
-	calls, _, err := s.cfg.Desk.Reports(r.Context(), store.Filter{Limit: pageSize})
-	if err != nil {
+// Link is a page of somebody else that the navigation leads to.
+type Link struct{ Href, Title string }
+
+// frame is what is around every page.
+type frame struct {
+	Title     string
+	Page      string // "list", "call" or "message"; also which script runs
+	Tab       string // the tab or link that is current
+	Who       string // "" where authentication is off
+	SignedIn  bool   // by the page, so that they can sign out
+	Simulated bool
+	Counts    store.CallCounts
+	Nav       []Link
+	After     int64 // last event that the page knows
+	Body      any
+}
+
+// mostCounted is how far the calls of a tab are counted.
+const mostCounted = 1000
+
+var pageFuncs = template.FuncMap{
+	"score": scoreText, "seconds": secondsText, "clock": clockText, "coverage": coverage,
+	"seconds3": func(s screen.Seconds) string { return strconv.FormatFloat(time.Duration(s).Seconds(), 'f', 3, 64) },
+	"count": func(n int) string {
+		if n >= mostCounted {
+			return "999+"
+		}
+		return strconv.Itoa(n)
+	},
+	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"stamp": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
+	"short": func(hash string) string { return hash[:min(len(hash), 12)] },
+}
+
+// pages are the templates, each within the layout.
+type pages map[string]*template.Template
+
+func parsePages() (pages, error) {
+	p := pages{}
+	for _, name := range []string{"list", "call", "message"} {
+		t, err := template.New("layout.html").Funcs(pageFuncs).ParseFS(web, "web/layout.html", "web/"+name+".html")
+		if err != nil {
+			return nil, err
+		}
+		p[name] = t
+	}
+	return p, nil
+}
+
+// render answers with a page.
+func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, f frame) error {
+	ctx := r.Context()
+	var err error
+	if f.Counts, err = s.cfg.Store.CountCalls(ctx, mostCounted); err != nil {
+		return err
+	}
+	f.Nav = s.cfg.Nav
+	if who, ok := auth.From(ctx); ok {
+		f.Who, f.SignedIn = who.Name, who.Session
+	}
+	return s.write(w, status, f)
+}
+
+func (s *Server) write(w http.ResponseWriter, status int, f frame) error {
+	var b bytes.Buffer // a page that breaks off in the middle would be worse than none
+	if err := s.pages[f.Page].Execute(&b, f); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	return pageTemplate.Execute(w, calls)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // a client that is gone needs no page
+	return nil
+}
+
+// message is a page that says something and leads on.
+type message struct {
+	Heading string
+	Text    string
+	Back    Link
+	// Conflict, if not nil, is the decision of somebody who was faster, and what was not kept.
+	Conflict *conflict
+}
+
+// showing turns the error of a handler into a page.
+func (s *Server) showing(handler handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := handler(w, r)
+		var no *refused
+		status, m := 0, message{Back: Link{"/", "All lists"}}
+		switch {
+		case err == nil || r.Context().Err() != nil: // nobody looks
+			return
+		case errors.As(err, &no):
+			status, m.Heading, m.Text = no.status, http.StatusText(no.status), no.detail
+		case errors.Is(err, store.ErrNotFound):
+			status, m.Heading, m.Text = http.StatusNotFound, "There is no such call", "It may have been erased, or the address is wrong."
+		default:
+			s.cfg.Log.Error("a page could not be shown", "path", r.Pattern, "error", err)
+			w.Header().Set("Retry-After", "5")
+			status, m.Heading, m.Text = http.StatusServiceUnavailable, "The database or the audio store does not answer", "Calls are recorded all the same, and nothing is lost. Try again in a moment; /readyz says more."
+		}
+		f := frame{Title: m.Heading, Page: "message", Body: m}
+		if who, ok := auth.From(r.Context()); ok {
+			f.Who, f.SignedIn = who.Name, who.Session
+		}
+		if err := s.write(w, status, f); err != nil {
+			s.cfg.Log.Error("a page could not be shown", "path", r.Pattern, "error", err)
+		}
+	}
+}
+
+// pathOf is the address of a call's page.
+func pathOf(call string) string { return "/calls/" + url.PathEscape(call) }
+
+// assets are the files that pages load, with their tags.
+type assets map[string]asset
+
+type asset struct {
+	data []byte
+	tag  string
+}
+
+func readAssets() (assets, error) {
+	a := assets{}
+	files, err := fs.Glob(web, "web/static/*")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range files {
+		data, err := web.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(data)
+		a[strings.TrimPrefix(name, "web/static/")] = asset{data, `"` + hex.EncodeToString(sum[:12]) + `"`}
+	}
+	return a, nil
+}
+
+// static serves the files that pages load. Browsers ask each time whether they have changed, which costs little.
+func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("file")
+	a, ok := s.assets[name]
+	if !ok {
+		return refuse(http.StatusNotFound, "there is no such file")
+	}
+	w.Header().Set("ETag", a.tag)
+	w.Header().Set("Cache-Control", "no-cache")
+	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(a.data))
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -28,59 +29,126 @@ type Config struct {
 	Erase func(ctx context.Context, call, who, why string) error
 	// Require lets a request pass whose sender has a role.
 	Require func(role string, next http.HandlerFunc) http.HandlerFunc
+	// Nav are pages of others that the navigation leads to.
+	Nav []Link
+	// Streams is how many may listen to events at a time. Default 256.
+	Streams int
 	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // Server answers questions about calls.
-type Server struct{ cfg Config }
+type Server struct {
+	cfg     Config
+	events  *feed
+	peaks   *peakCache
+	drawing drawing
+	pages   pages
+	assets  assets
+}
 
 // NewServer makes a server.
-func NewServer(cfg Config) *Server {
+func NewServer(cfg Config) (_ *Server, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{cfg: cfg}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Streams == 0 {
+		cfg.Streams = 256
+	}
+	s := &Server{cfg: cfg, events: newFeed(cfg), peaks: newPeakCache(peakCacheBytes), drawing: make(drawing, 1)}
+	if s.pages, err = parsePages(); err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	if s.assets, err = readAssets(); err != nil {
+		return nil, fmt.Errorf("files of the pages: %w", err)
+	}
+	return s, nil
+}
+
+// Run tells those who listen what happens, until the context ends; then it sends them away.
+func (s *Server) Run(ctx context.Context) error { return s.events.run(ctx) }
+
+// Listening is how many listen to events.
+func (s *Server) Listening() int { return s.events.listening() }
+
+// handler answers a request, or says with an error how to.
+type handler = func(http.ResponseWriter, *http.Request) error
+
+type route struct {
+	pattern, role string // no role: for everybody
+	handler       handler
+	page          bool // answers people, not programs
+}
+
+func (s *Server) routes() []route {
+	return []route{
+		{"GET /api/v1/calls", "viewer", s.list, false},
+		{"GET /api/v1/calls/{call}", "viewer", s.call, false},
+		{"DELETE /api/v1/calls/{call}", "admin", s.erase, false},
+		{"GET /api/v1/calls/{call}/decision", "viewer", s.decision, false},
+		{"GET /api/v1/calls/{call}/history", "viewer", s.history, false},
+		{"GET /api/v1/calls/{call}/waveform", "viewer", s.waveform, false},
+		{"POST /api/v1/calls/{call}/review", "reviewer", s.review, false},
+		{"GET /api/v1/segments/{id}/audio", "viewer", s.audio, false},
+		{"GET /api/v1/events", "viewer", s.stream, false},
+		{"GET /api/v1/openapi.json", "", s.openAPI, false},
+		{"GET /api/v1/webhooks/dead", "admin", s.deadLetters, false},
+		{"POST /api/v1/webhooks/dead/{message}/{endpoint}/replay", "admin", s.replay, false},
+		{"POST /api/v1/webhooks/endpoints/{endpoint}/enable", "admin", s.enable, false},
+		{"GET /{$}", "viewer", s.listPage, true},
+		{"GET /calls/{call}", "viewer", s.showCall, true},
+		{"POST /calls/{call}/review", "reviewer", s.submitReview, true},
+		{"GET /static/{file}", "", s.static, true},
+	}
 }
 
 // Register adds what the server answers to a mux.
 func (s *Server) Register(mux *http.ServeMux) {
-	for _, route := range []struct {
-		pattern, role string
-		handler       func(http.ResponseWriter, *http.Request) error
-	}{
-		{"GET /api/v1/calls", "viewer", s.list},
-		{"GET /api/v1/calls/{call}", "viewer", s.show},
-		{"DELETE /api/v1/calls/{call}", "admin", s.erase},
-		{"GET /api/v1/calls/{call}/decision", "viewer", s.decision},
-		{"GET /api/v1/segments/{id}/audio", "viewer", s.audio},
-		{"GET /api/v1/webhooks/dead", "admin", s.deadLetters},
-		{"POST /api/v1/webhooks/dead/{message}/{endpoint}/replay", "admin", s.replay},
-		{"POST /api/v1/webhooks/endpoints/{endpoint}/enable", "admin", s.enable},
-		{"GET /{$}", "viewer", s.page},
-	} {
-		mux.HandleFunc(route.pattern, s.cfg.Require(route.role, s.answering(route.handler)))
+	for _, r := range s.routes() {
+		h := s.answering(r.handler)
+		if r.page {
+			h = s.showing(r.handler)
+		}
+		if r.role != "" {
+			h = s.cfg.Require(r.role, h)
+		}
+		mux.HandleFunc(r.pattern, h)
 	}
+}
+
+// Patterns lists what Register adds, for those who describe it.
+func (s *Server) Patterns() (list []string) {
+	for _, r := range s.routes() {
+		list = append(list, r.pattern)
+	}
+	return list
 }
 
 // refused is an error that a handler answers with.
 type refused struct {
 	status int
 	detail string
+	extra  map[string]any // members of the answer's own
 }
 
 func (e *refused) Error() string { return e.detail }
 
-func bad(detail string) error { return &refused{http.StatusBadRequest, detail} }
+func bad(detail string) error { return refuse(http.StatusBadRequest, detail) }
+
+func refuse(status int, detail string) error { return &refused{status: status, detail: detail} }
 
 // answering turns the error of a handler into an answer.
-func (s *Server) answering(handler func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+func (s *Server) answering(handler handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := handler(w, r)
 		var no *refused
 		switch {
 		case err == nil || r.Context().Err() != nil: // nobody listens
 		case errors.As(err, &no):
-			problem.Write(w, no.status, no.detail)
+			problem.With(w, no.status, no.detail, no.extra)
 		case errors.Is(err, store.ErrNotFound):
 			problem.Write(w, http.StatusNotFound, "there is no such call")
 		case errors.Is(err, store.ErrConflict):

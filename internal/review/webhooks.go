@@ -38,7 +38,7 @@ func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) replay(w http.ResponseWriter, r *http.Request) error {
 	err := s.cfg.Store.Replay(r.Context(), r.PathValue("message"), r.PathValue("endpoint"), auth.Who(r.Context()), time.Now())
 	if errors.Is(err, store.ErrNotFound) {
-		return &refused{http.StatusNotFound, "there is no such dead letter"}
+		return refuse(http.StatusNotFound, "there is no such dead letter")
 	}
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) enable(w http.ResponseWriter, r *http.Request) error {
 	err := s.cfg.Store.EnableEndpoint(r.Context(), r.PathValue("endpoint"), auth.Who(r.Context()), time.Now())
 	if errors.Is(err, store.ErrNotFound) {
-		return &refused{http.StatusNotFound, "no such endpoint is disabled"}
+		return refuse(http.StatusNotFound, "no such endpoint is disabled")
 	}
 	if err != nil {
 		return err

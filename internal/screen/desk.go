@@ -282,7 +282,7 @@ func (d *Desk) summarize(c *store.Call, parts []store.Part, segments []store.Seg
 func segmentReport(g store.Segment, shift time.Duration) SegmentReport {
 	return SegmentReport{
 		ID: g.ID, Leg: g.Leg, Seq: g.Seq, Offset: Seconds(g.Offset + shift), Duration: Seconds(g.Duration), Speech: Seconds(g.Speech), Lost: Seconds(g.Lost),
-		State: g.State, Score: g.Score, Verdict: g.Verdict, JobID: g.JobID, Reason: g.Reason, Detail: g.Detail, Cleaned: g.Cleaned, Resent: g.Resent > 0, Audio: g.AudioKey != "",
+		State: g.State, Score: g.Score, Verdict: g.Verdict, JobID: g.JobID, Reason: g.Reason, Detail: g.Detail, Cleaned: g.Cleaned, Resent: g.Resent > 0, Audio: g.AudioKey != "", SHA256: g.AudioSHA256,
 	}
 }
 
@@ -345,6 +345,23 @@ func (d *Desk) Report(ctx context.Context, call string) (LiveReport, error) {
 		return LiveReport{}, err
 	}
 	return d.report(c, segments)
+}
+
+// Summaries is Reports without the segments.
+func (d *Desk) Summaries(ctx context.Context, f store.Filter) ([]LiveReport, *store.Cursor, error) {
+	calls, next, err := d.cfg.Store.Calls(ctx, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	list := make([]LiveReport, 0, len(calls))
+	for _, c := range calls {
+		r, err := d.report(c, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, r)
+	}
+	return list, next, nil
 }
 
 // Reports lists what is known of calls, newest first, and where the next page begins, nil at the end.

@@ -58,6 +58,7 @@ type SegmentReport struct {
 	Cleaned  bool     `json:"cleaned,omitempty"` // the score is that of a cleaner copy, after the first one failed
 	Resent   bool     `json:"resent,omitempty"`  // sent twice, because it was not known whether the first upload had arrived
 	Audio    bool     `json:"audio,omitempty"`   // the audio can be fetched by the id
+	SHA256   string   `json:"sha256,omitempty"`  // of the audio, also when that is gone
 	WAV      string   `json:"wav,omitempty"`     // where the audio is kept
 }
 

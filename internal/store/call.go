@@ -131,7 +131,12 @@ func searchText(id string, metadata map[string]string) string {
 	for _, k := range slices.Sorted(maps.Keys(metadata)) {
 		words = append(words, metadata[k])
 	}
-	return strings.ToLower(strings.Join(words, "\n"))
+	text := strings.ToLower(strings.Join(words, "\n"))
+	const most = 500 // it is part of an index
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "")
+	}
+	return text
 }
 
 // Begin notes a part, and its call if that is new. A call that had ended is live again, unless the part had ended too.
@@ -302,6 +307,7 @@ type Filter struct {
 	Decision, State string
 	Query           string // within the id and the metadata, in any case
 	Review          string // "waiting" or "closed"
+	Unscreened      bool   // only those that could not be screened, and will not be any more
 	// Before wants calls that come after this one in the list.
 	Before *Cursor
 	Limit  int // 0 means 100
@@ -313,14 +319,9 @@ type Cursor struct {
 	ID        string
 }
 
-// Calls lists calls, newest first, and where the next page begins, nil at the end.
-func (s *Store) Calls(ctx context.Context, f Filter) (list []Call, next *Cursor, err error) {
-	limit := f.Limit
-	if limit <= 0 {
-		limit = 100
-	}
+// query is the SELECT of a list, of one call more than the limit.
+func (f Filter) query(limit int) (query string, args []any) {
 	var where []string
-	var args []any
 	add := func(condition string, values ...any) {
 		for _, v := range values {
 			args = append(args, v)
@@ -338,16 +339,33 @@ func (s *Store) Calls(ctx context.Context, f Filter) (list []Call, next *Cursor,
 		add(`search LIKE ? ESCAPE '\'`, "%"+strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(f.Query))+"%")
 	}
 	if f.Review != "" {
-		add("id IN (SELECT call_id FROM review WHERE state = ?)", f.Review)
+		add("review_state = ?", f.Review)
+	}
+	if f.Unscreened {
+		add(unscreened)
 	}
 	if f.Before != nil {
 		add("(started_ms, id) < (?, ?)", f.Before.StartedMS, f.Before.ID)
 	}
-	query := "SELECT " + callColumns + " FROM call"
+	list := " FROM call"
 	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
+		list += " WHERE " + strings.Join(where, " AND ")
 	}
-	rows, err := s.reader.QueryContext(ctx, query+fmt.Sprintf(" ORDER BY started_ms DESC, id DESC LIMIT %d", limit+1), args...)
+	list += fmt.Sprintf(" ORDER BY started_ms DESC, id DESC LIMIT %d", limit+1)
+	if f.Query != "" { // which may have to look at all calls, and should do so in the index
+		list = " FROM call WHERE id IN (SELECT id" + list + ") ORDER BY started_ms DESC, id DESC"
+	}
+	return "SELECT " + callColumns + list, args
+}
+
+// Calls lists calls, newest first, and where the next page begins, nil at the end.
+func (s *Store) Calls(ctx context.Context, f Filter) (list []Call, next *Cursor, err error) {
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	query, args := f.query(limit)
+	rows, err := s.reader.QueryContext(ctx, query, args...)
 	err = each(rows, err, func(r *sql.Rows) error {
 		c, err := scanCall(r)
 		list = append(list, c)

@@ -47,7 +47,7 @@ func (t *Tx) OpenReview(ctx context.Context, call string, now time.Time) error {
 		ON CONFLICT (call_id) DO UPDATE SET state = 'waiting', version = review.version + 1 WHERE review.state = 'closed'`, call, millis(now)); err != nil {
 		return fmt.Errorf("open the review of call %s: %w", call, err)
 	}
-	return nil
+	return t.reviewState(ctx, call, ReviewWaiting)
 }
 
 // UsePolicy notes the policy that is in force and returns its version, which is that of an earlier use if the same

@@ -80,7 +80,7 @@ func (s *Store) Erase(ctx context.Context, call, who, why string, now time.Time)
 		}
 		for _, q := range []string{
 			"DELETE FROM webhook_delivery WHERE message_id IN (SELECT id FROM webhook_message WHERE call_id = $1)",
-			"DELETE FROM webhook_message WHERE call_id = $1", "DELETE FROM review WHERE call_id = $1", "DELETE FROM decision WHERE call_id = $1",
+			"DELETE FROM webhook_message WHERE call_id = $1", "DELETE FROM review WHERE call_id = $1", "DELETE FROM disposition WHERE call_id = $1", "DELETE FROM decision WHERE call_id = $1",
 			"DELETE FROM segment WHERE call_id = $1", "DELETE FROM leg WHERE call_id = $1", "DELETE FROM part WHERE call_id = $1", "DELETE FROM call WHERE id = $1",
 		} {
 			if _, err := t.exec(ctx, q, call); err != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -118,11 +117,8 @@ func segments(ctx context.Context, q querier, calls ...string) (list []Segment, 
 	if len(calls) == 0 {
 		return nil, nil
 	}
-	marks, args := make([]string, len(calls)), make([]any, len(calls))
-	for i, c := range calls {
-		marks[i], args[i] = fmt.Sprintf("$%d", i+1), c
-	}
-	rows, err := q.QueryContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE call_id IN ("+strings.Join(marks, ", ")+") ORDER BY call_id, part + offset_ms, leg, seq", args...)
+	marks, args := marks(calls)
+	rows, err := q.QueryContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE call_id IN ("+marks+") ORDER BY call_id, part + offset_ms, leg, seq", args...)
 	err = each(rows, err, func(r *sql.Rows) error {
 		g, err := scanSegment(r)
 		list = append(list, g)

@@ -12,7 +12,7 @@ var tables = []struct {
 	name, key string
 }{
 	{"policy", "version"}, {"call", "id"}, {"part", "call_id, part, node"}, {"leg", "call_id, part, node, leg"}, {"segment", "id"}, {"decision", "call_id, seq"},
-	{"review", "call_id"}, {"audit", "seq"}, {"webhook_message", "id"}, {"webhook_delivery", "message_id, endpoint"}, {"webhook_endpoint", "name"},
+	{"review", "call_id"}, {"disposition", "call_id, version"}, {"audit", "seq"}, {"webhook_message", "id"}, {"webhook_delivery", "message_id, endpoint"}, {"webhook_endpoint", "name"},
 }
 
 // Export visits every row of our tables as they are at one moment, in an order in which Import can take them.

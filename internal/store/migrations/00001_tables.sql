@@ -17,11 +17,14 @@ CREATE TABLE call (
   published      TEXT NOT NULL DEFAULT '',
   policy_version BIGINT NOT NULL DEFAULT 0,
   decided_ms     BIGINT NOT NULL DEFAULT 0,
-  audio_until_ms BIGINT
+  audio_until_ms BIGINT,
+  review_state   TEXT NOT NULL DEFAULT '' -- that of the review, so that one index serves the list of those who wait
 );
-CREATE INDEX call_started ON call (started_ms, id);
+-- All that lists are filtered by, so that a search through a month of calls reads this and not the calls.
+CREATE INDEX call_started ON call (started_ms, id, decision, state, final, review_state, search);
 CREATE INDEX call_decision ON call (decision, started_ms, id);
 CREATE INDEX call_state ON call (state, started_ms, id);
+CREATE INDEX call_review ON call (review_state, started_ms, id);
 CREATE INDEX call_audio ON call (audio_until_ms) WHERE audio_until_ms IS NOT NULL;
 
 -- A part is one stretch of a call that one process recorded. A call has several when it was interrupted, or when its
@@ -111,6 +114,28 @@ CREATE TABLE review (
   version          INTEGER NOT NULL DEFAULT 1
 );
 CREATE INDEX review_waiting ON review (state, opened_ms, call_id);
+
+-- A disposition is what a person has said of a call. The last one stands in the review too.
+CREATE TABLE disposition (
+  call_id     TEXT NOT NULL,
+  version     INTEGER NOT NULL,
+  at_ms       BIGINT NOT NULL,
+  who         TEXT NOT NULL,
+  disposition TEXT NOT NULL,
+  note        TEXT NOT NULL,
+  PRIMARY KEY (call_id, version)
+);
+
+-- Who is signed in at the page. The id itself is only in the cookie.
+CREATE TABLE session (
+  hash       TEXT PRIMARY KEY,
+  name       TEXT NOT NULL,
+  roles      TEXT NOT NULL,
+  source     TEXT NOT NULL,
+  created_ms BIGINT NOT NULL,
+  seen_ms    BIGINT NOT NULL,
+  expires_ms BIGINT NOT NULL
+);
 
 CREATE TABLE audit (
   seq            BIGINT PRIMARY KEY,

@@ -23,7 +23,7 @@ const batch = 200
 
 // columns of each table that is filled, in the order of the values.
 var columns = []struct{ table, names string }{
-	{"call", "id, started_ms, ended_ms, state, metadata, search, decision, final, review, score, summary, decisions, published, policy_version, decided_ms, audio_until_ms"},
+	{"call", "id, started_ms, ended_ms, state, metadata, search, decision, final, review, score, summary, decisions, published, policy_version, decided_ms, audio_until_ms, review_state"},
 	{"part", "call_id, part, node, ended_ms"},
 	{"leg", "call_id, part, node, leg, duration_ms, lost_ms"},
 	{"segment", `id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail, score, verdict, job_id, cleaned,

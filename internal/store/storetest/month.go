@@ -110,7 +110,11 @@ func (m *month) call(id string, at time.Time) error {
 	}
 	search := strings.ToLower(id + "\n" + c.Metadata["from"] + "\n" + c.Metadata["queue"])
 	decided := c.DecidedAt.UnixMilli()
-	if err := m.add("call", id, at.UnixMilli(), c.EndedAt.UnixMilli(), c.State, string(metadata), search, r.Decision, 1, number(r.Review), r.Score, string(summary), 1, r.Decision, m.version, decided, untilMS); err != nil {
+	review := ""
+	if r.Review {
+		review = m.heard(r)
+	}
+	if err := m.add("call", id, at.UnixMilli(), c.EndedAt.UnixMilli(), c.State, string(metadata), search, r.Decision, 1, number(r.Review), r.Score, string(summary), 1, r.Decision, m.version, decided, untilMS, review); err != nil {
 		return err
 	}
 	if err := m.add("part", id, p.Part, p.Node, c.EndedAt.UnixMilli()); err != nil {
@@ -126,10 +130,10 @@ func (m *month) call(id string, at time.Time) error {
 			return err
 		}
 	}
-	if err := m.add("decision", id, 1, decided, r.Decision, r.Score, r.Threshold, string(reasons), m.version); err != nil || !r.Review {
+	if err := m.add("decision", id, 1, decided, r.Decision, r.Score, r.Threshold, string(reasons), m.version); err != nil || review == "" {
 		return err
 	}
-	return m.review(c, r, synthetic)
+	return m.review(c, review, synthetic)
 }
 
 // talk makes the segments of a call, in their order, and tells how long it was. Both take turns.
@@ -195,10 +199,18 @@ func (m *month) segment(g store.Segment, kept bool, deleted time.Time) error {
 		attempts, submitted, worker, alarm, settled.UnixMilli())
 }
 
-// review puts a call before a person. A third of those that wait has been heard, flagged ones rather than others.
-func (m *month) review(c store.Call, r screen.Report, synthetic bool) error {
-	opened := c.DecidedAt.UnixMilli()
+// heard says whether a person has heard a call: a third of them, flagged ones rather than others.
+func (m *month) heard(r screen.Report) (state string) {
 	if heard := m.rng.IntN(100); r.Decision == "flagged" && heard >= 60 || r.Decision != "flagged" && heard >= 30 {
+		return store.ReviewWaiting
+	}
+	return store.ReviewClosed
+}
+
+// review puts a call before a person.
+func (m *month) review(c store.Call, state string, synthetic bool) error {
+	opened := c.DecidedAt.UnixMilli()
+	if state == store.ReviewWaiting {
 		return m.add("review", c.ID, opened, store.ReviewWaiting, "", "", "", 0, "", 1)
 	}
 	disposition, note := "false_alarm", ""

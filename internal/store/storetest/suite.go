@@ -45,6 +45,13 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"the past is visited in order, as it was":             history,
 		"the past has windows":                                windows,
 		"whoever leaves the past leaves nothing running":      leaving,
+		"of those who claim a call at once one wins":          claimRace,
+		"what people do with a review is kept and audited":    reviewChanges,
+		"a review opened again remembers what was said":       reopened,
+		"what waits is listed and counted":                    waitingLists,
+		"the audit is read on from any line":                  auditTail,
+		"live calls show that they move":                      liveMarks,
+		"sessions are kept, seen and ended":                   sessions,
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			t.Parallel()

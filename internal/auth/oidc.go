@@ -1,0 +1,185 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"callscreen/internal/config"
+)
+
+// sso is single sign-on by OpenID Connect: the code flow with PKCE (RFC 7636), state and nonce.
+type sso struct {
+	cfg    config.OIDC
+	client *http.Client
+
+	mu       sync.Mutex
+	provider *oidc.Provider // once it has answered
+}
+
+const (
+	ssoCookie  = "callscreen-oidc"
+	ssoFor     = 10 * time.Minute // to sign in at the provider
+	ssoAnswers = 10 * time.Second // for the provider
+)
+
+func newSSO(cfg config.OIDC) *sso {
+	return &sso{cfg: cfg, client: &http.Client{Timeout: ssoAnswers}}
+}
+
+// attempt is what must be remembered while somebody is at the provider. It is in a cookie, so that they can come back to
+// any node.
+type attempt struct {
+	State    string `json:"s"`
+	Nonce    string `json:"n"`
+	Verifier string `json:"v"`
+	Next     string `json:"to"`
+}
+
+// ready asks the provider for its addresses, once. That it is away is no reason not to start.
+func (s *sso) ready(ctx context.Context) (*oidc.Provider, *oauth2.Config, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.provider == nil {
+		p, err := oidc.NewProvider(s.context(ctx), s.cfg.Issuer)
+		if err != nil {
+			return nil, nil, fmt.Errorf("ask the provider about itself: %w", err)
+		}
+		s.provider = p
+	}
+	return s.provider, &oauth2.Config{
+		ClientID: s.cfg.ClientID, ClientSecret: s.cfg.ClientSecret.Reveal(), Endpoint: s.provider.Endpoint(), RedirectURL: s.cfg.RedirectURL, Scopes: s.cfg.Scopes,
+	}, nil
+}
+
+// context makes requests to the provider go by our client.
+func (s *sso) context(ctx context.Context) context.Context { return oidc.ClientContext(ctx, s.client) }
+
+// beginSSO sends somebody to the provider.
+func (a *Auth) beginSSO(w http.ResponseWriter, r *http.Request) {
+	next := safeNext(r.URL.Query().Get("next"))
+	_, cfg, err := a.sso.ready(r.Context())
+	if err != nil {
+		a.log.Error("single sign-on does not work", "error", err, "hint", "check auth.oidc.issuer and the network")
+		a.showLogin(w, r, http.StatusServiceUnavailable, next, "The sign-on provider does not answer. Try again in a moment.")
+		return
+	}
+	t := attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next}
+	data, err := json.Marshal(t)
+	if err != nil {
+		a.showLogin(w, r, http.StatusInternalServerError, next, "Something is wrong.")
+		return
+	}
+	http.SetCookie(w, a.cookie(r, ssoCookie, base64.RawURLEncoding.EncodeToString(data), ssoFor))
+	http.Redirect(w, r, cfg.AuthCodeURL(t.State, oidc.Nonce(t.Nonce), oauth2.S256ChallengeOption(t.Verifier)), http.StatusSeeOther)
+}
+
+// endSSO takes somebody in who comes back from the provider.
+func (a *Auth) endSSO(w http.ResponseWriter, r *http.Request) {
+	t := attempt{Next: "/"}
+	data, err := base64.RawURLEncoding.DecodeString(a.read(r, ssoCookie))
+	if err == nil {
+		err = json.Unmarshal(data, &t)
+	}
+	http.SetCookie(w, a.cookie(r, ssoCookie, "", 0)) // it is good for once
+	if err != nil || t.State == "" || subtle.ConstantTimeCompare([]byte(t.State), []byte(r.URL.Query().Get("state"))) != 1 {
+		a.showLogin(w, r, http.StatusBadRequest, safeNext(t.Next), "This sign-on was not begun here, or took too long. Try again.")
+		return
+	}
+	next := safeNext(t.Next)
+	who, err := a.sso.identify(r.Context(), t, r)
+	if err != nil {
+		a.log.Warn("a single sign-on has failed", "from", a.client(r), "error", err)
+		a.showLogin(w, r, http.StatusForbidden, next, "The sign-on has failed. The log of callscreen says why.")
+		return
+	}
+	person := Identity{Name: who.name, Roles: a.rolesOf(who.groups, a.sso.cfg.Roles)}
+	if !person.Has("viewer") {
+		a.log.Warn("somebody signed on who has no role here", "name", who.name, "groups", who.groups, "hint", "see auth.groups and auth.oidc.roles")
+		a.showLogin(w, r, http.StatusForbidden, next, "You are known, as "+who.name+", but none of your groups may look at calls here.")
+		return
+	}
+	a.enter(w, r, person, sourceOIDC, next)
+}
+
+// claimed is what the provider says of somebody.
+type claimed struct {
+	name   string
+	groups []string
+}
+
+// identify exchanges the code for an ID token and reads who it is for.
+func (s *sso) identify(ctx context.Context, t attempt, r *http.Request) (who claimed, err error) {
+	q := r.URL.Query()
+	if e := q.Get("error"); e != "" {
+		return who, fmt.Errorf("the provider says %.100q: %.300q", e, q.Get("error_description"))
+	}
+	if iss := q.Get("iss"); iss != "" && iss != s.cfg.Issuer { // RFC 9207
+		return who, fmt.Errorf("the answer is that of another provider: %.200q", iss)
+	}
+	provider, cfg, err := s.ready(ctx)
+	if err != nil {
+		return who, err
+	}
+	ctx = s.context(ctx)
+	token, err := cfg.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(t.Verifier))
+	if err != nil {
+		return who, fmt.Errorf("exchange the code: %w", err)
+	}
+	raw, ok := token.Extra("id_token").(string)
+	if !ok {
+		return who, errors.New("the provider gave no ID token (hint: auth.oidc.scopes must have openid)")
+	}
+	id, err := provider.VerifierContext(ctx, &oidc.Config{ClientID: s.cfg.ClientID}).Verify(ctx, raw)
+	if err != nil {
+		return who, err
+	}
+	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(t.Nonce)) != 1 {
+		return who, errors.New("the ID token is for another attempt")
+	}
+	claims := map[string]any{}
+	if err := id.Claims(&claims); err != nil {
+		return who, fmt.Errorf("read the claims: %w", err)
+	}
+	if who.name, _ = claims[s.cfg.NameClaim].(string); !validName(who.name) {
+		return who, fmt.Errorf("the ID token has no usable claim %s (hint: auth.oidc.name_claim, or ask for another scope)", s.cfg.NameClaim)
+	}
+	if verified, ok := claims["email_verified"].(bool); ok && !verified && s.cfg.NameClaim == "email" {
+		return who, fmt.Errorf("the provider has not verified the address %s", who.name)
+	}
+	who.groups = texts(claims[s.cfg.GroupsClaim])
+	return who, nil
+}
+
+// texts reads a claim that is a list, or a single text.
+func texts(v any) (list []string) {
+	switch v := v.(type) {
+	case string:
+		return strings.Fields(v)
+	case []any:
+		for _, one := range v {
+			if s, ok := one.(string); ok {
+				list = append(list, s)
+			}
+		}
+	}
+	return list
+}
+
+// CloseIdleConnections closes connections to the provider that are kept for later.
+func (a *Auth) CloseIdleConnections() {
+	if a.sso != nil {
+		a.sso.client.CloseIdleConnections()
+	}
+}

@@ -1,0 +1,226 @@
+package auth_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"callscreen/internal/config"
+)
+
+// provider is a small OpenID provider that says what it is told to say.
+type provider struct {
+	t      *testing.T
+	url    string
+	key    *ecdsa.PrivateKey
+	claims map[string]any // over the usual ones; nil leaves one out
+	signer *ecdsa.PrivateKey
+	asked  url.Values // of the last authorization
+	codes  map[string]url.Values
+}
+
+func newProvider(t *testing.T) *provider {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &provider{t: t, key: key, signer: key, claims: map[string]any{}, codes: map[string]url.Values{}}
+	mux := http.NewServeMux()
+	answer := func(w http.ResponseWriter, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(v)
+	}
+	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, map[string]any{
+			"issuer": p.url, "authorization_endpoint": p.url + "/authorize", "token_endpoint": p.url + "/token", "jwks_uri": p.url + "/keys",
+			"id_token_signing_alg_values_supported": []string{"ES256"},
+		})
+	})
+	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &key.PublicKey, KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
+	})
+	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
+		code := r.PostFormValue("code")
+		asked := p.codes[code]
+		delete(p.codes, code)
+		sum := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
+		id, secret, _ := r.BasicAuth()
+		if id == "" {
+			id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
+		}
+		if asked == nil || asked.Get("code_challenge") != base64.RawURLEncoding.EncodeToString(sum[:]) || id != "callscreen" || secret != "hush" || r.PostFormValue("redirect_uri") != asked.Get("redirect_uri") {
+			w.WriteHeader(http.StatusBadRequest)
+			answer(w, map[string]any{"error": "invalid_grant"})
+			return
+		}
+		claims := map[string]any{"iss": p.url, "aud": "callscreen", "sub": "1", "exp": time.Now().Add(time.Minute).Unix(), "iat": time.Now().Unix(), "nonce": asked.Get("nonce"),
+			"email": "olga@example.com", "email_verified": true, "groups": []string{"staff", "fraud"}}
+		for k, v := range p.claims {
+			if claims[k] = v; v == nil {
+				delete(claims, k)
+			}
+		}
+		answer(w, map[string]any{"access_token": "a", "token_type": "Bearer", "id_token": p.sign(claims)})
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	p.url = server.URL
+	return p
+}
+
+func (p *provider) sign(claims map[string]any) string {
+	p.t.Helper()
+	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: p.signer, KeyID: "k"}}, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	data, err := json.Marshal(claims)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	signed, err := s.Sign(data)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	text, err := signed.CompactSerialize()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return text
+}
+
+// authorize is what happens at the provider: somebody signs in there and is sent back with a code.
+func (p *provider) authorize(location string) (back url.Values) {
+	p.t.Helper()
+	u, err := url.Parse(location)
+	if err != nil || !strings.HasPrefix(location, p.url+"/authorize?") {
+		p.t.Fatalf("sent to %s: %v", location, err)
+	}
+	p.asked = u.Query()
+	code := rand.Text()
+	p.codes[code] = p.asked
+	return url.Values{"code": {code}, "state": {p.asked.Get("state")}}
+}
+
+func (p *provider) configure(c *config.Config) {
+	c.Auth.OIDC.Issuer, c.Auth.OIDC.ClientID, c.Auth.OIDC.ClientSecret, c.Auth.OIDC.RedirectURL = p.url, "callscreen", "hush", "https://calls.example.com/login/oidc/callback"
+	c.Auth.Groups = []config.Group{{Group: "fraud", Roles: []string{"reviewer"}}}
+}
+
+func TestSingleSignOn(t *testing.T) {
+	p := newProvider(t)
+	h := newHouse(t, p.configure)
+	b := h.browser()
+	b.want("the page offers it", "GET", "/login?next=/calls/a", 200, "/login/oidc?next=%2Fcalls%2Fa")
+	resp, _ := b.do("GET", "/login/oidc?next=/calls/a", "")
+	back := p.authorize(resp.Header.Get("Location"))
+	for key, want := range map[string]string{"response_type": "code", "client_id": "callscreen", "redirect_uri": "https://calls.example.com/login/oidc/callback", "scope": "openid profile email", "code_challenge_method": "S256"} {
+		if got := p.asked.Get(key); got != want {
+			t.Errorf("%s is %q, want %q", key, got, want)
+		}
+	}
+	if p.asked.Get("nonce") == "" || p.asked.Get("state") == "" || p.asked.Get("nonce") == p.asked.Get("state") {
+		t.Errorf("%v", p.asked)
+	}
+	b.headers["Sec-Fetch-Site"] = "cross-site" // the provider sends them back
+	b.want("back", "GET", "/login/oidc/callback?"+back.Encode(), 303, "/calls/a")
+	b.headers["Sec-Fetch-Site"] = "same-origin"
+	b.want("signed in", "POST", "/calls/a/review", 200, "hello olga@example.com")
+	b.want("the same answer again", "GET", "/login/oidc/callback?"+back.Encode(), 400, "not begun here")
+	h.open(nil)
+	b.want("single sign-on was turned off", "GET", "/", 303, "/login")
+}
+
+// What a provider, or somebody between, can get wrong lets nobody in.
+func TestSingleSignOnThatIsRefused(t *testing.T) {
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		claims map[string]any
+		back   func(url.Values)
+		key    *ecdsa.PrivateKey
+		status int
+		want   string
+	}{
+		"in none of our groups":     {claims: map[string]any{"groups": []string{"staff"}}, status: 403, want: "none of your groups"},
+		"no groups":                 {claims: map[string]any{"groups": nil}, status: 403, want: "none of your groups"},
+		"a group as text":           {claims: map[string]any{"groups": "fraud"}, status: 303},
+		"no address":                {claims: map[string]any{"email": nil}, status: 403},
+		"an address that is not":    {claims: map[string]any{"email_verified": false}, status: 403},
+		"the machine":               {claims: map[string]any{"email": "machine"}, status: 403},
+		"for another attempt":       {claims: map[string]any{"nonce": "x"}, status: 403},
+		"without a nonce":           {claims: map[string]any{"nonce": nil}, status: 403},
+		"for another client":        {claims: map[string]any{"aud": "other"}, status: 403},
+		"of another provider":       {claims: map[string]any{"iss": "https://evil.test"}, status: 403},
+		"expired":                   {claims: map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}, status: 403},
+		"signed by somebody":        {key: other, status: 403},
+		"another state":             {back: func(q url.Values) { q.Set("state", "x") }, status: 400, want: "not begun here"},
+		"no state":                  {back: func(q url.Values) { q.Del("state") }, status: 400},
+		"another code":              {back: func(q url.Values) { q.Set("code", "x") }, status: 403},
+		"refused":                   {back: func(q url.Values) { q.Set("error", "access_denied") }, status: 403},
+		"mixed up with another":     {back: func(q url.Values) { q.Set("iss", "https://evil.test") }, status: 403},
+		"named, and the right one":  {back: func(q url.Values) { q.Set("iss", "ISSUER") }, status: 303},
+		"nothing is wrong with it":  {status: 303},
+		"somebody who is also more": {claims: map[string]any{"groups": []string{"fraud", "fraud", "x"}}, status: 303},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProvider(t)
+			h := newHouse(t, p.configure)
+			b := h.browser()
+			resp, _ := b.do("GET", "/login/oidc", "")
+			back := p.authorize(resp.Header.Get("Location"))
+			if p.claims = c.claims; c.key != nil {
+				p.signer = c.key
+			}
+			if c.back != nil {
+				c.back(back)
+			}
+			if back.Get("iss") == "ISSUER" {
+				back.Set("iss", p.url)
+			}
+			b.want(name, "GET", "/login/oidc/callback?"+back.Encode(), c.status, c.want)
+			want := 303
+			if c.status == 303 {
+				want = 200
+			}
+			b.want(name+", afterwards", "GET", "/", want, "")
+		})
+	}
+}
+
+// A verifier that was intercepted is of no use without the cookie of the browser that began.
+func TestSingleSignOnStaysInItsBrowser(t *testing.T) {
+	p := newProvider(t)
+	h := newHouse(t, p.configure)
+	mine, theirs := h.browser(), h.browser()
+	resp, _ := mine.do("GET", "/login/oidc", "")
+	back := p.authorize(resp.Header.Get("Location"))
+	theirs.want("another browser", "GET", "/login/oidc/callback?"+back.Encode(), 400, "not begun here")
+	theirs.do("GET", "/login/oidc", "")
+	theirs.want("another browser, with an attempt of its own", "GET", "/login/oidc/callback?"+back.Encode(), 400, "not begun here")
+	mine.want("the one that began", "GET", "/login/oidc/callback?"+back.Encode(), 303, "/")
+}
+
+func TestAProviderThatIsAway(t *testing.T) {
+	p := newProvider(t)
+	h := newHouse(t, func(c *config.Config) {
+		p.configure(c)
+		c.Auth.OIDC.Issuer = "http://127.0.0.1:1"
+	})
+	b := h.browser()
+	b.want("away", "GET", "/login/oidc", 503, "does not answer")
+	b.signIn("anna's", "/") // the tokens work
+}

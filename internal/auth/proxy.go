@@ -1,0 +1,68 @@
+package auth
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// peer is the address at the other end of the connection.
+func peer(r *http.Request) netip.Addr {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr, _ := netip.ParseAddr(host)
+	return addr.Unmap().WithZone("")
+}
+
+// trusted tells whether an address is that of a proxy of ours.
+func (a *Auth) trusted(addr netip.Addr) bool {
+	return slices.ContainsFunc(a.proxies, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// client is the address that a request comes from, past our own proxies.
+func (a *Auth) client(r *http.Request) netip.Addr {
+	addr := peer(r)
+	way := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(way) - 1; i >= 0 && a.trusted(addr); i-- {
+		next, err := netip.ParseAddr(strings.TrimSpace(way[i]))
+		if err != nil {
+			break
+		}
+		addr = next.Unmap()
+	}
+	return addr
+}
+
+// secure tells whether the browser speaks to us, or to our proxy, over TLS.
+func (a *Auth) secure(r *http.Request) bool {
+	return r.TLS != nil || a.trusted(peer(r)) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
+// byProxy is who a proxy of ours says that somebody is.
+func (a *Auth) byProxy(r *http.Request) (Identity, bool) {
+	p := a.cfg.Proxy
+	if p.UserHeader == "" || !a.trusted(peer(r)) {
+		return Identity{}, false
+	}
+	name := strings.TrimSpace(r.Header.Get(p.UserHeader))
+	if !validName(name) {
+		return Identity{}, false
+	}
+	var groups []string
+	if p.GroupsHeader != "" {
+		for _, g := range strings.Split(strings.Join(r.Header.Values(p.GroupsHeader), ","), ",") {
+			groups = append(groups, strings.TrimSpace(g))
+		}
+	}
+	return Identity{Name: name, Roles: a.rolesOf(groups, p.Roles)}, true
+}
+
+// validName tells whether a name can stand in the audit, where the machine and those without a name have theirs.
+func validName(name string) bool {
+	return name != "" && len(name) <= 200 && name != "machine" && name != Nobody && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
+}

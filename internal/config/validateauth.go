@@ -1,0 +1,116 @@
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// roles are what somebody can be good for.
+var roles = []string{"ingest", "viewer", "reviewer", "admin"}
+
+// The names that the audit uses itself.
+var reserved = []string{"machine", "anonymous"}
+
+func (a Auth) validate(ps *Problems) {
+	for i, t := range a.Tokens {
+		t.validate(ps, i)
+	}
+	if a.Session.Idle < time.Minute {
+		ps.add("auth.session.idle", "30m is usual", "is %v, must be at least 1m", a.Session.Idle)
+	}
+	if a.Session.Max < a.Session.Idle {
+		ps.add("auth.session.max", "12h is usual", "is %v, less than idle %v", a.Session.Max, a.Session.Idle)
+	}
+	for _, p := range a.TrustedProxies {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			ps.add("auth.trusted_proxies", "write 10.0.0.0/24, or 10.0.0.7/32 for a single address", "%q is no network", p)
+		}
+	}
+	for i, g := range a.Groups {
+		path := fmt.Sprintf("auth.groups[%d]", i)
+		if g.Group == "" {
+			ps.add(path+".group", "as the provider or the proxy calls it", "is empty")
+		}
+		checkRoles(ps, path+".roles", g.Roles, true)
+	}
+	a.Proxy.validate(ps, a)
+	if a.OIDC.Issuer != "" {
+		a.OIDC.validate(ps, a)
+	}
+}
+
+func checkRoles(ps *Problems, path string, list []string, needed bool) {
+	if len(list) == 0 && needed {
+		ps.add(path, "roles are "+strings.Join(roles, ", "), "is empty")
+	}
+	for _, r := range list {
+		if !slices.Contains(roles, r) {
+			ps.add(path, "roles are "+strings.Join(roles, ", "), "there is no role %q", r)
+		}
+	}
+}
+
+func (t Token) validate(ps *Problems, i int) {
+	path := fmt.Sprintf("auth.tokens[%d]", i)
+	if t.Name == "" {
+		ps.add(path+".name", "it is what the audit shows", "is empty")
+	}
+	if slices.Contains(reserved, t.Name) {
+		ps.add(path+".name", "the audit calls itself so", "must not be %q", t.Name)
+	}
+	checkRoles(ps, path+".roles", t.Roles, true)
+	if sum, err := hex.DecodeString(t.SHA256); err != nil || len(sum) != 32 {
+		ps.add(path+".sha256", "printf %s TOKEN | sha256sum", "is no SHA-256 in hexadecimal")
+	}
+}
+
+func (p Proxy) validate(ps *Problems, a Auth) {
+	checkRoles(ps, "auth.proxy.roles", p.Roles, false)
+	for path, h := range map[string]string{"user_header": p.UserHeader, "groups_header": p.GroupsHeader} {
+		if strings.ContainsFunc(h, func(r rune) bool {
+			return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+		}) {
+			ps.add("auth.proxy."+path, "such as X-Forwarded-User", "%q is no name of a header", h)
+		}
+	}
+	switch {
+	case p.UserHeader == "" && (p.GroupsHeader != "" || len(p.Roles) > 0):
+		ps.add("auth.proxy.user_header", "such as X-Forwarded-User", "is empty, but other keys of auth.proxy are not")
+	case p.UserHeader != "" && len(a.TrustedProxies) == 0:
+		ps.add("auth.trusted_proxies", "name the addresses of the proxy, or anybody could be anybody", "is empty, but auth.proxy.user_header is not")
+	case p.UserHeader != "" && len(p.Roles) == 0 && (p.GroupsHeader == "" || len(a.Groups) == 0):
+		ps.add("auth.proxy.roles", "give roles here, or a groups_header and auth.groups", "nobody who comes by the proxy could do anything")
+	}
+}
+
+func (o OIDC) validate(ps *Problems, a Auth) {
+	for path, address := range map[string]string{"issuer": o.Issuer, "redirect_url": o.RedirectURL} {
+		u, err := url.Parse(address)
+		switch {
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+			ps.add("auth.oidc."+path, "write https://", "%q is no web address", address)
+		case u.Scheme == "http" && !loopback(u.Hostname()):
+			ps.add("auth.oidc."+path, "write https://", "would sign people in unencrypted")
+		case path == "redirect_url" && u.Path != "/login/oidc/callback":
+			ps.add("auth.oidc.redirect_url", "write https://HOST/login/oidc/callback", "does not lead to where people are expected back")
+		}
+	}
+	if o.ClientID == "" {
+		ps.add("auth.oidc.client_id", "the provider gives it", "is empty")
+	}
+	if !slices.Contains(o.Scopes, "openid") {
+		ps.add("auth.oidc.scopes", "[openid, profile, email]", "openid is missing")
+	}
+	if o.NameClaim == "" {
+		ps.add("auth.oidc.name_claim", "email is usual", "is empty")
+	}
+	checkRoles(ps, "auth.oidc.roles", o.Roles, false)
+	if len(o.Roles) == 0 && (o.GroupsClaim == "" || len(a.Groups) == 0) {
+		ps.add("auth.oidc.roles", "give roles here, or a groups_claim and auth.groups", "nobody who signs in could do anything")
+	}
+}

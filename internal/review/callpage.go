@@ -1,0 +1,221 @@
+package review
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"callscreen/internal/auth"
+	"callscreen/internal/screen"
+	"callscreen/internal/store"
+)
+
+// callView is a call for people.
+type callView struct {
+	screen.LiveReport
+	Href        string
+	Word, Class string
+	Verdict     string   // in a sentence
+	Coverage    string   // in a sentence
+	Reasons     []string // in words
+	Metadata    []pair
+	Timeline    timeline
+	Segments    []segmentRow
+	Playable    bool   // any of them
+	Gone        string // why nothing can be heard, if so
+	Review      *reviewView
+	Story       []storyLine
+	Rest        []storyLine // what the machine did with each segment
+	Done        string      // what the person has just done
+	NextHref    string      // another call that waits
+}
+
+// segmentRow is a segment in the table.
+type segmentRow struct {
+	ID, Leg             string
+	At, Length, Speech  screen.Seconds
+	Kind                string // as in the drawing
+	Score               *float64
+	What                string // why there is no score, or what is particular
+	Href                string // of the audio, "" if there is none
+	SHA256              string
+	DeletedAt           time.Time
+	OffsetText, EndText string // in seconds, for the player
+}
+
+// reviewView is where people stand with a call, and what the one who looks can do.
+type reviewView struct {
+	Version      int
+	Waiting      bool
+	OpenedAt     time.Time
+	Holder       string // who works on it
+	Mine         bool
+	Until        time.Time
+	Said, SaidBy string // the last disposition
+	SaidAt       time.Time
+	Note         string
+	May          bool // decide
+	Action       string
+	Choices      []choice
+}
+
+type choice struct{ Value, Words, Key string }
+
+// choices are the dispositions, with their keys.
+func choices() (list []choice) {
+	for i, d := range store.Dispositions {
+		list = append(list, choice{d, dispositionWords[d], fmt.Sprint(i + 1)})
+	}
+	return list
+}
+
+// showCall shows a call to people.
+func (s *Server) showCall(w http.ResponseWriter, r *http.Request) error {
+	after, err := s.cfg.Store.AuditHead(r.Context()) // before the call, so that nothing is missed between
+	if err != nil {
+		return err
+	}
+	v, err := s.viewCall(r.Context(), r.PathValue("call"))
+	if err != nil {
+		return err
+	}
+	switch done := r.URL.Query().Get("done"); done {
+	case store.ReviewClaim, store.ReviewRelease, store.ReviewDispose:
+		v.Done = map[string]string{store.ReviewClaim: "The call is yours for ten minutes.", store.ReviewRelease: "The call is left to others.", store.ReviewDispose: "Your decision is kept."}[done]
+		if done != store.ReviewClaim {
+			next, err := s.cfg.Store.NextWaiting(r.Context(), s.cfg.Now(), auth.Who(r.Context()), v.Call)
+			if err != nil {
+				return err
+			}
+			if next != "" {
+				v.NextHref = pathOf(next)
+			}
+		}
+	}
+	return s.render(w, r, http.StatusOK, frame{Title: v.Call, Page: "call", Simulated: v.Simulated, After: after, Body: v})
+}
+
+func (s *Server) viewCall(ctx context.Context, call string) (v callView, err error) {
+	if v.LiveReport, err = s.Report(ctx, call); err != nil {
+		return v, err
+	}
+	segments, err := s.cfg.Store.Segments(ctx, call)
+	if err != nil {
+		return v, err
+	}
+	parts, err := s.cfg.Store.PartsOf(ctx, call)
+	if err != nil {
+		return v, err
+	}
+	v.Href, v.Metadata = pathOf(v.Call), sorted(v.LiveReport.Metadata)
+	v.Word, v.Class = verdict(v.LiveReport)
+	v.Verdict, v.Coverage, v.Reasons = verdictSentence(v.LiveReport), coverageSentence(v.LiveReport), whyInWords(v.LiveReport.Reasons)
+	v.Timeline = newTimeline(v.LiveReport, segments, parts)
+	thresholds := map[string]float64{}
+	for _, l := range v.Legs {
+		thresholds[l.Leg] = l.Threshold
+	}
+	var had int
+	var deleted time.Time
+	for _, g := range segments {
+		row := rowOfSegment(g, shift(v.StartedAt, g.PartKey), thresholds[g.Leg])
+		v.Segments = append(v.Segments, row)
+		v.Playable = v.Playable || row.Href != ""
+		if !g.AudioDeletedAt.IsZero() {
+			had++
+			deleted = g.AudioDeletedAt
+		}
+	}
+	if had > 0 && !v.Playable {
+		v.Gone = "The audio was deleted on " + deleted.UTC().Format("2006-01-02 15:04 UTC") + ", as the retention says. The hash of each segment is kept, so that a copy elsewhere can be told to be the same."
+	}
+	if v.Review, err = s.viewReview(ctx, v.Call); err != nil {
+		return v, err
+	}
+	v.Story, v.Rest, err = s.story(ctx, v.Call)
+	return v, err
+}
+
+func verdictSentence(r screen.LiveReport) string {
+	for _, l := range r.Legs {
+		if l.Score != nil && *l.Score > l.Threshold && l.Decision == "flagged" {
+			return fmt.Sprintf("%s reached a score of %s, over the threshold of %.2f.", l.Leg, scoreText(l.Score), l.Threshold)
+		}
+	}
+	if r.Score != nil {
+		return fmt.Sprintf("The highest score is %s, the threshold %.2f.", scoreText(r.Score), r.Threshold)
+	}
+	return "Nothing has a score."
+}
+
+// coverageSentence says how much of a call was screened, in the words of the reports.
+func coverageSentence(r screen.LiveReport) string {
+	text := "No speech was heard."
+	if r.Speech > 0 {
+		text = fmt.Sprintf("Analysed %s of %s of speech.", secondsText(r.Analysed), secondsText(r.Speech))
+	}
+	var lost []string
+	for _, l := range r.Legs {
+		if l.Lost > 0 {
+			lost = append(lost, secondsText(l.Lost)+" of "+l.Leg)
+		}
+	}
+	if len(lost) > 0 {
+		text += " " + strings.Join(lost, " and ") + " never arrived."
+	}
+	return text
+}
+
+func rowOfSegment(g store.Segment, shift time.Duration, threshold float64) segmentRow {
+	from := shift + g.Offset
+	v := segmentRow{
+		ID: g.ID, Leg: g.Leg, At: screen.Seconds(from), Length: screen.Seconds(g.Duration), Speech: screen.Seconds(g.Speech), Score: g.Score, SHA256: g.AudioSHA256, DeletedAt: g.AudioDeletedAt,
+		OffsetText: fmt.Sprintf("%.3f", from.Seconds()), EndText: fmt.Sprintf("%.3f", (from + g.Duration).Seconds()),
+	}
+	var notes []string
+	switch {
+	case g.Score != nil && *g.Score > threshold:
+		v.Kind = "over"
+	case g.Score != nil:
+		v.Kind = "under"
+	case g.State == store.SegmentFailed:
+		v.Kind, notes = "failed", append(notes, "Not analysed: "+inWords(g.Reason))
+	case g.State == store.SegmentSkipped:
+		v.Kind, notes = "skipped", append(notes, "Skipped: "+inWords(g.Reason))
+	default:
+		v.Kind, notes = "open", append(notes, "Being analysed")
+	}
+	if g.Lost > 0 {
+		notes = append(notes, secondsText(screen.Seconds(g.Lost))+" never arrived")
+	}
+	if g.Cleaned && g.Score != nil {
+		notes = append(notes, "scored in a cleaner copy")
+	}
+	if g.Resent > 0 {
+		notes = append(notes, "sent twice")
+	}
+	v.What = strings.Join(notes, "; ")
+	if g.AudioKey != "" {
+		v.Href = "/api/v1/segments/" + g.ID + "/audio"
+	}
+	return v
+}
+
+func (s *Server) viewReview(ctx context.Context, call string) (*reviewView, error) {
+	found, err := s.cfg.Store.Reviews(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	r, ok := found[call]
+	if !ok {
+		return nil, nil //nolint:nilnil // nobody has to look
+	}
+	v := &reviewView{
+		Version: r.Version, Waiting: r.State == store.ReviewWaiting, OpenedAt: r.OpenedAt, Holder: r.ClaimedBy(s.cfg.Now()), Until: r.ClaimedUntil, Said: dispositionWords[r.Disposition], SaidBy: r.ClosedBy, SaidAt: r.ClosedAt,
+		Note: r.Note, May: auth.May(ctx, "reviewer"), Action: pathOf(call) + "/review", Choices: choices(),
+	}
+	v.Mine = v.Holder != "" && v.Holder == auth.Who(ctx)
+	return v, nil
+}

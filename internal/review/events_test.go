@@ -1,0 +1,249 @@
+package review_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"callscreen/internal/review"
+	"callscreen/internal/store"
+)
+
+// sent is an event as a browser would see it.
+type sent struct {
+	id, name string
+	data     map[string]any
+}
+
+// listen opens the stream of events. It ends with the test.
+func (o *office) listen(query string, headers ...string) <-chan sent {
+	o.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	r, err := http.NewRequestWithContext(ctx, "GET", o.url+"/api/v1/events"+query, nil)
+	o.must(err)
+	r.Header.Set("Authorization", "Bearer vera")
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(r)
+	o.must(err)
+	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
+		o.t.Fatalf("HTTP %d %v", resp.StatusCode, resp.Header)
+	}
+	out := make(chan sent, 10_000)
+	var done sync.WaitGroup
+	done.Go(func() {
+		defer close(out)
+		lines := bufio.NewScanner(resp.Body)
+		lines.Buffer(nil, 1<<20)
+		var e sent
+		for lines.Scan() {
+			key, value, _ := strings.Cut(lines.Text(), ": ")
+			switch key {
+			case "id":
+				e.id = value
+			case "event":
+				e.name = value
+			case "data":
+				_ = json.Unmarshal([]byte(value), &e.data)
+			case "":
+				if e.name != "" {
+					out <- e
+				}
+				e = sent{}
+			}
+		}
+	})
+	o.t.Cleanup(func() {
+		cancel()
+		resp.Body.Close()
+		done.Wait()
+	})
+	return out
+}
+
+func (o *office) next(from <-chan sent) sent {
+	o.t.Helper()
+	select {
+	case e, ok := <-from:
+		if !ok {
+			o.t.Fatal("the stream has ended")
+		}
+		return e
+	case <-time.After(10 * time.Second):
+		o.t.Fatal("no event comes")
+	}
+	return sent{}
+}
+
+func (o *office) line(what string) {
+	o.t.Helper()
+	o.must(o.store.InTx(o.t.Context(), func(tx *store.Tx) error {
+		return tx.Audit(o.t.Context(), store.Line{At: begun, Actor: "machine", What: what, Call: "c"})
+	}))
+}
+
+// What happens is told in order, and what was missed is told again to whoever says where they were.
+func TestEventsAreToldAndRepeated(t *testing.T) {
+	o := newOffice(t, nil)
+	for i := range 5 {
+		o.line(fmt.Sprint("before.", i))
+	}
+	live := o.listen("")
+	again := o.listen("", "Last-Event-ID", "2")
+	page := o.listen("?after=4")
+	for i := range 3 {
+		o.line(fmt.Sprint("after.", i)) // as another node would, without a word
+	}
+	for name, c := range map[string]struct {
+		from  <-chan sent
+		first int
+	}{"from now on": {live, 6}, "from the second on": {again, 3}, "from where the page was made": {page, 5}} {
+		for id := c.first; id <= 8; id++ {
+			if e := o.next(c.from); e.id != fmt.Sprint(id) || e.data["seq"] != float64(id) || e.data["call"] != "c" {
+				t.Errorf("%s: %+v, want number %d", name, e, id)
+			}
+		}
+	}
+	if e := o.next(o.listen("", "Last-Event-ID", "100")); e.name != "reset" || e.id != "8" {
+		t.Errorf("from a future that is not ours: %+v", e)
+	}
+	for _, bad := range []string{"x", "-1", "1.5"} {
+		if resp, _, _ := o.do("GET", "/api/v1/events", "vera", "", "Last-Event-ID", bad); resp.StatusCode != 400 {
+			t.Errorf("%s: HTTP %d", bad, resp.StatusCode)
+		}
+	}
+}
+
+// A live call that moves is hinted at, without a number; what people do is told with one. Who asks about one call hears
+// of that one.
+func TestEventsOfACall(t *testing.T) {
+	o := newOffice(t, nil)
+	all, one := o.listen(""), o.listen("?call=c2")
+	o.must(o.desk.Progress(t.Context(), part("c1")))
+	if e := o.next(all); e.name != "call.moved" || e.id != "" || e.data["call"] != "c1" {
+		t.Errorf("%+v", e)
+	}
+	o.flagged("c2")
+	o.do("POST", "/api/v1/calls/c2/review", "anna", `{"action":"claim","version":1}`)
+	for _, from := range []<-chan sent{all, one} {
+		var names []string
+		for {
+			e := o.next(from)
+			if e.data["call"] != "c2" {
+				t.Errorf("%+v", e)
+			}
+			if names = append(names, e.name); e.name == "review.changed" {
+				if e.data["actor"] != "reviewer" || e.data["detail"].(map[string]any)["version"] != 2.0 {
+					t.Errorf("%+v", e)
+				}
+				break
+			}
+		}
+		if got := strings.Join(names, " "); !strings.Contains(got, "segment.scored") || !strings.Contains(got, "call.decided") {
+			t.Errorf("told: %s", got)
+		}
+	}
+}
+
+// A hundred thousand missed events are not repeated: the page is loaded again.
+func TestWhoWasAwayForLongLoadsAgain(t *testing.T) {
+	o := newOffice(t, nil)
+	o.must(o.store.InTx(t.Context(), func(tx *store.Tx) error {
+		for range 10_002 {
+			if err := tx.Audit(t.Context(), store.Line{At: begun, What: "x"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	if e := o.next(o.listen("", "Last-Event-ID", "1")); e.name != "reset" || e.id != "10002" {
+		t.Errorf("%+v", e)
+	}
+	if e := o.next(o.listen("", "Last-Event-ID", "2")); e.name != "x" || e.id != "3" {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestTheNumberOfListenersIsBounded(t *testing.T) {
+	o := newOffice(t, func(c *review.Config) { c.Streams = 2 })
+	o.listen("")
+	o.listen("")
+	resp, _, body := o.do("GET", "/api/v1/events", "vera", "")
+	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("HTTP %d %s", resp.StatusCode, body)
+	}
+	if n := o.server.Listening(); n != 2 {
+		t.Errorf("%d listen", n)
+	}
+}
+
+// stuck is a client that takes nothing: a write to it hangs until the deadline.
+type stuck struct {
+	http.ResponseWriter
+	begun   chan struct{}
+	once    sync.Once
+	release chan struct{}
+}
+
+func (s *stuck) SetWriteDeadline(time.Time) error { return nil }
+func (s *stuck) FlushError() error                { return nil }
+func (s *stuck) Write(p []byte) (int, error) {
+	if strings.HasPrefix(string(p), "retry") {
+		s.once.Do(func() { close(s.begun) })
+		return len(p), nil
+	}
+	<-s.release
+	return 0, errors.New("deadline exceeded")
+}
+
+// A client that does not read is sent away, and nobody else notices.
+func TestASlowClientIsDropped(t *testing.T) {
+	o := newOffice(t, nil)
+	mux := http.NewServeMux()
+	o.server.Register(mux)
+	slow := &stuck{ResponseWriter: discard{}, begun: make(chan struct{}), release: make(chan struct{})}
+	var done sync.WaitGroup
+	done.Go(func() {
+		r, _ := http.NewRequestWithContext(context.Background(), "GET", "/api/v1/events", nil)
+		r.Header.Set("Authorization", "Bearer vera")
+		mux.ServeHTTP(slow, r)
+	})
+	<-slow.begun
+	quick := o.listen("")
+	const lines = 2000 // more than the queue holds
+	o.must(o.store.InTx(t.Context(), func(tx *store.Tx) error {
+		for range lines {
+			if err := tx.Audit(t.Context(), store.Line{At: begun, What: "x"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	for id := 1; id <= lines; id++ {
+		if e := o.next(quick); e.id != fmt.Sprint(id) {
+			t.Fatalf("%+v, want %d", e, id)
+		}
+	}
+	for end := time.Now().Add(10 * time.Second); o.server.Listening() != 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d listen", o.server.Listening())
+		}
+	}
+	close(slow.release)
+	done.Wait()
+}
+
+type discard struct{}
+
+func (discard) Header() http.Header         { return http.Header{} }
+func (discard) WriteHeader(int)             {}
+func (discard) Write(p []byte) (int, error) { return io.Discard.Write(p) }

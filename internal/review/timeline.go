@@ -1,0 +1,204 @@
+package review
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"callscreen/internal/screen"
+	"callscreen/internal/store"
+)
+
+// timeline is a drawing of a call: a lane for each leg, over one axis of time. Positions along the axis are in percent,
+// so that the browser can stretch it; those across are in pixels.
+type timeline struct {
+	Duration screen.Seconds
+	Height   int
+	AxisY    int
+	Ticks    []tick
+	Lanes    []lane
+}
+
+type tick struct {
+	X, Label string
+	Anchor   string // of the text
+}
+
+// lane is a leg.
+type lane struct {
+	Leg         string
+	Y           int // of the top, label included
+	PlotY       int // of the top of the plot, where a score of 1 reaches
+	BaseY       int // of its bottom
+	SpeechY     int
+	ThresholdY  float64
+	Threshold   float64
+	Bars        []bar
+	Speech      []stretch
+	NotRecorded []stretch
+}
+
+type stretch struct{ X, W, Title string }
+
+// bar is a segment.
+type bar struct {
+	ID     string
+	Kind   string // "over", "under", "failed", "skipped" or "open"
+	X, W   string
+	Middle string
+	Y, H   float64
+	LostW  string // "" if nothing of it was lost
+	Label  string // "" where there is no room
+	LabelY float64
+	Title  string // all of it in words
+}
+
+const (
+	laneHeight  = 132
+	lanePlot    = 84
+	laneLabel   = 26
+	axisHeight  = 26
+	mostTicks   = 6
+	speechParts = 2000 // finer than that speech is not drawn
+)
+
+func percent(share float64) string { return fmt.Sprintf("%.3f%%", min(max(share, 0), 1)*100) }
+
+// axis is a scale of time.
+type axis struct{ duration time.Duration }
+
+func (a axis) at(d time.Duration) string {
+	if a.duration <= 0 {
+		return "0%"
+	}
+	return percent(float64(d) / float64(a.duration))
+}
+
+func (a axis) ticks() (list []tick) {
+	step := time.Second
+	for _, next := range []time.Duration{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 4 * 3600, 12 * 3600, 24 * 3600} {
+		if step = next * time.Second; a.duration/step < mostTicks {
+			break
+		}
+	}
+	for at := time.Duration(0); at <= a.duration && len(list) < 100; at += step {
+		t := tick{X: a.at(at), Label: clockText(screen.Seconds(at)), Anchor: "middle"}
+		if at == 0 {
+			t.Anchor = "start"
+		} else if a.duration-at < a.duration/25 {
+			t.Anchor = "end"
+		}
+		list = append(list, t)
+	}
+	return list
+}
+
+// newTimeline draws a call.
+func newTimeline(r screen.LiveReport, segments []store.Segment, parts []store.Part) timeline {
+	end := time.Duration(span(r))
+	recorded := map[string][]stretchOf{}
+	for _, p := range parts {
+		from := shift(r.StartedAt, p.PartKey)
+		for _, l := range p.Legs {
+			recorded[l.Leg] = append(recorded[l.Leg], stretchOf{from, from + l.Duration})
+			end = max(end, from+l.Duration)
+		}
+	}
+	a := axis{end}
+	t := timeline{Duration: screen.Seconds(end), Height: laneHeight*len(r.Legs) + axisHeight, AxisY: laneHeight * len(r.Legs), Ticks: a.ticks()}
+	of := map[string][]store.Segment{}
+	for _, g := range segments {
+		g.Offset += shift(r.StartedAt, g.PartKey)
+		of[g.Leg] = append(of[g.Leg], g)
+	}
+	for i, l := range r.Legs {
+		y := i * laneHeight
+		v := lane{Leg: l.Leg, Y: y, PlotY: y + laneLabel, BaseY: y + laneLabel + lanePlot, SpeechY: y + laneLabel + lanePlot + 4, Threshold: l.Threshold}
+		v.ThresholdY = float64(v.BaseY) - l.Threshold*lanePlot
+		for _, g := range of[l.Leg] {
+			v.Bars = append(v.Bars, a.bar(v, g))
+		}
+		v.Speech = a.speech(of[l.Leg])
+		v.NotRecorded = a.between(recorded[l.Leg])
+		t.Lanes = append(t.Lanes, v)
+	}
+	return t
+}
+
+// bar draws a segment whose offset counts from the begin of the call.
+func (a axis) bar(v lane, g store.Segment) bar {
+	b := bar{ID: g.ID, X: a.at(g.Offset), W: a.at(g.Duration), Middle: a.at(g.Offset + g.Duration/2), Y: float64(v.PlotY), H: lanePlot}
+	what := ""
+	switch {
+	case g.State == store.SegmentScored && g.Score != nil:
+		b.H = max(*g.Score*lanePlot, 3)
+		b.Y = float64(v.BaseY) - b.H
+		b.Kind, what, b.Label = "under", "score "+scoreText(g.Score)+", not over the threshold", scoreText(g.Score)
+		if *g.Score > v.Threshold {
+			b.Kind, what = "over", "score "+scoreText(g.Score)+", over the threshold"
+		}
+	case g.State == store.SegmentFailed:
+		b.Kind, what, b.Label = "failed", "not analysed: "+inWords(g.Reason), "failed"
+	case g.State == store.SegmentSkipped:
+		b.Kind, what, b.Label = "skipped", "skipped: "+inWords(g.Reason), "skipped"
+	default:
+		b.Kind, what, b.Label = "open", "being analysed", "…"
+	}
+	if g.Lost > 0 && g.Duration > 0 {
+		b.LostW = percent(float64(g.Lost) / float64(max(a.duration, 1)))
+		what += ", " + secondsText(screen.Seconds(g.Lost)) + " of it never arrived"
+	}
+	if float64(g.Duration) < float64(a.duration)*0.06 {
+		b.Label = ""
+	}
+	if b.LabelY = b.Y - 5; b.LabelY < float64(v.PlotY)+12 { // no room above it
+		b.LabelY = b.Y + 15
+	}
+	b.Title = fmt.Sprintf("%s, %s to %s: %s", g.Leg, clockText(screen.Seconds(g.Offset)), clockText(screen.Seconds(g.Offset+g.Duration)), what)
+	return b
+}
+
+// speech draws where speech was heard. Stretches that would touch are drawn as one.
+func (a axis) speech(segments []store.Segment) (list []stretch) {
+	var all []stretchOf
+	for _, g := range segments {
+		for _, v := range g.Voiced {
+			if g.Rate > 0 {
+				at := func(n int64) time.Duration {
+					return g.Offset + time.Duration(n)*time.Second/time.Duration(g.Rate)
+				}
+				all = append(all, stretchOf{at(v[0]), at(v[1])})
+			}
+		}
+	}
+	for _, s := range merged(all, a.duration/speechParts) {
+		list = append(list, stretch{X: a.at(s.from), W: a.at(s.to - s.from)})
+	}
+	return list
+}
+
+// between draws what lies between the parts of a leg, when nobody recorded.
+func (a axis) between(recorded []stretchOf) (list []stretch) {
+	all := merged(recorded, time.Second)
+	for i := 1; i < len(all); i++ {
+		from, to := all[i-1].to, all[i].from
+		list = append(list, stretch{X: a.at(from), W: a.at(to - from), Title: fmt.Sprintf("not recorded, %s to %s", clockText(screen.Seconds(from)), clockText(screen.Seconds(to)))})
+	}
+	return list
+}
+
+type stretchOf struct{ from, to time.Duration }
+
+// merged puts stretches in order and joins those that are closer than slack.
+func merged(all []stretchOf, slack time.Duration) (list []stretchOf) {
+	slices.SortFunc(all, func(a, b stretchOf) int { return cmp.Compare(a.from, b.from) })
+	for _, s := range all {
+		if last := len(list) - 1; last >= 0 && s.from-list[last].to <= slack {
+			list[last].to = max(list[last].to, s.to)
+			continue
+		}
+		list = append(list, s)
+	}
+	return list
+}

@@ -1,0 +1,63 @@
+package review_test
+
+import (
+	"testing"
+	"time"
+)
+
+func TestWaveform(t *testing.T) {
+	o := newOffice(t, nil)
+	o.flagged("c1")
+	_, v, _ := o.do("GET", "/api/v1/calls/c1/waveform?points=300", "vera", "")
+	if v["duration_seconds"] != 30.0 || v["complete"] != true || len(v["legs"].([]any)) != 2 {
+		t.Fatalf("%v", v)
+	}
+	caller := v["legs"].([]any)[1].(map[string]any)
+	peaks := caller["peaks"].([]any)
+	if caller["leg"] != "caller" || len(peaks) != 300 {
+		t.Fatalf("%v, %d peaks", caller["leg"], len(peaks))
+	}
+	// Ten points a second: speech from 2 to 10 s and from 12 to 18 s at half of full scale, nothing elsewhere.
+	for i, p := range peaks {
+		at := float64(i) / 10
+		inside := at >= 2 && at < 10 || at >= 12 && at < 18
+		if v := p.(float64); inside && (v < 120 || v > 130) || !inside && v != -1 {
+			t.Errorf("at %.1f s: %v", at, v)
+		}
+	}
+	for _, bad := range []string{"9", "4001", "x"} {
+		if resp, _, _ := o.do("GET", "/api/v1/calls/c1/waveform?points="+bad, "vera", ""); resp.StatusCode != 400 {
+			t.Errorf("%s points: HTTP %d", bad, resp.StatusCode)
+		}
+	}
+	if resp, _, _ := o.do("GET", "/api/v1/calls/none/waveform", "vera", ""); resp.StatusCode != 404 {
+		t.Errorf("HTTP %d", resp.StatusCode)
+	}
+}
+
+// What was read once is not read again: the audio may be gone by then.
+func TestWaveformIsKept(t *testing.T) {
+	o := newOffice(t, nil)
+	g := o.say("c1", "caller", 0, 0, 5*time.Second, 0.9)
+	o.hangUp("c1", 10*time.Second, "caller")
+	first := func() float64 {
+		_, v, _ := o.do("GET", "/api/v1/calls/c1/waveform", "vera", "")
+		return v["legs"].([]any)[0].(map[string]any)["peaks"].([]any)[100].(float64)
+	}
+	before := first()
+	if err := o.audio.Delete(t.Context(), g.AudioKey); err != nil {
+		t.Fatal(err)
+	}
+	if after := first(); before <= 0 || after != before {
+		t.Errorf("%v, then %v", before, after)
+	}
+	// Of audio that is gone before anybody looked there is nothing to draw.
+	g = o.say("c2", "caller", 0, 0, 5*time.Second, 0.9)
+	o.hangUp("c2", 10*time.Second, "caller")
+	if err := o.audio.Delete(t.Context(), g.AudioKey); err != nil {
+		t.Fatal(err)
+	}
+	if _, v, body := o.do("GET", "/api/v1/calls/c2/waveform", "vera", ""); v["complete"] != true {
+		t.Error(body)
+	}
+}

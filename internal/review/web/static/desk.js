@@ -1,0 +1,77 @@
+// What all pages share: local times, keys, help, and news from the server. Everything works without it, but for these.
+import { keys } from "/static/keys.js";
+import { news } from "/static/news.js";
+
+document.documentElement.classList.add("js");
+
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+// Times come in UTC; people live elsewhere. The title keeps what was there.
+export function localTimes(root) {
+  const two = (n) => String(n).padStart(2, "0");
+  for (const t of root.querySelectorAll("time[datetime]")) {
+    const d = new Date(t.dateTime);
+    if (isNaN(d)) continue;
+    t.title = t.textContent;
+    t.textContent = `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
+  }
+}
+
+// say tells a screen reader.
+export function say(text) {
+  document.getElementById("say").textContent = text;
+}
+
+// What a page asks for by itself keeps nobody signed in.
+export const background = { "Callscreen-Background": "1" };
+
+// load fetches the page as it is now. Whoever has been signed out sees the sign-in.
+export async function load(url = location.href) {
+  const answer = await fetch(url, { headers: { Accept: "text/html", ...background }, cache: "no-store" });
+  if (answer.redirected || answer.status === 401 || answer.status === 403) {
+    location.reload();
+    return null;
+  }
+  if (!answer.ok) return null;
+  const doc = new DOMParser().parseFromString(await answer.text(), "text/html");
+  localTimes(doc);
+  return doc;
+}
+
+// swap takes over parts of a page that was loaded. Focus stays with what has the same address.
+export function swap(doc, ...ids) {
+  for (const id of ids) {
+    const mine = document.getElementById(id);
+    const theirs = doc.getElementById(id);
+    if (!mine || !theirs || mine.innerHTML === theirs.innerHTML) continue;
+    const focused = mine.contains(document.activeElement) && document.activeElement;
+    const href = focused && focused.getAttribute("href");
+    const open = new Set([...mine.querySelectorAll("details")].map((d, i) => (d.open ? i : -1)));
+    mine.replaceChildren(...theirs.childNodes);
+    mine.querySelectorAll("details").forEach((d, i) => { if (open.has(i)) d.open = true; });
+    if (href) {
+      for (const a of mine.querySelectorAll("a[href]")) {
+        if (a.getAttribute("href") === href) { a.focus({ preventScroll: true }); break; }
+      }
+    }
+  }
+}
+
+localTimes(document);
+document.body.dataset.zone = zone;
+
+const help = document.getElementById("help");
+const opener = document.getElementById("help-open");
+opener.hidden = false;
+opener.addEventListener("click", () => help.showModal());
+keys({ "?": () => help.showModal() });
+
+// Single keys can be turned off, for those who dictate.
+const on = document.getElementById("keys-on");
+on.checked = localStorage.getItem("keys") !== "off";
+on.addEventListener("change", () => localStorage.setItem("keys", on.checked ? "on" : "off"));
+
+const page = document.body.dataset.page;
+if (page === "list") import("/static/list.js").then((m) => m.start());
+if (page === "call") import("/static/call.js").then((m) => m.start());
+export { news };

@@ -1,0 +1,141 @@
+package review
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"callscreen/internal/screen"
+	"callscreen/internal/store"
+	"callscreen/policy"
+)
+
+// reasonWords says what the machine-readable reasons mean. One that is missing is shown as it is.
+var reasonWords = map[string]string{
+	"score_over_threshold":   "a score is over the threshold",
+	"scores_below_threshold": "all scores are below the threshold",
+	"suspicious":             "a score was suspicious, and none since has dispelled it",
+	"too_little_speech":      "too little speech",
+	"too_little_coverage":    "too little of the speech was analysed",
+	"analysis_pending":       "the analysis is not finished",
+	"analysis_failed":        "the analysis failed",
+	"unscreened_allowed":     "not all was analysed, and the policy lets that pass",
+	"unauthorized":           "the analysis API does not accept the key",
+	"rejected":               "the analysis API does not take the audio",
+	"too_large":              "the audio is too large for the analysis API",
+	"job_not_found":          "the analysis API has forgotten the job",
+	"job_failed":             "the analysis ended without a result",
+	"invalid_answer":         "the answer of the analysis API was not understood",
+	"invalid_score":          "the analysis API gave no valid score",
+	"timeout":                "the analysis was not finished in time",
+	"rate_limited":           "the analysis API was asked too often",
+	"unavailable":            "the analysis API was not available",
+	"network":                "the analysis API could not be reached",
+	"in_doubt":               "an upload was cut off, and may not have arrived",
+	"unreadable":             "the audio could not be read",
+	"storage":                "the audio could not be kept",
+	"backlog":                "the analysis was too far behind",
+	"canceled":               "it was interrupted",
+	"too_quiet":              "too quiet to analyse",
+	"tone":                   "tones, such as ring-back",
+	"music":                  "music, as on hold",
+	"noise":                  "noise",
+}
+
+func inWords(reason string) string {
+	if w := reasonWords[reason]; w != "" {
+		return w
+	}
+	return strings.ReplaceAll(reason, "_", " ")
+}
+
+// whyInWords leaves out what the scores beside it say anyway.
+func whyInWords(reasons []string) (list []string) {
+	for _, r := range reasons {
+		if r != policy.ReasonOverThreshold && r != policy.ReasonBelowThreshold {
+			list = append(list, inWords(r))
+		}
+	}
+	return list
+}
+
+// dispositionWords are what a person says of a call.
+var dispositionWords = map[string]string{"confirmed_synthetic": "Confirmed synthetic", "false_alarm": "False alarm", "unsure": "Unsure"}
+
+// scoreText is a score as it is shown, in the precision in which it is compared with others by eye. One over the
+// threshold must not look equal to it.
+func scoreText(score *float64) string {
+	if score == nil {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", *score)
+}
+
+// secondsText is a length: "7.1 s", "41 s", "3:05".
+func secondsText(s screen.Seconds) string {
+	switch d := time.Duration(s); {
+	case d < 9950*time.Millisecond:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < 99500*time.Millisecond:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	default:
+		return clockText(s)
+	}
+}
+
+// clockText is a place in a call: "0:07", "1:02:03".
+func clockText(s screen.Seconds) string {
+	n := int(time.Duration(s) / time.Second)
+	if n >= 3600 {
+		return fmt.Sprintf("%d:%02d:%02d", n/3600, n/60%60, n%60)
+	}
+	return fmt.Sprintf("%d:%02d", n/60, n%60)
+}
+
+// agoText is how long something has been so: "now", "4 min", "3 h", "2 days".
+func agoText(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "under a minute"
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%d days", int(math.Round(d.Hours()/24)))
+	}
+}
+
+// coverage says how much of a call was screened.
+func coverage(speech, analysed screen.Seconds) string {
+	if speech == 0 {
+		return "no speech"
+	}
+	return secondsText(analysed) + " of " + secondsText(speech)
+}
+
+// verdict is what the machine says of a call so far: a word, and its class in the style sheet.
+func verdict(r screen.LiveReport) (word, class string) {
+	class = r.Decision
+	word = strings.ToUpper(r.Decision[:1]) + r.Decision[1:]
+	if !r.Final {
+		if r.Analysed == 0 {
+			return "Nothing analysed yet", "pending"
+		}
+		word += " so far"
+	}
+	return word, class
+}
+
+// reviewWords says where people stand with a call.
+func reviewWords(r store.Review, now time.Time) (text, class string) {
+	switch holder := r.ClaimedBy(now); {
+	case r.State == store.ReviewClosed:
+		return dispositionWords[r.Disposition] + ", " + r.ClosedBy, "closed"
+	case holder != "":
+		return "With " + holder, "claimed"
+	default:
+		return "Waiting " + agoText(now.Sub(r.OpenedAt)), "waiting"
+	}
+}
