@@ -319,8 +319,9 @@ type Cursor struct {
 	ID        string
 }
 
-// query is the SELECT of a list, of one call more than the limit.
-func (f Filter) query(limit int) (query string, args []any) {
+// query is the SELECT of a list, of one call more than the limit. position is the database's function that finds a text in
+// another one.
+func (f Filter) query(limit int, position string) (query string, args []any) {
 	var where []string
 	add := func(condition string, values ...any) {
 		for _, v := range values {
@@ -336,7 +337,7 @@ func (f Filter) query(limit int) (query string, args []any) {
 		add("state = ?", f.State)
 	}
 	if f.Query != "" {
-		add(`search LIKE ? ESCAPE '\'`, "%"+strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(f.Query))+"%")
+		add(position+"(search, ?) > 0", strings.ToLower(f.Query))
 	}
 	if f.Review != "" {
 		add("review_state = ?", f.Review)
@@ -364,7 +365,11 @@ func (s *Store) Calls(ctx context.Context, f Filter) (list []Call, next *Cursor,
 	if limit <= 0 {
 		limit = 100
 	}
-	query, args := f.query(limit)
+	position := "instr"
+	if s.postgres {
+		position = "strpos"
+	}
+	query, args := f.query(limit, position)
 	rows, err := s.reader.QueryContext(ctx, query, args...)
 	err = each(rows, err, func(r *sql.Rows) error {
 		c, err := scanCall(r)

@@ -7,7 +7,7 @@ import (
 
 // Plan is how the database would find the calls of a list.
 func (s *Store) Plan(ctx context.Context, f Filter) (string, error) {
-	query, args := f.query(50)
+	query, args := f.query(50, "instr")
 	explain := "EXPLAIN QUERY PLAN "
 	if s.postgres {
 		explain = "EXPLAIN "
