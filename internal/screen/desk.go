@@ -3,8 +3,6 @@ package screen
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,6 +82,7 @@ func (d *Desk) Progress(ctx context.Context, p store.Part) error {
 
 // Recorded writes down a segment, and gives it its alarm clock.
 func (d *Desk) Recorded(ctx context.Context, p store.Part, g store.Segment) error {
+	lost := false
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
 		c, err := tx.Begin(ctx, p)
 		if err != nil {
@@ -104,12 +103,21 @@ func (d *Desk) Recorded(ctx context.Context, p store.Part, g store.Segment) erro
 				return nil // what is said so far is about what was analysed
 			}
 		}
+		if lost = g.State == store.SegmentFailed; lost {
+			if err := d.settled(ctx, tx, g, store.Settlement{State: g.State, Reason: g.Reason, Detail: g.Detail, At: d.cfg.Now()}); err != nil {
+				return err
+			}
+		}
 		return d.decide(ctx, tx, &c)
 	})
-	if err == nil {
-		d.committed(p.Call)
+	if err != nil {
+		return err
 	}
-	return err
+	if lost && d.cfg.OnSettled != nil {
+		d.cfg.OnSettled(g.Call, segmentReport(g, 0))
+	}
+	d.committed(p.Call)
+	return nil
 }
 
 // Settle writes down what a segment came to, decides its call, and does what else belongs into the same transaction. It
@@ -124,21 +132,12 @@ func (d *Desk) Settle(ctx context.Context, g store.Segment, r store.Settlement, 
 			return err
 		}
 		c.Simulated = c.Simulated || r.Simulated
-		if err := d.tellSegment(ctx, tx, g, r); err != nil {
-			return err
-		}
 		if also != nil {
 			if err := also(tx); err != nil {
 				return err
 			}
 		}
-		line := store.Line{At: r.At, Actor: "machine", What: store.AuditScored, Call: g.Call, Segment: g.ID, Policy: d.cfg.PolicyVersion, Detail: store.Detail{"job": g.JobID}}
-		if r.State == store.SegmentScored {
-			line.Detail["score"] = *r.Score
-		} else {
-			line.What, line.Detail["reason"] = store.AuditFailed, r.Reason
-		}
-		if err := tx.Audit(ctx, line); err != nil {
+		if err := d.settled(ctx, tx, g, r); err != nil {
 			return err
 		}
 		return d.decide(ctx, tx, &c)
@@ -217,38 +216,6 @@ func (d *Desk) announce(ctx context.Context, tx *store.Tx, c *store.Call, r Repo
 	}
 	return tx.Audit(ctx, store.Line{At: c.DecidedAt, Actor: "machine", What: store.AuditDecided, Call: c.ID, Policy: c.PolicyVersion,
 		Detail: store.Detail{"decision": r.Decision, "seq": c.Decisions, "reasons": r.Reasons, "score": r.Score, "threshold": r.Threshold, "review": r.Review}})
-}
-
-func (d *Desk) tellSegment(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
-	event := EventScored
-	if r.State == store.SegmentFailed {
-		event = EventError
-	}
-	to := d.cfg.Subscribers(event)
-	if len(to) == 0 {
-		return nil
-	}
-	g.State, g.Reason, g.Detail, g.Score, g.Verdict, g.Simulated = r.State, r.Reason, r.Detail, r.Score, r.Verdict, r.Simulated
-	return addMessage(ctx, tx, event, g.Call, g.ID, r.At, struct {
-		Call      string `json:"call"`
-		Simulated bool   `json:"simulated,omitempty"`
-		SegmentReport
-	}{g.Call, g.Simulated, segmentReport(g, 0)}, to)
-}
-
-// addMessage keeps a message in the form of Standard Webhooks. Its id is the same however often it is made.
-func addMessage(ctx context.Context, tx *store.Tx, event, call, what string, at time.Time, data any, to []string) error {
-	body, err := json.Marshal(struct {
-		Type      string    `json:"type"`
-		Timestamp time.Time `json:"timestamp"`
-		Data      any       `json:"data"`
-	}{event, at.UTC(), data})
-	if err != nil {
-		return err
-	}
-	sum := sha256.Sum256([]byte(event + "\x00" + call + "\x00" + what + "\x00" + at.UTC().Format(time.RFC3339Nano)))
-	_, err = tx.AddMessage(ctx, store.Message{ID: "msg_" + hex.EncodeToString(sum[:12]), Event: event, Call: call, CreatedAt: at, Body: string(body)}, to)
-	return err
 }
 
 // summarize is the report of a call without its segments, and how many of those are not settled. While the call goes on,

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +34,7 @@ const patience = 30 * time.Second
 // node is the durable half of a sidecar, from the segment to the decision, in front of an API that does as it is told.
 type node struct {
 	t       testing.TB
+	dir     string
 	name    string
 	store   *store.Store
 	spool   *spool.Spool
@@ -122,7 +125,7 @@ func newNode(t testing.TB, o options) *node {
 	if o.name == "" {
 		o.name = "n1"
 	}
-	n := &node{t: t, name: o.name, store: o.store, api: &api{}, clock: o.clock, changed: make(chan struct{}), settled: map[string]int{}}
+	n := &node{t: t, dir: o.dir, name: o.name, store: o.store, api: &api{}, clock: o.clock, changed: make(chan struct{}), settled: map[string]int{}}
 	log := slog.New(slog.NewTextHandler(&n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if n.audio = o.audio; n.audio == nil {
 		folder, err := closets.NewFolder(filepath.Join(o.dir, "audio"))
@@ -348,7 +351,14 @@ type closet struct {
 	closets.Store
 	mu    sync.Mutex
 	fails error
+	stays string // a key that cannot be deleted
 	puts  map[string]int
+}
+
+func (c *closet) stuck(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stays = key
 }
 
 func (c *closet) fail(err error) {
@@ -386,6 +396,12 @@ func (c *closet) Open(ctx context.Context, key string) (closets.Object, int64, e
 func (c *closet) Delete(ctx context.Context, key string) error {
 	if err := c.failure(); err != nil {
 		return err
+	}
+	c.mu.Lock()
+	stays := c.stays
+	c.mu.Unlock()
+	if key == stays {
+		return fmt.Errorf("%s cannot be deleted", key)
 	}
 	return c.Store.Delete(ctx, key)
 }
@@ -499,4 +515,26 @@ func standIn(t testing.TB, script string) (*analyzer.Client, *simulator.Server) 
 	}
 	t.Cleanup(func() { client.CloseIdleConnections(); server.Close() })
 	return client, stand
+}
+
+// raw changes a SQLite database behind the back of the program.
+func (n *node) raw(query string) {
+	n.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(n.dir, "callscreen.db")+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(n.t.Context(), query); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func mustJSON(t testing.TB, v any) []byte {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

@@ -2,11 +2,9 @@ package screen_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -495,17 +493,9 @@ func TestASurplusJob(t *testing.T) {
 // The queue is only the alarm clock: what is to be done stands in our tables, and a sweep finds it.
 func TestAllJobsOfTheQueueAreLost(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	n := newNode(t, options{dir: dir})
+	n := newNode(t, options{})
 	n.call("a", 5)
-	db, err := sql.Open("sqlite", filepath.Join(dir, "callscreen.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), "DELETE FROM river_job"); err != nil {
-		t.Fatal(err)
-	}
+	n.raw("DELETE FROM river_job")
 	n.work(nil) // whose first sweep comes at once
 	if r := n.final("a"); strings.Count(states(r), "scored") != 5 || len(n.api.uploaded()) != 5 {
 		t.Errorf("%s, %d uploads", states(r), len(n.api.uploaded()))

@@ -1,0 +1,57 @@
+package screen
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"callscreen/internal/store"
+)
+
+// settled tells and audits what a segment came to.
+func (d *Desk) settled(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
+	if err := d.tellSegment(ctx, tx, g, r); err != nil {
+		return err
+	}
+	line := store.Line{At: r.At, Actor: "machine", What: store.AuditScored, Call: g.Call, Segment: g.ID, Policy: d.cfg.PolicyVersion, Detail: store.Detail{"job": g.JobID}}
+	if r.State == store.SegmentScored {
+		line.Detail["score"] = *r.Score
+	} else {
+		line.What, line.Detail["reason"] = store.AuditFailed, r.Reason
+	}
+	return tx.Audit(ctx, line)
+}
+
+func (d *Desk) tellSegment(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
+	event := EventScored
+	if r.State == store.SegmentFailed {
+		event = EventError
+	}
+	to := d.cfg.Subscribers(event)
+	if len(to) == 0 {
+		return nil
+	}
+	g.State, g.Reason, g.Detail, g.Score, g.Verdict, g.Simulated = r.State, r.Reason, r.Detail, r.Score, r.Verdict, r.Simulated
+	return addMessage(ctx, tx, event, g.Call, g.ID, r.At, struct {
+		Call      string `json:"call"`
+		Simulated bool   `json:"simulated,omitempty"`
+		SegmentReport
+	}{g.Call, g.Simulated, segmentReport(g, 0)}, to)
+}
+
+// addMessage keeps a message in the form of Standard Webhooks. Its id is the same however often it is made.
+func addMessage(ctx context.Context, tx *store.Tx, event, call, what string, at time.Time, data any, to []string) error {
+	body, err := json.Marshal(struct {
+		Type      string    `json:"type"`
+		Timestamp time.Time `json:"timestamp"`
+		Data      any       `json:"data"`
+	}{event, at.UTC(), data})
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(event + "\x00" + call + "\x00" + what + "\x00" + at.UTC().Format(time.RFC3339Nano)))
+	_, err = tx.AddMessage(ctx, store.Message{ID: "msg_" + hex.EncodeToString(sum[:12]), Event: event, Call: call, CreatedAt: at, Body: string(body)}, to)
+	return err
+}
