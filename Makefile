@@ -6,7 +6,7 @@ FUZZTIME ?= 60s
 PACKAGES  = ./...
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: libopus demo peers load crash help build test race fuzz bench lint check docs clean
+.PHONY: libopus demo peers browser load crash help build test race fuzz bench lint check docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,7 @@ fuzz: ## run each fuzz target for FUZZTIME (default 60s; 3000x is a number of ru
 bench: ## measure the cost of each stage, the ratio to ffmpeg, and 200 live legs
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 2s ./encode ./capture ./capture/vad ./policy
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./internal/screen
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/review
 	$(MAKE) load
 
 libopus: ## test the build with libopus (needs a C compiler, libopus-dev and pkg-config)
@@ -40,6 +41,10 @@ libopus: ## test the build with libopus (needs a C compiler, libopus-dev and pkg
 
 peers: ## test against Chromium and aiortc (.ci/run installs them)
 	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/peers
+
+browser: ## play the story of a call in Chromium, with pictures in out/browser (needs chromium, node and npm)
+	npm install --no-save --no-package-lock --no-audit --no-fund --prefix internal/browser playwright-core@1.64.1 axe-core@4.14.1 >/dev/null
+	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/browser
 
 load: ## 200 live legs on this machine for 30 s
 	CALLSCREEN_LOAD=200 $(GO) test -count=1 -v -run '^TestLoad$$' ./internal/app

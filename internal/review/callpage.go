@@ -30,6 +30,7 @@ type callView struct {
 	Rest        []storyLine // what the machine did with each segment
 	Done        string      // what the person has just done
 	NextHref    string      // another call that waits
+	ToList      bool        // there is none, and nothing more to do here
 }
 
 // segmentRow is a segment in the table.
@@ -89,7 +90,7 @@ func (s *Server) showCall(w http.ResponseWriter, r *http.Request) error {
 			if err != nil {
 				return err
 			}
-			if next != "" {
+			if v.ToList = next == ""; !v.ToList {
 				v.NextHref = pathOf(next)
 			}
 		}

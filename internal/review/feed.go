@@ -145,6 +145,9 @@ func (f *feed) follow(ctx context.Context) {
 		}
 		troubled = err != nil
 		if more && err == nil {
+			if f.busy() {
+				pause(ctx, feedRests) // those who listen take some of it first
+			}
 			continue
 		}
 		select {
@@ -217,6 +220,18 @@ func (f *feed) hand(e event) {
 			close(l.queue)
 		}
 	}
+}
+
+// busy tells whether a queue is half full.
+func (f *feed) busy() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for l := range f.listeners {
+		if len(l.queue) > cap(l.queue)/2 {
+			return true
+		}
+	}
+	return false
 }
 
 // lineEvent is a line of the audit as an event of the HTML standard, section 9.2.

@@ -117,7 +117,7 @@ func (s *Server) listPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	now, made := s.cfg.Now(), false
 	for _, c := range calls {
-		one := rowOf(c)
+		one := rowOf(c, now)
 		if rev, ok := reviews[c.Call]; ok {
 			one.Review, one.ReviewClass = reviewWords(rev, now)
 		}
@@ -134,12 +134,18 @@ func (s *Server) listPage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, frame{Title: title, Page: "list", Tab: v.Tab, Simulated: made, After: after, Body: v})
 }
 
-func rowOf(c screen.LiveReport) row {
+func rowOf(c screen.LiveReport, now time.Time) row {
 	v := row{
 		Call: c.Call, Href: pathOf(c.Call), Metadata: sorted(c.Metadata), StartedAt: c.StartedAt, Duration: c.Duration, Live: c.State == store.CallLive,
 		Score: c.Score, Threshold: c.Threshold, Coverage: coverage(c.Speech, c.Analysed), Simulated: c.Simulated,
 	}
 	v.Word, v.Class = verdict(c)
+	if v.Live { // how long a call goes on is not written down all the time
+		v.Duration = max(v.Duration, screen.Seconds(now.Sub(c.StartedAt)))
+		if c.Speech == 0 {
+			v.Coverage = "–"
+		}
+	}
 	if c.Score != nil {
 		v.Over = *c.Score > c.Threshold
 		v.ScoreX, v.LimitX = percent(*c.Score), percent(c.Threshold)

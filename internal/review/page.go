@@ -111,7 +111,8 @@ func (s *Server) showing(handler handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := handler(w, r)
 		var no *refused
-		status, m := 0, message{Back: Link{"/", "All lists"}}
+		var status int
+		m := message{Back: Link{"/", "All lists"}}
 		switch {
 		case err == nil || r.Context().Err() != nil: // nobody looks
 			return

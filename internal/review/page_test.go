@@ -106,7 +106,7 @@ func TestACallForPeople(t *testing.T) {
 	o.flagged("c1")
 	resp, page := o.see("/calls/c1", "anna")
 	wants(t, "the call", page, "caller reached a score of 0.93, over the threshold of 0.60.", "Analysed 14 s of 14 s of speech. 0.4 s of agent and 0.4 s of caller never arrived.",
-		`aria-label="caller, 0:12 to 0:18: score 0.93, over the threshold"`, `aria-label="agent, 0:26 to 0:29: skipped: music, as on hold"`, `data-from="12.000" data-to="18.000" data-kind="over" data-src="/api/v1/segments/c1-caller-b/audio"`,
+		"<title>caller, 0:12 to 0:18: score 0.93, over the threshold</title>", "<title>agent, 0:26 to 0:29: skipped: music, as on hold</title>", `data-from="12.000" data-to="18.000" data-kind="over" data-src="/api/v1/segments/c1-caller-b/audio"`,
 		`<audio controls preload="none" src="/api/v1/segments/c1-caller-b/audio"`, "Take this call", `name="version" value="1"`, "Confirmed synthetic", "False alarm", "Unsure", "decided: flagged, score 0.93",
 		"<strong>Simulated:</strong> the stand-in detects nothing", "<dd>payments</dd>", "3 lines about segments")
 	for k, want := range map[string]string{

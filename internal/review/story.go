@@ -100,13 +100,13 @@ func decidedWords(l store.Line) string {
 	if f, ok := l.Detail["score"].(float64); ok {
 		words += fmt.Sprintf(", score %s, threshold %v", scoreText(&f), l.Detail["threshold"])
 	}
-	var why []string
+	var reasons []string
 	if list, ok := l.Detail["reasons"].([]any); ok {
 		for _, r := range list {
-			why = append(why, inWords(fmt.Sprint(r)))
+			reasons = append(reasons, fmt.Sprint(r))
 		}
 	}
-	if len(why) > 0 {
+	if why := whyInWords(reasons); len(why) > 0 {
 		words += " (" + strings.Join(why, "; ") + ")"
 	}
 	return words

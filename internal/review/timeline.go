@@ -129,7 +129,7 @@ func newTimeline(r screen.LiveReport, segments []store.Segment, parts []store.Pa
 // bar draws a segment whose offset counts from the begin of the call.
 func (a axis) bar(v lane, g store.Segment) bar {
 	b := bar{ID: g.ID, X: a.at(g.Offset), W: a.at(g.Duration), Middle: a.at(g.Offset + g.Duration/2), Y: float64(v.PlotY), H: lanePlot}
-	what := ""
+	var what string
 	switch {
 	case g.State == store.SegmentScored && g.Score != nil:
 		b.H = max(*g.Score*lanePlot, 3)

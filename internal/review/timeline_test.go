@@ -39,7 +39,7 @@ func TestTheTimeline(t *testing.T) {
 	for i, want := range []bar{
 		{ID: "a", Kind: "under", X: "10.000%", W: "10.000%", Label: "0.50", Title: "caller, 0:10 to 0:20: score 0.50, not over the threshold"},
 		{ID: "b", Kind: "skipped", X: "20.000%", W: "5.000%", Title: "caller, 0:20 to 0:25: skipped: music, as on hold"},
-		{ID: "c", Kind: "over", X: "70.000%", W: "20.000%", Label: "0.61", LostW: "2.000%", Title: "caller, 1:10 to 1:30: score 0.61, over the threshold, 2.0 s of it never arrived"},
+		{ID: "c", Kind: "over", X: "70.000%", W: "20.000%", Label: "0.61", LostW: "2.000%", Title: "caller, 1:10 to 1:30: score 0.61, over the threshold, 2.0\u00a0s of it never arrived"},
 		{ID: "d", Kind: "failed", X: "95.000%", W: "1.000%", Title: "caller, 1:35 to 1:36: not analysed: the analysis was not finished in time"},
 	} {
 		got := caller.Bars[i]
@@ -99,7 +99,7 @@ func TestReasonsAreInWords(t *testing.T) {
 
 func TestLengthsInWords(t *testing.T) {
 	for d, want := range map[time.Duration]string{0: "0.0 s", 7100 * time.Millisecond: "7.1 s", 9960 * time.Millisecond: "10 s", 63 * second: "63 s", 99 * second: "99 s", 185 * second: "3:05", 3723 * second: "1:02:03"} {
-		if got := secondsText(screen.Seconds(d)); got != want {
+		if got := strings.ReplaceAll(secondsText(screen.Seconds(d)), "\u00a0", " "); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
 		}
 	}

@@ -105,9 +105,10 @@ func draw(points []int, peaks []uint8, from, duration float64) {
 	if duration <= 0 {
 		return
 	}
+	scale := float64(len(points)) / duration
 	for i, p := range peaks {
-		at := int((from + float64(i)/peakRate) / duration * float64(len(points)))
-		if at >= 0 && at < len(points) {
+		first, end := (from+float64(i)/peakRate)*scale, (from+float64(i+1)/peakRate)*scale
+		for at := max(int(first), 0); at < len(points) && (float64(at) < end-1e-9 || at == int(first)); at++ {
 			points[at] = max(points[at], int(p))
 		}
 	}

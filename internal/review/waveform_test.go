@@ -25,6 +25,14 @@ func TestWaveform(t *testing.T) {
 			t.Errorf("at %.1f s: %v", at, v)
 		}
 	}
+	// Finer than the peaks are, a peak stands for all of its time.
+	_, v, _ = o.do("GET", "/api/v1/calls/c1/waveform?points=4000", "vera", "")
+	for i, p := range v["legs"].([]any)[1].(map[string]any)["peaks"].([]any) {
+		at := float64(i) * 30 / 4000
+		if inside := at >= 2 && at < 9.98 || at >= 12.01 && at < 17.98; inside && p.(float64) < 100 {
+			t.Errorf("at %.3f s: %v", at, p)
+		}
+	}
 	for _, bad := range []string{"9", "4001", "x"} {
 		if resp, _, _ := o.do("GET", "/api/v1/calls/c1/waveform?points="+bad, "vera", ""); resp.StatusCode != 400 {
 			t.Errorf("%s points: HTTP %d", bad, resp.StatusCode)

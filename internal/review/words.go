@@ -76,9 +76,9 @@ func scoreText(score *float64) string {
 func secondsText(s screen.Seconds) string {
 	switch d := time.Duration(s); {
 	case d < 9950*time.Millisecond:
-		return fmt.Sprintf("%.1f s", d.Seconds())
+		return fmt.Sprintf("%.1f\u00a0s", d.Seconds())
 	case d < 99500*time.Millisecond:
-		return fmt.Sprintf("%.0f s", d.Seconds())
+		return fmt.Sprintf("%.0f\u00a0s", d.Seconds())
 	default:
 		return clockText(s)
 	}

@@ -125,7 +125,7 @@ func takeOver(t *testing.T, url string) {
 	alive := newNode(t, options{store: openShared(t, url), name: "alive", audio: dead.audio})
 	alive.work(nil)
 	r := alive.final("live")
-	if states(r) != "caller0 scored" || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "the node that recorded it is silent") {
+	if states(r) != "caller0 scored, caller-1 failed/interrupted" || r.Decision != "inconclusive" || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "the node that recorded it is silent") {
 		t.Errorf("%s %+v", states(r), r)
 	}
 	if r := alive.final("ended"); states(r) != "caller0 scored" || alive.audited("ended", store.AuditResent) != 1 {
@@ -147,7 +147,7 @@ func takeOver(t *testing.T, url string) {
 	}
 	dead.end(live)
 	dead.drain()
-	if r := alive.final("live"); states(r) != "caller0 scored, caller1 scored" || r.Decision != "clear" || alive.audited("live", store.AuditDecided) != 1 {
+	if r := alive.final("live"); states(r) != "caller0 scored, caller1 scored" || r.Decision != "clear" || alive.audited("live", store.AuditDecided) != 2 {
 		t.Errorf("%s %+v", states(r), r)
 	}
 }

@@ -156,7 +156,7 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // it has changed nothing
-	if s.postgres { // it cannot know how few calls are in a page, and would read all segments for each
+	if s.postgres {                      // it cannot know how few calls are in a page, and would read all segments for each
 		if _, err := tx.ExecContext(ctx, "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"); err != nil {
 			return err
 		}

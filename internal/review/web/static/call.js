@@ -117,7 +117,7 @@ async function refresh() {
   $("player").dataset.duration = doc.getElementById("player").dataset.duration;
   $("seek").max = $("player").dataset.duration;
   $("length").textContent = doc.getElementById("length").textContent;
-  swap(doc, "tabs", "verdict", "timeline", "segments", "history", "facts");
+  swap(doc, "tabs", "notice", "verdict", "timeline", "segments", "history", "facts");
   backToList();
   hearLegs(doc);
   read();

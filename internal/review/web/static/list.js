@@ -24,7 +24,7 @@ export function start() {
     const before = Number.parseInt(document.getElementById("count-waiting").textContent, 10);
     const doc = await load();
     if (!doc) return;
-    swap(doc, "tabs", "list");
+    swap(doc, "tabs", "notice", "list");
     const now = Number.parseInt(document.getElementById("count-waiting").textContent, 10);
     if (now > before) say(`${now} calls wait for review`);
   });

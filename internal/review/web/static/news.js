@@ -47,7 +47,17 @@ export function news(query, changed) {
     }
   };
   connect();
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && wanted) soon(); });
+  // Browsers allow a handful of connections to a server: pages that nobody looks at give theirs up.
+  let leaving = 0;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(leaving);
+    if (document.hidden) {
+      leaving = setTimeout(() => source.close(), 10_000);
+      return;
+    }
+    if (source.readyState === EventSource.CLOSED) connect();
+    soon();
+  });
   addEventListener("pagehide", () => source.close());
   addEventListener("pageshow", (e) => { if (e.persisted) { connect(); soon(); } });
   if (query.length === 0) setInterval(soon, 60_000); // "waiting 4 min" grows by itself
