@@ -33,17 +33,18 @@ const patience = 30 * time.Second
 
 // node is the durable half of a sidecar, from the segment to the decision, in front of an API that does as it is told.
 type node struct {
-	t       testing.TB
-	dir     string
-	name    string
-	store   *store.Store
-	spool   *spool.Spool
-	audio   *closet
-	desk    *screen.Desk
-	courier *screen.Courier
-	api     *api
-	log     lockedBuffer
-	clock   *clock
+	recording sync.Map // parts that the engine must take for being recorded here, by their keys
+	t         testing.TB
+	dir       string
+	name      string
+	store     *store.Store
+	spool     *spool.Spool
+	audio     *closet
+	desk      *screen.Desk
+	courier   *screen.Courier
+	api       *api
+	log       lockedBuffer
+	clock     *clock
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next commit
@@ -242,6 +243,7 @@ func (n *node) engine(w *screen.Worker, inFlight int) *screen.Engine {
 		OwnParts: func() map[store.PartKey]bool {
 			own := map[store.PartKey]bool{}
 			n.courier.Parts(own)
+			n.recording.Range(func(k, _ any) bool { own[k.(store.PartKey)] = true; return true })
 			return own
 		},
 	})

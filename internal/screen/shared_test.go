@@ -186,6 +186,7 @@ func outage(t *testing.T, server *storetest.Postgres) {
 	stop := n.carry()
 	n.work(nil)
 	p := n.part("a", 0)
+	n.recording.Store(p.PartKey, true)
 	for i := range 3 {
 		if err := n.courier.Take(p, piece("caller", i)); err != nil {
 			t.Fatal(err)
