@@ -197,7 +197,7 @@ func (a *App) buildCalls(context.Context) (err error) {
 		NewVAD: func(hz int) (capture.VAD, error) { return vad.New(hz, nil) }, Log: a.opt.Log,
 	})
 	if a.review, err = review.NewServer(review.Config{
-		Node: a.node, Desk: a.desk, Store: a.store, Audio: a.audio, Board: a.board, Begun: a.begun, Erase: a.engine.Erase, Require: a.auth.Require, Log: a.opt.Log,
+		Policy: cfg.Policy, Node: a.node, Desk: a.desk, Store: a.store, Audio: a.audio, Board: a.board, Begun: a.begun, Erase: a.engine.Erase, Require: a.auth.Require, Log: a.opt.Log,
 	}); err != nil {
 		return err
 	}

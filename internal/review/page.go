@@ -22,20 +22,20 @@ import (
 //go:embed web
 var web embed.FS
 
-// Link is a page of somebody else that the navigation leads to.
+// Link leads to another page.
 type Link struct{ Href, Title string }
 
 // frame is what is around every page.
 type frame struct {
 	Title     string
-	Page      string // "list", "call" or "message"; also which script runs
+	Page      string // "list", "call", "trial" or "message"; also which script runs
 	Tab       string // the tab or link that is current
 	Who       string // "" where authentication is off
 	SignedIn  bool   // by the page, so that they can sign out
 	Simulated bool
 	Counts    store.CallCounts
-	Nav       []Link
-	After     int64 // last event that the page knows
+	Nav       []Link // besides the lists
+	After     int64  // last event that the page knows
 	Body      any
 }
 
@@ -61,7 +61,7 @@ type pages map[string]*template.Template
 
 func parsePages() (pages, error) {
 	p := pages{}
-	for _, name := range []string{"list", "call", "message"} {
+	for _, name := range []string{"list", "call", "message", "trial"} {
 		t, err := template.New("layout.html").Funcs(pageFuncs).ParseFS(web, "web/layout.html", "web/"+name+".html")
 		if err != nil {
 			return nil, err
@@ -78,7 +78,7 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, f fr
 	if f.Counts, err = s.cfg.Store.CountCalls(ctx, mostCounted); err != nil {
 		return err
 	}
-	f.Nav = s.cfg.Nav
+	f.Nav = []Link{{trialPath, "Backtest"}}
 	if who, ok := auth.From(ctx); ok {
 		f.Who, f.SignedIn = who.Name, who.Session
 	}

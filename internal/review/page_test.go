@@ -45,7 +45,7 @@ func wants(t *testing.T, what, page string, texts ...string) {
 }
 
 func TestTheListsOfPeople(t *testing.T) {
-	o := newOffice(t, func(c *review.Config) { c.Nav = []review.Link{{Href: "/backtest", Title: "Backtest"}} })
+	o := newOffice(t, nil)
 	_, page := o.see("/", "vera")
 	wants(t, "nothing yet", page, "Nothing waits for you.", `<span class="count" id="count-waiting">0</span>`, `<a href="/backtest">Backtest</a>`, "not", "Simulated:")
 	o.flagged("c1")

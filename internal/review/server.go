@@ -14,6 +14,7 @@ import (
 	"callscreen/internal/problem"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
+	"callscreen/policy"
 )
 
 // Config says what a server shows.
@@ -29,8 +30,8 @@ type Config struct {
 	Erase func(ctx context.Context, call, who, why string) error
 	// Require lets a request pass whose sender has a role.
 	Require func(role string, next http.HandlerFunc) http.HandlerFunc
-	// Nav are pages of others that the navigation leads to.
-	Nav []Link
+	// Policy is the one in force, which others are compared with.
+	Policy policy.Policy
 	// Streams is how many may listen to events at a time. Default 256.
 	Streams int
 	Log     *slog.Logger
@@ -43,6 +44,7 @@ type Server struct {
 	events  *feed
 	peaks   *peakCache
 	drawing drawing
+	trials  chan struct{} // a place for each that may run
 	pages   pages
 	assets  assets
 }
@@ -58,7 +60,7 @@ func NewServer(cfg Config) (_ *Server, err error) {
 	if cfg.Streams == 0 {
 		cfg.Streams = 256
 	}
-	s := &Server{cfg: cfg, events: newFeed(cfg), peaks: newPeakCache(peakCacheBytes), drawing: make(drawing, 1)}
+	s := &Server{cfg: cfg, events: newFeed(cfg), peaks: newPeakCache(peakCacheBytes), drawing: make(drawing, 1), trials: make(chan struct{}, trialsAtATime)}
 	if s.pages, err = parsePages(); err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
@@ -101,6 +103,7 @@ func (s *Server) routes() []route {
 		{"GET /{$}", "viewer", s.listPage, true},
 		{"GET /calls/{call}", "viewer", s.showCall, true},
 		{"POST /calls/{call}/review", "reviewer", s.submitReview, true},
+		{"GET " + trialPath, "reviewer", s.trial, true},
 		{"GET /static/{file}", "", s.static, true},
 	}
 }
