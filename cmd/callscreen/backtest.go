@@ -119,7 +119,11 @@ func printBacktest(w io.Writer, file string, r backtest.Result) error {
 	for _, n := range r.Notes {
 		fmt.Fprintf(&b, "%s\n", n)
 	}
-	_, err := io.WriteString(w, b.String())
+	var trimmed strings.Builder
+	for line := range strings.Lines(b.String()) {
+		trimmed.WriteString(strings.TrimRight(line, " \n") + "\n") // a table fills up its last column too
+	}
+	_, err := io.WriteString(w, trimmed.String())
 	return err
 }
 

@@ -13,29 +13,34 @@ const (
 	left, right, top, bottom = 60.0, 740.0, 96.0, 390.0
 )
 
+// style names the chart in every rule: in a page it must not reach what is around it.
 const style = `
-text { font: 13px system-ui, sans-serif; fill: #1f2328; stroke: #ffffff; stroke-width: 4; stroke-linejoin: round; paint-order: stroke }
-.paper { fill: #ffffff }
-.grid { stroke: #d1d9e0; stroke-width: 1 }
-.axis, .mark { stroke: #59636e; stroke-width: 1.5 }
-.mark { stroke-dasharray: 2 3 }
-.line { fill: none; stroke-width: 2.25 }
-.band { stroke: none; fill-opacity: .13 }
-.precision { stroke: #0550ae; fill: #0550ae; stroke-dasharray: 9 4 }
-.recall { stroke: #1a7f37; fill: #1a7f37 }
-.alarms { stroke: #bc4c00; fill: #bc4c00; stroke-dasharray: 3 3 }
-.share { stroke: #6e7781; stroke-width: 1.25 }
-.line.precision, .line.recall, .line.alarms, .line.share { fill: none }
-.band.precision, .band.recall, .band.alarms { stroke: none }
+.backtest text { font: 13px system-ui, sans-serif; fill: #1f2328; stroke: #ffffff; stroke-width: 4; stroke-linejoin: round; paint-order: stroke }
+.backtest .paper { fill: #ffffff }
+.backtest .grid { stroke: #d1d9e0; stroke-width: 1 }
+.backtest .axis, .backtest .mark { stroke: #59636e; stroke-width: 1.5 }
+.backtest .mark { stroke-dasharray: 2 3 }
+.backtest .line { fill: none; stroke-width: 2.25 }
+.backtest .band { stroke: none; fill-opacity: .13 }
+.backtest .line.recall { stroke: #1a7f37 }
+.backtest .band.recall { fill: #1a7f37 }
+.backtest .line.precision { stroke: #0550ae; stroke-dasharray: 9 4 }
+.backtest .band.precision { fill: #0550ae }
+.backtest .line.alarms { stroke: #bc4c00; stroke-dasharray: 3 3 }
+.backtest .band.alarms { fill: #bc4c00 }
+.backtest .line.share { stroke: #6e7781; stroke-width: 1.25 }
 @media (prefers-color-scheme: dark) {
-text { fill: #e6edf3; stroke: #0d1117 }
-.paper { fill: #0d1117 }
-.grid { stroke: #30363d }
-.axis, .mark { stroke: #9198a1 }
-.precision { stroke: #79c0ff; fill: #79c0ff }
-.recall { stroke: #56d364; fill: #56d364 }
-.alarms { stroke: #ffa657; fill: #ffa657 }
-.share { stroke: #8b949e }
+.backtest text { fill: #e6edf3; stroke: #0d1117 }
+.backtest .paper { fill: #0d1117 }
+.backtest .grid { stroke: #30363d }
+.backtest .axis, .backtest .mark { stroke: #9198a1 }
+.backtest .line.recall { stroke: #56d364 }
+.backtest .band.recall { fill: #56d364 }
+.backtest .line.precision { stroke: #79c0ff }
+.backtest .band.precision { fill: #79c0ff }
+.backtest .line.alarms { stroke: #ffa657 }
+.backtest .band.alarms { fill: #ffa657 }
+.backtest .line.share { stroke: #8b949e }
 }
 `
 
@@ -56,7 +61,7 @@ func WriteSVG(w io.Writer, r Result) error {
 		{"share", "share of all calls", func(p Point) Rate { return Rate{p.Flagged, r.Calls} }, false},
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" role="img" aria-labelledby="backtest-title backtest-desc">`+"\n", width, height)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="backtest" viewBox="0 0 %g %g" role="img" aria-labelledby="backtest-title backtest-desc">`+"\n", width, height)
 	fmt.Fprintf(&b, "<title id=\"backtest-title\">What the new policy flags, by its threshold</title>\n<desc id=\"backtest-desc\">%s</desc>\n<style>%s</style>\n", describe(r), style)
 	fmt.Fprintf(&b, `<rect class="paper" width="%g" height="%g"/>`+"\n", width, height)
 	axes(&b)

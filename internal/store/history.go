@@ -126,7 +126,7 @@ func (s *Store) cut(ctx context.Context, w Window, free <-chan *page, due, order
 			return ctx.Err()
 		}
 		p.after = at
-		err := s.reader.QueryRowContext(ctx, "SELECT started_ms, id"+ended+" LIMIT 1 OFFSET $5", at.StartedMS, at.ID, end.StartedMS, end.ID, pageSize-1).Scan(&p.last.StartedMS, &p.last.ID)
+		err := s.reader.QueryRowContext(ctx, "SELECT started_ms, id"+endedCalls+" LIMIT 1 OFFSET $5", at.StartedMS, at.ID, end.StartedMS, end.ID, pageSize-1).Scan(&p.last.StartedMS, &p.last.ID)
 		rest := errors.Is(err, sql.ErrNoRows)
 		if rest {
 			p.last, err = end, nil
@@ -147,7 +147,7 @@ func (s *Store) cut(ctx context.Context, w Window, free <-chan *page, due, order
 	}
 }
 
-const ended = " FROM call WHERE state = 'ended' AND (started_ms, id) > ($1, $2) AND (started_ms, id) <= ($3, $4) ORDER BY started_ms, id"
+const endedCalls = " FROM call WHERE state = 'ended' AND (started_ms, id) > ($1, $2) AND (started_ms, id) <= ($3, $4) ORDER BY started_ms, id"
 
 // fill reads a page, as it is at one moment.
 func (s *Store) fill(ctx context.Context, w Window, p *page) error {
@@ -156,7 +156,8 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // it has changed nothing
-	if s.postgres {                      // it cannot know how few calls are in a page, and would read all segments for each
+	if s.postgres {
+		// It cannot know how few calls are in a page, and would read all segments for each.
 		if _, err := tx.ExecContext(ctx, "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"); err != nil {
 			return err
 		}
@@ -167,7 +168,7 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	}
 	args := []any{p.after.StartedMS, p.after.ID, p.last.StartedMS, p.last.ID}
 	p.calls = p.calls[:0]
-	rows, err := tx.QueryContext(ctx, "SELECT "+columns+ended, args...) //nolint:gosec // the columns are ours
+	rows, err := tx.QueryContext(ctx, "SELECT "+columns+endedCalls, args...) //nolint:gosec // the columns are ours
 	err = each(rows, err, func(r *sql.Rows) error {
 		c, err := scanCall(r)
 		if n := len(p.calls); n < cap(p.calls) { // with the memory of a call that was looked at
@@ -182,7 +183,7 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 		return err
 	}
 	// The same calls with their numbers, from 1, to join with.
-	numbered := " FROM (SELECT id AS past_id, row_number() OVER (ORDER BY started_ms, id) AS n" + ended + ") numbered JOIN "
+	numbered := " FROM (SELECT id AS past_id, row_number() OVER (ORDER BY started_ms, id) AS n" + endedCalls + ") numbered JOIN "
 	rows, err = tx.QueryContext(ctx, "SELECT n, opened_ms, state, assignee, disposition, note, closed_ms, closed_by"+numbered+"review ON call_id = past_id", args...)
 	if err := each(rows, err, func(r *sql.Rows) error { return scanHearing(r, p.calls) }); err != nil || w.Read == ReadCalls {
 		return err
