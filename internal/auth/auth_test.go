@@ -111,6 +111,7 @@ func (b *browser) do(method, path, body string) (*http.Response, string) {
 	w := httptest.NewRecorder()
 	b.h.mux.ServeHTTP(w, r)
 	resp := w.Result()
+	defer resp.Body.Close()
 	b.set = resp.Cookies()
 	for _, c := range b.set {
 		if b.cookies[c.Name] = c.Value; c.MaxAge < 0 {

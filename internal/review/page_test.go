@@ -153,6 +153,8 @@ func TestFormsOfACall(t *testing.T) {
 	wants(t, "claimed", page, "The call is yours for ten minutes.", "This call is yours until", "Leave it to others")
 	_, page = o.see("/calls/c1", "bob")
 	wants(t, "for another", page, "<b>reviewer</b> is working on this call until", "not", `id="dispose"`, "not", "Take this call")
+	_, page = o.see("/calls/c1", "root")
+	wants(t, "for an administrator", page, "Take it away from reviewer", "not", `id="dispose"`)
 	resp, page = o.submit(form, "bob", "version", "1", "disposition", "unsure", "note", "I hear <b>nothing</b>")
 	if resp.StatusCode != 409 {
 		t.Errorf("HTTP %d", resp.StatusCode)
