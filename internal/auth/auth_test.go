@@ -350,7 +350,7 @@ func TestTheWordOfAProxy(t *testing.T) {
 func TestWhereToGoAfterSigningIn(t *testing.T) {
 	h := newHouse(t, nil)
 	for next, want := range map[string]string{
-		"/calls/a?x=1": "/calls/a?x=1", "/calls/..%2F..": "/calls/..%2F..", "": "/", "//evil.test/": "/", `/\evil.test`: "/", "https://evil.test/": "/", "javascript:alert(1)": "/", "evil.test": "/",
+		"/calls/a?x=1": "/calls/a?x=1", "/calls/..%2F..": "/calls/..%2F..", "": "/", "//evil.test/": "/", "///evil.test": "/", `/\evil.test`: "/", "https://evil.test/": "/", "javascript:alert(1)": "/", "evil.test": "/",
 		"/a\r\nSet-Cookie: x=1": "/", "/login?next=/login": "/", "/\t/evil.test": "/",
 	} {
 		b := h.browser()
