@@ -91,7 +91,13 @@ func (h *house) browser() *browser {
 	return &browser{h: h, cookies: map[string]string{}, headers: map[string]string{"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}, from: "192.0.2.1:5000", host: "calls.example.com"}
 }
 
-func (b *browser) do(method, path, body string) (*http.Response, string) {
+// answer is what matters of an answer, besides its body.
+type answer struct {
+	StatusCode int
+	Header     http.Header
+}
+
+func (b *browser) do(method, path, body string) (answer, string) {
 	b.h.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -122,7 +128,7 @@ func (b *browser) do(method, path, body string) (*http.Response, string) {
 	if err != nil {
 		b.h.t.Fatal(err)
 	}
-	return resp, string(data)
+	return answer{resp.StatusCode, resp.Header}, string(data)
 }
 
 // signIn signs in with a token, which must succeed.
