@@ -2,7 +2,6 @@ package review_test
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,14 +15,14 @@ import (
 )
 
 // see asks for a page as a browser would, with a token in place of a session.
-func (o *office) see(path, token string) (*http.Response, string) {
+func (o *office) see(path, token string) (reply, string) {
 	o.t.Helper()
 	resp, _, body := o.do("GET", path, token, "", "Accept", "text/html")
 	return resp, body
 }
 
 // submit sends a form.
-func (o *office) submit(path, token string, fields ...string) (*http.Response, string) {
+func (o *office) submit(path, token string, fields ...string) (reply, string) {
 	o.t.Helper()
 	form := url.Values{}
 	for i := 0; i+1 < len(fields); i += 2 {
