@@ -41,6 +41,7 @@ var (
 	hooksDesc        = prometheus.NewDesc("callscreen_webhook_attempts_total", "Attempts to deliver webhook messages, and messages that were given up.", []string{"outcome"}, nil)
 	outboxDesc       = prometheus.NewDesc("callscreen_webhook_messages", "Webhook messages that wait, or were given up.", []string{"endpoint", "state"}, nil)
 	databaseDesc     = prometheus.NewDesc("callscreen_database_up", "1 if the database answers.", nil, nil)
+	listenersDesc    = prometheus.NewDesc("callscreen_event_listeners", "Pages and programs that listen to events.", nil, nil)
 	droppedDesc      = prometheus.NewDesc("callscreen_segments_dropped_total", "Segments whose audio was let go of because the analysis was behind.", nil, nil)
 )
 
@@ -63,7 +64,7 @@ func (m *metrics) settled(s screen.SegmentReport) {
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{legsDesc, sessionsDesc, openedDesc, refusedDesc, lostDesc, lenientDesc, packetsDesc, missingDesc, lateDesc, repairedDesc, concealedDesc, droppedDesc,
-		breakerDesc, backlogDesc, oldestDesc, spoolEntriesDesc, spoolBytesDesc, spoolFreeDesc, hooksDesc, outboxDesc, databaseDesc} {
+		breakerDesc, backlogDesc, oldestDesc, spoolEntriesDesc, spoolBytesDesc, spoolFreeDesc, hooksDesc, outboxDesc, databaseDesc, listenersDesc} {
 		ch <- d
 	}
 }
@@ -94,6 +95,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		open = 1
 	}
 	gauge(breakerDesc, open)
+	gauge(listenersDesc, float64(m.app.review.Listening()))
 	sp := m.app.spool.Stats()
 	gauge(spoolEntriesDesc, float64(sp.Entries))
 	gauge(spoolBytesDesc, float64(sp.Bytes))

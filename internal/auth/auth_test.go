@@ -91,7 +91,13 @@ func (h *house) browser() *browser {
 	return &browser{h: h, cookies: map[string]string{}, headers: map[string]string{"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}, from: "192.0.2.1:5000", host: "calls.example.com"}
 }
 
-func (b *browser) do(method, path, body string) (*http.Response, string) {
+// answer is what matters of an answer, besides its body.
+type answer struct {
+	StatusCode int
+	Header     http.Header
+}
+
+func (b *browser) do(method, path, body string) (answer, string) {
 	b.h.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -111,6 +117,7 @@ func (b *browser) do(method, path, body string) (*http.Response, string) {
 	w := httptest.NewRecorder()
 	b.h.mux.ServeHTTP(w, r)
 	resp := w.Result()
+	defer resp.Body.Close()
 	b.set = resp.Cookies()
 	for _, c := range b.set {
 		if b.cookies[c.Name] = c.Value; c.MaxAge < 0 {
@@ -121,7 +128,7 @@ func (b *browser) do(method, path, body string) (*http.Response, string) {
 	if err != nil {
 		b.h.t.Fatal(err)
 	}
-	return resp, string(data)
+	return answer{resp.StatusCode, resp.Header}, string(data)
 }
 
 // signIn signs in with a token, which must succeed.
@@ -349,7 +356,7 @@ func TestTheWordOfAProxy(t *testing.T) {
 func TestWhereToGoAfterSigningIn(t *testing.T) {
 	h := newHouse(t, nil)
 	for next, want := range map[string]string{
-		"/calls/a?x=1": "/calls/a?x=1", "/calls/..%2F..": "/calls/..%2F..", "": "/", "//evil.test/": "/", `/\evil.test`: "/", "https://evil.test/": "/", "javascript:alert(1)": "/", "evil.test": "/",
+		"/calls/a?x=1": "/calls/a?x=1", "/calls/..%2F..": "/calls/..%2F..", "": "/", "//evil.test/": "/", "///evil.test": "/", `/\evil.test`: "/", "https://evil.test/": "/", "javascript:alert(1)": "/", "evil.test": "/",
 		"/a\r\nSet-Cookie: x=1": "/", "/login?next=/login": "/", "/\t/evil.test": "/",
 	} {
 		b := h.browser()

@@ -148,6 +148,7 @@ func TestSingleSignOnThatIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := newHouse(t, nil)
 	for name, c := range map[string]struct {
 		claims map[string]any
 		back   func(url.Values)
@@ -178,7 +179,7 @@ func TestSingleSignOnThatIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			h := newHouse(t, p.configure)
+			h.open(p.configure)
 			b := h.browser()
 			resp, _ := b.do("GET", "/login/oidc", "")
 			back := p.authorize(resp.Header.Get("Location"))

@@ -203,8 +203,9 @@ func TestTheStoryOfACall(t *testing.T) {
 		}
 	}
 	fill(t, many, 10_000)
+	base := serve(t, program, one)
 	story, err := json.Marshal(map[string]any{
-		"base": serve(t, program, one), "many": serve(t, program, many), "program": program, "tokens": secrets, "data": filepath.Join(one, "data"), "shots": shots,
+		"base": base, "plain": strings.Replace(base, "127.0.0.1", "calls.test", 1), "many": serve(t, program, many), "program": program, "tokens": secrets, "data": filepath.Join(one, "data"), "shots": shots,
 		"synthetic": filepath.Join(dir, "synthetic.opus"), "human": filepath.Join(dir, "human.opus"), "silent": silent,
 	})
 	if err != nil {

@@ -58,6 +58,7 @@ type reviewView struct {
 	SaidAt       time.Time
 	Note         string
 	May          bool // decide
+	MayTake      bool // it away from whoever has claimed it
 	Action       string
 	Choices      []choice
 }
@@ -218,5 +219,6 @@ func (s *Server) viewReview(ctx context.Context, call string) (*reviewView, erro
 		Note: r.Note, May: auth.May(ctx, "reviewer"), Action: pathOf(call) + "/review", Choices: choices(),
 	}
 	v.Mine = v.Holder != "" && v.Holder == auth.Who(ctx)
+	v.MayTake = v.Holder != "" && !v.Mine && auth.May(ctx, "admin")
 	return v, nil
 }

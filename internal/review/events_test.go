@@ -15,6 +15,7 @@ import (
 
 	"callscreen/internal/review"
 	"callscreen/internal/store"
+	"callscreen/internal/store/storetest"
 )
 
 // sent is an event as a browser would see it.
@@ -247,3 +248,43 @@ type discard struct{}
 func (discard) Header() http.Header         { return http.Header{} }
 func (discard) WriteHeader(int)             {}
 func (discard) Write(p []byte) (int, error) { return io.Discard.Write(p) }
+
+// What happens on one node is told on the others: by its number, and that a live call moves.
+func TestEventsOfOtherNodes(t *testing.T) {
+	url := storetest.StartPostgres(t).Database()
+	o := make([]*office, 2)
+	if err := store.Migrate(t.Context(), store.Options{URL: url}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range o {
+		db, err := store.Open(t.Context(), store.Options{URL: url, MaxConns: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o[i] = openOffice(t, db, t.TempDir(), nil)
+	}
+	here, there := o[0].listen(""), o[1].listen("")
+	// The first look only takes stock of what is live; so the call moves until that is seen.
+	moved := false
+	for i := 0; !moved && i < 100; i++ {
+		p := part("c1")
+		p.Legs = []store.Leg{{PartKey: p.PartKey, Leg: "caller", Duration: time.Duration(i) * time.Second}}
+		o[0].must(o[0].desk.Progress(t.Context(), p))
+		select {
+		case e := <-there:
+			moved = e.name == "call.moved" && e.id == "" && e.data["call"] == "c1"
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	if !moved {
+		t.Error("the other node does not see that the call moves")
+	}
+	o[0].line("something.happened")
+	for _, from := range []<-chan sent{here, there} {
+		for {
+			if e := o[0].next(from); e.id == "1" && e.name == "something.happened" {
+				break
+			}
+		}
+	}
+}

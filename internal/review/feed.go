@@ -33,6 +33,7 @@ type feed struct {
 const (
 	feedLooks    = 500 * time.Millisecond // for what other nodes have written
 	feedRests    = 50 * time.Millisecond  // between two looks at the most, however much happens here
+	feedAnswers  = 5 * time.Second        // for the database
 	feedBatch    = 100
 	feedQueue    = 1024 // events that wait for a listener; one that is further behind is sent away
 	mostLiveSeen = 1000
@@ -164,6 +165,8 @@ func (f *feed) follow(ctx context.Context) {
 func (f *feed) look(ctx context.Context, changed []string) (more bool, err error) {
 	f.joining.Lock() // a listener that joins now either gets these lines or reads them itself
 	defer f.joining.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, feedAnswers)
+	defer cancel()
 	lines, err := f.store.AuditAfter(ctx, f.seen, feedBatch)
 	told := map[string]bool{}
 	for _, line := range lines {

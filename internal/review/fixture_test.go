@@ -130,8 +130,14 @@ func (o *office) must(err error) {
 	}
 }
 
-// do sends a request and returns its answer, and the JSON in it.
-func (o *office) do(method, path, token, body string, headers ...string) (*http.Response, map[string]any, string) {
+// reply is what matters of an answer, besides its body.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+}
+
+// do sends a request and returns its answer, the JSON in it, and all of it.
+func (o *office) do(method, path, token, body string, headers ...string) (reply, map[string]any, string) {
 	o.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -154,7 +160,7 @@ func (o *office) do(method, path, token, body string, headers ...string) (*http.
 	o.must(err)
 	var v map[string]any
 	_ = json.Unmarshal(data, &v) // not every answer is JSON
-	return resp, v, string(data)
+	return reply{resp.StatusCode, resp.Header}, v, string(data)
 }
 
 // part is the part of a call of the tests.

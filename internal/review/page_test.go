@@ -2,7 +2,6 @@ package review_test
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,14 +15,14 @@ import (
 )
 
 // see asks for a page as a browser would, with a token in place of a session.
-func (o *office) see(path, token string) (*http.Response, string) {
+func (o *office) see(path, token string) (reply, string) {
 	o.t.Helper()
 	resp, _, body := o.do("GET", path, token, "", "Accept", "text/html")
 	return resp, body
 }
 
 // submit sends a form.
-func (o *office) submit(path, token string, fields ...string) (*http.Response, string) {
+func (o *office) submit(path, token string, fields ...string) (reply, string) {
 	o.t.Helper()
 	form := url.Values{}
 	for i := 0; i+1 < len(fields); i += 2 {
@@ -153,6 +152,8 @@ func TestFormsOfACall(t *testing.T) {
 	wants(t, "claimed", page, "The call is yours for ten minutes.", "This call is yours until", "Leave it to others")
 	_, page = o.see("/calls/c1", "bob")
 	wants(t, "for another", page, "<b>reviewer</b> is working on this call until", "not", `id="dispose"`, "not", "Take this call")
+	_, page = o.see("/calls/c1", "root")
+	wants(t, "for an administrator", page, "Take it away from reviewer", "not", `id="dispose"`)
 	resp, page = o.submit(form, "bob", "version", "1", "disposition", "unsure", "note", "I hear <b>nothing</b>")
 	if resp.StatusCode != 409 {
 		t.Errorf("HTTP %d", resp.StatusCode)

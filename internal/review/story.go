@@ -42,8 +42,14 @@ func (s *Server) story(ctx context.Context, call string) (story, rest []storyLin
 		}
 		story = append(story, v)
 	}
+	if more := len(rest) - mostLines; more > 0 {
+		rest = append(rest[:mostLines], storyLine{At: rest[mostLines].At, Who: "machine", What: fmt.Sprintf("did %d things more, which the API lists (/history)", more)})
+	}
 	return story, rest, nil
 }
+
+// mostLines is how many lines about segments a page shows.
+const mostLines = 500
 
 // text is a value of the detail of a line; a number as it is written.
 func text(l store.Line, key string) string {

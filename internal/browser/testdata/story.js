@@ -7,9 +7,10 @@ const fs = require('fs');
 const os = require('os');
 const path = require('path');
 
-const story = JSON.parse(process.env.STORY); // base, program, synthetic, human, silent, tokens, data, shots
+const story = JSON.parse(process.env.STORY); // base, plain, many, program, synthetic, human, silent, tokens, data, shots
 const seen = { pages: [], violations: [], strangers: [], console: [] };
 const started = [];
+const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 function must(ok, what) {
   if (!ok) throw new Error(what);
@@ -32,12 +33,12 @@ async function browser(options = {}) {
     headless: true,
     viewport: { width: 1366, height: 860 },
     timezoneId: 'Europe/Berlin',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    args: flags,
     ...options,
   });
   context.on('request', (r) => {
     const u = new URL(r.url());
-    if (u.protocol !== 'data:' && ![story.base, story.many].includes(u.origin)) seen.strangers.push(r.url());
+    if (u.protocol !== 'data:' && ![story.base, story.plain, story.many].includes(u.origin)) seen.strangers.push(r.url());
   });
   // What is played can be asked how far it is.
   await context.addInitScript(() => {
@@ -49,8 +50,8 @@ async function browser(options = {}) {
   const page = await context.newPage();
   page.on('pageerror', (e) => seen.console.push('error: ' + e.message));
   page.on('console', (m) => {
-    // A page that says 404 or 409 is a page; the browser notes it all the same.
-    if (['error', 'warning'].includes(m.type()) && !/status of (404|409)/.test(m.text())) seen.console.push(m.text());
+    // A page that says 404 or 409 is a page; the browser notes it all the same, and what it makes of plain connections.
+    if (['error', 'warning'].includes(m.type()) && !/status of (404|409)|Cross-Origin-Opener-Policy header has been ignored/.test(m.text())) seen.console.push(m.text());
   });
   return page;
 }
@@ -229,6 +230,16 @@ const rowOf = (call) => `tr[data-call="${call}"]`;
   await vera.waitForURL(/login/);
   await vera.goto(story.base + '/');
   must(/\/login/.test(vera.url()), 'signed out is signed out');
+
+  // Over a plain connection to another name browsers tell less of where a request comes from. Forms work all the same.
+  const plain = await browser({ args: flags.concat('--host-resolver-rules=MAP calls.test 127.0.0.1') });
+  await plain.goto(story.plain + '/calls/' + call);
+  must(!(await plain.evaluate(() => window.isSecureContext)), 'the connection counts as plain');
+  await plain.fill('input[name=token]', story.tokens.bob);
+  await plain.press('input[name=token]', 'Enter');
+  await plain.waitForSelector('#verdict');
+  await plain.click('button:has-text("Sign out")');
+  await plain.waitForURL(/login/);
 
   // Ten thousand calls wait.
   if (story.many) {

@@ -27,6 +27,7 @@ function read() {
   $("timeline").classList.toggle("js-on", some);
   for (const b of document.querySelectorAll("[data-play]")) b.hidden = false;
   drawWave();
+  marked = "";
   show();
 }
 
@@ -44,9 +45,18 @@ function show() {
     line.setAttribute("x1", x);
     line.setAttribute("x2", x);
   }
-  for (const e of document.querySelectorAll("[data-segment]")) {
-    const s = player.segments.find((s) => s.id === e.dataset.segment);
-    e.classList.toggle("now", Boolean(s && s.src && t >= s.from && t < s.to));
+  mark(player.segments.filter((s) => s.src && t >= s.from && t < s.to).map((s) => s.id));
+}
+
+let marked = "";
+
+// mark shows which segments are at the place of the player.
+function mark(ids) {
+  if (ids.join() === marked) return;
+  marked = ids.join();
+  for (const e of document.querySelectorAll(".now[data-segment]")) e.classList.remove("now");
+  for (const id of ids) {
+    for (const e of document.querySelectorAll(`[data-segment="${CSS.escape(id)}"]`)) e.classList.add("now");
   }
 }
 

@@ -4,8 +4,6 @@ import { news } from "/static/news.js";
 
 document.documentElement.classList.add("js");
 
-const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-
 // Times come in UTC; people live elsewhere. The title keeps what was there.
 export function localTimes(root) {
   const two = (n) => String(n).padStart(2, "0");
@@ -25,10 +23,10 @@ export function say(text) {
 // What a page asks for by itself keeps nobody signed in.
 export const background = { "Callscreen-Background": "1" };
 
-// load fetches the page as it is now. Whoever has been signed out sees the sign-in.
+// load fetches the page as it is now. Whoever has been signed out sees the sign-in, and that a call was erased is seen too.
 export async function load(url = location.href) {
   const answer = await fetch(url, { headers: { Accept: "text/html", ...background }, cache: "no-store" });
-  if (answer.redirected || answer.status === 401 || answer.status === 403) {
+  if (answer.redirected || [401, 403, 404].includes(answer.status)) {
     location.reload();
     return null;
   }
@@ -58,7 +56,6 @@ export function swap(doc, ...ids) {
 }
 
 localTimes(document);
-document.body.dataset.zone = zone;
 
 const help = document.getElementById("help");
 const opener = document.getElementById("help-open");

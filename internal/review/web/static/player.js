@@ -38,12 +38,6 @@ export class Player extends EventTarget {
     this.#tell();
   }
 
-  // at is the segment that is playing, or would be, at this time; one over the threshold before others.
-  at(time = this.currentTime) {
-    const here = this.#segments.filter((s) => this.#covers(s, time));
-    return here.find((s) => s.over) || here[0] || null;
-  }
-
   hear(leg, yes) {
     if (yes) this.#deaf.delete(leg); else this.#deaf.add(leg);
     for (const s of this.#segments) {
