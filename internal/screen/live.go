@@ -96,7 +96,7 @@ func (l *Live) Join(id string, metadata map[string]string, channels []string) (*
 	if l.closed {
 		return nil, errors.New("the server is shutting down")
 	}
-	if c := l.calls[id]; c != nil && c.join() {
+	if c := l.calls[id]; c != nil && c.join(metadata) {
 		return c, nil
 	}
 	c := &LiveCall{
@@ -125,14 +125,24 @@ func (l *Live) Join(id string, metadata map[string]string, channels []string) (*
 	return c, nil
 }
 
-// join adds a leg, unless the call has ended.
-func (c *LiveCall) join() bool {
+// join adds a leg and what it knows of the call, unless the call has ended.
+func (c *LiveCall) join(metadata map[string]string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {
 		return false
 	}
 	c.legs++
+	known := maps.Clone(c.part.Metadata) // whoever has the old one reads it
+	for k, v := range metadata {
+		if _, ok := known[k]; !ok {
+			if known == nil {
+				known = map[string]string{}
+			}
+			known[k] = v
+		}
+	}
+	c.part.Metadata = known
 	if c.ending != nil {
 		c.ending.Stop()
 		c.ending = nil
@@ -207,7 +217,7 @@ func (c *LiveCall) record() {
 			if open = ok; !ok {
 				break
 			}
-			p := c.part
+			p := c.Begun()
 			p.Legs = c.Legs()
 			if err := c.live.cfg.Book.Take(p, seg); err != nil {
 				log.Error("a segment could not be kept", "call", c.part.Call, "leg", seg.Leg, "error", err)
@@ -221,7 +231,7 @@ func (c *LiveCall) record() {
 
 // note writes down how far the call is.
 func (c *LiveCall) note(ended time.Time) {
-	p := c.part
+	p := c.Begun()
 	p.EndedAt = ended
 	p.Legs = c.Legs()
 	if err := c.live.cfg.Book.Progress(p); err != nil {
@@ -238,7 +248,11 @@ func (c *LiveCall) Legs() (list []store.Leg) {
 }
 
 // Begun is what is known of the call before anything of it was written down.
-func (c *LiveCall) Begun() store.Part { return c.part }
+func (c *LiveCall) Begun() store.Part {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.part
+}
 
 // forget lets go of a call that has ended and is written down.
 func (l *Live) forget(c *LiveCall) {

@@ -162,16 +162,20 @@ func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 	if err != nil {
 		return c, fmt.Errorf("note a part of call %s: %w", p.Call, err)
 	}
-	if added == 0 {
+	news := added > 0
+	for k, v := range metadata { // a leg that joins later may know more
+		if _, ok := c.Metadata[k]; !ok {
+			c.Metadata[k], news = v, true
+		}
+	}
+	if !news {
 		return c, nil
+	}
+	if added == 0 {
+		return c, t.SaveCall(ctx, &c)
 	}
 	if at := time.UnixMilli(p.Part).UTC(); at.Before(c.StartedAt) {
 		c.StartedAt = at
-	}
-	for k, v := range metadata {
-		if _, ok := c.Metadata[k]; !ok {
-			c.Metadata[k] = v
-		}
 	}
 	c.Simulated = c.Simulated || p.Simulated
 	c.State, c.EndedAt = CallLive, time.Time{}

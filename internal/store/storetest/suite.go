@@ -188,6 +188,13 @@ func twoNodes(t *testing.T, s *store.Store) {
 	if c.State != store.CallLive || c.Metadata["queue"] != "Payments" || c.Metadata["from"] != "y" || !c.StartedAt.Equal(now.Add(-time.Second)) {
 		t.Errorf("one part goes on: %+v", c)
 	}
+	// A leg that joins a part later may know more of the call, and changes nothing that is known.
+	more := other
+	more.Metadata = map[string]string{"from": "z", "agent": "007"}
+	must(t, s.InTx(ctx, func(tx *store.Tx) error { _, err := tx.Begin(ctx, more); return err }))
+	if c, err := s.Call(ctx, "c"); err != nil || c.Metadata["from"] != "y" || c.Metadata["agent"] != "007" || c.State != store.CallLive {
+		t.Errorf("%+v %v", c, err)
+	}
 	other.EndedAt = now.Add(3 * time.Second)
 	if c = end(t, s, other); c.State != store.CallEnded || !c.EndedAt.Equal(other.EndedAt) {
 		t.Errorf("both parts ended: %+v", c)
