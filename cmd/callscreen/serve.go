@@ -1,7 +1,12 @@
 package main
 
 import (
+	"context"
 	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +23,8 @@ func newServe(e env) *cobra.Command {
 		Long: `Runs the sidecar. Legs of calls come in over WHIP (RFC 9725) at /whip/CALL/LEG; legs with the same CALL are one call.
 
 Without any token configured it serves the machine itself only. On the first signal to stop it takes no new calls, ends
-those in progress and lets them be decided; on the second it stops at once.`,
+those in progress and lets them be decided; on the second it stops at once. On SIGHUP it reads policy, auth.tokens and
+webhooks again, without dropping a call.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(e, file)
@@ -46,6 +52,11 @@ those in progress and lets them be decided; on the second it stops at once.`,
 			if simulate {
 				log.Warn("the analysis is simulated: the stand-in detects nothing, its scores mean nothing")
 			}
+			defer onHangup(func() {
+				if err := reload(cmd.Context(), e, file, a); err != nil {
+					log.Error("the configuration could not be read again; the old one stays in force", "error", strings.ReplaceAll(err.Error(), "\n", "; "), "hint", "callscreen config check")
+				}
+			})()
 			return a.Run(cmd.Context())
 		},
 	}
@@ -56,6 +67,41 @@ those in progress and lets them be decided; on the second it stops at once.`,
 	f.BoolVar(&simulate, "simulate", false, "use the built-in stand-in for the API: no key, no network; it detects nothing")
 	f.StringVar(&script, "script", "", "script of the stand-in, a YAML file")
 	return cmd
+}
+
+// onHangup carries something out at each SIGHUP, until stop is called.
+func onHangup(do func()) (stop func()) {
+	signals, done, over := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		defer close(over)
+		for {
+			select {
+			case <-signals:
+				do()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+		<-over
+	}
+}
+
+// reload reads everything again that serve has read at its start.
+func reload(ctx context.Context, e env, file string, a *app.App) error {
+	cfg, err := loadConfig(e, file)
+	if err != nil {
+		return err
+	}
+	tokens, err := auth.ReadTokens(e.environ)
+	if err != nil {
+		return err
+	}
+	return a.Reload(ctx, cfg, tokens)
 }
 
 func serveLog(e env, format string, verbose bool) *slog.Logger {

@@ -52,7 +52,7 @@ type App struct {
 	store    *store.Store
 	audio    audio.Store
 	spool    *spool.Spool
-	hooks    *hook.Dispatcher
+	hooks    *hooks
 	board    *review.Board
 	desk     *screen.Desk
 	courier  *screen.Courier
@@ -151,7 +151,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.hooks = hook.NewDispatcher(hook.Config{Store: a.store, Endpoints: endpoints, Log: a.opt.Log})
+	a.hooks = newHooks(a.dispatcher(endpoints))
 	rules, err := json.Marshal(cfg.Policy)
 	if err != nil {
 		return err
@@ -161,7 +161,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		return err
 	}
 	a.desk = screen.NewDesk(screen.DeskConfig{
-		Store: a.store, Policy: cfg.Policy, PolicyVersion: version, Subscribers: a.hooks.Subscribers, OnCommit: a.committed, OnSettled: a.settled,
+		Store: a.store, Policy: cfg.Policy, PolicyVersion: version, Subscribers: func(event string) []string { return a.hooks.current().Subscribers(event) }, OnCommit: a.committed, OnSettled: a.settled,
 		KeepAudio: map[string]time.Duration{"clear": cfg.Retention.Clear, "flagged": cfg.Retention.Flagged, "inconclusive": cfg.Retention.Inconclusive},
 	})
 	a.courier = screen.NewCourier(screen.CourierConfig{
@@ -197,7 +197,7 @@ func (a *App) buildCalls(context.Context) (err error) {
 		NewVAD: func(hz int) (capture.VAD, error) { return vad.New(hz, nil) }, Log: a.opt.Log,
 	})
 	if a.review, err = review.NewServer(review.Config{
-		Policy: cfg.Policy, Node: a.node, Desk: a.desk, Store: a.store, Audio: a.audio, Board: a.board, Begun: a.begun, Erase: a.engine.Erase, Require: a.auth.Require, Log: a.opt.Log,
+		Node: a.node, Desk: a.desk, Store: a.store, Audio: a.audio, Board: a.board, Begun: a.begun, Erase: a.engine.Erase, Require: a.auth.Require, Log: a.opt.Log,
 	}); err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func (a *App) begun(call string) (screen.LiveReport, bool) {
 
 func (a *App) committed(call string) {
 	a.board.Changed(call)
-	a.hooks.News()
+	a.hooks.current().News()
 }
 
 func (a *App) settled(call string, s screen.SegmentReport) {

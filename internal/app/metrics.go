@@ -102,7 +102,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	if sp.Free >= 0 {
 		gauge(spoolFreeDesc, float64(sp.Free))
 	}
-	delivered, failed, dead := m.app.hooks.Counts()
+	delivered, failed, dead := m.app.hooks.counts()
 	for outcome, n := range map[string]int64{"delivered": delivered, "failed": failed, "given_up": dead} {
 		ch <- prometheus.MustNewConstMetric(hooksDesc, prometheus.CounterValue, float64(n), outcome)
 	}

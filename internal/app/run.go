@@ -25,7 +25,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	base := context.WithoutCancel(ctx)
 	carrying := a.start(base, func(ctx context.Context) error { a.courier.Run(ctx); return nil })
 	analysing := a.start(base, func(ctx context.Context) error { return a.engine.Run(ctx, drainFor/2) })
-	telling := a.start(base, func(ctx context.Context) error { a.hooks.Run(ctx); return nil })
+	telling := a.start(base, func(ctx context.Context) error { a.hooks.run(ctx); return nil })
 	showing := a.start(base, a.review.Run)
 	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	served := make(chan error, 1)
@@ -85,7 +85,7 @@ func (a *App) drain(base context.Context) {
 func (a *App) flushHooks(base context.Context) {
 	ctx, cancel := context.WithTimeout(base, hooksFor)
 	defer cancel()
-	a.hooks.Flush(ctx)
+	a.hooks.current().Flush(ctx)
 }
 
 func pause(ctx context.Context, d time.Duration) {

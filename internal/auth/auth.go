@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"callscreen/internal/config"
@@ -22,7 +23,7 @@ import (
 // Auth knows who may do what. Tokens are compared by their hashes, in constant time. It is safe for concurrent use.
 type Auth struct {
 	cfg      config.Auth
-	holders  []holder
+	tokens   atomic.Pointer[[]holder]
 	proxies  []netip.Prefix
 	sso      *sso // nil: off
 	sessions Sessions
@@ -60,17 +61,11 @@ func withImplied(roles []string) (all []string) {
 // everybody may do everything, which is refused where others than this machine can connect.
 func New(cfg config.Config, tokens Tokens) (*Auth, error) {
 	a := &Auth{cfg: cfg.Auth, failures: newFailures(), origin: http.NewCrossOriginProtection(), log: slog.New(slog.DiscardHandler), now: time.Now}
-	for role, token := range tokens {
-		a.holders = append(a.holders, holder{name: role, hash: sha256.Sum256([]byte(token.Reveal())), roles: implied[role]})
+	holders, err := holdersOf(cfg.Auth, tokens)
+	if err != nil {
+		return nil, err
 	}
-	for _, t := range cfg.Auth.Tokens {
-		h := holder{name: t.Name, roles: withImplied(t.Roles)}
-		sum, err := hex.DecodeString(t.SHA256)
-		if err != nil || copy(h.hash[:], sum) != 32 {
-			return nil, fmt.Errorf("auth.tokens: %s has no valid hash", t.Name)
-		}
-		a.holders = append(a.holders, h)
-	}
+	a.tokens.Store(&holders)
 	for _, p := range cfg.Auth.TrustedProxies {
 		network, err := netip.ParsePrefix(p)
 		if err != nil {
@@ -91,6 +86,37 @@ func New(cfg config.Config, tokens Tokens) (*Auth, error) {
 	return a, nil
 }
 
+// holdersOf are all whose tokens are known.
+func holdersOf(cfg config.Auth, tokens Tokens) (list []holder, err error) {
+	for role, token := range tokens {
+		list = append(list, holder{name: role, hash: sha256.Sum256([]byte(token.Reveal())), roles: implied[role]})
+	}
+	for _, t := range cfg.Tokens {
+		h := holder{name: t.Name, roles: withImplied(t.Roles)}
+		sum, err := hex.DecodeString(t.SHA256)
+		if err != nil || copy(h.hash[:], sum) != 32 {
+			return nil, fmt.Errorf("auth.tokens: %s has no valid hash", t.Name)
+		}
+		list = append(list, h)
+	}
+	return list, nil
+}
+
+func (a *Auth) holders() []holder { return *a.tokens.Load() }
+
+// Renew prepares other tokens, and returns what puts them in force. Sessions of tokens that are gone end with that. To
+// turn authentication on or off takes a new start.
+func (a *Auth) Renew(cfg config.Config, tokens Tokens) (use func(), err error) {
+	holders, err := holdersOf(cfg.Auth, tokens)
+	if err != nil {
+		return nil, err
+	}
+	if (len(holders) == 0) != (len(a.holders()) == 0) {
+		return nil, errors.New("auth.tokens: the first token cannot be added, nor the last one taken away, while the program runs (hint: start it again)")
+	}
+	return func() { a.tokens.Store(&holders) }, nil
+}
+
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
@@ -105,12 +131,14 @@ func (a *Auth) Keep(sessions Sessions, log *slog.Logger) {
 }
 
 // Off tells whether everybody may do everything.
-func (a *Auth) Off() bool { return len(a.holders) == 0 && a.sso == nil && a.cfg.Proxy.UserHeader == "" }
+func (a *Auth) Off() bool {
+	return len(a.holders()) == 0 && a.sso == nil && a.cfg.Proxy.UserHeader == ""
+}
 
 // holder is who a token belongs to.
 func (a *Auth) holder(token string) (who Identity, ok bool) {
 	hash := sha256.Sum256([]byte(token))
-	for _, h := range a.holders { // all of them, whether one fits or not
+	for _, h := range a.holders() { // all of them, whether one fits or not
 		if subtle.ConstantTimeCompare(hash[:], h.hash[:]) == 1 {
 			who, ok = Identity{Name: h.name, Roles: append(who.Roles, h.roles...)}, true // two roles may share a token
 		}

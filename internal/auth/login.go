@@ -87,7 +87,7 @@ func (a *Auth) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *Auth) showLogin(w http.ResponseWriter, r *http.Request, status int, next, why string) {
-	v := pageView{Title: "Sign in", Problem: why, Next: next, Tokens: len(a.holders) > 0, Out: r.Method == http.MethodGet && r.URL.Query().Has("out")}
+	v := pageView{Title: "Sign in", Problem: why, Next: next, Tokens: len(a.holders()) > 0, Out: r.Method == http.MethodGet && r.URL.Query().Has("out")}
 	if a.sso != nil {
 		v.SSO = "/login/oidc?" + url.Values{"next": {next}}.Encode()
 	}
@@ -120,7 +120,7 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	source := ""
-	for _, h := range a.holders {
+	for _, h := range a.holders() {
 		if h.name == who.Name {
 			source = sourceOf(h)
 		}

@@ -122,7 +122,7 @@ func (a *Auth) stands(source string, who *Identity) bool {
 		return a.sso != nil
 	}
 	who.Roles = nil
-	for _, h := range a.holders {
+	for _, h := range a.holders() {
 		if sourceOf(h) == source {
 			who.Roles = append(who.Roles, h.roles...)
 		}

@@ -80,9 +80,8 @@ func openOffice(t testing.TB, db *store.Store, dir string, change func(*review.C
 	}
 	cfg := review.Config{
 		Store: db, Audio: folder, Board: review.NewBoard(), Require: a.Require, Now: func() time.Time { return o.now },
-		Policy: policy.Default(),
-		Begun:  func(string) (screen.LiveReport, bool) { return screen.LiveReport{}, false },
-		Log:    slog.New(slog.NewTextHandler(testLog{t}, nil)),
+		Begun: func(string) (screen.LiveReport, bool) { return screen.LiveReport{}, false },
+		Log:   slog.New(slog.NewTextHandler(testLog{t}, nil)),
 	}
 	if change != nil {
 		change(&cfg)

@@ -14,7 +14,6 @@ import (
 	"callscreen/internal/problem"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
-	"callscreen/policy"
 )
 
 // Config says what a server shows.
@@ -30,8 +29,6 @@ type Config struct {
 	Erase func(ctx context.Context, call, who, why string) error
 	// Require lets a request pass whose sender has a role.
 	Require func(role string, next http.HandlerFunc) http.HandlerFunc
-	// Policy is the one in force, which others are compared with.
-	Policy policy.Policy
 	// Streams is how many may listen to events at a time. Default 256.
 	Streams int
 	Log     *slog.Logger

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"callscreen/internal/store"
@@ -43,7 +44,22 @@ type DeskConfig struct {
 
 // Desk decides about calls, in the same transaction in which that happens what the decision depends on. It is safe for
 // concurrent use, also by several nodes.
-type Desk struct{ cfg DeskConfig }
+type Desk struct {
+	cfg   DeskConfig
+	rules atomic.Pointer[rules]
+}
+
+// rules are what is decided by. They may change while the program runs; each decision is made by one set of them.
+type rules struct {
+	policy  policy.Policy
+	version int64
+}
+
+// UsePolicy makes everything that is decided from now on be decided by another policy.
+func (d *Desk) UsePolicy(p policy.Policy, version int64) { d.rules.Store(&rules{p, version}) }
+
+// Policy is the one in force.
+func (d *Desk) Policy() policy.Policy { return d.rules.Load().policy }
 
 // NewDesk makes a desk.
 func NewDesk(cfg DeskConfig) *Desk {
@@ -53,7 +69,9 @@ func NewDesk(cfg DeskConfig) *Desk {
 	if cfg.Subscribers == nil {
 		cfg.Subscribers = func(string) []string { return nil }
 	}
-	return &Desk{cfg: cfg}
+	d := &Desk{cfg: cfg}
+	d.UsePolicy(cfg.Policy, cfg.PolicyVersion)
+	return d
 }
 
 func (d *Desk) committed(call string) {
@@ -164,7 +182,8 @@ func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) error {
 		return err
 	}
 	ended := c.State == store.CallEnded
-	r, open := d.summarize(c, parts, segments, ended)
+	by := d.rules.Load()
+	r, open := summarize(by.policy, c, parts, segments, ended)
 	if flagged := policy.OutcomeFlagged.String(); c.Published == flagged && r.Decision != flagged {
 		var before Report // a machine only sets flags: what it was flagged for stands
 		if err := json.Unmarshal(c.Summary, &before); err != nil {
@@ -174,7 +193,7 @@ func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) error {
 	}
 	c.Decision, c.Review, c.Score = r.Decision, r.Review, r.Score
 	c.Final = r.Decision == policy.OutcomeFlagged.String() || ended && open == 0
-	c.PolicyVersion = d.cfg.PolicyVersion
+	c.PolicyVersion = by.version
 	if c.Summary, err = json.Marshal(r); err != nil {
 		return err
 	}
@@ -220,7 +239,7 @@ func (d *Desk) announce(ctx context.Context, tx *store.Tx, c *store.Call, r Repo
 
 // summarize is the report of a call without its segments, and how many of those are not settled. While the call goes on,
 // the decision is about what was analysed so far.
-func (d *Desk) summarize(c *store.Call, parts []store.Part, segments []store.Segment, ended bool) (Report, int) {
+func summarize(by policy.Policy, c *store.Call, parts []store.Part, segments []store.Segment, ended bool) (Report, int) {
 	legs := map[string]*legState{}
 	var warnings []string
 	for _, p := range parts {
@@ -241,7 +260,7 @@ func (d *Desk) summarize(c *store.Call, parts []store.Part, segments []store.Seg
 		}
 	}
 	findings, open := Findings(segments, ended)
-	r := assemble(d.cfg.Policy, c.Metadata, findings, legs)
+	r := assemble(by, c.Metadata, findings, legs)
 	r.Call, r.Simulated, r.Warnings = c.ID, c.Simulated, warnings
 	return r, open
 }
@@ -278,7 +297,7 @@ func (d *Desk) report(c store.Call, segments []store.Segment) (LiveReport, error
 			return LiveReport{}, fmt.Errorf("summary of call %s: %w", c.ID, err)
 		}
 	} else { // begun a moment ago
-		r, _ = d.summarize(&c, nil, nil, false)
+		r, _ = summarize(d.Policy(), &c, nil, nil, false)
 	}
 	r.Simulated = c.Simulated
 	r.Segments = []SegmentReport{}

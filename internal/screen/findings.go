@@ -42,6 +42,6 @@ func Findings(segments []store.Segment, ended bool) (findings []policy.Finding, 
 
 // Summary is the report of a stored call by the rules of the desk, without its segments.
 func (d *Desk) Summary(c store.Call, parts []store.Part, segments []store.Segment) Report {
-	r, _ := d.summarize(&c, parts, segments, c.State == store.CallEnded)
+	r, _ := summarize(d.Policy(), &c, parts, segments, c.State == store.CallEnded)
 	return r
 }

@@ -15,7 +15,7 @@ func (d *Desk) settled(ctx context.Context, tx *store.Tx, g store.Segment, r sto
 	if err := d.tellSegment(ctx, tx, g, r); err != nil {
 		return err
 	}
-	line := store.Line{At: r.At, Actor: "machine", What: store.AuditScored, Call: g.Call, Segment: g.ID, Policy: d.cfg.PolicyVersion, Detail: store.Detail{"job": g.JobID}}
+	line := store.Line{At: r.At, Actor: "machine", What: store.AuditScored, Call: g.Call, Segment: g.ID, Policy: d.rules.Load().version, Detail: store.Detail{"job": g.JobID}}
 	if r.State == store.SegmentScored {
 		line.Detail["score"] = *r.Score
 	} else {
