@@ -94,7 +94,7 @@ func TestTippingSaysWhatDecideSaysForEveryThreshold(t *testing.T) {
 			fixed++
 		}
 	}
-	if flags < 2*seeds || fixed < seeds/40 || tips < seeds/4 {
+	if flags < 2*seeds || fixed < seeds/60 || tips < seeds/4 {
 		t.Errorf("the worlds show little: %d flags, %d fixed, %d that tip", flags, fixed, tips)
 	}
 }
