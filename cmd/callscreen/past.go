@@ -26,7 +26,7 @@ func (f *pastFlags) window() (w store.Window, err error) {
 	if w.From, _, err = instant("--from", f.from); err != nil {
 		return w, err
 	}
-	day := false
+	var day bool
 	if w.To, day, err = instant("--to", f.to); err != nil {
 		return w, err
 	}

@@ -197,7 +197,11 @@ func tried(p policy.Policy, calls []backtest.Call) (point backtest.Point) {
 }
 
 func TestEveryPointOfTheCurveIsWhatThePolicyWouldDo(t *testing.T) {
-	for seed := range uint64(3) {
+	seeds := uint64(3)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		calls := random(seed, 900)
 		o := backtest.Options{Current: policy.Default(), FalseAlarmRate: 0.2}
 		o.New, _, _ = world(seed + 100)
