@@ -237,6 +237,43 @@ func TestAudioThatIsTooOldIsGivenUp(t *testing.T) {
 	}
 }
 
+// The same while it is the database that is away, of which nothing can be asked then.
+func TestAudioThatIsTooOldIsGivenUpWithoutADatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	old := func(c *screen.CourierConfig) { c.MaxAge = 24 * time.Hour }
+	n := newNode(t, options{dir: dir, courier: old})
+	n.record(n.part("a", 0), 3)
+	n.clock.advance(23 * time.Hour)
+	if err := n.courier.Take(n.part("b", 0), piece("caller", 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n.clock.advance(2 * time.Hour)
+	stop := n.carry()
+	n.await("the old audio is deleted", func() bool { return strings.Count(n.log.String(), "counts as failed") == 3 })
+	stop()
+	audio := 0
+	for _, e := range n.spool.Entries() {
+		if e.Audio {
+			audio++
+		}
+	}
+	if audio != 1 {
+		t.Errorf("the audio of %d segments is left", audio)
+	}
+	again := newNode(t, options{dir: dir, courier: old, clock: n.clock})
+	again.drain()
+	if r := again.report("a"); states(r) != "caller0 failed/storage, caller1 failed/storage, caller2 failed/storage" || r.Decision != "inconclusive" || !r.Final {
+		t.Errorf("%s %+v", states(r), r)
+	}
+	if r := again.report("b"); states(r) != "caller0 recorded" {
+		t.Errorf("%s %+v", states(r), r)
+	}
+}
+
 // What is given up may have got as far as the audio store. There it is deleted too, for no row would ever tell of it.
 func TestGivenUpAudioIsDeletedWhereverItIs(t *testing.T) {
 	t.Parallel()

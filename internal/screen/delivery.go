@@ -236,7 +236,7 @@ func (c *Courier) deliverAudio(ctx context.Context, id string, doc document) err
 	return nil
 }
 
-// tooOld tells whether audio of this time has waited for longer than it may.
+// tooOld tells whether audio that was recorded then has waited for longer than it may.
 func (c *Courier) tooOld(at time.Time) bool {
 	return c.cfg.MaxAge > 0 && c.cfg.Now().Sub(at) > c.cfg.MaxAge
 }
@@ -255,22 +255,24 @@ func (c *Courier) giveUp(id string, doc document) document {
 
 // giveUpOld gives up what has waited too long in a lane in which nothing moves. The lane must be busy.
 func (c *Courier) giveUpOld(l *route) {
-	for i := 0; ; i++ {
+	for i := 0; c.cfg.MaxAge > 0; i++ {
 		c.mu.Lock()
-		id := ""
-		if i < len(l.queue) {
-			id = l.queue[i]
+		if i >= len(l.queue) {
+			c.mu.Unlock()
+			return
 		}
+		id := l.queue[i]
 		c.mu.Unlock()
-		e, ok := c.cfg.Spool.Entry(id)
-		if id == "" || ok && e.Audio && !c.tooOld(e.At) {
-			return // those behind it are younger
-		}
-		if !ok || !e.Audio {
+		if e, ok := c.cfg.Spool.Entry(id); !ok || !e.Audio {
 			continue
 		}
-		if doc, err := c.read(id); err == nil && doc.Segment != nil && doc.Segment.AudioKey != "" {
-			c.giveUp(id, doc)
+		doc, err := c.read(id)
+		if err != nil || doc.Segment == nil || doc.Segment.AudioKey == "" {
+			continue
 		}
+		if !c.tooOld(doc.At) {
+			return // those behind it are younger
+		}
+		c.giveUp(id, doc)
 	}
 }

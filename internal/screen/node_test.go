@@ -522,14 +522,31 @@ func standIn(t testing.TB, script string) (*analyzer.Client, *simulator.Server) 
 // raw changes a SQLite database behind the back of the program.
 func (n *node) raw(query string) {
 	n.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(n.dir, "callscreen.db")+"?_pragma=busy_timeout(5000)")
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	db := n.behind()
 	defer db.Close()
 	if _, err := db.ExecContext(n.t.Context(), query); err != nil {
 		n.t.Fatal(err)
 	}
+}
+
+// count looks into a SQLite database.
+func (n *node) count(query string) (rows int) {
+	n.t.Helper()
+	db := n.behind()
+	defer db.Close()
+	if err := db.QueryRowContext(n.t.Context(), query).Scan(&rows); err != nil {
+		n.t.Fatal(err)
+	}
+	return rows
+}
+
+func (n *node) behind() *sql.DB {
+	n.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(n.dir, "callscreen.db")+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return db
 }
 
 func mustJSON(t testing.TB, v any) []byte {

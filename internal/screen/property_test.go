@@ -192,12 +192,12 @@ func shuffled(rng *rand.Rand, lanes [][]step) (all []step) {
 // rules are policies of all kinds.
 func rules() map[string]policy.Policy {
 	two, lets, by := policy.Default(), policy.Default(), policy.Default()
-	two.Need, two.Of = 2, 3
+	two.Need, two.Of = 2, 2
 	lets.OnUnscreened = policy.Clear
 	low, once := 0.3, 1
 	by.Need = 2
 	by.Overrides = []policy.Override{{Leg: "caller", Metadata: map[string]string{"queue": "payments"}, Threshold: &low, Need: &once}}
-	return map[string]policy.Policy{"default": policy.Default(), "two of three": two, "lets pass": lets, "overrides": by}
+	return map[string]policy.Policy{"default": policy.Default(), "two in a row": two, "lets pass": lets, "overrides": by}
 }
 
 // memory is a folder that is not on a disk, where there is one: thousands of transactions need no durability here.

@@ -612,7 +612,11 @@ func erasing(t *testing.T, s *store.Store) {
 	end(t, s, store.Part{PartKey: key("c"), EndedAt: now})
 	list, err := s.Segments(ctx, "c")
 	must(t, err)
+	change(t, s, "c", func(c *store.Call) { c.AudioUntil = &now })
 	must(t, s.AudioDeleted(ctx, "c", list[:1], now))
+	if c, err := s.Call(ctx, "c"); err != nil || c.AudioUntil == nil {
+		t.Errorf("a call with audio that came in meanwhile: %+v %v", c, err)
+	}
 	if err := s.Erase(ctx, "c", "me", "asked", now); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a call with a segment that is analysed, and has audio: %v", err)
 	}
@@ -621,6 +625,9 @@ func erasing(t *testing.T, s *store.Store) {
 		t.Errorf("a call with audio: %v", err)
 	}
 	must(t, s.AudioDeleted(ctx, "c", list[1:], now))
+	if c, err := s.Call(ctx, "c"); err != nil || c.AudioUntil != nil {
+		t.Errorf("a call without audio: %+v %v", c, err)
+	}
 	must(t, s.Erase(ctx, "c", "me", "asked", now))
 	if err := s.Erase(ctx, "c", "me", "asked", now); !errors.Is(err, store.ErrNotFound) {
 		t.Error(err)

@@ -1,0 +1,257 @@
+package screen_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/webrtc/v4"
+
+	"callscreen/capture"
+	"callscreen/internal/screen"
+	"callscreen/internal/store"
+)
+
+// book keeps what a live call writes down, in order.
+type book struct {
+	mu      sync.Mutex
+	entries []entry
+	ended   chan store.Part
+	fails   error
+}
+
+type entry struct {
+	part    store.Part
+	segment *capture.LegSegment
+}
+
+func newBook() *book { return &book{ended: make(chan store.Part, 100)} }
+
+func (b *book) add(e entry) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.entries = append(b.entries, e)
+	if e.segment == nil && !e.part.EndedAt.IsZero() {
+		b.ended <- e.part
+	}
+	return b.fails
+}
+
+func (b *book) Progress(p store.Part) error                     { return b.add(entry{part: p}) }
+func (b *book) Take(p store.Part, seg capture.LegSegment) error { return b.add(entry{p, &seg}) }
+
+func (b *book) read() []entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]entry(nil), b.entries...)
+}
+
+func (b *book) end(t *testing.T) store.Part {
+	t.Helper()
+	select {
+	case p := <-b.ended:
+		return p
+	case <-time.After(patience):
+		t.Fatal("the call does not end")
+		return store.Part{}
+	}
+}
+
+// talker hears speech in everything.
+type talker struct{}
+
+func (talker) FrameSize() int                 { return 160 }
+func (talker) Classify([]int16) capture.Sound { return capture.Speech }
+func (talker) Reset()                         {}
+
+func newLive(t *testing.T, b *book, change func(*screen.LiveConfig)) *screen.Live {
+	t.Helper()
+	cfg := screen.LiveConfig{
+		Book: b, Node: "n1", Segment: capture.SegmenterConfig{Rate: 8000}, NewVAD: func(int) (capture.VAD, error) { return talker{}, nil },
+		Linger: time.Millisecond, Grace: time.Millisecond,
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	l := screen.NewLive(cfg)
+	t.Cleanup(l.Close)
+	return l
+}
+
+// track is so many seconds of speech in G.711, as fast as it is read.
+type track struct {
+	packets int
+	sent    int
+}
+
+func (*track) SetReadDeadline(time.Time) error { return nil }
+func (*track) Codec() webrtc.RTPCodecParameters {
+	return webrtc.RTPCodecParameters{PayloadType: 0, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}}
+}
+
+func (k *track) Read(b []byte) (int, interceptor.Attributes, error) {
+	if k.sent == k.packets {
+		return 0, nil, io.EOF
+	}
+	b[0], b[1] = 0x80, 0
+	binary.BigEndian.PutUint16(b[2:], uint16(k.sent))
+	binary.BigEndian.PutUint32(b[4:], uint32(160*k.sent))
+	binary.BigEndian.PutUint32(b[8:], 7)
+	for i := range 160 {
+		b[12+i] = byte(k.sent + i*i)
+	}
+	k.sent++
+	return 172, nil, nil
+}
+
+func join(t *testing.T, l *screen.Live, call string) *screen.LiveCall {
+	t.Helper()
+	c, err := l.Join(call, map[string]string{"queue": "payments"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// What a leg says is written down segment by segment, and the end of the part after all of them.
+func TestALiveCallIsWrittenDownInOrder(t *testing.T) {
+	t.Parallel()
+	b := newBook()
+	l := newLive(t, b, func(c *screen.LiveConfig) { c.Simulated = true })
+	c := join(t, l, "a")
+	own := map[store.PartKey]bool{}
+	if l.Parts(own); len(own) != 1 || l.Call("a") != c || !own[c.Begun().PartKey] {
+		t.Errorf("%v", own)
+	}
+	if err := c.Recorder().Record(t.Context(), "caller", &track{packets: 60 * 50}); err != nil {
+		t.Fatal(err)
+	}
+	c.Leave(false)
+	end := b.end(t)
+	list := b.read()
+	if first := list[0]; first.segment != nil || !first.part.EndedAt.IsZero() || first.part.Call != "a" || first.part.Node != "n1" || first.part.Metadata["queue"] != "payments" || !first.part.Simulated {
+		t.Errorf("%+v", first)
+	}
+	var speech time.Duration
+	seq := 0
+	for i, e := range list {
+		if e.part.PartKey != end.PartKey {
+			t.Errorf("%+v is about another part", e.part.PartKey)
+		}
+		if e.segment == nil {
+			continue
+		}
+		if e.segment.Seq != seq || e.segment.Leg != "caller" || i == len(list)-1 {
+			t.Errorf("segment %d of %s at place %d", e.segment.Seq, e.segment.Leg, i)
+		}
+		seq++
+		speech += e.segment.SpeechDuration()
+	}
+	if seq < 3 || speech < 59*time.Second || speech > time.Minute {
+		t.Errorf("%d segments, %v", seq, speech)
+	}
+	if len(end.Legs) != 1 || end.Legs[0].Leg != "caller" || end.Legs[0].Duration < 59*time.Second || end.How != "" {
+		t.Errorf("%+v", end)
+	}
+	l.Close()
+	if own := map[store.PartKey]bool{}; l.Call("a") != nil || func() int { l.Parts(own); return len(own) }() != 0 || l.Totals().Packets.Received != 3000 || l.Totals().Legs != 0 {
+		t.Errorf("%v %+v", own, l.Totals())
+	}
+}
+
+// A call goes on for as long as somebody is in it, and a leg that comes back at once joins it again.
+func TestACallEndsWithItsLastLeg(t *testing.T) {
+	t.Parallel()
+	b := newBook()
+	l := newLive(t, b, func(c *screen.LiveConfig) { c.Linger = time.Hour })
+	c := join(t, l, "a")
+	if join(t, l, "a") != c {
+		t.Fatal("the second leg is in another call")
+	}
+	c.Leave(false)
+	c.Leave(false) // the last one: it could come back within the hour
+	if join(t, l, "a") != c {
+		t.Error("a leg that came back is in another call")
+	}
+	other := join(t, l, "b")
+	if len(b.ended) != 0 {
+		t.Error("a call ended with somebody in it")
+	}
+	l.EndAll()
+	ended := map[store.PartKey]bool{b.end(t).PartKey: true, b.end(t).PartKey: true}
+	if !ended[c.Begun().PartKey] || !ended[other.Begun().PartKey] {
+		t.Errorf("%v", ended)
+	}
+	c.Leave(true) // too late to matter
+	l.Close()
+	if _, err := l.Join("c", nil, nil); err == nil || !strings.Contains(err.Error(), "shutting down") {
+		t.Error(err)
+	}
+	if len(b.ended) != 0 {
+		t.Error("ended twice")
+	}
+}
+
+// A leg whose connection was lost has longer to come back than one that hung up.
+func TestALostLegMayComeBack(t *testing.T) {
+	t.Parallel()
+	b := newBook()
+	l := newLive(t, b, func(c *screen.LiveConfig) { c.Grace = time.Hour })
+	lost, hungUp := join(t, l, "lost"), join(t, l, "hung-up")
+	lost.Leave(true)
+	hungUp.Leave(false)
+	if p := b.end(t); p.Call != "hung-up" {
+		t.Errorf("%+v", p)
+	}
+	if join(t, l, "lost") != lost || len(b.ended) != 0 {
+		t.Error("it was not waited for")
+	}
+}
+
+// A call that is called again is another part, which begins later, also within the same millisecond.
+func TestACallThatIsCalledAgain(t *testing.T) {
+	t.Parallel()
+	b := newBook()
+	l := newLive(t, b, func(c *screen.LiveConfig) { c.Linger = time.Hour })
+	seen := map[store.PartKey]bool{}
+	last := int64(0)
+	for range 20 {
+		c := join(t, l, "a")
+		key := c.Begun().PartKey
+		if seen[key] || key.Part <= last {
+			t.Errorf("%+v after %d", key, last)
+		}
+		seen[key], last = true, key.Part
+		l.EndAll() // the part is perhaps still being written down when the next one begins
+	}
+	l.Close()
+	if len(b.ended) != 20 {
+		t.Errorf("%d parts ended", len(b.ended))
+	}
+}
+
+// Where nothing can be kept a call still comes to its end, and that is told.
+func TestALiveCallOfWhichNothingCanBeKept(t *testing.T) {
+	t.Parallel()
+	b := newBook()
+	b.fails = errors.New("the disk is full")
+	var log bytes.Buffer
+	l := newLive(t, b, func(c *screen.LiveConfig) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	c := join(t, l, "a")
+	if err := c.Recorder().Record(t.Context(), "caller", &track{packets: 20 * 50}); err != nil {
+		t.Fatal(err)
+	}
+	c.Leave(false)
+	b.end(t)
+	l.Close()
+	if n := strings.Count(log.String(), "level=ERROR"); n != len(b.read()) || n < 3 || !strings.Contains(log.String(), "the disk is full") {
+		t.Errorf("%d of %d: %s", n, len(b.read()), log.String())
+	}
+}
