@@ -253,7 +253,7 @@ func stories(t *testing.T, s *store.Store, calls int) {
 	}
 	t.Logf("%v", outcomes)
 	for _, o := range []string{"flagged", "clear", "inconclusive"} {
-		if outcomes[o] < calls/20 {
+		if outcomes[o] < max(calls/50, 1) { // or the test tests too little
 			t.Errorf("only %d calls are %s", outcomes[o], o)
 		}
 	}
