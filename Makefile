@@ -30,9 +30,10 @@ fuzz: ## run each fuzz target for FUZZTIME (default 60s; 3000x is a number of ru
 	  done; \
 	done
 
-bench: ## measure the cost of each stage, the ratio to ffmpeg, and 200 live legs
+bench: ## measure the cost of each stage, the ratio to ffmpeg, 100 segments a second, a month of history, and 200 live legs
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 2s ./encode ./capture ./capture/vad ./policy
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./internal/screen
+	$(GO) test -run '^$$' -bench 'Replay|Throughput|Backtest' -benchtime 1x -timeout 20m ./internal/screen
+	$(GO) test -run '^$$' -bench Month -benchtime 30x -timeout 20m ./internal/screen
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/review
 	$(MAKE) load
 
