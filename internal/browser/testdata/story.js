@@ -71,7 +71,8 @@ async function look(page, name, picture = true) {
     await page.emulateMedia({ colorScheme: shade === 'dark' ? 'dark' : 'light', reducedMotion: 'reduce' });
     await page.setViewportSize({ width: size[0], height: size[1] });
     const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    must(over <= 0, `${name} on ${shade} is ${over} px wider than the window`);
+    const wide = over > 0 && await page.evaluate(() => [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1).slice(-3).map((e) => e.outerHTML.slice(0, 200)));
+    must(over <= 0, `${name} on ${shade} is ${over} px wider than the window: ${wide}`);
     if (picture) await page.screenshot({ path: path.join(story.shots, `${name}-${shade}.png`), fullPage: true });
     const found = await page.evaluate(async (source) => {
       if (!window.axe) (0, eval)(source);
@@ -207,6 +208,13 @@ const rowOf = (call) => `tr[data-call="${call}"]`;
   must(await anna.isVisible('#help'), '? shows the keys');
   await look(anna, 'help');
   await anna.keyboard.press('Escape');
+  await anna.goto(story.base + '/backtest');
+  await anna.fill('input[name=threshold]', '0.95');
+  await anna.click('button:has-text("Try it")');
+  await anna.waitForSelector('img.curve');
+  must(/calls would be decided otherwise/.test(await anna.textContent('main')), 'another policy is tried');
+  must(await anna.evaluate(() => document.querySelector('img.curve').naturalWidth > 0), 'the curve is drawn');
+  await look(anna, 'backtest');
   await anna.goto(story.base + '/calls/nothing');
   await look(anna, 'none');
 
