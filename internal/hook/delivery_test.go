@@ -2,7 +2,10 @@ package hook_test
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -109,27 +112,30 @@ func TestTheDefaultScheduleLastsThreeDays(t *testing.T) {
 
 func TestRetryAfterIsHonouredWhereItIsLonger(t *testing.T) {
 	t.Parallel()
-	base := time.Now().Truncate(time.Second).UTC()
+	r := newRig(t, nil)
+	base := r.now().UTC()
+	wants, to := map[string]time.Duration{}, []hook.Endpoint{}
 	for value, want := range map[string]time.Duration{
 		"120": 2 * time.Minute, " 120 ": 2 * time.Minute, "1": 11 * time.Second, "0": 11 * time.Second, "-5": 11 * time.Second, "": 11 * time.Second, "soon": 11 * time.Second,
 		"99999999": 24 * time.Hour, "99999999999999999999": 11 * time.Second,
 		base.Add(time.Hour).Format(http.TimeFormat): time.Hour, base.Add(-time.Hour).Format(http.TimeFormat): 11 * time.Second, base.Add(1000 * time.Hour).Format(http.TimeFormat): 24 * time.Hour,
 	} {
-		t.Run(value, func(t *testing.T) {
-			t.Parallel()
-			for _, code := range []int{429, 503} {
-				e, r := newEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
-					w.Header().Set("Retry-After", value)
-					w.WriteHeader(code)
-				}), newRig(t, nil)
-				r.time = base
-				r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "crm", URL: e.url}}, Schedule: []time.Duration{10 * time.Second}})
-				r.tell("msg_1", "crm")
-				if d := r.next(); d.State != "pending" || d.NextAt.Sub(r.now()) != want {
-					t.Errorf("HTTP %d: again after %v, want %v", code, d.NextAt.Sub(r.now()), want)
-				}
-			}
-		})
+		for _, code := range []int{429, 503} {
+			e := newEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", value)
+				w.WriteHeader(code)
+			})
+			name := fmt.Sprintf("HTTP %d, Retry-After: %s", code, value)
+			to = append(to, hook.Endpoint{Name: name, URL: e.url})
+			wants[name] = want
+		}
+	}
+	r.run(hook.Config{Endpoints: to, Schedule: []time.Duration{10 * time.Second}})
+	r.tell("msg_1", slices.Collect(maps.Keys(wants))...)
+	for range wants {
+		if d := r.next(); d.State != "pending" || d.NextAt.Sub(r.now()) != wants[d.Endpoint] {
+			t.Errorf("%s: again after %v, want %v", d.Endpoint, d.NextAt.Sub(r.now()), wants[d.Endpoint])
+		}
 	}
 }
 
@@ -137,12 +143,13 @@ func TestRetryAfterIsHonouredWhereItIsLonger(t *testing.T) {
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	elsewhere := newEndpoint(t, nil)
-	for name, c := range map[string]struct {
+	type outcome struct {
 		answer http.HandlerFunc
 		state  string
 		status int
 		text   string
-	}{
+	}
+	cases := map[string]outcome{
 		"200":     {status(200), "delivered", 200, ""},
 		"204":     {status(204), "delivered", 204, ""},
 		"299":     {status(299), "delivered", 299, ""},
@@ -156,19 +163,26 @@ func TestAnswers(t *testing.T) {
 		"302":     {redirect(elsewhere.url, 302), "pending", 302, "HTTP 302"},
 		"307":     {redirect(elsewhere.url, 307), "pending", 307, "HTTP 307"},
 		"308":     {redirect(elsewhere.url, 308), "pending", 308, "HTTP 308"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			e, r := newEndpoint(t, c.answer), newRig(t, nil)
-			r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "crm", URL: e.url}}})
-			r.tell("msg_1", "crm")
-			if d := r.next(); d.State != c.state || d.LastStatus != c.status || !strings.Contains(d.LastError, c.text) || d.LastError == "" != (c.text == "") {
-				t.Errorf("%+v", d)
-			}
-			r.stop()
-			if len(e.got) != 1 {
-				t.Errorf("%d requests", len(e.got))
-			}
-		})
+	}
+	r := newRig(t, nil)
+	endpoints, to := map[string]*endpoint{}, []hook.Endpoint{}
+	for name, c := range cases {
+		endpoints[name] = newEndpoint(t, c.answer)
+		to = append(to, hook.Endpoint{Name: name, URL: endpoints[name].url})
+	}
+	r.run(hook.Config{Endpoints: to})
+	r.tell("msg_1", slices.Collect(maps.Keys(cases))...)
+	for range cases {
+		d := r.next()
+		if c := cases[d.Endpoint]; d.State != c.state || d.LastStatus != c.status || !strings.Contains(d.LastError, c.text) || (d.LastError == "") != (c.text == "") {
+			t.Errorf("%+v", d)
+		}
+	}
+	r.stop()
+	for name, e := range endpoints {
+		if len(e.got) != 1 {
+			t.Errorf("%s: %d requests", name, len(e.got))
+		}
 	}
 	if len(elsewhere.got) != 0 {
 		t.Errorf("%d messages went elsewhere", len(elsewhere.got))
@@ -381,7 +395,15 @@ func TestNodesShareDeliveries(t *testing.T) {
 		seen[r.Header.Get("webhook-id")]++
 	})
 	const messages = 100
-	nodes := []*rig{newRig(t, openStore(t, store.Options{URL: url})), newRig(t, openStore(t, store.Options{URL: url}))}
+	var nodes []*rig
+	for range 2 {
+		s, err := store.Open(t.Context(), store.Options{URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		nodes = append(nodes, newRig(t, s))
+	}
 	for i := range messages {
 		nodes[0].tell("msg_"+strconv.Itoa(i), "crm")
 	}

@@ -16,6 +16,7 @@ import (
 
 	"callscreen/internal/hook"
 	"callscreen/internal/store"
+	"callscreen/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -96,25 +97,11 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func openStore(t testing.TB, opt store.Options) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.Context(), opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
 // newRig makes a rig. The clock begins at the time of the machine, to the second, so that receivers find it right.
 func newRig(t *testing.T, s *store.Store) *rig {
 	t.Helper()
 	if s == nil {
-		s = openStore(t, store.Options{Dir: t.TempDir(), Owner: true})
+		s = storetest.SQLite(t, t.TempDir())
 	}
 	return &rig{t: t, store: &watched{Store: s, saved: make(chan store.Delivery, 1000)}, time: time.Now().Truncate(time.Second)}
 }

@@ -12,6 +12,7 @@ import (
 
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
+	"callscreen/internal/store/storetest"
 	"callscreen/policy"
 )
 
@@ -118,7 +119,7 @@ func events(list []store.Delivery) string {
 // What happens after the end of a call may change the decision. That is announced, once; what changes nothing is not.
 func TestASegmentAfterTheEnd(t *testing.T) {
 	t.Parallel()
-	c := newClerk(t, openSQLite(t, t.TempDir()), policy.Default())
+	c := newClerk(t, storetest.SQLite(t, t.TempDir()), policy.Default())
 	p := partAt("a", "n1", 60)
 	first, same, other := stored(p, "caller", 0), stored(p, "caller", 1), stored(p, "caller", 2)
 	c.recorded(p, first)
@@ -184,7 +185,7 @@ func TestASegmentAfterTheEnd(t *testing.T) {
 // A machine only sets flags: neither later segments nor another policy take one back, and what it was set for stays.
 func TestAFlagIsNeverLowered(t *testing.T) {
 	t.Parallel()
-	s := openSQLite(t, t.TempDir())
+	s := storetest.SQLite(t, t.TempDir())
 	c := newClerk(t, s, policy.Default())
 	p := partAt("a", "n1", 60)
 	g := stored(p, "caller", 0)
@@ -222,7 +223,7 @@ func TestMessageIds(t *testing.T) {
 	t.Parallel()
 	var before []string
 	for round := range 2 {
-		c := newClerk(t, openSQLite(t, t.TempDir()), policy.Default())
+		c := newClerk(t, storetest.SQLite(t, t.TempDir()), policy.Default())
 		for _, call := range []string{"a", "b"} {
 			p := partAt(call, "n1", 60)
 			for seq, r := range []store.Settlement{settlement(0.1), {State: store.SegmentFailed, Reason: "timeout", At: noon}, settlement(0.9)} {
@@ -258,7 +259,7 @@ func TestMessageIds(t *testing.T) {
 // What is told of a segment says what it came to.
 func TestMessagesOfSegments(t *testing.T) {
 	t.Parallel()
-	c := newClerk(t, openSQLite(t, t.TempDir()), policy.Default())
+	c := newClerk(t, storetest.SQLite(t, t.TempDir()), policy.Default())
 	p := partAt("a", "n1", 60)
 	for seq, r := range []store.Settlement{settlement(0.25), {State: store.SegmentFailed, Reason: "timeout", Detail: "too late", At: noon}} {
 		g := stored(p, "caller", seq)
@@ -293,7 +294,7 @@ func TestACallOfWhichNothingWasAnalysed(t *testing.T) {
 	lets.OnUnscreened = policy.Clear
 	for name, rules := range map[string]policy.Policy{"review": policy.Default(), "lets pass": lets} {
 		t.Run(name, func(t *testing.T) {
-			c := newClerk(t, openSQLite(t, t.TempDir()), rules)
+			c := newClerk(t, storetest.SQLite(t, t.TempDir()), rules)
 			p := partAt("a", "n1", 60)
 			lost := stored(p, "caller", 0)
 			lost.State, lost.Reason, lost.AudioKey = store.SegmentFailed, screen.ReasonStorage, ""

@@ -25,6 +25,7 @@ import (
 	"callscreen/internal/screen"
 	"callscreen/internal/spool"
 	"callscreen/internal/store"
+	"callscreen/internal/store/storetest"
 	"callscreen/policy"
 )
 
@@ -102,23 +103,13 @@ func (c *clock) advance(d time.Duration) {
 	c.ahead += d
 }
 
-func openSQLite(t testing.TB, dir string) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.Context(), store.Options{Dir: dir, Owner: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() }) // perhaps it is closed already
-	return s
-}
-
 func newNode(t testing.TB, o options) *node {
 	t.Helper()
 	if o.dir == "" {
 		o.dir = t.TempDir()
 	}
 	if o.store == nil {
-		o.store = openSQLite(t, o.dir)
+		o.store = storetest.SQLite(t, o.dir)
 	}
 	if o.clock == nil {
 		o.clock = &clock{}
@@ -168,6 +159,13 @@ func (n *node) news() {
 	defer n.mu.Unlock()
 	close(n.changed)
 	n.changed = make(chan struct{})
+}
+
+// times is how often a segment was settled by this node, as far as was told.
+func (n *node) times(segment string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.settled[segment]
 }
 
 // await waits until something is so, looking after each commit.

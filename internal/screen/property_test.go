@@ -11,6 +11,7 @@ import (
 
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
+	"callscreen/internal/store/storetest"
 	"callscreen/policy"
 )
 
@@ -217,9 +218,9 @@ func TestTheDatabaseSaysWhatThePolicySays(t *testing.T) {
 	t.Parallel()
 	calls := 2000
 	if testing.Short() {
-		calls = 200
+		calls = 80
 	}
-	stories(t, openSQLite(t, memory(t)), calls)
+	stories(t, storetest.SQLite(t, memory(t)), calls)
 }
 
 // stories plays random calls on a database.

@@ -55,8 +55,7 @@ func twoNodes(t *testing.T, url string) {
 		a.record(a.part(fmt.Sprintf("call-%d", i), int64(i)), segments)
 	}
 	a.drain()
-	a.work(nil)
-	b.work(nil)
+	stops := []func(){a.work(nil), b.work(nil)}
 	for i := range calls {
 		call := fmt.Sprintf("call-%d", i)
 		r := a.final(call)
@@ -75,9 +74,14 @@ func twoNodes(t *testing.T, url string) {
 	if err != nil || counts[[2]string{"crm", "pending"}] != calls*segments+calls {
 		t.Errorf("%v messages, %v", counts, err)
 	}
-	for id, n := range a.settled {
-		if n+b.settled[id] != 1 {
-			t.Errorf("%s was settled %d times", id, n+b.settled[id])
+	for _, stop := range stops { // so that they have told what they did
+		stop()
+	}
+	for i := range calls {
+		for _, s := range a.report(fmt.Sprintf("call-%d", i)).Segments {
+			if n := a.times(s.ID) + b.times(s.ID); n != 1 {
+				t.Errorf("%s was settled %d times", s.ID, n)
+			}
 		}
 	}
 	if lines, _, err := a.store.VerifyAudit(t.Context()); err != nil || lines != calls*(segments+1) {

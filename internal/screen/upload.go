@@ -164,9 +164,10 @@ func (w *Worker) save(ctx context.Context, g store.Segment, job string) (store.S
 			return stands, err
 		case errors.Is(err, store.ErrNotFound):
 			return g, errGone // erased
-		case sleep(ctx, 200*time.Millisecond) != nil:
+		}
+		if stopped := sleep(ctx, 200*time.Millisecond); stopped != nil {
 			w.cfg.Log.Error("the job of a segment could not be noted; it may be sent, and paid for, once more", "call", g.Call, "segment", g.ID, "job", job, "error", err)
-			return g, nil //nolint:nilerr // it has a job all the same, which is asked about as long as this attempt goes
+			return g, stopped
 		}
 	}
 }

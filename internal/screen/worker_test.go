@@ -318,12 +318,13 @@ func TestSegmentsThatFail(t *testing.T) {
 			} else {
 				n.clock.advance(c.age)
 			}
-			n.work(c.change)
+			stop := n.work(c.change)
 			r := n.final("a")
+			stop() // so that it has told what it did
 			if states(r) != "caller0 failed/"+c.want || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, c.want) || r.Segments[0].Detail == "" || len(n.api.uploaded()) != c.uploads {
 				t.Errorf("%s %+v, %d uploads", states(r), r, len(n.api.uploaded()))
 			}
-			if n.audited("a", store.AuditFailed) != 1 || n.audited("a", store.AuditDecided) != 1 || n.settled[r.Segments[0].ID] != 1 {
+			if n.audited("a", store.AuditFailed) != 1 || n.audited("a", store.AuditDecided) != 1 || n.times(r.Segments[0].ID) != 1 {
 				t.Error("it is not audited once")
 			}
 		})
