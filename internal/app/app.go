@@ -20,6 +20,7 @@ import (
 	"callscreen/capture/vad"
 	"callscreen/internal/audio"
 	"callscreen/internal/auth"
+	"callscreen/internal/cert"
 	"callscreen/internal/config"
 	"callscreen/internal/hook"
 	"callscreen/internal/review"
@@ -48,6 +49,8 @@ type App struct {
 	node     string
 	auth     *auth.Auth
 	listener net.Listener
+	admin    net.Listener // nil: at listener
+	cert     *cert.Files  // nil: no TLS
 	rtc      *rtc.Engine
 	store    *store.Store
 	audio    audio.Store
@@ -91,10 +94,9 @@ func (a *App) closing(close func() error) { a.stack = append(a.stack, close) }
 
 func (a *App) openPorts(context.Context) (err error) {
 	cfg := a.opt.Config
-	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
-		return fmt.Errorf("%w (hint: set listen)", err)
+	if err := a.openListeners(); err != nil {
+		return err
 	}
-	a.closing(a.listener.Close)
 	tcpPort := cfg.WebRTC.TCPPort
 	if tcpPort == 0 {
 		tcpPort = -1

@@ -7,10 +7,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"time"
@@ -81,19 +79,10 @@ func New(cfg config.Config, tokens Tokens) (*Auth, error) {
 	if cfg.Auth.OIDC.Issuer != "" {
 		a.sso = newSSO(cfg.Auth.OIDC)
 	}
-	host, _, err := net.SplitHostPort(cfg.Listen)
-	if err != nil {
+	if err := a.checkListen(cfg); err != nil {
 		return nil, err
 	}
-	if !loopback(host) && a.Off() {
-		return nil, errors.New("listen is not a loopback address and no authentication is configured: anybody could send and see calls (hint: set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN, or listen on 127.0.0.1)")
-	}
 	return a, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Keep lets people sign in at the page, and says where that is kept. Without it only tokens count.
