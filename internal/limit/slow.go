@@ -2,7 +2,6 @@
 package limit
 
 import (
-	"io"
 	"net/http"
 	"time"
 )
@@ -23,31 +22,13 @@ func slow(next http.Handler, bodyFor, writeFor time.Duration) http.Handler {
 		out := http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
 			// Set now and not at the first Read: a body that no handler reads is read by the server, before it answers the
-			// next request. An error means that the connection has no deadlines, as in tests.
-			if out.SetReadDeadline(time.Now().Add(bodyFor)) == nil {
-				r.Body = &body{r.Body, out}
-			}
+			// next request. The server lifts it when the body has come to its end.
+			_ = out.SetReadDeadline(time.Now().Add(bodyFor)) // in tests the connection may have none
 		}
 		answer := &writer{w, out, writeFor}
-		_ = out.SetWriteDeadline(time.Time{}) // the one of the request before, on the same connection
 		next.ServeHTTP(answer, r)
 		answer.extend() // for what the server writes itself, an answer without a body too
 	})
-}
-
-// body lifts the deadline once it is read to its end: from then on the server reads on by itself, to notice when the
-// client goes away, and would take the deadline for that.
-type body struct {
-	io.ReadCloser
-	out *http.ResponseController
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // as a Reader returns it
-		_ = b.out.SetReadDeadline(time.Time{}) // the connection is gone if that fails
-	}
-	return n, err
 }
 
 // writer gives each piece of an answer its time.
