@@ -204,7 +204,7 @@ func (a *App) buildCalls(context.Context) (err error) {
 		return err
 	}
 	a.whip = whip.NewServer(whip.Config{
-		Engine: a.rtc, Intake: intake{a}, Auth: a.auth.Ingest(), Origins: cfg.WebRTC.Origins, StrictPreconditions: cfg.WebRTC.StrictPreconditions,
+		Engine: a.rtc, Intake: intake{a}, Auth: a.sender(), Origins: cfg.WebRTC.Origins, StrictPreconditions: cfg.WebRTC.StrictPreconditions,
 		MaxSessions: cfg.WebRTC.MaxSessions, MaxPerToken: cfg.WebRTC.MaxSessionsPerToken, Idle: cfg.WebRTC.Idle, Log: a.opt.Log,
 	})
 	a.metrics = newMetrics(a)

@@ -22,7 +22,8 @@ type Auth struct {
 	cfg      config.Auth
 	holders  []holder
 	proxies  []netip.Prefix
-	sso      *sso // nil: off
+	sso      *sso    // nil: off
+	signed   *signed // nil: off
 	sessions Sessions
 	failures *failures
 	origin   *http.CrossOriginProtection
@@ -79,6 +80,9 @@ func New(cfg config.Config, tokens Tokens) (*Auth, error) {
 	if cfg.Auth.OIDC.Issuer != "" {
 		a.sso = newSSO(cfg.Auth.OIDC)
 	}
+	if cfg.Auth.JWT.On() {
+		a.signed = newSigned(cfg.Auth.JWT)
+	}
 	if err := a.checkListen(cfg); err != nil {
 		return nil, err
 	}
@@ -94,7 +98,9 @@ func (a *Auth) Keep(sessions Sessions, log *slog.Logger) {
 }
 
 // Off tells whether everybody may do everything.
-func (a *Auth) Off() bool { return len(a.holders) == 0 && a.sso == nil && a.cfg.Proxy.UserHeader == "" }
+func (a *Auth) Off() bool {
+	return len(a.holders) == 0 && a.sso == nil && a.signed == nil && a.cfg.Proxy.UserHeader == ""
+}
 
 // holder is who a token belongs to.
 func (a *Auth) holder(token string) (who Identity, ok bool) {
@@ -105,17 +111,6 @@ func (a *Auth) holder(token string) (who Identity, ok bool) {
 		}
 	}
 	return who, ok
-}
-
-// Ingest is for the WHIP server: nil where everybody may send.
-func (a *Auth) Ingest() func(token string) (string, bool) {
-	if a.Off() {
-		return nil
-	}
-	return func(token string) (string, bool) {
-		who, ok := a.holder(token)
-		return who.Name, ok && who.Has("ingest")
-	}
 }
 
 // rolesOf are the roles of somebody who is in groups, besides those that everybody has who comes the same way.

@@ -47,6 +47,18 @@ type Session struct {
 	Token     string            // name of the token that was presented
 }
 
+// Sender is who presents a token, and which call and leg it is good for; "" is any.
+type Sender struct{ Name, Call, Leg string }
+
+// may tells whether a token is good for a session. One for a single leg is not for a track that becomes two.
+func (s Sender) may(c Session) bool {
+	return (s.Call == "" || s.Call == c.Call) && (s.Leg == "" || s.Leg == c.Leg && len(c.Channels) == 0)
+}
+
+func notThisCall() error {
+	return refuse(http.StatusForbidden, "the token is good for another call or leg")
+}
+
 // Refusal is why a session is not admitted.
 type Refusal struct {
 	Status     int
@@ -61,7 +73,7 @@ type Config struct {
 	Engine *rtc.Engine
 	Intake Intake
 	// Auth tells whose token it is; ok is false for one that may not send. nil lets everybody in.
-	Auth func(token string) (name string, ok bool)
+	Auth func(ctx context.Context, token string) (who Sender, ok bool)
 	// Origins are web origins that may use the server from a page; "*" is any. Default: none but the server's own.
 	Origins []string
 	// StrictPreconditions makes If-Match compulsory, as RFC 9725 has it. Many clients leave it out.
@@ -204,19 +216,19 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request) {
 }
 
 // authorized tells whose request it is. Without a good token it answers and returns false.
-func (s *Server) authorized(w http.ResponseWriter, r *http.Request) (name string, ok bool) {
+func (s *Server) authorized(w http.ResponseWriter, r *http.Request) (who Sender, ok bool) {
 	if s.cfg.Auth == nil {
-		return "", true
+		return Sender{}, true
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "bearer") {
-		name, ok = s.cfg.Auth(strings.TrimSpace(token))
+		who, ok = s.cfg.Auth(r.Context(), strings.TrimSpace(token))
 	}
 	if !ok {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="callscreen"`)
 		problem.Write(w, http.StatusUnauthorized, "a bearer token for ingest is needed")
 	}
-	return name, ok
+	return who, ok
 }
 
 // endpoint is where sessions begin.
@@ -229,8 +241,8 @@ func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet, http.MethodHead:
 		w.WriteHeader(http.StatusNoContent) // section 4.2: nothing to see
 	case http.MethodPost:
-		if name, ok := s.authorized(w, r); ok {
-			if err := s.open(w, r, name); err != nil {
+		if who, ok := s.authorized(w, r); ok {
+			if err := s.open(w, r, who); err != nil {
 				s.stats.refused.Add(1)
 				s.answerError(w, r, err)
 			}
@@ -314,7 +326,7 @@ func ValidName(s string) bool {
 func unprintable(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 
 // open begins a session.
-func (s *Server) open(w http.ResponseWriter, r *http.Request, token string) error {
+func (s *Server) open(w http.ResponseWriter, r *http.Request, who Sender) error {
 	text, err := body(w, r, sdpType)
 	if err != nil {
 		return err
@@ -323,11 +335,14 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, token string) erro
 	if err != nil {
 		return err
 	}
-	description, err := readSession(r, token)
+	description, err := readSession(r, who.Name)
 	if err != nil {
 		return err
 	}
-	c := &session{server: s, id: rand.Text(), token: token, what: description}
+	if !who.may(description) {
+		return notThisCall()
+	}
+	c := &session{server: s, id: rand.Text(), token: who.Name, what: description}
 	if err := s.reserve(c); err != nil {
 		return err
 	}
@@ -391,7 +406,7 @@ func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	name, ok := s.authorized(w, r)
+	who, ok := s.authorized(w, r)
 	if !ok {
 		return
 	}
@@ -399,8 +414,12 @@ func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
 	c := s.sessions[r.PathValue("id")]
 	s.mu.Unlock()
 	// A session of somebody else looks like none.
-	if c == nil || c.token != name {
+	if c == nil || c.token != who.Name {
 		problem.Write(w, http.StatusNotFound, "there is no such session")
+		return
+	}
+	if !who.may(c.what) {
+		s.answerError(w, r, notThisCall())
 		return
 	}
 	switch r.Method {
