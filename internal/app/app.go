@@ -205,7 +205,7 @@ func (a *App) buildCalls(context.Context) (err error) {
 	}
 	a.whip = whip.NewServer(whip.Config{
 		Engine: a.rtc, Intake: intake{a}, Auth: a.sender(), Origins: cfg.WebRTC.Origins, StrictPreconditions: cfg.WebRTC.StrictPreconditions,
-		MaxSessions: cfg.WebRTC.MaxSessions, MaxPerToken: cfg.WebRTC.MaxSessionsPerToken, Idle: cfg.WebRTC.Idle, Log: a.opt.Log,
+		MaxSessions: cfg.WebRTC.MaxSessions, MaxPerToken: cfg.WebRTC.MaxSessionsPerToken, Idle: cfg.WebRTC.Idle, PerSecond: cfg.WebRTC.RequestsPerSecond, Client: a.auth.Client, Log: a.opt.Log,
 	})
 	a.metrics = newMetrics(a)
 	return nil

@@ -50,6 +50,11 @@ func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	metadata, err := whip.Metadata(r.URL.RawQuery)
+	if err != nil {
+		problem.Write(w, http.StatusBadRequest, err.Error())
+		return
+	}
 	p := &a.pulls
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,10 +75,6 @@ func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "30")
 		problem.Write(w, http.StatusServiceUnavailable, err.Error())
 		return
-	}
-	metadata := map[string]string{}
-	for k, v := range r.URL.Query() {
-		metadata[k] = v[len(v)-1]
 	}
 	call, err := a.live.Join(key[0], metadata, nil)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"callscreen/internal/config"
+	"callscreen/internal/limit"
 	"callscreen/internal/store"
 )
 
@@ -26,6 +27,7 @@ type Auth struct {
 	signed   *signed // nil: off
 	sessions Sessions
 	failures *failures
+	visits   *limit.Table
 	origin   *http.CrossOriginProtection
 	log      *slog.Logger
 	now      func() time.Time
@@ -58,7 +60,7 @@ func withImplied(roles []string) (all []string) {
 // New takes the tokens of a configuration and of the environment. Without any, and without another way to sign in,
 // everybody may do everything, which is refused where others than this machine can connect.
 func New(cfg config.Config, tokens Tokens) (*Auth, error) {
-	a := &Auth{cfg: cfg.Auth, failures: newFailures(), origin: http.NewCrossOriginProtection(), log: slog.New(slog.DiscardHandler), now: time.Now}
+	a := &Auth{cfg: cfg.Auth, failures: newFailures(), visits: limit.NewTable(1, visitsAtOnce), origin: http.NewCrossOriginProtection(), log: slog.New(slog.DiscardHandler), now: time.Now}
 	for role, token := range tokens {
 		a.holders = append(a.holders, holder{name: role, hash: sha256.Sum256([]byte(token.Reveal())), roles: implied[role]})
 	}

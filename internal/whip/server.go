@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"mime"
 	"net/http"
-	"net/url"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,7 +20,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/pion/webrtc/v4"
+	"golang.org/x/time/rate"
 
+	"callscreen/internal/limit"
 	"callscreen/internal/problem"
 	"callscreen/internal/rtc"
 )
@@ -82,13 +85,19 @@ type Config struct {
 	MaxPerToken         int           // default MaxSessions
 	Handshake           time.Duration // until the media connection must stand; default 15 s
 	Idle                time.Duration // without any packet, after which a session is lost; default 10 min
-	Log                 *slog.Logger
+	// PerSecond is how many requests one address may make; default 50, and ten times as many at once. What is sent to an
+	// open session does not count.
+	PerSecond float64
+	// Client is the address that a request comes from. Default: that of the connection.
+	Client func(*http.Request) netip.Addr
+	Log    *slog.Logger
 }
 
 // Server is the WHIP endpoint and its sessions. It is an http.Handler for /whip/.
 type Server struct {
-	cfg Config
-	mux *http.ServeMux
+	cfg   Config
+	mux   *http.ServeMux
+	rates *limit.Table
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -134,7 +143,13 @@ func NewServer(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), sessions: map[string]*session{}}
+	if cfg.PerSecond == 0 {
+		cfg.PerSecond = 50
+	}
+	if cfg.Client == nil {
+		cfg.Client = peer
+	}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), sessions: map[string]*session{}, rates: limit.NewTable(rate.Limit(cfg.PerSecond), int(math.Ceil(10*cfg.PerSecond)))}
 	s.mux.HandleFunc("/whip/{call}/{leg}", s.endpoint)
 	s.mux.HandleFunc(sessionPrefix+"{id}", s.resource)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
@@ -233,6 +248,9 @@ func (s *Server) authorized(w http.ResponseWriter, r *http.Request) (who Sender,
 
 // endpoint is where sessions begin.
 func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
+	if !s.admitted(w, r, nil) {
+		return
+	}
 	switch r.Method {
 	case http.MethodOptions:
 		w.Header().Set("Accept-Post", sdpType)
@@ -296,15 +314,11 @@ func readSession(r *http.Request, token string) (Session, error) {
 			return c, refuse(http.StatusBadRequest, "the name of the %s is empty, longer than 128 bytes or not printable", what)
 		}
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil || len(query) > 32 {
-		return c, refuse(http.StatusBadRequest, "the query cannot be read, or holds more than 32 parameters")
+	parameters, err := Metadata(r.URL.RawQuery)
+	if err != nil {
+		return c, err
 	}
-	for key, values := range query {
-		value := values[len(values)-1]
-		if !ValidName(key) || len(value) > 256 || strings.ContainsFunc(value, unprintable) {
-			return c, refuse(http.StatusBadRequest, "the query parameter %.40q is too long or not printable", key)
-		}
+	for key, value := range parameters {
 		if key != "channels" {
 			c.Metadata[key] = value
 			continue
@@ -342,7 +356,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, who Sender) error 
 	if !who.may(description) {
 		return notThisCall()
 	}
-	c := &session{server: s, id: rand.Text(), token: who.Name, what: description}
+	c := &session{server: s, id: rand.Text(), token: who.Name, what: description, requests: rate.NewLimiter(requestsPerSecond, requestsAtOnce)}
 	if err := s.reserve(c); err != nil {
 		return err
 	}
@@ -400,6 +414,12 @@ func (s *Server) release(c *session) {
 
 // resource is a session that is open.
 func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	c := s.sessions[r.PathValue("id")]
+	s.mu.Unlock()
+	if !s.admitted(w, r, c) {
+		return
+	}
 	if r.Method == http.MethodOptions {
 		w.Header().Set("Accept-Patch", fragmentType)
 		w.Header().Set("Allow", "OPTIONS, PATCH, DELETE")
@@ -410,9 +430,6 @@ func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	s.mu.Lock()
-	c := s.sessions[r.PathValue("id")]
-	s.mu.Unlock()
 	// A session of somebody else looks like none.
 	if c == nil || c.token != who.Name {
 		problem.Write(w, http.StatusNotFound, "there is no such session")
@@ -451,6 +468,9 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, c *session) error
 	c.negotiation.Lock()
 	defer c.negotiation.Unlock()
 	restart := c.isRestart(f)
+	if err := c.count(f, restart); err != nil {
+		return err
+	}
 	match := r.Header.Get("If-Match")
 	switch {
 	case match == "" && s.cfg.StrictPreconditions:
