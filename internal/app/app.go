@@ -23,6 +23,7 @@ import (
 	"callscreen/internal/cert"
 	"callscreen/internal/config"
 	"callscreen/internal/hook"
+	"callscreen/internal/outbound"
 	"callscreen/internal/review"
 	"callscreen/internal/rtc"
 	"callscreen/internal/screen"
@@ -45,29 +46,30 @@ type Options struct {
 
 // App is a sidecar. New opens its ports and its database, Run serves until the context ends.
 type App struct {
-	opt      Options
-	node     string
-	auth     *auth.Auth
-	listener net.Listener
-	admin    net.Listener // nil: at listener
-	cert     *cert.Files  // nil: no TLS
-	rtc      *rtc.Engine
-	store    *store.Store
-	audio    audio.Store
-	spool    *spool.Spool
-	hooks    *hook.Dispatcher
-	board    *review.Board
-	desk     *screen.Desk
-	courier  *screen.Courier
-	worker   *screen.Worker
-	engine   *screen.Engine
-	live     *screen.Live
-	review   *review.Server
-	whip     *whip.Server
-	metrics  *metrics
-	draining atomic.Bool
-	pulls    pulls
-	stack    []func() error // what must be closed, last first
+	opt       Options
+	node      string
+	auth      *auth.Auth
+	listener  net.Listener
+	admin     net.Listener // nil: at listener
+	cert      *cert.Files  // nil: no TLS
+	rtc       *rtc.Engine
+	store     *store.Store
+	audio     audio.Store
+	spool     *spool.Spool
+	hooks     *hook.Dispatcher
+	board     *review.Board
+	desk      *screen.Desk
+	courier   *screen.Courier
+	worker    *screen.Worker
+	engine    *screen.Engine
+	live      *screen.Live
+	review    *review.Server
+	whip      *whip.Server
+	metrics   *metrics
+	draining  atomic.Bool
+	pulls     pulls
+	whepAllow outbound.List
+	stack     []func() error // what must be closed, last first
 }
 
 // New builds everything. On an error nothing is left open.
@@ -153,7 +155,11 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.hooks = hook.NewDispatcher(hook.Config{Store: a.store, Endpoints: endpoints, Log: a.opt.Log})
+	allow, err := outbound.Parse(cfg.WebhookAllow)
+	if err != nil {
+		return fmt.Errorf("webhook_allow: %w", err)
+	}
+	a.hooks = hook.NewDispatcher(hook.Config{Store: a.store, Endpoints: endpoints, Allow: allow, Log: a.opt.Log})
 	rules, err := json.Marshal(cfg.Policy)
 	if err != nil {
 		return err
@@ -194,6 +200,9 @@ func (a *App) audioNode() string {
 
 func (a *App) buildCalls(context.Context) (err error) {
 	cfg := a.opt.Config
+	if a.whepAllow, err = outbound.Parse(cfg.WebRTC.WHEPAllow); err != nil {
+		return fmt.Errorf("webrtc.whep_allow: %w", err)
+	}
 	a.live = screen.NewLive(screen.LiveConfig{
 		Book: a.courier, Node: a.node, Segment: cfg.Segment.Segmenter(), Simulated: a.opt.Simulated, Grace: cfg.WebRTC.Grace,
 		NewVAD: func(hz int) (capture.VAD, error) { return vad.New(hz, nil) }, Log: a.opt.Log,

@@ -130,3 +130,50 @@ func TestServeOverTLS(t *testing.T) {
 		t.Error(s.log.String())
 	}
 }
+
+// A leg is not fetched from where it must not be, and its metadata is bounded.
+func TestLegsAreFetchedOnlyFromWhereTheyMay(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.WebRTC.WHEPAllow = []string{"media.example.com"} })
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inner.Close()
+	post := func(query string) int {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, "POST", s.app.URL()+"/api/v1/calls/pulled/legs/caller/whep"+query, strings.NewReader(`{"url":"http://`+inner.Addr().String()+`/whep"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := post("?queue=" + strings.Repeat("x", 1000)); got != 400 {
+		t.Errorf("with much metadata: HTTP %d", got)
+	}
+	if got := post("?queue=q"); got != 201 {
+		t.Fatalf("HTTP %d", got)
+	}
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(s.log.String(), "is not allowed (hint: webrtc.whep_allow)"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(s.log.String())
+		}
+	}
+	if code, _ := s.get("DELETE", "/api/v1/calls/pulled/legs/caller/whep", ""); code != 200 {
+		t.Errorf("DELETE: HTTP %d", code)
+	}
+	if err := inner.(*net.TCPListener).SetDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := inner.Accept(); err == nil {
+		c.Close()
+		t.Error("it was connected to all the same")
+	}
+}

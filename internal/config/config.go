@@ -42,6 +42,7 @@ type WebRTC struct {
 	MaxSessions         int           `yaml:"max_sessions"`
 	MaxSessionsPerToken int           `yaml:"max_sessions_per_token"`
 	RequestsPerSecond   float64       `yaml:"requests_per_second"`
+	WHEPAllow           []string      `yaml:"whep_allow"`
 	Idle                time.Duration `yaml:"idle"`
 	Grace               time.Duration `yaml:"grace"`
 }
@@ -208,6 +209,7 @@ var docs = map[string]string{
 	"webrtc.max_sessions":           "Legs at a time; further ones are asked to come again later.",
 	"webrtc.max_sessions_per_token": "The same for one token.",
 	"webrtc.requests_per_second":    "WHIP requests that one address may make a second, ten times as many at once. What is sent to a session that is open does not count.",
+	"webrtc.whep_allow":             "Where legs may be fetched from by WHEP, as in webhook_allow. Empty: wherever somebody with the role ingest asks for.",
 	"webrtc.idle":                   "A leg that sends no packet for so long is given up.",
 	"webrtc.grace":                  "How long a call stays open for a leg whose connection was lost.",
 	"data_dir":                      "Folder of the database, the spool and the audio.",
@@ -249,7 +251,7 @@ var docs = map[string]string{
 	"retention.flagged":             "Audio of flagged calls.",
 	"retention.inconclusive":        "Audio of inconclusive calls.",
 	"webhooks":                      "Who is told: [{name: crm, url: https://crm.example.com/hook, events: [call.flagged], secret_files: [hook.secret]}]. Events: call.flagged, call.cleared, call.inconclusive, segment.scored, analysis.error. Each file holds one whsec_ secret; with two, messages carry both signatures.",
-	"webhook_allow":                 "Where webhooks may be sent: [crm.example.com, 10.1.0.0/16]. A name allows that host, a network the addresses in it, judged when the connection is made, after names were looked up. Empty: wherever they are configured to go.",
+	"webhook_allow":                 "Where webhooks may be sent: [crm.example.com, 10.1.0.0/16]. A name allows that host at public addresses, a network the addresses in it; it is judged when the connection is made, after names were looked up, and no proxy is used then. Empty: wherever they are configured to go.",
 	"auth":                          "Who may do what. CALLSCREEN_INGEST_TOKEN, CALLSCREEN_REVIEW_TOKEN and CALLSCREEN_ADMIN_TOKEN (or the same with _FILE) are the simple way.",
 	"auth.tokens":                   "Bearer tokens by their hash: [{name: pbx, roles: [ingest], sha256: ...}]. Roles: ingest, viewer, reviewer, admin.",
 	"auth.session":                  "Sessions of the page, which begin with a token or with single sign-on.",

@@ -46,15 +46,20 @@ func (c Config) validateDoors(ps *Problems) {
 	if !(c.WebRTC.RequestsPerSecond > 0) {
 		ps.add("webrtc.requests_per_second", "50 is usual", "is %v, must be positive", c.WebRTC.RequestsPerSecond)
 	}
-	for _, one := range c.WebhookAllow {
+	checkAllow(ps, "webhook_allow", c.WebhookAllow)
+	checkAllow(ps, "webrtc.whep_allow", c.WebRTC.WHEPAllow)
+}
+
+func checkAllow(ps *Problems, path string, list []string) {
+	for _, one := range list {
 		if strings.Contains(one, "/") {
 			if _, err := netip.ParsePrefix(one); err != nil {
-				ps.add("webhook_allow", "write 10.1.0.0/16 or crm.example.com, without https:// and path", "%q is neither a network nor a host", one)
+				ps.add(path, "write 10.1.0.0/16 or crm.example.com, without https:// and path", "%q is neither a network nor a host", one)
 			}
 			continue
 		}
 		if host := strings.Trim(one, "[]"); host == "" || strings.ContainsAny(host, " *") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
-			ps.add("webhook_allow", "write 10.1.0.0/16 or crm.example.com, without port and wildcard", "%q is neither a network nor a host", one)
+			ps.add(path, "write 10.1.0.0/16 or crm.example.com, without port and wildcard", "%q is neither a network nor a host", one)
 		}
 	}
 }
