@@ -45,7 +45,10 @@ webhooks again, without dropping a call.`,
 			if err != nil {
 				return err
 			}
-			log.Info("serving", "http", "http://"+a.Addr(), "udp", a.MediaPort(), "data", cfg.DataDir, "node", a.Node())
+			log.Info("serving", "http", a.URL(), "udp", a.MediaPort(), "data", cfg.DataDir, "node", a.Node())
+			if at := a.AdminURL(); at != "" {
+				log.Info("metrics and what is for admins are apart", "http", at)
+			}
 			if a.Open() {
 				log.Warn("authentication is off: everybody on this machine may send and see calls", "hint", "set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN")
 			}

@@ -20,8 +20,10 @@ import (
 	"callscreen/capture/vad"
 	"callscreen/internal/audio"
 	"callscreen/internal/auth"
+	"callscreen/internal/cert"
 	"callscreen/internal/config"
 	"callscreen/internal/hook"
+	"callscreen/internal/outbound"
 	"callscreen/internal/review"
 	"callscreen/internal/rtc"
 	"callscreen/internal/screen"
@@ -44,27 +46,30 @@ type Options struct {
 
 // App is a sidecar. New opens its ports and its database, Run serves until the context ends.
 type App struct {
-	opt      Options
-	node     string
-	auth     *auth.Auth
-	listener net.Listener
-	rtc      *rtc.Engine
-	store    *store.Store
-	audio    audio.Store
-	spool    *spool.Spool
-	hooks    *hooks
-	board    *review.Board
-	desk     *screen.Desk
-	courier  *screen.Courier
-	worker   *screen.Worker
-	engine   *screen.Engine
-	live     *screen.Live
-	review   *review.Server
-	whip     *whip.Server
-	metrics  *metrics
-	draining atomic.Bool
-	pulls    pulls
-	stack    []func() error // what must be closed, last first
+	opt       Options
+	node      string
+	auth      *auth.Auth
+	listener  net.Listener
+	admin     net.Listener // nil: at listener
+	cert      *cert.Files  // nil: no TLS
+	rtc       *rtc.Engine
+	store     *store.Store
+	audio     audio.Store
+	spool     *spool.Spool
+	hooks     *hooks
+	board     *review.Board
+	desk      *screen.Desk
+	courier   *screen.Courier
+	worker    *screen.Worker
+	engine    *screen.Engine
+	live      *screen.Live
+	review    *review.Server
+	whip      *whip.Server
+	metrics   *metrics
+	draining  atomic.Bool
+	pulls     pulls
+	whepAllow outbound.List
+	stack     []func() error // what must be closed, last first
 }
 
 // New builds everything. On an error nothing is left open.
@@ -91,10 +96,9 @@ func (a *App) closing(close func() error) { a.stack = append(a.stack, close) }
 
 func (a *App) openPorts(context.Context) (err error) {
 	cfg := a.opt.Config
-	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
-		return fmt.Errorf("%w (hint: set listen)", err)
+	if err := a.openListeners(); err != nil {
+		return err
 	}
-	a.closing(a.listener.Close)
 	tcpPort := cfg.WebRTC.TCPPort
 	if tcpPort == 0 {
 		tcpPort = -1
@@ -151,7 +155,11 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.hooks = newHooks(a.dispatcher(endpoints))
+	allow, err := outbound.Parse(cfg.WebhookAllow)
+	if err != nil {
+		return fmt.Errorf("webhook_allow: %w", err)
+	}
+	a.hooks = newHooks(a.dispatcher(endpoints, allow))
 	rules, err := json.Marshal(cfg.Policy)
 	if err != nil {
 		return err
@@ -192,6 +200,9 @@ func (a *App) audioNode() string {
 
 func (a *App) buildCalls(context.Context) (err error) {
 	cfg := a.opt.Config
+	if a.whepAllow, err = outbound.Parse(cfg.WebRTC.WHEPAllow); err != nil {
+		return fmt.Errorf("webrtc.whep_allow: %w", err)
+	}
 	a.live = screen.NewLive(screen.LiveConfig{
 		Book: a.courier, Node: a.node, Segment: cfg.Segment.Segmenter(), Simulated: a.opt.Simulated, Grace: cfg.WebRTC.Grace,
 		NewVAD: func(hz int) (capture.VAD, error) { return vad.New(hz, nil) }, Log: a.opt.Log,
@@ -202,8 +213,8 @@ func (a *App) buildCalls(context.Context) (err error) {
 		return err
 	}
 	a.whip = whip.NewServer(whip.Config{
-		Engine: a.rtc, Intake: intake{a}, Auth: a.auth.Ingest(), Origins: cfg.WebRTC.Origins, StrictPreconditions: cfg.WebRTC.StrictPreconditions,
-		MaxSessions: cfg.WebRTC.MaxSessions, MaxPerToken: cfg.WebRTC.MaxSessionsPerToken, Idle: cfg.WebRTC.Idle, Log: a.opt.Log,
+		Engine: a.rtc, Intake: intake{a}, Auth: a.sender(), Origins: cfg.WebRTC.Origins, StrictPreconditions: cfg.WebRTC.StrictPreconditions,
+		MaxSessions: cfg.WebRTC.MaxSessions, MaxPerToken: cfg.WebRTC.MaxSessionsPerToken, Idle: cfg.WebRTC.Idle, PerSecond: cfg.WebRTC.RequestsPerSecond, Client: a.auth.Client, Log: a.opt.Log,
 	})
 	a.metrics = newMetrics(a)
 	return nil

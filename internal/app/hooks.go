@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"callscreen/internal/hook"
+	"callscreen/internal/outbound"
 )
 
 // hooks is the dispatcher of webhooks, which is replaced when others are to be told. What waits is in the database, so
@@ -18,8 +19,8 @@ type hooks struct {
 
 func newHooks(d *hook.Dispatcher) *hooks { return &hooks{now: d, replaced: make(chan struct{}, 1)} }
 
-func (a *App) dispatcher(endpoints []hook.Endpoint) *hook.Dispatcher {
-	return hook.NewDispatcher(hook.Config{Store: a.store, Endpoints: endpoints, Log: a.opt.Log})
+func (a *App) dispatcher(endpoints []hook.Endpoint, allow outbound.List) *hook.Dispatcher {
+	return hook.NewDispatcher(hook.Config{Store: a.store, Endpoints: endpoints, Allow: allow, Log: a.opt.Log})
 }
 
 func (h *hooks) current() *hook.Dispatcher {

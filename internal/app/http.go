@@ -8,26 +8,36 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"callscreen/internal/problem"
-	"callscreen/internal/review"
 	"callscreen/internal/screen"
 )
 
-// handler is everything that the program serves.
-func (a *App) handler() http.Handler {
-	mux := http.NewServeMux()
+// handlers are everything that the program serves: to all, and to those who watch and manage it. Without a listener for
+// these it is the same for both.
+func (a *App) handlers() (public, admin http.Handler) {
+	mux := a.newMux()
 	mux.Handle("/whip/", a.whip)
-	a.review.Register(mux)
 	a.auth.Register(mux)
 	for pattern, handle := range a.legRoutes() {
 		mux.HandleFunc(pattern, a.auth.Require("ingest", handle))
 	}
+	managed := mux
+	if a.admin != nil {
+		managed = a.newMux()
+	}
+	a.review.Register(mux, managed)
+	managed.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
+	return mux, managed
+}
+
+// newMux answers what every listener does: whether the program lives, and takes calls.
+func (a *App) newMux() *http.ServeMux {
+	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem.Write(w, http.StatusNotFound, "there is nothing here")
 	})
-	return review.Headers(mux)
+	return mux
 }
 
 // legRoutes is what a sender, or who acts for it, can ask for about a leg.

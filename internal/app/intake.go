@@ -124,3 +124,15 @@ func (l *leg) Close(lost bool) {
 	l.app.opt.Log.Info("a leg left", "call", l.session.Call, "leg", l.session.Leg, "lost", lost)
 	l.call.Leave(lost)
 }
+
+// sender tells the WHIP server whose tokens are good; nil where everybody may send.
+func (a *App) sender() func(context.Context, string) (whip.Sender, bool) {
+	ingest := a.auth.Ingest()
+	if ingest == nil {
+		return nil
+	}
+	return func(ctx context.Context, token string) (whip.Sender, bool) {
+		who, ok := ingest(ctx, token)
+		return whip.Sender(who), ok
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"time"
 
 	"callscreen/internal/problem"
 	"callscreen/internal/whep"
@@ -26,6 +27,8 @@ type pull struct {
 	stop context.CancelFunc
 	over chan struct{}
 }
+
+const pullAnswers = 20 * time.Second // for the media server, to one request
 
 // startPull begins to fetch a leg.
 func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
@@ -50,6 +53,11 @@ func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	metadata, err := whip.Metadata(r.URL.RawQuery)
+	if err != nil {
+		problem.Write(w, http.StatusBadRequest, err.Error())
+		return
+	}
 	p := &a.pulls
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,10 +79,6 @@ func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
-	metadata := map[string]string{}
-	for k, v := range r.URL.Query() {
-		metadata[k] = v[len(v)-1]
-	}
 	call, err := a.live.Join(key[0], metadata, nil)
 	if err != nil {
 		problem.Write(w, http.StatusServiceUnavailable, err.Error())
@@ -86,7 +90,11 @@ func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
 	p.done.Go(func() {
 		defer close(one.over)
 		l := &leg{app: a, call: call, session: whip.Session{Call: key[0], Leg: key[1]}}
-		err := whep.Run(ctx, whep.Config{URL: body.URL, Token: body.Token, Leg: l, Log: a.opt.Log})
+		transport := a.whepAllow.Transport("webrtc.whep_allow")
+		transport.Proxy = nil // media servers are near
+		client := &http.Client{Transport: transport, Timeout: pullAnswers}
+		defer client.CloseIdleConnections()
+		err := whep.Run(ctx, whep.Config{URL: body.URL, Token: body.Token, Leg: l, Client: client, Log: a.opt.Log})
 		stopped := errors.Is(err, context.Canceled)
 		if !stopped {
 			a.opt.Log.Warn("a leg is not fetched any more", "call", key[0], "leg", key[1], "error", err)

@@ -3,16 +3,18 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"time"
 
 	"callscreen/internal/auth"
 	"callscreen/internal/config"
 	"callscreen/internal/hook"
+	"callscreen/internal/outbound"
 )
 
 // reloaded are the sections that take effect while the program runs.
-var reloaded = map[string]bool{"policy": true, "auth": true, "webhooks": true}
+var reloaded = map[string]bool{"policy": true, "auth": true, "webhooks": true, "webhook_allow": true}
 
 // Reload puts another policy, other tokens and other webhooks in force, all of them or, on an error, none. No call is
 // touched: what is decided from now on is decided by the new policy. What else has changed is told in the log, and takes
@@ -21,6 +23,10 @@ func (a *App) Reload(ctx context.Context, cfg config.Config, tokens auth.Tokens)
 	endpoints, err := hook.Endpoints(cfg.Webhooks)
 	if err != nil {
 		return err
+	}
+	allow, err := outbound.Parse(cfg.WebhookAllow)
+	if err != nil {
+		return fmt.Errorf("webhook_allow: %w", err)
 	}
 	useTokens, err := a.auth.Renew(cfg, tokens)
 	if err != nil {
@@ -36,7 +42,7 @@ func (a *App) Reload(ctx context.Context, cfg config.Config, tokens auth.Tokens)
 	}
 	useTokens()
 	a.desk.UsePolicy(cfg.Policy, version)
-	a.hooks.replace(a.dispatcher(endpoints))
+	a.hooks.replace(a.dispatcher(endpoints, allow))
 	a.opt.Log.Info("the configuration is read again", "policy_version", version, "webhooks", len(endpoints))
 	if late := later(a.opt.Config, cfg); len(late) > 0 {
 		a.opt.Log.Warn("some of what has changed takes effect with the next start", "sections", late, "hint", "policy, auth.tokens and webhooks are taken over at once")

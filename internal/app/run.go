@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -27,12 +26,10 @@ func (a *App) Run(ctx context.Context) (err error) {
 	analysing := a.start(base, func(ctx context.Context) error { return a.engine.Run(ctx, drainFor/2) })
 	telling := a.start(base, func(ctx context.Context) error { a.hooks.run(ctx); return nil })
 	showing := a.start(base, a.review.Run)
-	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(a.listener) }()
+	doors := a.openDoors()
 	select {
-	case err = <-served:
-		served <- nil
+	case err = <-doors.served:
+		doors.ended++
 	case <-analysing.done:
 	case <-ctx.Done():
 	}
@@ -46,15 +43,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	err = errors.Join(err, carrying.stop(), analysing.stop())
 	a.flushHooks(base)
 	err = errors.Join(err, telling.stop(), showing.stop()) // those who watch have seen it all
-	shut, cancel := context.WithTimeout(base, serveFor)
-	defer cancel()
-	if e := server.Shutdown(shut); e != nil {
-		err = errors.Join(err, server.Close())
-	}
-	if e := <-served; e != nil && !errors.Is(e, http.ErrServerClosed) {
-		err = errors.Join(err, e)
-	}
-	return err
+	return errors.Join(err, doors.close(base))
 }
 
 // drain waits until what was recorded is in the database and decided, or cannot be for now.

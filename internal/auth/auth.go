@@ -10,13 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"callscreen/internal/config"
+	"callscreen/internal/limit"
 	"callscreen/internal/store"
 )
 
@@ -25,9 +25,11 @@ type Auth struct {
 	cfg      config.Auth
 	tokens   atomic.Pointer[[]holder]
 	proxies  []netip.Prefix
-	sso      *sso // nil: off
+	sso      *sso    // nil: off
+	signed   *signed // nil: off
 	sessions Sessions
 	failures *failures
+	visits   *limit.Table
 	origin   *http.CrossOriginProtection
 	log      *slog.Logger
 	now      func() time.Time
@@ -60,7 +62,7 @@ func withImplied(roles []string) (all []string) {
 // New takes the tokens of a configuration and of the environment. Without any, and without another way to sign in,
 // everybody may do everything, which is refused where others than this machine can connect.
 func New(cfg config.Config, tokens Tokens) (*Auth, error) {
-	a := &Auth{cfg: cfg.Auth, failures: newFailures(), origin: http.NewCrossOriginProtection(), log: slog.New(slog.DiscardHandler), now: time.Now}
+	a := &Auth{cfg: cfg.Auth, failures: newFailures(), visits: limit.NewTable(1, visitsAtOnce), origin: http.NewCrossOriginProtection(), log: slog.New(slog.DiscardHandler), now: time.Now}
 	holders, err := holdersOf(cfg.Auth, tokens)
 	if err != nil {
 		return nil, err
@@ -76,12 +78,11 @@ func New(cfg config.Config, tokens Tokens) (*Auth, error) {
 	if cfg.Auth.OIDC.Issuer != "" {
 		a.sso = newSSO(cfg.Auth.OIDC)
 	}
-	host, _, err := net.SplitHostPort(cfg.Listen)
-	if err != nil {
-		return nil, err
+	if cfg.Auth.JWT.On() {
+		a.signed = newSigned(cfg.Auth.JWT)
 	}
-	if !loopback(host) && a.Off() {
-		return nil, errors.New("listen is not a loopback address and no authentication is configured: anybody could send and see calls (hint: set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN, or listen on 127.0.0.1)")
+	if err := a.checkListen(cfg); err != nil {
+		return nil, err
 	}
 	return a, nil
 }
@@ -117,11 +118,6 @@ func (a *Auth) Renew(cfg config.Config, tokens Tokens) (use func(), err error) {
 	return func() { a.tokens.Store(&holders) }, nil
 }
 
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
 // Keep lets people sign in at the page, and says where that is kept. Without it only tokens count.
 func (a *Auth) Keep(sessions Sessions, log *slog.Logger) {
 	a.sessions = sessions
@@ -132,7 +128,7 @@ func (a *Auth) Keep(sessions Sessions, log *slog.Logger) {
 
 // Off tells whether everybody may do everything.
 func (a *Auth) Off() bool {
-	return len(a.holders()) == 0 && a.sso == nil && a.cfg.Proxy.UserHeader == ""
+	return len(a.holders()) == 0 && a.sso == nil && a.signed == nil && a.cfg.Proxy.UserHeader == ""
 }
 
 // holder is who a token belongs to.
@@ -144,17 +140,6 @@ func (a *Auth) holder(token string) (who Identity, ok bool) {
 		}
 	}
 	return who, ok
-}
-
-// Ingest is for the WHIP server: nil where everybody may send.
-func (a *Auth) Ingest() func(token string) (string, bool) {
-	if a.Off() {
-		return nil
-	}
-	return func(token string) (string, bool) {
-		who, ok := a.holder(token)
-		return who.Name, ok && who.Has("ingest")
-	}
 }
 
 // rolesOf are the roles of somebody who is in groups, besides those that everybody has who comes the same way.

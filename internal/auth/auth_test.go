@@ -388,3 +388,23 @@ func TestWithoutAuthentication(t *testing.T) {
 	b.want("nobody has to sign in", "GET", "/login?next=/calls/x", 303, "/calls/x")
 	b.want("the name in the audit", "GET", "/", 200, "hello anonymous")
 }
+
+// Signing in well is bounded too: each time writes into the database.
+func TestVisitsToSignInAreBounded(t *testing.T) {
+	h := newHouse(t, nil)
+	refused := 0
+	for range 100 {
+		r := httptest.NewRequest(http.MethodPost, "/login", strings.NewReader(url.Values{"token": {"anna's"}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		h.mux.ServeHTTP(w, r)
+		if w.Code == http.StatusTooManyRequests {
+			refused++
+		} else if w.Code != http.StatusSeeOther {
+			t.Fatalf("HTTP %d", w.Code)
+		}
+	}
+	if refused != 40 {
+		t.Errorf("%d of 100 at once were refused, want 40", refused)
+	}
+}

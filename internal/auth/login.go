@@ -45,11 +45,11 @@ func showPage(w http.ResponseWriter, status int, name string, v pageView) {
 // Register adds the pages where people sign in and out.
 func (a *Auth) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /login", a.login)
-	mux.HandleFunc("POST /login", a.own(a.signIn))
+	mux.HandleFunc("POST /login", a.own(a.visit(a.signIn)))
 	mux.HandleFunc("POST /logout", a.own(a.signOut))
 	if a.sso != nil {
-		mux.HandleFunc("GET /login/oidc", a.beginSSO)
-		mux.HandleFunc("GET /login/oidc/callback", a.endSSO)
+		mux.HandleFunc("GET /login/oidc", a.visit(a.beginSSO))
+		mux.HandleFunc("GET /login/oidc/callback", a.visit(a.endSSO))
 	}
 }
 

@@ -177,9 +177,12 @@ func texts(v any) (list []string) {
 	return list
 }
 
-// CloseIdleConnections closes connections to the provider that are kept for later.
+// CloseIdleConnections closes connections to providers that are kept for later.
 func (a *Auth) CloseIdleConnections() {
 	if a.sso != nil {
 		a.sso.client.CloseIdleConnections()
+	}
+	if a.signed != nil && a.signed.keys != nil && a.signed.keys.client != nil {
+		a.signed.keys.client.CloseIdleConnections()
 	}
 }

@@ -12,18 +12,21 @@ import (
 // Config is everything that can be set. The yaml tags are the names of the keys in the file, and, in capitals and joined
 // by underscores behind CALLSCREEN_, of the environment variables.
 type Config struct {
-	Listen    string        `yaml:"listen"`
-	WebRTC    WebRTC        `yaml:"webrtc"`
-	DataDir   string        `yaml:"data_dir"`
-	Database  Secret        `yaml:"database"`
-	Audio     string        `yaml:"audio"`
-	Analysis  Analysis      `yaml:"analysis"`
-	Segment   Segment       `yaml:"segment"`
-	Spool     Spool         `yaml:"spool"`
-	Policy    policy.Policy `yaml:"policy"`
-	Retention Retention     `yaml:"retention"`
-	Webhooks  []Webhook     `yaml:"webhooks"`
-	Auth      Auth          `yaml:"auth"`
+	Listen       string        `yaml:"listen"`
+	AdminListen  string        `yaml:"admin_listen"`
+	TLS          TLS           `yaml:"tls"`
+	WebRTC       WebRTC        `yaml:"webrtc"`
+	DataDir      string        `yaml:"data_dir"`
+	Database     Secret        `yaml:"database"`
+	Audio        string        `yaml:"audio"`
+	Analysis     Analysis      `yaml:"analysis"`
+	Segment      Segment       `yaml:"segment"`
+	Spool        Spool         `yaml:"spool"`
+	Policy       policy.Policy `yaml:"policy"`
+	Retention    Retention     `yaml:"retention"`
+	Webhooks     []Webhook     `yaml:"webhooks"`
+	WebhookAllow []string      `yaml:"webhook_allow"`
+	Auth         Auth          `yaml:"auth"`
 }
 
 // WebRTC says where live audio comes in.
@@ -38,6 +41,8 @@ type WebRTC struct {
 	StrictPreconditions bool          `yaml:"strict_preconditions"`
 	MaxSessions         int           `yaml:"max_sessions"`
 	MaxSessionsPerToken int           `yaml:"max_sessions_per_token"`
+	RequestsPerSecond   float64       `yaml:"requests_per_second"`
+	WHEPAllow           []string      `yaml:"whep_allow"`
 	Idle                time.Duration `yaml:"idle"`
 	Grace               time.Duration `yaml:"grace"`
 }
@@ -108,6 +113,7 @@ type Auth struct {
 	Groups         []Group  `yaml:"groups"`
 	Proxy          Proxy    `yaml:"proxy"`
 	OIDC           OIDC     `yaml:"oidc"`
+	JWT            JWT      `yaml:"jwt"`
 }
 
 // Session says how long somebody stays signed in at the page.
@@ -153,7 +159,7 @@ type Token struct {
 func Default() Config {
 	return Config{
 		Listen:  "127.0.0.1:8080",
-		WebRTC:  WebRTC{UDPPort: 8988, TCPPort: 8988, MaxSessions: 1000, MaxSessionsPerToken: 1000, Idle: 10 * time.Minute, Grace: time.Minute},
+		WebRTC:  WebRTC{UDPPort: 8988, TCPPort: 8988, MaxSessions: 1000, MaxSessionsPerToken: 1000, RequestsPerSecond: 50, Idle: 10 * time.Minute, Grace: time.Minute},
 		DataDir: "./data",
 		Analysis: Analysis{
 			BaseURL:       "https://api.dataspike.io",
@@ -179,6 +185,7 @@ func Default() Config {
 		Auth: Auth{
 			Session: Session{Idle: 30 * time.Minute, Max: 12 * time.Hour},
 			OIDC:    OIDC{Scopes: []string{"openid", "profile", "email"}, NameClaim: "email", GroupsClaim: "groups"},
+			JWT:     JWT{Leeway: 30 * time.Second},
 		},
 	}
 }
@@ -186,6 +193,10 @@ func Default() Config {
 // docs says what each key is for, in the words of the reference that Describe prints.
 var docs = map[string]string{
 	"listen":                        "Address of the HTTP server: WHIP, API, page, metrics. Off loopback, authentication must be configured.",
+	"admin_listen":                  "Another address, for /metrics and for what needs the role admin in the API (webhooks, erasing calls): such as 127.0.0.1:8081. They are then not at listen. Off loopback, authentication must be configured. Empty: all is at listen.",
+	"tls":                           "Serve HTTPS, at listen and admin_listen. The files are read again when they change; a pair that cannot be used is reported, and the one before stays.",
+	"tls.cert_file":                 "Certificate and those between it and the root, as PEM. Empty: plain HTTP.",
+	"tls.key_file":                  "Its private key, as PEM.",
 	"webrtc":                        "Where live audio comes in.",
 	"webrtc.udp_port":               "One UDP port for all media. 0 takes a free one.",
 	"webrtc.tcp_port":               "The same over TCP, for senders behind a firewall. 0 turns it off.",
@@ -197,6 +208,8 @@ var docs = map[string]string{
 	"webrtc.strict_preconditions":   "Demand If-Match of every PATCH, as RFC 9725 has it. Many clients leave it out.",
 	"webrtc.max_sessions":           "Legs at a time; further ones are asked to come again later.",
 	"webrtc.max_sessions_per_token": "The same for one token.",
+	"webrtc.requests_per_second":    "WHIP requests that one address may make a second, ten times as many at once. What is sent to a session that is open does not count.",
+	"webrtc.whep_allow":             "Where legs may be fetched from by WHEP, as in webhook_allow. Empty: wherever somebody with the role ingest asks for.",
 	"webrtc.idle":                   "A leg that sends no packet for so long is given up.",
 	"webrtc.grace":                  "How long a call stays open for a leg whose connection was lost.",
 	"data_dir":                      "Folder of the database, the spool and the audio.",
@@ -238,6 +251,7 @@ var docs = map[string]string{
 	"retention.flagged":             "Audio of flagged calls.",
 	"retention.inconclusive":        "Audio of inconclusive calls.",
 	"webhooks":                      "Who is told: [{name: crm, url: https://crm.example.com/hook, events: [call.flagged], secret_files: [hook.secret]}]. Events: call.flagged, call.cleared, call.inconclusive, segment.scored, analysis.error. Each file holds one whsec_ secret; with two, messages carry both signatures.",
+	"webhook_allow":                 "Where webhooks may be sent: [crm.example.com, 10.1.0.0/16]. A name allows that host at public addresses, a network the addresses in it; it is judged when the connection is made, after names were looked up, and no proxy is used then. Empty: wherever they are configured to go.",
 	"auth":                          "Who may do what. CALLSCREEN_INGEST_TOKEN, CALLSCREEN_REVIEW_TOKEN and CALLSCREEN_ADMIN_TOKEN (or the same with _FILE) are the simple way.",
 	"auth.tokens":                   "Bearer tokens by their hash: [{name: pbx, roles: [ingest], sha256: ...}]. Roles: ingest, viewer, reviewer, admin.",
 	"auth.session":                  "Sessions of the page, which begin with a token or with single sign-on.",
@@ -258,4 +272,10 @@ var docs = map[string]string{
 	"auth.oidc.name_claim":          "Claim under whose value people appear in the audit. It must not be one that they can change themselves.",
 	"auth.oidc.groups_claim":        "Claim that lists the groups.",
 	"auth.oidc.roles":               "Roles of everybody who comes this way, besides those of their groups.",
+	"auth.jwt":                      "Signed tokens (RFC 7519) for those who send calls, besides fixed ones. They need exp and sub, which is the name for limits; if they have the claims call and leg, they are good for that call and leg only. The secret of HS256 comes from the environment variable CALLSCREEN_JWT_SECRET or from secret_file.",
+	"auth.jwt.secret_file":          "File that holds the secret of HS256, 32 bytes at least, and nothing else.",
+	"auth.jwt.jwks":                 "Public keys of RS256, PS256, ES256, ES384 or EdDSA: a file, or an https address that is asked again every ten minutes.",
+	"auth.jwt.issuer":               "What iss must be. Needed with jwks.",
+	"auth.jwt.audience":             "What must be in aud. Needed with jwks.",
+	"auth.jwt.leeway":               "By how much clocks may differ.",
 }

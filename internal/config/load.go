@@ -22,6 +22,7 @@ const (
 	maxFile   = 1 << 20
 
 	envClientSecret = "CALLSCREEN_OIDC_CLIENT_SECRET"
+	envJWTSecret    = "CALLSCREEN_JWT_SECRET"
 )
 
 // Load fills a configuration from the defaults, then the file, then the environment. file may be "", for DefaultFile if
@@ -38,6 +39,7 @@ func Load(file string, environ []string) (Config, error) {
 	c.applyEnv(environ, &ps)
 	c.Analysis.APIKey = readSecret(environ, envKey, "analysis.api_key_file", c.Analysis.APIKeyFile, &ps)
 	c.Auth.OIDC.ClientSecret = readSecret(environ, envClientSecret, "auth.oidc.client_secret_file", c.Auth.OIDC.ClientSecretFile, &ps)
+	c.Auth.JWT.Secret = readSecret(environ, envJWTSecret, "auth.jwt.secret_file", c.Auth.JWT.SecretFile, &ps)
 	return c, ps.err()
 }
 
@@ -135,6 +137,8 @@ func hintFor(name, section string, candidates []string) string {
 		return "secrets are given by the environment or by a file, never here: set " + envKey + " or analysis.api_key_file"
 	case "client_secret":
 		return "secrets are given by the environment or by a file, never here: set " + envClientSecret + " or auth.oidc.client_secret_file"
+	case "secret":
+		return "secrets are given by the environment or by a file, never here: set " + envJWTSecret + " or auth.jwt.secret_file"
 	}
 	if near := nearest(name, candidates); near != "" {
 		return "did you mean " + strings.TrimPrefix(section+"."+near, ".") + "?"

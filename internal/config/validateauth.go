@@ -42,6 +42,7 @@ func (a Auth) validate(ps *Problems) {
 	if a.OIDC.Issuer != "" {
 		a.OIDC.validate(ps, a)
 	}
+	a.JWT.validate(ps)
 }
 
 func checkRoles(ps *Problems, path string, list []string, needed bool) {

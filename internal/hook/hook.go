@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"callscreen/internal/outbound"
 	"callscreen/internal/store"
 )
 
@@ -37,7 +38,9 @@ type Config struct {
 	// Default: over three days, from 5 s to 24 h.
 	Schedule  []time.Duration
 	UserAgent string
-	Log       *slog.Logger
+	// Allow is where messages may go. The zero value is wherever they are configured to go.
+	Allow outbound.List
+	Log   *slog.Logger
 	// Now and Random are for tests.
 	Now    func() time.Time
 	Random func() float64
@@ -78,8 +81,10 @@ func NewDispatcher(cfg Config) *Dispatcher {
 		cfg.UserAgent = "callscreen"
 	}
 	d := &Dispatcher{cfg: cfg, wake: map[string]chan struct{}{}}
+	transport := cfg.Allow.Transport("webhook_allow")
+	transport.MaxIdleConnsPerHost = parallel
 	d.client = &http.Client{
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: parallel, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second},
+		Transport: transport,
 		// A message goes to the address that was configured, and nowhere else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

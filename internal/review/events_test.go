@@ -210,7 +210,7 @@ func (s *stuck) Write(p []byte) (int, error) {
 func TestASlowClientIsDropped(t *testing.T) {
 	o := newOffice(t, nil)
 	mux := http.NewServeMux()
-	o.server.Register(mux)
+	o.server.Register(mux, mux)
 	slow := &stuck{ResponseWriter: discard{}, begun: make(chan struct{}), release: make(chan struct{})}
 	var done sync.WaitGroup
 	done.Go(func() {

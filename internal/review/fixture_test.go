@@ -92,7 +92,7 @@ func openOffice(t testing.TB, db *store.Store, dir string, change func(*review.C
 	o.server, err = review.NewServer(cfg)
 	o.must(err)
 	mux := http.NewServeMux()
-	o.server.Register(mux)
+	o.server.Register(mux, mux)
 	web := httptest.NewServer(review.Headers(mux))
 	o.url = web.URL
 	ctx, stop := context.WithCancel(context.Background())

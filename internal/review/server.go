@@ -105,8 +105,8 @@ func (s *Server) routes() []route {
 	}
 }
 
-// Register adds what the server answers to a mux.
-func (s *Server) Register(mux *http.ServeMux) {
+// Register adds what the server answers to a mux, and what it answers to admins only to another, which may be the same.
+func (s *Server) Register(public, admin *http.ServeMux) {
 	for _, r := range s.routes() {
 		h := s.answering(r.handler)
 		if r.page {
@@ -114,6 +114,10 @@ func (s *Server) Register(mux *http.ServeMux) {
 		}
 		if r.role != "" {
 			h = s.cfg.Require(r.role, h)
+		}
+		mux := public
+		if r.role == "admin" {
+			mux = admin
 		}
 		mux.HandleFunc(r.pattern, h)
 	}

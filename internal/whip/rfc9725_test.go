@@ -43,9 +43,9 @@ func newHouse(t *testing.T, change func(*whip.Config)) *house {
 		t.Fatal(err)
 	}
 	h := &house{t: t, packets: map[string]int{}}
-	cfg := whip.Config{Engine: engine, Intake: h, Auth: func(token string) (string, bool) {
-		name, ok := map[string]string{"good": "pbx", "other": "sbc"}[token]
-		return name, ok
+	cfg := whip.Config{Engine: engine, Intake: h, Auth: func(_ context.Context, token string) (whip.Sender, bool) {
+		who, ok := map[string]whip.Sender{"good": {Name: "pbx"}, "other": {Name: "sbc"}, "this": {Name: "pbx", Call: "c1", Leg: "caller"}, "that": {Name: "pbx", Call: "c2"}}[token]
+		return who, ok
 	}}
 	if change != nil {
 		change(&cfg)

@@ -37,6 +37,9 @@ func readOffer(body string) (*offer, error) {
 	if len(d.MediaDescriptions) == 0 {
 		return nil, refuse(400, "the body is no SDP offer: it has no media")
 	}
+	if err := checkSize(&d); err != nil {
+		return nil, err
+	}
 	var audio *sdp.MediaDescription
 	for i, m := range d.MediaDescriptions {
 		if m.MediaName.Media != "audio" {
@@ -168,7 +171,7 @@ func readFragment(body string) (*fragment, error) {
 				return nil, errors.New("the body is no SDP fragment")
 			}
 		}
-		if len(f.candidates) > 200 {
+		if len(f.candidates) > mostCandidates {
 			return nil, errors.New("the fragment has more candidates than anybody needs")
 		}
 	}

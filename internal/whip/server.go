@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"mime"
 	"net/http"
-	"net/url"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,7 +20,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/pion/webrtc/v4"
+	"golang.org/x/time/rate"
 
+	"callscreen/internal/limit"
 	"callscreen/internal/problem"
 	"callscreen/internal/rtc"
 )
@@ -47,6 +50,18 @@ type Session struct {
 	Token     string            // name of the token that was presented
 }
 
+// Sender is who presents a token, and which call and leg it is good for; "" is any.
+type Sender struct{ Name, Call, Leg string }
+
+// may tells whether a token is good for a session. One for a single leg is not for a track that becomes two.
+func (s Sender) may(c Session) bool {
+	return (s.Call == "" || s.Call == c.Call) && (s.Leg == "" || s.Leg == c.Leg && len(c.Channels) == 0)
+}
+
+func notThisCall() error {
+	return refuse(http.StatusForbidden, "the token is good for another call or leg")
+}
+
 // Refusal is why a session is not admitted.
 type Refusal struct {
 	Status     int
@@ -61,7 +76,7 @@ type Config struct {
 	Engine *rtc.Engine
 	Intake Intake
 	// Auth tells whose token it is; ok is false for one that may not send. nil lets everybody in.
-	Auth func(token string) (name string, ok bool)
+	Auth func(ctx context.Context, token string) (who Sender, ok bool)
 	// Origins are web origins that may use the server from a page; "*" is any. Default: none but the server's own.
 	Origins []string
 	// StrictPreconditions makes If-Match compulsory, as RFC 9725 has it. Many clients leave it out.
@@ -70,13 +85,19 @@ type Config struct {
 	MaxPerToken         int           // default MaxSessions
 	Handshake           time.Duration // until the media connection must stand; default 15 s
 	Idle                time.Duration // without any packet, after which a session is lost; default 10 min
-	Log                 *slog.Logger
+	// PerSecond is how many requests one address may make; default 50, and ten times as many at once. What is sent to an
+	// open session does not count.
+	PerSecond float64
+	// Client is the address that a request comes from. Default: that of the connection.
+	Client func(*http.Request) netip.Addr
+	Log    *slog.Logger
 }
 
 // Server is the WHIP endpoint and its sessions. It is an http.Handler for /whip/.
 type Server struct {
-	cfg Config
-	mux *http.ServeMux
+	cfg   Config
+	mux   *http.ServeMux
+	rates *limit.Table
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -122,7 +143,13 @@ func NewServer(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), sessions: map[string]*session{}}
+	if cfg.PerSecond == 0 {
+		cfg.PerSecond = 50
+	}
+	if cfg.Client == nil {
+		cfg.Client = peer
+	}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), sessions: map[string]*session{}, rates: limit.NewTable(rate.Limit(cfg.PerSecond), int(math.Ceil(10*cfg.PerSecond)))}
 	s.mux.HandleFunc("/whip/{call}/{leg}", s.endpoint)
 	s.mux.HandleFunc(sessionPrefix+"{id}", s.resource)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
@@ -204,23 +231,26 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request) {
 }
 
 // authorized tells whose request it is. Without a good token it answers and returns false.
-func (s *Server) authorized(w http.ResponseWriter, r *http.Request) (name string, ok bool) {
+func (s *Server) authorized(w http.ResponseWriter, r *http.Request) (who Sender, ok bool) {
 	if s.cfg.Auth == nil {
-		return "", true
+		return Sender{}, true
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "bearer") {
-		name, ok = s.cfg.Auth(strings.TrimSpace(token))
+		who, ok = s.cfg.Auth(r.Context(), strings.TrimSpace(token))
 	}
 	if !ok {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="callscreen"`)
 		problem.Write(w, http.StatusUnauthorized, "a bearer token for ingest is needed")
 	}
-	return name, ok
+	return who, ok
 }
 
 // endpoint is where sessions begin.
 func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
+	if !s.admitted(w, r, nil) {
+		return
+	}
 	switch r.Method {
 	case http.MethodOptions:
 		w.Header().Set("Accept-Post", sdpType)
@@ -229,8 +259,8 @@ func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet, http.MethodHead:
 		w.WriteHeader(http.StatusNoContent) // section 4.2: nothing to see
 	case http.MethodPost:
-		if name, ok := s.authorized(w, r); ok {
-			if err := s.open(w, r, name); err != nil {
+		if who, ok := s.authorized(w, r); ok {
+			if err := s.open(w, r, who); err != nil {
 				s.stats.refused.Add(1)
 				s.answerError(w, r, err)
 			}
@@ -284,15 +314,11 @@ func readSession(r *http.Request, token string) (Session, error) {
 			return c, refuse(http.StatusBadRequest, "the name of the %s is empty, longer than 128 bytes or not printable", what)
 		}
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil || len(query) > 32 {
-		return c, refuse(http.StatusBadRequest, "the query cannot be read, or holds more than 32 parameters")
+	parameters, err := Metadata(r.URL.RawQuery)
+	if err != nil {
+		return c, err
 	}
-	for key, values := range query {
-		value := values[len(values)-1]
-		if !ValidName(key) || len(value) > 256 || strings.ContainsFunc(value, unprintable) {
-			return c, refuse(http.StatusBadRequest, "the query parameter %.40q is too long or not printable", key)
-		}
+	for key, value := range parameters {
 		if key != "channels" {
 			c.Metadata[key] = value
 			continue
@@ -314,7 +340,7 @@ func ValidName(s string) bool {
 func unprintable(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 
 // open begins a session.
-func (s *Server) open(w http.ResponseWriter, r *http.Request, token string) error {
+func (s *Server) open(w http.ResponseWriter, r *http.Request, who Sender) error {
 	text, err := body(w, r, sdpType)
 	if err != nil {
 		return err
@@ -323,11 +349,14 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, token string) erro
 	if err != nil {
 		return err
 	}
-	description, err := readSession(r, token)
+	description, err := readSession(r, who.Name)
 	if err != nil {
 		return err
 	}
-	c := &session{server: s, id: rand.Text(), token: token, what: description}
+	if !who.may(description) {
+		return notThisCall()
+	}
+	c := &session{server: s, id: rand.Text(), token: who.Name, what: description, requests: rate.NewLimiter(requestsPerSecond, requestsAtOnce)}
 	if err := s.reserve(c); err != nil {
 		return err
 	}
@@ -385,22 +414,29 @@ func (s *Server) release(c *session) {
 
 // resource is a session that is open.
 func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	c := s.sessions[r.PathValue("id")]
+	s.mu.Unlock()
+	if !s.admitted(w, r, c) {
+		return
+	}
 	if r.Method == http.MethodOptions {
 		w.Header().Set("Accept-Patch", fragmentType)
 		w.Header().Set("Allow", "OPTIONS, PATCH, DELETE")
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	name, ok := s.authorized(w, r)
+	who, ok := s.authorized(w, r)
 	if !ok {
 		return
 	}
-	s.mu.Lock()
-	c := s.sessions[r.PathValue("id")]
-	s.mu.Unlock()
 	// A session of somebody else looks like none.
-	if c == nil || c.token != name {
+	if c == nil || c.token != who.Name {
 		problem.Write(w, http.StatusNotFound, "there is no such session")
+		return
+	}
+	if !who.may(c.what) {
+		s.answerError(w, r, notThisCall())
 		return
 	}
 	switch r.Method {
@@ -432,6 +468,9 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, c *session) error
 	c.negotiation.Lock()
 	defer c.negotiation.Unlock()
 	restart := c.isRestart(f)
+	if err := c.count(f, restart); err != nil {
+		return err
+	}
 	match := r.Header.Get("If-Match")
 	switch {
 	case match == "" && s.cfg.StrictPreconditions:

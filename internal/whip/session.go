@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
+	"golang.org/x/time/rate"
 )
 
 // session is a sender that is connected, or is about to be.
@@ -17,6 +18,8 @@ type session struct {
 	id     string // of the resource; not to be guessed
 	token  string
 	what   Session
+
+	requests *rate.Limiter
 
 	pc     *webrtc.PeerConnection
 	leg    Leg
@@ -31,6 +34,8 @@ type session struct {
 	negotiation sync.Mutex // guards what follows
 	offer       string     // the last that was taken
 	etag        string
+	candidates  int // since ICE began, or began anew
+	restarts    int
 
 	state sync.Mutex // guards what follows
 	over  bool

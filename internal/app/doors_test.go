@@ -1,0 +1,179 @@
+package app_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"callscreen/analyzer/simulator"
+	"callscreen/internal/app"
+	"callscreen/internal/auth"
+	"callscreen/internal/cert/certtest"
+	"callscreen/internal/config"
+)
+
+// ask makes one request over a connection of its own.
+func ask(t *testing.T, client *http.Client, method, url, token string) (int, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// What watches the program and what is for admins is at its own address, and not at the public one.
+func TestTheAdminListenerIsApart(t *testing.T) {
+	s := newSidecar(t, simulator.Script{}, auth.Tokens{"reviewer": "rev", "admin": "adm"}, func(c *config.Config) { c.AdminListen = "127.0.0.1:0" })
+	public, admin := s.app.URL(), s.app.AdminURL()
+	if public == admin || admin == "" {
+		t.Fatal(public, admin)
+	}
+	for _, c := range []struct {
+		method, path, token string
+		public, admin       int
+	}{
+		{"GET", "/healthz", "", 200, 200}, {"GET", "/readyz", "", 200, 200}, {"GET", "/metrics", "", 404, 200},
+		{"GET", "/api/v1/webhooks/dead", "adm", 404, 200}, {"GET", "/api/v1/webhooks/dead", "rev", 404, 403}, {"GET", "/api/v1/webhooks/dead", "", 404, 401},
+		{"POST", "/api/v1/webhooks/endpoints/x/enable", "adm", 404, 404},
+		{"DELETE", "/api/v1/calls/none?reason=x", "adm", 404, 404},
+		{"GET", "/api/v1/calls", "rev", 200, 404}, {"GET", "/login", "", 200, 404}, {"POST", "/whip/c/l", "adm", 415, 404},
+	} {
+		for at, want := range map[string]int{public: c.public, admin: c.admin} {
+			if code, body := ask(t, http.DefaultClient, c.method, at+c.path, c.token); code != want {
+				t.Errorf("%s %s at %s: HTTP %d %s, want %d", c.method, c.path, at, code, body, want)
+			}
+		}
+	}
+}
+
+func TestAnOpenAdminListenerIsRefused(t *testing.T) {
+	cfg := config.Default()
+	cfg.Listen, cfg.AdminListen, cfg.DataDir = "127.0.0.1:0", "0.0.0.0:0", t.TempDir()
+	if _, err := app.New(t.Context(), app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "admin_listen is not a loopback address") {
+		t.Error(err)
+	}
+}
+
+// Over TLS the same is served, by HTTP/2 where the client wants it, cookies are for TLS only, and the certificate is the
+// one that is in the files now.
+func TestServeOverTLS(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	pair := certtest.New(t, "callscreen.example.com")
+	pair.Write(t, certFile, keyFile)
+	s := newSidecar(t, simulator.Script{}, auth.Tokens{"reviewer": "rev"}, func(c *config.Config) {
+		c.TLS, c.AdminListen = config.TLS{CertFile: certFile, KeyFile: keyFile}, "127.0.0.1:0"
+	})
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pair.Cert)
+	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: roots}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, at := range []string{s.app.URL(), s.app.AdminURL()} {
+		if code, _ := ask(t, client, "GET", at+"/readyz", ""); code != 200 {
+			t.Errorf("%s: HTTP %d", at, code)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "POST", s.app.URL()+"/login", strings.NewReader(url.Values{"token": {"rev"}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if cookies := resp.Cookies(); resp.ProtoMajor != 2 || resp.StatusCode != 303 || len(cookies) != 1 || !cookies[0].Secure || !cookies[0].HttpOnly || !strings.HasPrefix(cookies[0].Name, "__Host-") {
+		t.Errorf("%s HTTP %d %v", resp.Proto, resp.StatusCode, cookies)
+	}
+	// Who does not speak TLS gets nowhere, and nothing into the log but when it is asked for.
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", s.app.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_, _ = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+	answer, _ := io.ReadAll(c)
+	if c.Close(); strings.Contains(string(answer), "200 OK") {
+		t.Errorf("%s", answer)
+	}
+	s.stop()
+	if strings.Contains(s.log.String(), "handshake") {
+		t.Error(s.log.String())
+	}
+}
+
+// A leg is not fetched from where it must not be, and its metadata is bounded.
+func TestLegsAreFetchedOnlyFromWhereTheyMay(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.WebRTC.WHEPAllow = []string{"media.example.com"} })
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inner.Close()
+	post := func(query string) int {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, "POST", s.app.URL()+"/api/v1/calls/pulled/legs/caller/whep"+query, strings.NewReader(`{"url":"http://`+inner.Addr().String()+`/whep"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := post("?queue=" + strings.Repeat("x", 1000)); got != 400 {
+		t.Errorf("with much metadata: HTTP %d", got)
+	}
+	if got := post("?queue=q"); got != 201 {
+		t.Fatalf("HTTP %d", got)
+	}
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(s.log.String(), "is not allowed (hint: webrtc.whep_allow)"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(s.log.String())
+		}
+	}
+	if code, _ := s.get("DELETE", "/api/v1/calls/pulled/legs/caller/whep", ""); code != 200 {
+		t.Errorf("DELETE: HTTP %d", code)
+	}
+	if err := inner.(*net.TCPListener).SetDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := inner.Accept(); err == nil {
+		c.Close()
+		t.Error("it was connected to all the same")
+	}
+}

@@ -1,0 +1,11 @@
+package limit
+
+import (
+	"net/http"
+	"time"
+)
+
+// SlowFor is Slow with other times.
+func SlowFor(next http.Handler, body, write time.Duration) http.Handler {
+	return slow(next, body, write)
+}

@@ -1,0 +1,153 @@
+package limit_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"callscreen/internal/limit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func dial(t *testing.T, server *httptest.Server) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A body that does not come is given up, whether the handler reads it or not.
+func TestASlowBodyIsGivenUp(t *testing.T) {
+	for name, reads := range map[string]bool{"read": true, "not read": false} {
+		result := make(chan error, 1)
+		server := httptest.NewServer(limit.SlowFor(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if reads {
+				_, err := io.ReadAll(r.Body)
+				result <- err
+			}
+		}), 100*time.Millisecond, time.Minute))
+		c := dial(t, server)
+		fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nsome")
+		if _, err := io.Copy(io.Discard, c); err != nil { // ends when the server closes the connection
+			t.Errorf("%s: the connection was not closed: %v", name, err)
+		}
+		if reads {
+			if err := <-result; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		server.Close()
+	}
+}
+
+// A handler may work for longer than the body may take, and the connection serves the next request.
+func TestTheTimeOfTheBodyIsNotThatOfTheHandler(t *testing.T) {
+	server := httptest.NewServer(limit.SlowFor(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		select {
+		case <-r.Context().Done():
+		case <-time.After(500 * time.Millisecond):
+			_, _ = io.WriteString(w, "done")
+		}
+	}), 100*time.Millisecond, time.Minute))
+	defer server.Close()
+	c := dial(t, server)
+	in := bufio.NewReader(c)
+	for range 2 {
+		fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nsome")
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "done" {
+			t.Errorf("%q %v", got, err)
+		}
+	}
+}
+
+// The deadline of one answer is not that of the next on the same connection, though that may have no body.
+func TestDeadlinesDoNotOutliveTheirRequest(t *testing.T) {
+	server := httptest.NewServer(limit.SlowFor(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			_, _ = io.WriteString(w, "something")
+		}
+	}), 50*time.Millisecond, 50*time.Millisecond))
+	defer server.Close()
+	c := dial(t, server)
+	in := bufio.NewReader(c)
+	for _, method := range []string{"POST", "DELETE", "POST"} {
+		fmt.Fprintf(c, "%s / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", method)
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", method, err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		time.Sleep(150 * time.Millisecond)
+	}
+}
+
+// Who does not take the answer does not keep the handler.
+func TestAnAnswerThatIsNotTakenIsGivenUp(t *testing.T) {
+	result := make(chan error, 1)
+	server := httptest.NewServer(limit.SlowFor(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		piece := []byte(strings.Repeat("x", 1<<20))
+		for range 64 {
+			if _, err := w.Write(piece); err != nil {
+				result <- err
+				return
+			}
+		}
+		result <- nil
+	}), time.Minute, 200*time.Millisecond))
+	defer server.Close()
+	c := dial(t, server)
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err := <-result; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// Connections over the bound are closed at once, those within it are served, and a place is free again when one leaves.
+func TestConnectionsAreBounded(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server.Listener = limit.Listener(server.Listener, 2)
+	server.Start()
+	defer server.Close()
+	served := func(c net.Conn) bool {
+		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		return err == nil && resp.StatusCode == 200
+	}
+	first, second := dial(t, server), dial(t, server)
+	if !served(first) || !served(second) {
+		t.Fatal("two are not served")
+	}
+	if served(dial(t, server)) {
+		t.Error("a third is served")
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); !served(dial(t, server)); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the place that was left is not free")
+		}
+	}
+}

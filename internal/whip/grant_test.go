@@ -1,0 +1,38 @@
+package whip_test
+
+import (
+	"net/http"
+	"testing"
+)
+
+// A token that names a call or a leg is good for no other, and for no session of another.
+func TestTokensForACallAndALeg(t *testing.T) {
+	h := newHouse(t, nil)
+	for _, c := range []struct {
+		path, token string
+		want        int
+	}{
+		{"/whip/c1/caller", "this", 201}, {"/whip/c1/agent", "this", 403}, {"/whip/c2/caller", "this", 403},
+		{"/whip/c1/caller?channels=caller,agent", "this", 403}, // would become another leg too
+		{"/whip/c2/caller", "that", 201}, {"/whip/c2/both?channels=caller,agent", "that", 201}, {"/whip/c1/caller", "that", 403},
+		{"/whip/c1/caller", "good", 201},
+	} {
+		_, sdp := newSender(t, false)
+		if a := h.ask(http.MethodPost, c.path, sdp, "Content-Type", "application/sdp", "Authorization", "Bearer "+c.token); a.status != c.want {
+			t.Errorf("%s with %q: HTTP %d %s, want %d", c.path, c.token, a.status, a.body, c.want)
+		}
+	}
+	_, sdp := newSender(t, false)
+	session := h.ask(http.MethodPost, "/whip/c1/caller", sdp, "Content-Type", "application/sdp", "Authorization", "Bearer this").header.Get("Location")
+	for _, method := range []string{http.MethodPatch, http.MethodDelete} {
+		if a := h.ask(method, session, "", "Authorization", "Bearer that"); a.status != 403 {
+			t.Errorf("%s by a token for another call: HTTP %d", method, a.status)
+		}
+		if a := h.ask(method, session, "", "Authorization", "Bearer other"); a.status != 404 {
+			t.Errorf("%s by somebody else: HTTP %d", method, a.status)
+		}
+	}
+	if a := h.ask(http.MethodDelete, session, "", "Authorization", "Bearer this"); a.status != 200 {
+		t.Errorf("DELETE by its own: HTTP %d", a.status)
+	}
+}

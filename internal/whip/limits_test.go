@@ -1,0 +1,103 @@
+package whip_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"callscreen/internal/whip"
+)
+
+const fragmentOf = "a=ice-ufrag:%s\r\na=ice-pwd:%s\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
+
+// Offers that fit into the bound of the body, and would cost far more than their size, are refused before anything is made
+// of them.
+func TestOffersAreBounded(t *testing.T) {
+	h := newHouse(t, nil)
+	_, sdp := newSender(t, false)
+	for name, c := range map[string]struct {
+		sdp  string
+		want int
+	}{
+		"the body":           {sdp + strings.Repeat("a=x\r\n", 14_000), 413},
+		"the media sections": {sdp + strings.Repeat("m=video 9 UDP/TLS/RTP/SAVPF 96\r\n", 100), 422},
+		"the attributes":     {sdp + strings.Repeat("a=x:y\r\n", 3000), 422},
+		"the candidates":     {sdp + strings.Repeat("a=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n", 300), 422},
+		"nothing":            {sdp, 201},
+	} {
+		if a := h.post(c.sdp); a.status != c.want {
+			t.Errorf("%s is out of bounds: HTTP %d %s, want %d", name, a.status, a.body, c.want)
+		}
+	}
+}
+
+func TestMetadataIsBounded(t *testing.T) {
+	many := make([]string, 33)
+	for i := range many {
+		many[i] = fmt.Sprintf("k%d=v", i)
+	}
+	for query, good := range map[string]bool{
+		"": true, "queue=payments&from=%2B49": true, strings.Join(many[:32], "&"): true, strings.Join(many, "&"): false,
+		"k=" + strings.Repeat("v", 256): true, "k=" + strings.Repeat("v", 257): false, strings.Repeat("k", 129) + "=v": false, "k=%00": false, "%zz": false, "=v": false,
+	} {
+		if _, err := whip.Metadata(query); (err == nil) != good {
+			t.Errorf("%.60q: %v", query, err)
+		}
+	}
+}
+
+// A sender that goes on and on about its addresses is stopped, and may still hang up.
+func TestCandidatesOfASessionAreBounded(t *testing.T) {
+	h := newHouse(t, nil)
+	_, sdp := newSender(t, false)
+	a := h.post(sdp)
+	at := a.header.Get("Location")
+	body := fmt.Sprintf(fragmentOf, attribute(sdp, "ice-ufrag"), attribute(sdp, "ice-pwd"))
+	for i := range 50 {
+		body += fmt.Sprintf("a=candidate:%d 1 udp 1 127.0.0.1 %d typ host\r\n", i, 10_000+i)
+	}
+	for i, want := range []int{204, 204, 204, 204, 429, 429} {
+		if a := h.ask(http.MethodPatch, at, body, "Content-Type", "application/trickle-ice-sdpfrag"); a.status != want {
+			t.Errorf("fragment %d: HTTP %d %s, want %d", i, a.status, a.body, want)
+		}
+	}
+	if a := h.ask(http.MethodDelete, at, ""); a.status != 200 {
+		t.Errorf("DELETE: HTTP %d", a.status)
+	}
+}
+
+// One address that asks too often is refused, with a time to come again; others are not, and neither is what goes to a
+// session that is open.
+func TestRequestsAreBoundedByAddress(t *testing.T) {
+	h := newHouse(t, func(c *whip.Config) {
+		c.PerSecond = 0.001 // so that nothing comes back while the test runs; ten times as many at once is one
+		c.Client = func(r *http.Request) netip.Addr { return netip.MustParseAddr(r.Header.Get("From")) }
+	})
+	_, sdp := newSender(t, false)
+	a := h.post(sdp, "From", "203.0.113.1")
+	if a.status != 201 {
+		t.Fatalf("HTTP %d %s", a.status, a.body)
+	}
+	for _, path := range []string{"/whip/call/other", "/whip/session/none"} {
+		if b := h.ask(http.MethodPost, path, sdp, "From", "203.0.113.1", "Authorization", "Bearer bad"); b.status != 429 || b.header.Get("Retry-After") == "" {
+			t.Errorf("%s: HTTP %d %s", path, b.status, b.body)
+		}
+	}
+	if b := h.post(sdp, "From", "203.0.113.2"); b.status != 201 {
+		t.Errorf("somebody else: HTTP %d %s", b.status, b.body)
+	}
+	flooded := 0
+	for range 150 {
+		if b := h.ask(http.MethodPatch, a.header.Get("Location"), "x", "From", "203.0.113.1"); b.status == 429 {
+			flooded++
+		}
+	}
+	if flooded == 0 {
+		t.Error("PATCH without end")
+	}
+	if b := h.ask(http.MethodDelete, a.header.Get("Location"), "", "From", "203.0.113.1"); b.status != 200 {
+		t.Errorf("to hang up: HTTP %d %s", b.status, b.body)
+	}
+}
