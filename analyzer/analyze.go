@@ -16,10 +16,8 @@ func (c *Client) Analyze(ctx context.Context, audio Audio, onJob func(id string)
 	doubted, resent := false, false
 	err := c.retry(ctx, "submit", "", func() *Error {
 		resent = resent || doubted
-		start := c.opt.Clock.Now()
 		var e *Error
 		job, e = c.submit(ctx, audio, doubted)
-		c.observe(Event{Op: "submit", Err: e, Took: c.opt.Clock.Now().Sub(start), Resend: doubted})
 		if e == nil {
 			return nil
 		}
@@ -38,14 +36,14 @@ func (c *Client) Analyze(ctx context.Context, audio Audio, onJob func(id string)
 	if job.ID != "" && onJob != nil {
 		onJob(job.ID)
 	}
-	polls := 0
+	polls, gap := 0, time.Duration(0)
 	if !job.Done() {
-		if job, polls, err = c.wait(ctx, job.ID); err != nil {
+		if job, polls, gap, err = c.wait(ctx, job.ID); err != nil {
 			return Result{JobID: job.ID, Polls: polls, Resent: resent}, err
 		}
 	}
 	result, e := job.result()
-	result.Polls, result.Resent = polls, resent
+	result.Polls, result.Gap, result.Resent = polls, gap, resent
 	if e != nil {
 		return result, e
 	}
@@ -55,12 +53,12 @@ func (c *Client) Analyze(ctx context.Context, audio Audio, onJob func(id string)
 // Wait asks about a job, at first after PollInitial and then less and less often, until it is finished or the deadline
 // has passed. A job that failed, or has no valid score, is an error.
 func (c *Client) Wait(ctx context.Context, id string) (Result, error) {
-	job, polls, err := c.wait(ctx, id)
+	job, polls, gap, err := c.wait(ctx, id)
 	if err != nil {
 		return Result{JobID: id, Polls: polls}, err
 	}
 	result, e := job.result()
-	result.Polls = polls
+	result.Polls, result.Gap = polls, gap
 	if e != nil {
 		return result, e
 	}
@@ -72,23 +70,25 @@ const notFoundTries = 4
 
 var errNotDone = errors.New("not finished yet")
 
-func (c *Client) wait(ctx context.Context, id string) (job Job, polls int, err error) {
+// wait also tells how long after it was last seen unfinished the job was known to be finished.
+func (c *Client) wait(ctx context.Context, id string) (job Job, polls int, gap time.Duration, err error) {
+	unfinished := c.opt.Clock.Now()
 	// The first poll comes after a wait too: nothing is ever finished at once.
 	if err := c.sleep(ctx, c.opt.PollInitial); err != nil {
-		return Job{ID: id}, 0, canceled("poll", id, err)
+		return Job{ID: id}, 0, 0, canceled("poll", id, err)
 	}
 	unknown := 0
 	err = c.retry(ctx, "poll", id, func() *Error {
 		polls++
-		start := c.opt.Clock.Now()
+		asked := c.opt.Clock.Now()
 		var e *Error
 		job, e = c.poll(ctx, id)
-		c.observe(Event{Op: "poll", Err: e, Took: c.opt.Clock.Now().Sub(start)})
 		switch {
 		case e == nil && job.Done():
+			gap = c.opt.Clock.Now().Sub(unfinished)
 			return nil
 		case e == nil:
-			unknown = 0
+			unknown, unfinished = 0, asked
 			return &Error{Op: "poll", Kind: KindTimeout, JobID: id, Retry: true, Err: fmt.Errorf("%w, its status is %q", errNotDone, printable(string(job.Status)))}
 		case e.Kind == KindJobNotFound:
 			unknown++
@@ -101,7 +101,7 @@ func (c *Client) wait(ctx context.Context, id string) (job Job, polls int, err e
 	if job.ID == "" {
 		job.ID = id
 	}
-	return job, polls, err
+	return job, polls, gap, err
 }
 
 // retry calls op with growing waits in between until it succeeds, fails for good, or the deadline passes.

@@ -209,7 +209,7 @@ func TestARefusedKeyStopsAllSubmissions(t *testing.T) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.events) != 5 || r.stand.Stats().Submits != 0 {
+	if len(r.events) != 6 || r.stand.Stats().Submits != 0 {
 		t.Errorf("%d events, %d submissions", len(r.events), r.stand.Stats().Submits)
 	}
 }

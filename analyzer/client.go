@@ -34,13 +34,14 @@ type Options struct {
 	KeyRetry time.Duration
 	// Clock is used for all waiting and for dates. Default: the machine's.
 	Clock Clock
-	// Observe, if not nil, is called after each request, from the goroutine that made it.
+	// Observe, if not nil, is called after each submission and each poll, from the goroutine that made it. One that was not
+	// sent, because the recording or the key is no good, counts too.
 	Observe func(Event)
 	// Log gets what an operator must know. Default: nothing is logged.
 	Log *slog.Logger
 }
 
-// Event is a request that was made.
+// Event is a submission or a poll, and what came of it.
 type Event struct {
 	Op   string // "submit" or "poll"
 	Err  *Error // nil if there was a usable answer
@@ -119,6 +120,9 @@ type Result struct {
 	Score   float64 // 0..1, higher is more likely synthetic
 	Verdict string
 	Polls   int
+	// Gap is from when the job was last known to be unfinished, the begin of the wait at the earliest, to when it was known
+	// to be finished: the API does not say when it finished, but the result is known at most so late.
+	Gap time.Duration
 	// Simulated tells that the score is made up by the stand-in of package simulator, and means nothing.
 	Simulated bool
 	Resent    bool // the recording was sent twice, because the first upload may have been lost; it may be paid for twice

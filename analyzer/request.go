@@ -31,7 +31,15 @@ func (c *Client) Submit(ctx context.Context, audio Audio) (Job, error) {
 	return job, nil
 }
 
+// submit tells of its request, also of one that was not sent after all.
 func (c *Client) submit(ctx context.Context, audio Audio, resend bool) (Job, *Error) {
+	start := c.opt.Clock.Now()
+	job, e := c.upload(ctx, audio)
+	c.observe(Event{Op: "submit", Err: e, Took: c.opt.Clock.Now().Sub(start), Resend: resend})
+	return job, e
+}
+
+func (c *Client) upload(ctx context.Context, audio Audio) (Job, *Error) {
 	if audio.Size >= MaxSize {
 		return Job{}, &Error{Op: "submit", Kind: KindTooLarge, Err: fmt.Errorf("%d bytes, the API takes less than %d", audio.Size, MaxSize), Hint: "cut it into shorter segments"}
 	}
@@ -119,6 +127,13 @@ func (c *Client) Poll(ctx context.Context, id string) (Job, error) {
 }
 
 func (c *Client) poll(ctx context.Context, id string) (Job, *Error) {
+	start := c.opt.Clock.Now()
+	job, e := c.ask(ctx, id)
+	c.observe(Event{Op: "poll", Err: e, Took: c.opt.Clock.Now().Sub(start)})
+	return job, e
+}
+
+func (c *Client) ask(ctx context.Context, id string) (Job, *Error) {
 	if !validID(id) {
 		return Job{}, &Error{Op: "poll", Kind: KindInvalidAnswer, Err: fmt.Errorf("%q is no id of a job", printable(id))}
 	}

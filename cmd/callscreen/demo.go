@@ -54,7 +54,8 @@ func runDemo(ctx context.Context, e env, listen string, keep bool) (err error) {
 	cfg := config.Default()
 	cfg.Listen, cfg.DataDir = listen, dir
 	cfg.WebRTC.UDPPort, cfg.WebRTC.TCPPort = 0, 0
-	client, closeClient, err := newAnalyzer(ctx, e, cfg, true, "")
+	meter := app.NewMeter()
+	client, closeClient, err := newAnalyzer(ctx, e, cfg, true, "", meter.Request)
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func runDemo(ctx context.Context, e env, listen string, keep bool) (err error) {
 	}
 	start := time.Now()
 	a, err := app.New(ctx, app.Options{
-		Config: cfg, API: client, Simulated: true, Log: slog.New(lineHandler{w: e.stderr}),
+		Config: cfg, API: client, Simulated: true, Version: version, Meter: meter, Log: slog.New(lineHandler{w: e.stderr}),
 		OnSettled: func(call string, s screen.SegmentReport) {
 			verdict := "failed: " + s.Reason
 			if s.Score != nil {

@@ -99,7 +99,7 @@ func replay(ctx context.Context, e env, f replayFlags, thresholdSet bool, args [
 		return listErr
 	}
 
-	client, closeClient, err := newAnalyzer(ctx, e, cfg, f.simulate, f.script)
+	client, closeClient, err := newAnalyzer(ctx, e, cfg, f.simulate, f.script, nil)
 	if err != nil {
 		return err
 	}

@@ -36,12 +36,13 @@ webhooks again, without dropping a call.`,
 				return err
 			}
 			log := serveLog(e, format, verbose)
-			client, closeClient, err := newAnalyzer(cmd.Context(), e, cfg, simulate, script)
+			meter := app.NewMeter()
+			client, closeClient, err := newAnalyzer(cmd.Context(), e, cfg, simulate, script, meter.Request)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = closeClient() }() // nothing can be done about it any more
-			a, err := app.New(cmd.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Simulated: simulate, Log: log})
+			a, err := app.New(cmd.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Simulated: simulate, Version: version, Meter: meter, Log: log})
 			if err != nil {
 				return err
 			}

@@ -96,8 +96,8 @@ func serveUntil(ctx context.Context, l net.Listener, h http.Handler) error {
 	return err
 }
 
-// newAnalyzer makes a client of the API, or of a stand-in within this process.
-func newAnalyzer(ctx context.Context, e env, cfg config.Config, simulate bool, script string) (*analyzer.Client, func() error, error) {
+// newAnalyzer makes a client of the API, or of a stand-in within this process. observe may be nil.
+func newAnalyzer(ctx context.Context, e env, cfg config.Config, simulate bool, script string, observe func(analyzer.Event)) (*analyzer.Client, func() error, error) {
 	opts := &analyzer.Options{
 		BaseURL:     cfg.Analysis.BaseURL,
 		UserAgent:   "callscreen/" + version,
@@ -106,6 +106,7 @@ func newAnalyzer(ctx context.Context, e env, cfg config.Config, simulate bool, s
 		Deadline:    cfg.Analysis.Deadline,
 		NeverResend: !cfg.Analysis.ResendInDoubt,
 		KeyRetry:    time.Minute,
+		Observe:     observe,
 		Log:         newLog(e.stderr),
 	}
 	if !simulate {

@@ -42,6 +42,10 @@ type Options struct {
 	// OnPromised and OnSettled, if not nil, are told what happens to segments.
 	OnPromised func(store.Segment)
 	OnSettled  func(call string, s screen.SegmentReport)
+	// Version is what /metrics says is running.
+	Version string
+	// Meter is the one that the client of the API tells of its requests. Default: a new one.
+	Meter *Meter
 }
 
 // App is a sidecar. New opens its ports and its database, Run serves until the context ends.
@@ -74,6 +78,9 @@ type App struct {
 
 // New builds everything. On an error nothing is left open.
 func New(ctx context.Context, opt Options) (_ *App, err error) {
+	if opt.Meter == nil {
+		opt.Meter = NewMeter()
+	}
 	a := &App{opt: opt, board: review.NewBoard(), pulls: pulls{running: map[[2]string]*pull{}}}
 	defer func() {
 		if err != nil {
@@ -169,7 +176,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		return err
 	}
 	a.desk = screen.NewDesk(screen.DeskConfig{
-		Store: a.store, Policy: cfg.Policy, PolicyVersion: version, Subscribers: func(event string) []string { return a.hooks.current().Subscribers(event) }, OnCommit: a.committed, OnSettled: a.settled,
+		Store: a.store, Policy: cfg.Policy, PolicyVersion: version, Subscribers: func(event string) []string { return a.hooks.current().Subscribers(event) }, OnCommit: a.committed, OnSettled: a.settled, Observe: a.observe,
 		KeepAudio: map[string]time.Duration{"clear": cfg.Retention.Clear, "flagged": cfg.Retention.Flagged, "inconclusive": cfg.Retention.Inconclusive},
 	})
 	a.courier = screen.NewCourier(screen.CourierConfig{
@@ -181,7 +188,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	}
 	a.worker = screen.NewWorker(screen.WorkerConfig{
 		API: a.opt.API, Store: a.store, Desk: a.desk, Audio: a.audio, Node: a.node, Interval: interval, Deadline: cfg.Analysis.Deadline,
-		MaxAge: cfg.Analysis.MaxAge, ResendInDoubt: cfg.Analysis.ResendInDoubt, RetryCleaned: cfg.Analysis.RetryCleaned, Log: a.opt.Log,
+		MaxAge: cfg.Analysis.MaxAge, ResendInDoubt: cfg.Analysis.ResendInDoubt, RetryCleaned: cfg.Analysis.RetryCleaned, Observe: a.observe, Log: a.opt.Log,
 	})
 	a.engine, err = screen.NewEngine(screen.EngineConfig{
 		Worker: a.worker, Store: a.store, Desk: a.desk, Audio: a.audio, Node: a.node, MaxInFlight: cfg.Analysis.MaxInFlight, MaxAge: cfg.Analysis.MaxAge,
@@ -204,7 +211,7 @@ func (a *App) buildCalls(context.Context) (err error) {
 		return fmt.Errorf("webrtc.whep_allow: %w", err)
 	}
 	a.live = screen.NewLive(screen.LiveConfig{
-		Book: a.courier, Node: a.node, Segment: cfg.Segment.Segmenter(), Simulated: a.opt.Simulated, Grace: cfg.WebRTC.Grace,
+		Book: counting{a.courier, a.opt.Meter}, Node: a.node, Segment: cfg.Segment.Segmenter(), Simulated: a.opt.Simulated, Grace: cfg.WebRTC.Grace,
 		NewVAD: func(hz int) (capture.VAD, error) { return vad.New(hz, nil) }, Log: a.opt.Log,
 	})
 	if a.review, err = review.NewServer(review.Config{
@@ -269,7 +276,7 @@ func (a *App) committed(call string) {
 }
 
 func (a *App) settled(call string, s screen.SegmentReport) {
-	a.metrics.settled(s)
+	a.opt.Meter.settle(s)
 	if a.opt.OnSettled != nil {
 		a.opt.OnSettled(call, s)
 	}

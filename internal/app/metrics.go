@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
@@ -9,14 +10,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"callscreen/internal/screen"
 	"callscreen/internal/store"
 )
 
 // metrics are what /metrics shows. Labels are bounded: no call id and no number ever becomes one.
 type metrics struct {
 	registry *prometheus.Registry
-	segments *prometheus.CounterVec
 	app      *App
 }
 
@@ -41,30 +40,26 @@ var (
 	hooksDesc        = prometheus.NewDesc("callscreen_webhook_attempts_total", "Attempts to deliver webhook messages, and messages that were given up.", []string{"outcome"}, nil)
 	outboxDesc       = prometheus.NewDesc("callscreen_webhook_messages", "Webhook messages that wait, or were given up.", []string{"endpoint", "state"}, nil)
 	databaseDesc     = prometheus.NewDesc("callscreen_database_up", "1 if the database answers.", nil, nil)
+	readyDesc        = prometheus.NewDesc("callscreen_ready", "1 while new calls are taken.", nil, nil)
+	undeliveredDesc  = prometheus.NewDesc("callscreen_spool_undeliverable_seconds", "For how long something in the spool could not be delivered to the database or the audio store; 0 if all is well.", nil, nil)
+	overflowDesc     = prometheus.NewDesc("callscreen_udp_receive_drops_total", "Packets of media that the kernel threw away because the receive buffer was full. Missing where the system does not say.", nil, nil)
 	listenersDesc    = prometheus.NewDesc("callscreen_event_listeners", "Pages and programs that listen to events.", nil, nil)
 	droppedDesc      = prometheus.NewDesc("callscreen_segments_dropped_total", "Segments whose audio was let go of because the analysis was behind.", nil, nil)
 )
 
 func newMetrics(a *App) *metrics {
-	m := &metrics{
-		registry: prometheus.NewRegistry(), app: a,
-		segments: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "callscreen_segments_settled_total", Help: "Segments that have a score or have failed."}, []string{"state", "reason"}),
-	}
-	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "callscreen_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"go": runtime.Version()}})
+	m := &metrics{registry: prometheus.NewRegistry(), app: a}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "callscreen_build_info", Help: "Always 1. The labels say what runs.", ConstLabels: prometheus.Labels{"go": runtime.Version(), "version": cmp.Or(a.opt.Version, "unknown")}})
 	info.Set(1)
-	m.registry.MustRegister(m.segments, info, m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(a.opt.Meter.all...)
+	m.registry.MustRegister(info, m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
-}
-
-// settled counts a segment. Reasons are those of package analyzer, and bounded.
-func (m *metrics) settled(s screen.SegmentReport) {
-	m.segments.WithLabelValues(s.State, s.Reason).Inc()
 }
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{legsDesc, sessionsDesc, openedDesc, refusedDesc, lostDesc, lenientDesc, packetsDesc, missingDesc, lateDesc, repairedDesc, concealedDesc, droppedDesc,
-		breakerDesc, backlogDesc, oldestDesc, spoolEntriesDesc, spoolBytesDesc, spoolFreeDesc, hooksDesc, outboxDesc, databaseDesc, listenersDesc} {
+		breakerDesc, backlogDesc, oldestDesc, spoolEntriesDesc, spoolBytesDesc, spoolFreeDesc, hooksDesc, outboxDesc, databaseDesc, listenersDesc, readyDesc, undeliveredDesc, overflowDesc} {
 		ch <- d
 	}
 }
@@ -96,6 +91,19 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(breakerDesc, open)
 	gauge(listenersDesc, float64(m.app.review.Listening()))
+	if drops, err := m.app.rtc.Drops(); err == nil {
+		counter(overflowDesc, float64(drops))
+	}
+	taken := 0.0
+	if !m.app.draining.Load() && m.app.spool.Room() == nil {
+		taken = 1
+	}
+	gauge(readyDesc, taken)
+	stuck := 0.0
+	if _, since := m.app.courier.Waiting(); !since.IsZero() {
+		stuck = max(time.Since(since).Seconds(), 0)
+	}
+	gauge(undeliveredDesc, stuck)
 	sp := m.app.spool.Stats()
 	gauge(spoolEntriesDesc, float64(sp.Entries))
 	gauge(spoolBytesDesc, float64(sp.Bytes))

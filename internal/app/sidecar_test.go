@@ -61,7 +61,8 @@ func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, chang
 	t.Helper()
 	s := &sidecar{t: t, stand: simulator.New(script), log: &lockedBuffer{}}
 	api := httptest.NewServer(s.stand)
-	client, err := analyzer.New("key", &analyzer.Options{BaseURL: api.URL, PollInitial: 5 * time.Millisecond, PollMax: 20 * time.Millisecond, Deadline: 20 * time.Second})
+	meter := app.NewMeter()
+	client, err := analyzer.New("key", &analyzer.Options{BaseURL: api.URL, Observe: meter.Request, PollInitial: 5 * time.Millisecond, PollMax: 20 * time.Millisecond, Deadline: 20 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, chang
 		change(&cfg)
 	}
 	s.dir = cfg.DataDir
-	s.app, err = app.New(t.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Log: slog.New(slog.NewTextHandler(s.log, nil))})
+	s.app, err = app.New(t.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Version: "1.2.3", Meter: meter, Log: slog.New(slog.NewTextHandler(s.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

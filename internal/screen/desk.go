@@ -39,7 +39,9 @@ type DeskConfig struct {
 	OnCommit func(call string)
 	// OnSettled, if not nil, is called after a segment was settled.
 	OnSettled func(call string, s SegmentReport)
-	Now       func() time.Time
+	// Observe, if not nil, is told of decisions, once they are committed.
+	Observe func(Step)
+	Now     func() time.Time
 }
 
 // Desk decides about calls, in the same transaction in which that happens what the decision depends on. It is safe for
@@ -74,7 +76,12 @@ func NewDesk(cfg DeskConfig) *Desk {
 	return d
 }
 
-func (d *Desk) committed(call string) {
+// committed tells of what was committed, and of the decision that was announced with it, if any.
+func (d *Desk) committed(call string, decided *Step) {
+	if decided != nil {
+		decided.End = d.cfg.Now()
+		observe(d.cfg.Observe, *decided)
+	}
 	if d.cfg.OnCommit != nil {
 		d.cfg.OnCommit(call)
 	}
@@ -82,6 +89,7 @@ func (d *Desk) committed(call string) {
 
 // Progress writes down how far a part of a call is, and decides the call if that ended it.
 func (d *Desk) Progress(ctx context.Context, p store.Part) error {
+	var decided *Step
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
 		c, err := tx.Begin(ctx, p)
 		if err != nil {
@@ -90,17 +98,18 @@ func (d *Desk) Progress(ctx context.Context, p store.Part) error {
 		if err := tx.Progress(ctx, &c, p); err != nil {
 			return err
 		}
-		return d.decide(ctx, tx, &c)
+		decided, err = d.decide(ctx, tx, &c)
+		return err
 	})
 	if err == nil {
-		d.committed(p.Call)
+		d.committed(p.Call, decided)
 	}
 	return err
 }
 
 // Recorded writes down a segment, and gives it its alarm clock.
 func (d *Desk) Recorded(ctx context.Context, p store.Part, g store.Segment) error {
-	lost := false
+	lost, decided := false, (*Step)(nil)
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
 		c, err := tx.Begin(ctx, p)
 		if err != nil {
@@ -126,7 +135,8 @@ func (d *Desk) Recorded(ctx context.Context, p store.Part, g store.Segment) erro
 				return err
 			}
 		}
-		return d.decide(ctx, tx, &c)
+		decided, err = d.decide(ctx, tx, &c)
+		return err
 	})
 	if err != nil {
 		return err
@@ -134,13 +144,14 @@ func (d *Desk) Recorded(ctx context.Context, p store.Part, g store.Segment) erro
 	if lost && d.cfg.OnSettled != nil {
 		d.cfg.OnSettled(g.Call, segmentReport(g, 0))
 	}
-	d.committed(p.Call)
+	d.committed(p.Call, decided)
 	return nil
 }
 
 // Settle writes down what a segment came to, decides its call, and does what else belongs into the same transaction. It
 // is store.ErrSettled if the segment was settled already.
 func (d *Desk) Settle(ctx context.Context, g store.Segment, r store.Settlement, also func(*store.Tx) error) error {
+	var decided *Step
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
 		c, err := tx.LockCall(ctx, g.Call)
 		if err != nil {
@@ -158,7 +169,8 @@ func (d *Desk) Settle(ctx context.Context, g store.Segment, r store.Settlement, 
 		if err := d.settled(ctx, tx, g, r); err != nil {
 			return err
 		}
-		return d.decide(ctx, tx, &c)
+		decided, err = d.decide(ctx, tx, &c)
+		return err
 	})
 	if err != nil {
 		return err
@@ -167,19 +179,21 @@ func (d *Desk) Settle(ctx context.Context, g store.Segment, r store.Settlement, 
 		g.State, g.Reason, g.Detail, g.Score, g.Verdict, g.Simulated = r.State, r.Reason, r.Detail, r.Score, r.Verdict, r.Simulated
 		d.cfg.OnSettled(g.Call, segmentReport(g, time.Duration(0)))
 	}
-	d.committed(g.Call)
+	d.committed(g.Call, decided)
 	return nil
 }
 
-// decide brings the summary of a locked call up to date. A decision that will not change any more is announced, once.
-func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) error {
+// decide brings the summary of a locked call up to date. A decision that will not change any more is announced, once,
+// and returned.
+func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Step, error) {
+	start := d.cfg.Now()
 	segments, err := tx.Segments(ctx, c.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	parts, err := tx.Parts(ctx, c.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ended := c.State == store.CallEnded
 	by := d.rules.Load()
@@ -187,7 +201,7 @@ func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) error {
 	if flagged := policy.OutcomeFlagged.String(); c.Published == flagged && r.Decision != flagged {
 		var before Report // a machine only sets flags: what it was flagged for stands
 		if err := json.Unmarshal(c.Summary, &before); err != nil {
-			return fmt.Errorf("summary of call %s: %w", c.ID, err)
+			return nil, fmt.Errorf("summary of call %s: %w", c.ID, err)
 		}
 		r.Decision, r.Review, r.Score, r.Threshold, r.Reasons = flagged, true, before.Score, before.Threshold, before.Reasons
 	}
@@ -195,7 +209,7 @@ func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) error {
 	c.Final = r.Decision == policy.OutcomeFlagged.String() || ended && open == 0
 	c.PolicyVersion = by.version
 	if c.Summary, err = json.Marshal(r); err != nil {
-		return err
+		return nil, err
 	}
 	now := d.cfg.Now()
 	news := c.Final && c.Published != r.Decision
@@ -209,9 +223,10 @@ func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) error {
 		c.AudioUntil = &until
 	}
 	if err := tx.SaveCall(ctx, c); err != nil || !news {
-		return err
+		return nil, err
 	}
-	return d.announce(ctx, tx, c, r)
+	decided := &Step{Name: StepDecide, Call: c.ID, Began: c.StartedAt, Start: start, Decision: r.Decision, Heard: heard(segments), First: c.Decisions == 1}
+	return decided, d.announce(ctx, tx, c, r)
 }
 
 // announce writes down a new decision, for those who must hear of it.

@@ -46,7 +46,12 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 	j, err := w.breaker.Execute(func() (analyzer.Job, error) {
 		ctx, cancel := context.WithTimeout(ctx, submitTime)
 		defer cancel()
-		return w.cfg.API.Submit(ctx, clip)
+		start := w.cfg.Now()
+		j, err := w.cfg.API.Submit(ctx, clip)
+		step := segmentStep(StepSubmit, g, start, w.cfg.Now(), err)
+		step.Resend = doubt == store.Resend
+		observe(w.cfg.Observe, step)
+		return j, err
 	})
 	if err != nil {
 		return g, w.refused(ctx, job, g, err)

@@ -43,8 +43,10 @@ type WorkerConfig struct {
 	Rest time.Duration
 	// KeyRetry is how long a segment waits after the API has refused the key. Default 1 min.
 	KeyRetry time.Duration
-	Now      func() time.Time // for tests
-	Log      *slog.Logger
+	// Observe, if not nil, is told of submissions and polls.
+	Observe func(Step)
+	Now     func() time.Time // for tests
+	Log     *slog.Logger
 }
 
 // Worker takes one segment a bit further each time its job comes up: it submits it, or asks about it, and settles it.
@@ -158,7 +160,9 @@ func (w *Worker) await(ctx context.Context, job *river.Job[store.SegmentJob], g 
 	end := g.SubmittedAt.Add(w.cfg.Deadline)
 	polling, cancel := context.WithTimeout(ctx, min(max(end.Sub(w.cfg.Now()), 5*time.Second), pollTime))
 	defer cancel()
+	start := w.cfg.Now()
 	result, err := w.cfg.API.Wait(polling, g.JobID)
+	w.asked(g, start, result, err)
 	kind := analyzer.Kind(analyzer.Reason(err))
 	switch {
 	case err == nil:
@@ -173,6 +177,19 @@ func (w *Worker) await(ctx context.Context, job *river.Job[store.SegmentJob], g 
 		return w.fail(ctx, job, g, string(analyzer.KindTimeout), fmt.Sprintf("job %s is not finished after %v", g.JobID, w.cfg.Deadline))
 	}
 	return w.conclude(ctx, job, g, result, err)
+}
+
+// asked tells of an answer, or that there was none yet.
+func (w *Worker) asked(g store.Segment, start time.Time, result analyzer.Result, err error) {
+	step := segmentStep(StepPoll, g, start, w.cfg.Now(), err)
+	step.Done, step.Polls, step.Gap = err == nil, result.Polls, result.Gap
+	switch analyzer.Kind(analyzer.Reason(err)) {
+	case analyzer.KindJobFailed, analyzer.KindInvalidScore:
+		step.Done = true
+	case analyzer.KindCanceled, analyzer.KindTimeout:
+		step.Err = nil // it is asked again
+	}
+	observe(w.cfg.Observe, step)
 }
 
 // conclude settles a segment by what its job came to, or has it sent once more in a cleaner copy.
