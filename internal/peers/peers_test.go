@@ -108,7 +108,7 @@ func need(t *testing.T, what string, ok bool) {
 const source = "../../testdata/audio/human.wav"
 
 // record lets a peer publish, and compares what was recorded with what it played.
-func record(t *testing.T, red bool, seconds float64, publish func(ctx context.Context, page, url string) *exec.Cmd) (*studio, map[string]any) {
+func record(t *testing.T, red bool, seconds float64, publish func(ctx context.Context, web, url string) *exec.Cmd) (*studio, map[string]any) {
 	t.Helper()
 	engine, err := rtc.New(rtc.Config{TCPPort: -1, PreferRED: red})
 	if err != nil {
@@ -119,6 +119,7 @@ func record(t *testing.T, red bool, seconds float64, publish func(ctx context.Co
 	mux := http.NewServeMux()
 	mux.Handle("/whip/", server)
 	mux.Handle("/", http.FileServer(http.Dir("testdata")))
+	mux.Handle("/softphone/", http.StripPrefix("/softphone/", http.FileServer(http.Dir("../../docs/softphone"))))
 	web := httptest.NewServer(mux)
 	defer func() {
 		web.Close()
@@ -129,7 +130,7 @@ func record(t *testing.T, red bool, seconds float64, publish func(ctx context.Co
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
-	cmd := publish(ctx, web.URL+"/whip.html", web.URL+"/whip/call/caller")
+	cmd := publish(ctx, web.URL, web.URL+"/whip/call/caller")
 	var problem strings.Builder
 	cmd.Stderr = &problem
 	out, err := cmd.Output()
@@ -260,12 +261,13 @@ func TestChromium(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		name, mode string
-		red        bool
-	}{{"plain", "plain", false}, {"trickle", "trickle", false}, {"RED", "plain", true}} {
+		name, page, mode string
+		red              bool
+	}{{"plain", "/whip.html", "plain", false}, {"trickle", "/whip.html", "trickle", false}, {"RED", "/whip.html", "plain", true},
+		{"the softphone of the documents", "/softphone/", "plain", false}} {
 		t.Run(c.name, func(t *testing.T) {
-			s, said := record(t, c.red, 10, func(ctx context.Context, page, url string) *exec.Cmd {
-				cmd := exec.CommandContext(ctx, "node", "testdata/chromium.js", page, url, file, "10", c.mode)
+			s, said := record(t, c.red, 10, func(ctx context.Context, web, url string) *exec.Cmd {
+				cmd := exec.CommandContext(ctx, "node", "testdata/chromium.js", web+c.page, url, file, "10", c.mode)
 				cmd.Env = append(os.Environ(), "NODE_PATH="+modules, "CHROMIUM="+browser)
 				return cmd
 			})
