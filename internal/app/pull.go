@@ -30,20 +30,29 @@ type pull struct {
 
 const pullAnswers = 20 * time.Second // for the media server, to one request
 
+// source is where a leg is fetched from.
+type source struct {
+	URL   string `json:"url"`
+	Token string `json:"token"`
+}
+
+func readSource(body io.Reader) (s source, err error) {
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil || d.More() {
+		return s, errors.New(`want {"url": "https://...", "token": "..."}`)
+	}
+	if u, err := url.Parse(s.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
+		return s, errors.New("url is no web address")
+	}
+	return s, nil
+}
+
 // startPull begins to fetch a leg.
 func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
-	var body struct {
-		URL   string `json:"url"`
-		Token string `json:"token"`
-	}
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&body); err != nil || decoder.More() {
-		problem.Write(w, http.StatusBadRequest, `want {"url": "https://...", "token": "..."}`)
-		return
-	}
-	if u, err := url.Parse(body.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		problem.Write(w, http.StatusBadRequest, "url is no web address")
+	body, err := readSource(http.MaxBytesReader(w, r.Body, 16<<10))
+	if err != nil {
+		problem.Write(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	key := [2]string{r.PathValue("call"), r.PathValue("leg")}

@@ -3,6 +3,7 @@ package review
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"slices"
@@ -80,11 +81,9 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request) error {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return refuse(http.StatusUnsupportedMediaType, "want application/json")
 	}
-	var c change
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBody))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil || d.More() {
-		return bad(`want {"action": "claim|release|dispose", "version": N, "disposition": "...", "note": "..."}`)
+	c, err := readChange(http.MaxBytesReader(w, r.Body, mostBody))
+	if err != nil {
+		return err
 	}
 	now, err := s.apply(r, c)
 	if err != nil {
@@ -94,6 +93,15 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request) error {
 		Call   string        `json:"call"`
 		Review *reviewReport `json:"review"`
 	}{r.PathValue("call"), now})
+}
+
+func readChange(body io.Reader) (c change, err error) {
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil || d.More() {
+		return c, bad(`want {"action": "claim|release|dispose", "version": N, "disposition": "...", "note": "..."}`)
+	}
+	return c, nil
 }
 
 // apply makes a change in the name of whoever asks for it.

@@ -1,8 +1,12 @@
 package whip
 
 import (
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/pion/webrtc/v4"
 )
 
 func FuzzOffer(f *testing.F) {
@@ -10,6 +14,10 @@ func FuzzOffer(f *testing.F) {
 	f.Add("v=0\r\nm=audio 9 X 0\r\nm=audio 9 X 0\r\n")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, body string) {
+		if len(body) > maxSDP {
+			return // refused before it is looked at
+		}
+		defer bounded(t)()
 		o, err := readOffer(body)
 		if err != nil {
 			return
@@ -28,6 +36,10 @@ func FuzzFragment(f *testing.F) {
 	f.Add("a=ice-ufrag:x\r\na=ice-pwd:y\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\na=end-of-candidates\r\n")
 	f.Add("hello")
 	f.Fuzz(func(t *testing.T, body string) {
+		if len(body) > maxSDP {
+			return // refused before it is looked at
+		}
+		defer bounded(t)()
 		fragment, err := readFragment(body)
 		if err != nil {
 			return
@@ -38,5 +50,61 @@ func FuzzFragment(f *testing.F) {
 			}
 		}
 		_, _ = restarted("v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 X 0\r\na=ice-ufrag:a\r\n", fragment)
+	})
+}
+
+// What is said of a call, and where a session is: it is little and printable, or refused.
+func FuzzSession(f *testing.F) {
+	f.Add("call", "caller", "queue=payments&from=%2B4930&channels=caller,agent")
+	f.Add("..", "a/b", "%zz&;=&a=%00")
+	f.Fuzz(func(t *testing.T, call, leg, query string) {
+		if len(query) > 64<<10 {
+			return // the server takes no longer lines
+		}
+		defer bounded(t)()
+		r := &http.Request{URL: &url.URL{RawQuery: query}}
+		r.SetPathValue("call", call)
+		r.SetPathValue("leg", leg)
+		s, err := readSession(r, "token")
+		if err != nil {
+			return
+		}
+		if !ValidName(s.Call) || !ValidName(s.Leg) || len(s.Metadata) > mostParameters || len(s.Channels) != 0 && len(s.Channels) != 2 {
+			t.Errorf("%+v", s)
+		}
+		for k, v := range s.Metadata {
+			if !ValidName(k) || len(v) > mostValue || strings.ContainsFunc(v, unprintable) {
+				t.Errorf("%q: %q", k, v)
+			}
+		}
+	})
+}
+
+// An offer that passes goes on to the WebRTC library, which must survive it, within bounds.
+func FuzzNegotiation(f *testing.F) {
+	const start = "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\na=fingerprint:sha-256 00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00\r\n"
+	f.Add(start + "m=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=setup:actpass\r\na=ice-ufrag:abcd\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\na=sendonly\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n")
+	f.Add(start + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=ice-ufrag:abcd\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\na=extmap:1 x\r\na=ssrc:5 cname:x\r\n")
+	f.Fuzz(func(t *testing.T, body string) {
+		if len(body) > 8<<10 {
+			return
+		}
+		defer bounded(t)()
+		o, err := readOffer(body)
+		if err != nil {
+			return
+		}
+		pc, err := webrtc.NewPeerConnection(webrtc.Configuration{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = pc.GracefulClose() }() // what it is about is what came before
+		if pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: o.sdp}) != nil {
+			return
+		}
+		if answer, err := pc.CreateAnswer(nil); err == nil {
+			_, _ = o.checkAnswer(answer.SDP)
+			answerFragment(answer.SDP)
+		}
 	})
 }
