@@ -80,7 +80,7 @@ func newRoot(e env) *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newReplay(e), newServe(e), newPublish(e), newDemo(e), newSimulator(e), newBacktest(e), newCalls(e), newMigrate(e), newAudit(e),
-		newWebhooks(e), newExport(e), newImport(e), newConfig(e), newVersion(e))
+		newWebhooks(e), newExport(e), newImport(e), newConfig(e), newDoctor(e), newVersion(e))
 	return root
 }
 

@@ -14,7 +14,7 @@ func checkBuffer(log *slog.Logger) {
 	if err != nil {
 		return
 	}
-	if most, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && most < receiveBuffer {
+	if most, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && most < ReceiveBuffer {
 		log.Warn("the receive buffer for media is smaller than it should be; packets may be lost under load",
 			"bytes", most, "hint", "sysctl -w net.core.rmem_max=4194304")
 	}

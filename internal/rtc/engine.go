@@ -38,8 +38,8 @@ type Engine struct {
 	port   int
 }
 
-// receiveBuffer holds what arrives while the machine is busy elsewhere; at 200 calls half a second of packets.
-const receiveBuffer = 4 << 20
+// ReceiveBuffer is what is asked of the kernel, in bytes. It holds what arrives while the machine is busy elsewhere; at 200 calls half a second of packets.
+const ReceiveBuffer = 4 << 20
 
 // New opens the ports.
 func New(cfg Config) (_ *Engine, err error) {
@@ -58,7 +58,7 @@ func New(cfg Config) (_ *Engine, err error) {
 			return nil, err
 		}
 	}
-	udp, err := ice.NewMultiUDPMuxFromPort(port, ice.UDPMuxFromPortWithLoopback(), ice.UDPMuxFromPortWithReadBufferSize(receiveBuffer),
+	udp, err := ice.NewMultiUDPMuxFromPort(port, ice.UDPMuxFromPortWithLoopback(), ice.UDPMuxFromPortWithReadBufferSize(ReceiveBuffer),
 		ice.UDPMuxFromPortWithNetworks(ice.NetworkTypeUDP4))
 	if err != nil {
 		return nil, fmt.Errorf("open UDP port %d for media: %w (hint: set webrtc.udp_port)", port, err)
