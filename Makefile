@@ -4,9 +4,13 @@ export CGO_ENABLED ?= 0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 60s
 PACKAGES  = ./...
+ARCHS    ?= amd64 arm64
+NFPM      = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
+# A version of Debian begins with a digit.
+DEBVERSION = $(if $(filter v%,$(VERSION)),$(VERSION:v%=%),0~$(VERSION))
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: libopus demo peers browser load crash help build test race fuzz bench lint check docs clean
+.PHONY: release reproducible deb newcomer soak libopus demo peers browser load crash help build test race fuzz bench lint check docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -16,6 +20,35 @@ demo: ## show everything: two live calls, a stand-in for the API, no key, no set
 
 build: ## build bin/callscreen, a static binary
 	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/callscreen ./cmd/callscreen
+
+release: ## build bin/release for linux/amd64 and linux/arm64, with SHA256SUMS
+	@mkdir -p bin/release && rm -f bin/release/callscreen-linux-*
+	@set -e; for arch in $(ARCHS); do \
+	  GOOS=linux GOARCH=$$arch CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION)" -o bin/release/callscreen-linux-$$arch ./cmd/callscreen; \
+	done
+	@cd bin/release && sha256sum callscreen-linux-* >SHA256SUMS && cat SHA256SUMS
+
+reproducible: ## build the release in two folders, each with a cache of its own, and compare (some minutes)
+	@rm -rf out/build && mkdir -p out/build
+	@set -e; for dir in out/build/one out/build/and/another; do \
+	  git clone -q . $$dir; GOCACHE=$(CURDIR)/$$dir/.cache $(MAKE) -s -C $$dir release VERSION=$(VERSION); \
+	done
+	cmp out/build/one/bin/release/SHA256SUMS out/build/and/another/bin/release/SHA256SUMS
+	@rm -rf out/build
+
+deb: release ## make Debian packages of the release
+	@mkdir -p bin/release/share
+	@set -e; for shell in bash zsh fish; do $(GO) run ./cmd/callscreen completion $$shell >bin/release/share/callscreen.$$shell; done
+	@gzip -9nc docs/deploy/callscreen.1 >bin/release/share/callscreen.1.gz
+	@set -e; for arch in $(ARCHS); do \
+	  ARCH=$$arch VERSION='$(DEBVERSION)' SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(GO) run $(NFPM) package -f docs/deploy/nfpm.yaml -p deb -t bin/release/; \
+	done
+
+newcomer: ## clone this repository, and do what the README says (some minutes)
+	CALLSCREEN_NEWCOMER=1 $(GO) test -count=1 -v ./internal/newcomer
+
+soak: ## 100 legs that come and go for CALLSCREEN_SOAK (default 20m): nothing may grow
+	CALLSCREEN_SOAK=$${CALLSCREEN_SOAK:-20m} $(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/crash
 
 test: ## run the tests; what needs an absent program is skipped by name
 	$(GO) test $(PACKAGES)
