@@ -202,7 +202,7 @@ func TestHostileSessionsDoNotTouchAGoodCall(t *testing.T) {
 	// Those that never connect are given up after 15 s, and their calls a second later.
 	http.DefaultClient.CloseIdleConnections()
 	s.idle()
-	left := 0
+	var left int
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		if left = runtime.NumGoroutine(); left <= goroutines+10 || time.Now().After(end) {
 			break

@@ -76,7 +76,8 @@ func TestTheTimeOfTheBodyIsNotThatOfTheHandler(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "done" {
+		got, err := io.ReadAll(resp.Body)
+		if resp.Body.Close(); err != nil || string(got) != "done" {
 			t.Errorf("%q %v", got, err)
 		}
 	}
@@ -99,6 +100,7 @@ func TestDeadlinesDoNotOutliveTheirRequest(t *testing.T) {
 			t.Fatalf("%s: %v", method, err)
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
 		time.Sleep(150 * time.Millisecond)
 	}
 }
@@ -133,7 +135,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 	served := func(c net.Conn) bool {
 		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-		return err == nil && resp.StatusCode == 200
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == 200
 	}
 	first, second := dial(t, server), dial(t, server)
 	if !served(first) || !served(second) {
