@@ -21,6 +21,9 @@ func (a *App) handler() http.Handler {
 	for pattern, handle := range a.legRoutes() {
 		mux.HandleFunc(pattern, a.auth.Require("ingest", handle))
 	}
+	for pattern, handle := range a.adminRoutes() {
+		mux.HandleFunc(pattern, a.auth.Require("admin", handle))
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))

@@ -86,7 +86,7 @@ func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
 	p.done.Go(func() {
 		defer close(one.over)
 		l := &leg{app: a, call: call, session: whip.Session{Call: key[0], Leg: key[1]}}
-		err := whep.Run(ctx, whep.Config{URL: body.URL, Token: body.Token, Leg: l, Log: a.opt.Log})
+		err := whep.Run(ctx, whep.Config{URL: body.URL, Token: body.Token, Leg: l, Log: a.opt.Log.With("call", key[0], "leg", key[1])})
 		stopped := errors.Is(err, context.Canceled)
 		if !stopped {
 			a.opt.Log.Warn("a leg is not fetched any more", "call", key[0], "leg", key[1], "error", err)

@@ -24,6 +24,7 @@ type Config struct {
 	Retention Retention     `yaml:"retention"`
 	Webhooks  []Webhook     `yaml:"webhooks"`
 	Auth      Auth          `yaml:"auth"`
+	Log       Log           `yaml:"log"`
 }
 
 // WebRTC says where live audio comes in.
@@ -180,6 +181,7 @@ func Default() Config {
 			Session: Session{Idle: 30 * time.Minute, Max: 12 * time.Hour},
 			OIDC:    OIDC{Scopes: []string{"openid", "profile", "email"}, NameClaim: "email", GroupsClaim: "groups"},
 		},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }
 
@@ -258,4 +260,7 @@ var docs = map[string]string{
 	"auth.oidc.name_claim":          "Claim under whose value people appear in the audit. It must not be one that they can change themselves.",
 	"auth.oidc.groups_claim":        "Claim that lists the groups.",
 	"auth.oidc.roles":               "Roles of everybody who comes this way, besides those of their groups.",
+	"log":                           "What serve says on standard error. No line holds the metadata of a call, or audio.",
+	"log.level":                     "debug, info, warn or error. PUT /api/v1/log-level changes it while the program runs; --verbose is debug.",
+	"log.format":                    "text or json. --log-format wins.",
 }
