@@ -12,6 +12,7 @@ import (
 
 	"callscreen/internal/app"
 	"callscreen/internal/auth"
+	"callscreen/internal/config"
 )
 
 func newServe(e env) *cobra.Command {
@@ -35,14 +36,23 @@ webhooks again, without dropping a call.`,
 			if err != nil {
 				return err
 			}
-			log := serveLog(e, format, verbose)
+			if format != "" {
+				cfg.Log.Format = format
+			}
+			if verbose {
+				cfg.Log.Level = "debug"
+			}
+			if cfg.Validate() != nil { // it was valid before
+				return usagef("--log-format: %q is no format (hint: text or json)", format)
+			}
+			log, level := serveLog(e, cfg.Log)
 			meter := app.NewMeter()
 			client, closeClient, err := newAnalyzer(cmd.Context(), e, cfg, simulate, script, meter.Request)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = closeClient() }() // nothing can be done about it any more
-			a, err := app.New(cmd.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Simulated: simulate, Version: version, Meter: meter, Log: log})
+			a, err := app.New(cmd.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Simulated: simulate, Version: version, Meter: meter, Log: log, Level: level})
 			if err != nil {
 				return err
 			}
@@ -66,8 +76,8 @@ webhooks again, without dropping a call.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "config", "", "configuration file (default callscreen.yaml, if it is there)")
-	f.StringVar(&format, "log-format", "text", "text or json")
-	f.BoolVar(&verbose, "verbose", false, "log more")
+	f.StringVar(&format, "log-format", "", "text or json (default: log.format)")
+	f.BoolVar(&verbose, "verbose", false, "log more, as log.level debug")
 	f.BoolVar(&simulate, "simulate", false, "use the built-in stand-in for the API: no key, no network; it detects nothing")
 	f.StringVar(&script, "script", "", "script of the stand-in, a YAML file")
 	return cmd
@@ -108,13 +118,13 @@ func reload(ctx context.Context, e env, file string, a *app.App) error {
 	return a.Reload(ctx, cfg, tokens)
 }
 
-func serveLog(e env, format string, verbose bool) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: slog.LevelInfo}
-	if verbose {
-		opts.Level = slog.LevelDebug
+// serveLog makes a logger whose level can be changed.
+func serveLog(e env, cfg config.Log) (*slog.Logger, *slog.LevelVar) {
+	level := &slog.LevelVar{}
+	level.Set(cfg.Slog())
+	opts := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(e.stderr, opts)), level
 	}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(e.stderr, opts))
-	}
-	return slog.New(slog.NewTextHandler(e.stderr, opts))
+	return slog.New(slog.NewTextHandler(e.stderr, opts)), level
 }

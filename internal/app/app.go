@@ -42,6 +42,8 @@ type Options struct {
 	// OnPromised and OnSettled, if not nil, are told what happens to segments.
 	OnPromised func(store.Segment)
 	OnSettled  func(call string, s screen.SegmentReport)
+	// Level, if not nil, is that of Log, and can be changed by the API.
+	Level *slog.LevelVar
 	// Version is what /metrics says is running.
 	Version string
 	// Meter is the one that the client of the API tells of its requests. Default: a new one.

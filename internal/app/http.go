@@ -24,6 +24,9 @@ func (a *App) handlers() (public, admin http.Handler) {
 	if a.admin != nil {
 		managed = a.newMux()
 	}
+	for pattern, handle := range a.adminRoutes() {
+		managed.HandleFunc(pattern, a.auth.Require("admin", handle))
+	}
 	a.review.Register(mux, managed)
 	managed.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
 	return mux, managed

@@ -228,6 +228,7 @@ func TestTheAPIIsAsDocumented(t *testing.T) {
 		{"POST /api/v1/webhooks/endpoints/{endpoint}/enable", "/api/v1/webhooks/endpoints/crm/enable", "adm", "", 204}, {"POST /api/v1/webhooks/endpoints/{endpoint}/enable", "/api/v1/webhooks/endpoints/crm/enable", "adm", "", 404},
 		{"POST /api/v1/webhooks/dead/{message}/{endpoint}/replay", "/api/v1/webhooks/dead/" + dead + "/crm/replay", "adm", "", 204},
 		{"POST /api/v1/webhooks/dead/{message}/{endpoint}/replay", "/api/v1/webhooks/dead/x/crm/replay", "adm", "", 404},
+		{"PUT /api/v1/log-level", "/api/v1/log-level", "adm", `{"level":"debug"}`, 200}, {"PUT /api/v1/log-level", "/api/v1/log-level", "adm", `{"level":"loud"}`, 400},
 		{"POST " + leg + "/pause", "/api/v1/calls/live/legs/caller/pause", "in", "", 200}, {"POST " + leg + "/pause", "/api/v1/calls/x/legs/caller/pause", "in", "", 404},
 		{"POST " + leg + "/resume", "/api/v1/calls/live/legs/caller/resume", "in", "", 200}, {"POST " + leg + "/resume", "/api/v1/calls/live/legs/x/resume", "in", "", 404},
 		{"POST " + leg + "/whep", "/api/v1/calls/w/legs/x/whep", "in", `{"url":"` + gone.URL + `/whep"}`, 201}, {"POST " + leg + "/whep", "/api/v1/calls/w/legs/x/whep", "in", `{"url":"` + gone.URL + `/whep"}`, 409},

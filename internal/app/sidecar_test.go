@@ -75,7 +75,8 @@ func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, chang
 		change(&cfg)
 	}
 	s.dir = cfg.DataDir
-	s.app, err = app.New(t.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Version: "1.2.3", Meter: meter, Log: slog.New(slog.NewTextHandler(s.log, nil))})
+	level := &slog.LevelVar{}
+	s.app, err = app.New(t.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Version: "1.2.3", Meter: meter, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: level})), Level: level})
 	if err != nil {
 		t.Fatal(err)
 	}

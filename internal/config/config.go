@@ -27,6 +27,7 @@ type Config struct {
 	Webhooks     []Webhook     `yaml:"webhooks"`
 	WebhookAllow []string      `yaml:"webhook_allow"`
 	Auth         Auth          `yaml:"auth"`
+	Log          Log           `yaml:"log"`
 }
 
 // WebRTC says where live audio comes in.
@@ -187,6 +188,7 @@ func Default() Config {
 			OIDC:    OIDC{Scopes: []string{"openid", "profile", "email"}, NameClaim: "email", GroupsClaim: "groups"},
 			JWT:     JWT{Leeway: 30 * time.Second},
 		},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }
 
@@ -278,4 +280,7 @@ var docs = map[string]string{
 	"auth.jwt.issuer":               "What iss must be. Needed with jwks.",
 	"auth.jwt.audience":             "What must be in aud. Needed with jwks.",
 	"auth.jwt.leeway":               "By how much clocks may differ.",
+	"log":                           "What serve says on standard error. No line holds the metadata of a call, or audio.",
+	"log.level":                     "debug, info, warn or error. PUT /api/v1/log-level changes it while the program runs; --verbose is debug.",
+	"log.format":                    "text or json. --log-format wins.",
 }

@@ -126,6 +126,7 @@ auth:
 		{"a proxy that is of no use", "auth: {trusted_proxies: [10.0.0.0/8], proxy: {user_header: X-User, groups_header: X-Groups}}", nil, []string{"auth.proxy.roles: nobody who comes by the proxy"}},
 		{"a client secret in the file", "auth: {oidc: {client_secret: abc}}", nil, []string{"auth.oidc.client_secret: line 1", "set CALLSCREEN_OIDC_CLIENT_SECRET"}},
 		{"a client secret that is not there", "auth: {oidc: {client_secret_file: /nothing/here}}", nil, []string{"auth.oidc.client_secret_file: "}},
+		{"logs", "log: {level: loud, format: xml}", nil, []string{"log.level: there is no level \"loud\"", "log.format: there is no format \"xml\""}},
 		{"sample rate", "segment: {sample_rate: 44100}", nil, []string{"segment.sample_rate: is 44100 Hz"}},
 		{"credentials in the address", "analysis: {base_url: 'https://a:b@c'}", nil, []string{"analysis.base_url: must not hold credentials"}},
 	} {

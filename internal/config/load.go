@@ -59,7 +59,7 @@ func readFile(name string) ([]byte, *Problem) {
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:
-		return nil, &Problem{Path: name, Message: reason(err)}
+		return nil, &Problem{Path: name, Message: reason(err), Hint: "check that it is a file, and the disk that it is on"}
 	case len(data) > maxFile:
 		return nil, &Problem{Path: name, Message: "is larger than 1 MiB", Hint: "is it a configuration file?"}
 	}

@@ -199,7 +199,7 @@ func (c *Courier) deliverSegment(ctx context.Context, id string, doc document) e
 	case g.AudioSHA256 != "":
 		// It was given up. The audio store may have it all the same, and no row would ever say that it must be deleted.
 		if err := c.cfg.Audio.Delete(ctx, audioKey(id)); err != nil {
-			c.cfg.Log.Error("audio that was given up may be in the audio store, and could not be deleted there", "key", audioKey(id), "error", err, "hint", "delete it by hand")
+			c.cfg.Log.Error("audio that was given up may be in the audio store, and could not be deleted there", "call", doc.Part.Call, "key", audioKey(id), "error", err, "hint", "delete it by hand")
 		}
 	}
 	if err := c.cfg.Desk.Recorded(ctx, doc.Part, *doc.Segment); err != nil {
@@ -248,7 +248,7 @@ func (c *Courier) giveUp(id string, doc document) document {
 	g.State, g.Reason, g.AudioKey = store.SegmentFailed, ReasonStorage, ""
 	g.Detail = fmt.Sprintf("it could not be delivered within %v", c.cfg.MaxAge)
 	if err := c.put(id, doc); err != nil {
-		c.cfg.Log.Warn("that audio was given up could not be noted, and is kept in memory", "segment", id, "error", err)
+		c.cfg.Log.Warn("that audio was given up could not be noted, and is kept in memory", "call", doc.Part.Call, "segment", id, "error", err)
 	}
 	return doc
 }

@@ -90,7 +90,7 @@ func Run(ctx context.Context, cfg Config) error {
 		if errors.As(err, &later) {
 			wait = max(wait, later.after)
 		}
-		cfg.Log.Info("a WHEP session ended and will be tried again", "url", cfg.URL, "wait", wait, "error", err)
+		cfg.Log.Info("a WHEP session ended and will be tried again", "url", place(cfg.URL), "wait", wait, "error", err)
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
@@ -153,7 +153,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		mu.Unlock()
 		defer tracks.Done()
 		if err := s.cfg.Leg.Track(ctx, track, receiver); err != nil && ctx.Err() == nil {
-			s.cfg.Log.Warn("a WHEP track could not be recorded", "url", s.cfg.URL, "error", err)
+			s.cfg.Log.Warn("a WHEP track could not be recorded", "url", place(s.cfg.URL), "error", err)
 		}
 	}
 	pc, resource, err := s.negotiate(ctx, func() (*webrtc.PeerConnection, error) { return api.NewPeerConnection(webrtc.Configuration{}) }, func(pc *webrtc.PeerConnection) {
@@ -309,9 +309,22 @@ func (s *session) ask(ctx context.Context, method, target, body string) (status 
 	}
 	resp, err := s.cfg.Client.Do(r)
 	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) { // it would show the whole address
+			err = u.Err
+		}
 		return 0, nil, "", err
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 256<<10))
 	return resp.StatusCode, resp.Header, string(data), err
+}
+
+// place is an address as it may be logged: its query may hold numbers or a secret.
+func place(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host + u.EscapedPath()
 }

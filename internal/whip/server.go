@@ -273,6 +273,16 @@ func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// about is the call and the leg of a request. The address of a session says neither, and is not for the log.
+func (s *Server) about(r *http.Request) (call, leg string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.sessions[r.PathValue("id")]; c != nil {
+		return c.what.Call, c.what.Leg
+	}
+	return r.PathValue("call"), r.PathValue("leg")
+}
+
 // answerError turns an error into an answer.
 func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	var no *refused
@@ -291,7 +301,8 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	case r.Context().Err() != nil:
 		problem.Write(w, http.StatusRequestTimeout, "the request took too long")
 	default:
-		s.cfg.Log.Warn("a WHIP request failed", "path", r.URL.Path, "error", err)
+		call, leg := s.about(r)
+		s.cfg.Log.Warn("a WHIP request failed", "method", r.Method, "call", call, "leg", leg, "error", err)
 		problem.Write(w, http.StatusInternalServerError, "the request could not be carried out")
 	}
 }

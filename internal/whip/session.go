@@ -169,7 +169,7 @@ func (c *session) end(lost bool) {
 		}
 		if c.pc != nil {
 			if err := c.pc.GracefulClose(); err != nil {
-				c.server.cfg.Log.Warn("a session could not be closed", "call", c.what.Call, "error", err)
+				c.server.cfg.Log.Warn("a session could not be closed", "call", c.what.Call, "leg", c.what.Leg, "error", err)
 			}
 		}
 		c.tracks.Wait()
