@@ -24,7 +24,7 @@ rules:
 	stand := simulator.New(script)
 	server := httptest.NewServer(stand)
 	defer server.Close()
-	client, err := analyzer.New("any key", &analyzer.Options{BaseURL: server.URL})
+	client, err := analyzer.New("any-key", &analyzer.Options{BaseURL: server.URL})
 	if err != nil {
 		fmt.Println(err)
 		return
