@@ -33,7 +33,7 @@ func TestReadmeHoldsTheConfigurationReference(t *testing.T) {
 	if err := config.Describe(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := "```yaml" + b.String() + "```\n"
+	want := "```yaml\n" + strings.TrimLeft(b.String(), "\n") + "```\n"
 	if got == want {
 		return
 	}
