@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"time"
 
 	"callscreen/internal/problem"
 	"callscreen/internal/whep"
@@ -85,7 +86,7 @@ func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
 	p.running[key] = one
 	p.done.Go(func() {
 		defer close(one.over)
-		l := &leg{app: a, call: call, session: whip.Session{Call: key[0], Leg: key[1]}}
+		l := &leg{app: a, call: call, session: whip.Session{Call: key[0], Leg: key[1]}, joined: time.Now()}
 		err := whep.Run(ctx, whep.Config{URL: body.URL, Token: body.Token, Leg: l, Log: a.opt.Log.With("call", key[0], "leg", key[1])})
 		stopped := errors.Is(err, context.Canceled)
 		if !stopped {

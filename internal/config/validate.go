@@ -63,6 +63,7 @@ func (c Config) Validate() error {
 	c.validateWebhooks(&ps)
 	c.Auth.validate(&ps)
 	c.Log.validate(&ps)
+	c.Trace.validate(&ps)
 	slices.SortStableFunc(ps, func(a, b Problem) int { return strings.Compare(section(a.Path), section(b.Path)) })
 	return ps.err()
 }
