@@ -29,6 +29,7 @@ import (
 	"callscreen/internal/screen"
 	"callscreen/internal/spool"
 	"callscreen/internal/store"
+	"callscreen/internal/trace"
 	"callscreen/internal/whip"
 )
 
@@ -72,6 +73,7 @@ type App struct {
 	review    *review.Server
 	whip      *whip.Server
 	metrics   *metrics
+	trace     *trace.Tracer // nil if nobody wants to know
 	draining  atomic.Bool
 	pulls     pulls
 	whepAllow outbound.List
@@ -92,7 +94,7 @@ func New(ctx context.Context, opt Options) (_ *App, err error) {
 	if a.auth, err = auth.New(opt.Config, opt.Tokens); err != nil {
 		return nil, err
 	}
-	for _, build := range []func(context.Context) error{a.openPorts, a.openStores, a.buildAnalysis, a.buildCalls} {
+	for _, build := range []func(context.Context) error{a.openTrace, a.openPorts, a.openStores, a.buildAnalysis, a.buildCalls} {
 		if err := build(ctx); err != nil {
 			return nil, err
 		}
@@ -182,7 +184,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		KeepAudio: map[string]time.Duration{"clear": cfg.Retention.Clear, "flagged": cfg.Retention.Flagged, "inconclusive": cfg.Retention.Inconclusive},
 	})
 	a.courier = screen.NewCourier(screen.CourierConfig{
-		Spool: a.spool, Audio: a.audio, Desk: a.desk, Node: a.audioNode(), Rate: cfg.Segment.SampleRate, MaxAge: cfg.Spool.MaxAge, OnPromised: a.opt.OnPromised, Log: a.opt.Log,
+		Spool: a.spool, Audio: a.audio, Desk: a.desk, Node: a.audioNode(), Rate: cfg.Segment.SampleRate, MaxAge: cfg.Spool.MaxAge, OnPromised: a.opt.OnPromised, Observe: a.observe, Log: a.opt.Log,
 	})
 	interval := time.Duration(float64(time.Second) / cfg.Analysis.RatePerSecond)
 	if a.opt.Simulated {

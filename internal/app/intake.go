@@ -28,7 +28,7 @@ func (i intake) Open(_ context.Context, s whip.Session) (whip.Leg, error) {
 		return nil, &whip.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: 10 * time.Second, Reason: err.Error()}
 	}
 	i.app.opt.Log.Info("a leg joined", "call", s.Call, "leg", s.Leg)
-	return &leg{app: i.app, call: call, session: s}, nil
+	return &leg{app: i.app, call: call, session: s, joined: time.Now()}, nil
 }
 
 // leg is a session of a call.
@@ -36,6 +36,7 @@ type leg struct {
 	app     *App
 	call    *screen.LiveCall
 	session whip.Session
+	joined  time.Time
 }
 
 // Track implements whip.Leg.
@@ -122,6 +123,7 @@ func (l *leg) LastPacket() (last time.Time) {
 // Close implements whip.Leg.
 func (l *leg) Close(lost bool) {
 	l.app.opt.Log.Info("a leg left", "call", l.session.Call, "leg", l.session.Leg, "lost", lost)
+	l.app.observe(screen.Step{Name: screen.StepIngest, Call: l.session.Call, Part: l.call.Begun().Part, Leg: l.session.Leg, Start: l.joined, End: time.Now()})
 	l.call.Leave(lost)
 }
 

@@ -98,7 +98,7 @@ func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
 	p.running[key] = one
 	p.done.Go(func() {
 		defer close(one.over)
-		l := &leg{app: a, call: call, session: whip.Session{Call: key[0], Leg: key[1]}}
+		l := &leg{app: a, call: call, session: whip.Session{Call: key[0], Leg: key[1]}, joined: time.Now()}
 		transport := a.whepAllow.Transport("webrtc.whep_allow")
 		transport.Proxy = nil // media servers are near
 		client := &http.Client{Transport: transport, Timeout: pullAnswers}

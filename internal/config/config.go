@@ -28,6 +28,7 @@ type Config struct {
 	WebhookAllow []string      `yaml:"webhook_allow"`
 	Auth         Auth          `yaml:"auth"`
 	Log          Log           `yaml:"log"`
+	Trace        Trace         `yaml:"trace"`
 }
 
 // WebRTC says where live audio comes in.
@@ -282,5 +283,7 @@ var docs = map[string]string{
 	"auth.jwt.leeway":               "By how much clocks may differ.",
 	"log":                           "What serve says on standard error. No line holds the metadata of a call, or audio.",
 	"log.level":                     "debug, info, warn or error. PUT /api/v1/log-level changes it while the program runs; --verbose is debug.",
+	"trace":                         "Spans of OpenTelemetry: what is done about each call, and how long it takes. Headers for the collector come from OTEL_EXPORTER_OTLP_HEADERS.",
+	"trace.endpoint":                "Collector of OTLP over HTTP: http://127.0.0.1:4318. Empty: off.",
 	"log.format":                    "text or json. --log-format wins.",
 }

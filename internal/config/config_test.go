@@ -127,6 +127,8 @@ auth:
 		{"a client secret in the file", "auth: {oidc: {client_secret: abc}}", nil, []string{"auth.oidc.client_secret: line 1", "set CALLSCREEN_OIDC_CLIENT_SECRET"}},
 		{"a client secret that is not there", "auth: {oidc: {client_secret_file: /nothing/here}}", nil, []string{"auth.oidc.client_secret_file: "}},
 		{"logs", "log: {level: loud, format: xml}", nil, []string{"log.level: there is no level \"loud\"", "log.format: there is no format \"xml\""}},
+		{"traces", "trace: {endpoint: collector:4318}", nil, []string{"trace.endpoint: \"collector:4318\" is no web address"}},
+		{"traces with credentials", "trace: {endpoint: 'http://a:b@c'}", nil, []string{"trace.endpoint: must not hold credentials"}},
 		{"sample rate", "segment: {sample_rate: 44100}", nil, []string{"segment.sample_rate: is 44100 Hz"}},
 		{"credentials in the address", "analysis: {base_url: 'https://a:b@c'}", nil, []string{"analysis.base_url: must not hold credentials"}},
 	} {

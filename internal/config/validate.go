@@ -64,6 +64,7 @@ func (c Config) Validate() error {
 	c.Auth.validate(&ps)
 	c.validateDoors(&ps)
 	c.Log.validate(&ps)
+	c.Trace.validate(&ps)
 	slices.SortStableFunc(ps, func(a, b Problem) int { return strings.Compare(section(a.Path), section(b.Path)) })
 	return ps.err()
 }

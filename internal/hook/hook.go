@@ -40,7 +40,9 @@ type Config struct {
 	UserAgent string
 	// Allow is where messages may go. The zero value is wherever they are configured to go.
 	Allow outbound.List
-	Log   *slog.Logger
+	// Observe, if not nil, is told of each attempt; err is nil if the message was taken.
+	Observe func(m store.Delivery, start, end time.Time, err error)
+	Log     *slog.Logger
 	// Now and Random are for tests.
 	Now    func() time.Time
 	Random func() float64
@@ -201,7 +203,9 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 		d.dead.Add(1)
 		return true, d.save(ctx, m, store.DeliveryDead, time.Time{}, 0, reason)
 	}
+	start := d.cfg.Now()
 	status, after, err := d.send(ctx, e, m)
+	d.observe(m, start, status, err)
 	switch {
 	case err == nil && status >= 200 && status < 300:
 		d.delivered.Add(1)
@@ -230,6 +234,16 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 	wait = max(wait, after)
 	d.cfg.Log.Warn("a webhook message was not taken", "endpoint", e.Name, "event", m.Event, "call", m.Call, "attempt", m.Attempts, "again_in", wait.Round(time.Second), "error", text)
 	return true, d.save(ctx, m, store.DeliveryPending, d.cfg.Now().Add(wait), status, text)
+}
+
+func (d *Dispatcher) observe(m store.Delivery, start time.Time, status int, err error) {
+	if d.cfg.Observe == nil {
+		return
+	}
+	if err == nil && (status < 200 || status > 299) {
+		err = fmt.Errorf("HTTP %d", status)
+	}
+	d.cfg.Observe(m, start, d.cfg.Now(), err)
 }
 
 func (d *Dispatcher) save(ctx context.Context, m store.Delivery, state string, next time.Time, status int, text string) error {

@@ -36,8 +36,10 @@ type CourierConfig struct {
 	MaxAge time.Duration
 	// OnPromised, if not nil, is called once a segment is safe on the disk.
 	OnPromised func(g store.Segment)
-	Now        func() time.Time // for tests
-	Log        *slog.Logger
+	// Observe, if not nil, is told when the database has a segment.
+	Observe func(Step)
+	Now     func() time.Time // for tests
+	Log     *slog.Logger
 }
 
 // Courier writes what live calls consist of into the spool, and carries it from there into the audio store and the

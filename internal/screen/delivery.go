@@ -205,6 +205,7 @@ func (c *Courier) deliverSegment(ctx context.Context, id string, doc document) e
 	if err := c.cfg.Desk.Recorded(ctx, doc.Part, *doc.Segment); err != nil {
 		return err
 	}
+	observe(c.cfg.Observe, segmentStep(StepSegment, *doc.Segment, doc.Segment.RecordedAt, c.cfg.Now(), nil))
 	return c.release(id)
 }
 
