@@ -7,16 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"callscreen/encode"
 	"callscreen/internal/screen"
-	"callscreen/internal/spool"
 	"callscreen/internal/store"
 )
 
@@ -214,190 +210,6 @@ func TestAnAudioStoreThatIsAwayAndComesBack(t *testing.T) {
 	}
 }
 
-// What cannot be delivered for too long is given up, loudly: its audio is deleted while the trouble lasts, and its segment
-// counts as failed.
-func TestAudioThatIsTooOldIsGivenUp(t *testing.T) {
-	t.Parallel()
-	n := newNode(t, options{courier: func(c *screen.CourierConfig) { c.MaxAge = 24 * time.Hour }})
-	n.audio.fail(errors.New("connection refused"))
-	n.record(n.part("a", 0), 3)
-	n.clock.advance(25 * time.Hour)
-	stop := n.carry()
-	n.await("the audio is deleted", func() bool {
-		return !slices.ContainsFunc(n.spool.Entries(), func(e spool.Entry) bool { return e.Audio })
-	})
-	n.audio.fail(nil)
-	r := n.final("a")
-	stop()
-	if states(r) != "caller0 failed/storage, caller1 failed/storage, caller2 failed/storage" || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, "storage") || !r.Review {
-		t.Errorf("%s %+v", states(r), r)
-	}
-	if !strings.Contains(r.Segments[0].Detail, "24h0m0s") || r.Segments[0].Audio {
-		t.Errorf("%+v", r.Segments[0])
-	}
-	if log := n.log.String(); strings.Count(log, "counts as failed") != 3 || n.log.errors() < 3 {
-		t.Error(log)
-	}
-}
-
-// The same while it is the database that is away, of which nothing can be asked then.
-func TestAudioThatIsTooOldIsGivenUpWithoutADatabase(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	old := func(c *screen.CourierConfig) { c.MaxAge = 24 * time.Hour }
-	n := newNode(t, options{dir: dir, courier: old})
-	n.record(n.part("a", 0), 3)
-	n.clock.advance(23 * time.Hour)
-	if err := n.courier.Take(n.part("b", 0), piece("caller", 0)); err != nil {
-		t.Fatal(err)
-	}
-	if err := n.store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	n.clock.advance(2 * time.Hour)
-	stop := n.carry()
-	n.await("the old audio is deleted", func() bool { return strings.Count(n.log.String(), "counts as failed") == 3 })
-	stop()
-	audio := 0
-	for _, e := range n.spool.Entries() {
-		if e.Audio {
-			audio++
-		}
-	}
-	if audio != 1 {
-		t.Errorf("the audio of %d segments is left", audio)
-	}
-	again := newNode(t, options{dir: dir, courier: old, clock: n.clock})
-	again.drain()
-	if r := again.report("a"); states(r) != "caller0 failed/storage, caller1 failed/storage, caller2 failed/storage" || r.Decision != "inconclusive" || !r.Final {
-		t.Errorf("%s %+v", states(r), r)
-	}
-	if r := again.report("b"); states(r) != "caller0 recorded" {
-		t.Errorf("%s %+v", states(r), r)
-	}
-}
-
-// What is given up may have got as far as the audio store. There it is deleted too, for no row would ever tell of it.
-func TestGivenUpAudioIsDeletedWhereverItIs(t *testing.T) {
-	t.Parallel()
-	n := newNode(t, options{courier: func(c *screen.CourierConfig) { c.MaxAge = 24 * time.Hour }})
-	n.record(n.part("a", 0), 2)
-	id := n.spool.Entries()[1].ID
-	key := id[9:11] + "/" + id + ".wav"
-	if err := n.audio.Store.Put(t.Context(), key, n.spool.AudioPath(id)); err != nil {
-		t.Fatal(err)
-	}
-	n.clock.advance(25 * time.Hour)
-	n.drain()
-	if r := n.report("a"); states(r) != "caller0 failed/storage, caller1 failed/storage" || !r.Final {
-		t.Errorf("%s %+v", states(r), r)
-	}
-	if n.audio.has(t, key) || n.spool.Stats().Entries != 0 {
-		t.Errorf("audio is left; %+v", n.spool.Stats())
-	}
-}
-
-func TestYoungAudioIsNotGivenUp(t *testing.T) {
-	t.Parallel()
-	n := newNode(t, options{courier: func(c *screen.CourierConfig) { c.MaxAge = 24 * time.Hour }})
-	n.clock.advance(23 * time.Hour)
-	n.record(n.part("a", 0), 2)
-	n.clock.advance(23 * time.Hour)
-	n.drain()
-	if r := n.report("a"); states(r) != "caller0 recorded, caller1 recorded" {
-		t.Error(states(r))
-	}
-}
-
-// A spool that is full loses audio, and that is a failed segment: the call is inconclusive, and never clear.
-func TestAFullSpoolMakesACallInconclusive(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		most   int64
-		failed int
-		want   string
-	}{
-		"there is room":   {1_000_000, 0, "clear"},
-		"for one segment": {130_000, 2, "inconclusive"},
-		"for none":        {1000, 3, "inconclusive"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			n := newNode(t, options{spool: spool.Config{MaxBytes: c.most}})
-			p := n.part("a", 0)
-			lost := 0
-			for i := range 3 {
-				if err := n.courier.Take(p, piece("caller", i)); err != nil {
-					if lost++; !errors.Is(err, spool.ErrFull) || !strings.Contains(err.Error(), "segment") {
-						t.Error(err)
-					}
-				}
-			}
-			n.end(p)
-			n.drain()
-			n.work(nil)
-			r := n.final("a")
-			if r.Decision != c.want || lost != c.failed || strings.Count(states(r), "failed/storage") != c.failed || len(r.Segments) != 3 {
-				t.Errorf("%d lost, %s, %s %v", lost, states(r), r.Decision, r.Reasons)
-			}
-			if c.failed > 0 && (!slices.Contains(r.Reasons, "storage") || !r.Review) {
-				t.Errorf("%v", r.Reasons)
-			}
-		})
-	}
-}
-
-// On a disk on which not even a note fits, a lost segment and the end of its call are kept in memory until there is room.
-func TestADiskOnWhichNoNoteFits(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can mount a small disk")
-	}
-	dir := t.TempDir()
-	small := filepath.Join(dir, "spool")
-	if err := os.Mkdir(small, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("callscreen-test", small, "tmpfs", 0, "size=256k,mode=0700"); err != nil {
-		t.Skip("a small disk cannot be mounted: ", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(small, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	n := newNode(t, options{dir: dir})
-	p := n.part("a", 0)
-	if err := n.courier.Take(p, piece("caller", 0)); err != nil {
-		t.Fatal(err)
-	}
-	filler := filepath.Join(small, "filler.txt")
-	if err := os.WriteFile(filler, make([]byte, 1<<20), 0o600); err == nil { // as much as there is
-		t.Fatal("the disk is not small")
-	}
-	if err := n.courier.Take(p, piece("caller", 1)); !errors.Is(err, spool.ErrNoSpace) || !strings.Contains(err.Error(), "kept in memory") {
-		t.Error(err)
-	}
-	if err := n.courier.Take(p, silence("caller", 2)); !errors.Is(err, spool.ErrNoSpace) {
-		t.Error(err)
-	}
-	p.EndedAt = time.UnixMilli(p.Part + 60_000).UTC()
-	if err := n.courier.Progress(p); !errors.Is(err, spool.ErrNoSpace) {
-		t.Error(err)
-	}
-	n.drain()
-	n.work(nil)
-	r := n.final("a")
-	if states(r) != "caller0 scored, caller1 failed/storage, caller2 skipped/too_little_speech" || r.Decision != "inconclusive" {
-		t.Errorf("%s %+v", states(r), r)
-	}
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
-	}
-	if list, err := os.ReadDir(small); err != nil || len(list) != 0 {
-		t.Errorf("left in the spool: %v %v", list, err)
-	}
-}
-
 // What was written down right before the process ended is delivered once more. That changes nothing, and audio that was
 // deleted in the meantime does not come back.
 func TestWhatWasDeliveredBeforeACrashIsNotDeliveredAgain(t *testing.T) {
@@ -441,20 +253,5 @@ func TestWhatWasDeliveredBeforeACrashIsNotDeliveredAgain(t *testing.T) {
 	}
 	if again.spool.Stats().Entries != 0 {
 		t.Errorf("%+v", again.spool.Stats())
-	}
-}
-
-// Audio that somebody takes away is a failed segment, not a call that waits for ever.
-func TestAudioThatIsGoneFromTheSpool(t *testing.T) {
-	t.Parallel()
-	n := newNode(t, options{})
-	n.record(n.part("a", 0), 2)
-	if err := os.Remove(n.spool.AudioPath(n.spool.Entries()[1].ID)); err != nil {
-		t.Fatal(err)
-	}
-	n.drain()
-	n.work(nil)
-	if r := n.final("a"); states(r) != "caller0 scored, caller1 failed/storage" || r.Decision != "inconclusive" || n.log.errors() != 1 {
-		t.Errorf("%s %+v", states(r), r)
 	}
 }

@@ -1,26 +1,18 @@
 package screen_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"callscreen/analyzer"
-	"callscreen/analyzer/simulator"
-	"callscreen/capture"
 	closets "callscreen/internal/audio"
 	"callscreen/internal/screen"
 	"callscreen/internal/spool"
@@ -63,44 +55,6 @@ type options struct {
 	courier   func(*screen.CourierConfig)
 	spool     spool.Config
 	keepAudio map[string]time.Duration
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// errors counts the lines that call for somebody.
-func (l *lockedBuffer) errors() int { return strings.Count(l.String(), "level=ERROR") }
-
-// clock is the time of the machine, moved ahead.
-type clock struct {
-	mu    sync.Mutex
-	ahead time.Duration
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Add(c.ahead)
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ahead += d
 }
 
 func newNode(t testing.TB, o options) *node {
@@ -259,26 +213,6 @@ func (n *node) part(call string, second int64) store.Part {
 	return store.Part{PartKey: store.PartKey{Call: call, Part: 1_780_000_000_000 + 1000*second, Node: n.name}, Metadata: map[string]string{"queue": "payments"}}
 }
 
-// piece is a segment of 4 s, all of it speech.
-func piece(leg string, seq int) capture.LegSegment {
-	const rate, samples = 16000, 64000
-	pcm := make([]int16, samples)
-	for i := range pcm {
-		pcm[i] = int16(i*(seq+3)*7 + len(leg)*31)
-	}
-	begin := int64(seq) * samples
-	return capture.LegSegment{Leg: leg, Segment: capture.Segment{
-		Seq: seq, Rate: rate, Span: capture.Span{Start: begin, End: begin + samples}, PCM: pcm, Speech: samples, Voiced: []capture.Span{{Start: begin + 1600, End: begin + 48000}},
-	}}
-}
-
-// silence is a segment that was skipped.
-func silence(leg string, seq int) capture.LegSegment {
-	s := piece(leg, seq)
-	s.PCM, s.Speech, s.Voiced, s.Skipped = nil, 0, nil, "too_little_speech"
-	return s
-}
-
 // record spools a part with so many segments of the caller, and its end.
 func (n *node) record(p store.Part, segments int) {
 	n.t.Helper()
@@ -344,177 +278,6 @@ func states(r screen.LiveReport) string {
 		list = append(list, strings.Trim(fmt.Sprintf("%s%d %s/%s", s.Leg, s.Seq, s.State, s.Reason), "/"))
 	}
 	return strings.Join(list, ", ")
-}
-
-// closet is an audio store that can fail.
-type closet struct {
-	closets.Store
-	mu    sync.Mutex
-	fails error
-	stays string // a key that cannot be deleted
-	puts  map[string]int
-}
-
-func (c *closet) stuck(key string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stays = key
-}
-
-func (c *closet) fail(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.fails = err
-}
-
-func (c *closet) failure() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.fails
-}
-
-func (c *closet) Put(ctx context.Context, key, file string) error {
-	if err := c.failure(); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	if c.puts == nil {
-		c.puts = map[string]int{}
-	}
-	c.puts[key]++
-	c.mu.Unlock()
-	return c.Store.Put(ctx, key, file)
-}
-
-func (c *closet) Open(ctx context.Context, key string) (closets.Object, int64, error) {
-	if err := c.failure(); err != nil {
-		return nil, 0, err
-	}
-	return c.Store.Open(ctx, key)
-}
-
-func (c *closet) Delete(ctx context.Context, key string) error {
-	if err := c.failure(); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	stays := c.stays
-	c.mu.Unlock()
-	if key == stays {
-		return fmt.Errorf("%s cannot be deleted", key)
-	}
-	return c.Store.Delete(ctx, key)
-}
-
-// has tells whether there is audio under a key.
-func (c *closet) has(t testing.TB, key string) bool {
-	t.Helper()
-	o, _, err := c.Store.Open(context.Background(), key)
-	if errors.Is(err, closets.ErrNotFound) {
-		return false
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o.Close() == nil
-}
-
-// api is an analysis API that does as it is told, well by default: each upload becomes a job of its own, with a low score.
-type api struct {
-	mu      sync.Mutex
-	uploads []string // hashes of what was uploaded
-	polls   map[string]int
-	// submit and wait, if set, say what becomes of the n-th upload, and of the n-th time that a job is asked about, both
-	// counted from 1.
-	submit func(ctx context.Context, n int) (analyzer.Job, error)
-	wait   func(ctx context.Context, job string, n int) (analyzer.Result, error)
-}
-
-func (a *api) Submit(ctx context.Context, clip analyzer.Audio) (analyzer.Job, error) {
-	f, err := clip.Open()
-	if err != nil {
-		return analyzer.Job{}, &analyzer.Error{Op: "submit", Kind: analyzer.KindUnreadable, Err: err}
-	}
-	defer f.Close()
-	hash := sha256.New()
-	if n, err := io.Copy(hash, f); err != nil || n != clip.Size {
-		return analyzer.Job{}, &analyzer.Error{Op: "submit", Kind: analyzer.KindUnreadable, Err: fmt.Errorf("%d of %d bytes: %w", n, clip.Size, err)}
-	}
-	a.mu.Lock()
-	a.uploads = append(a.uploads, hex.EncodeToString(hash.Sum(nil)))
-	n, submit := len(a.uploads), a.submit
-	a.mu.Unlock()
-	if submit != nil {
-		return submit(ctx, n)
-	}
-	return job(n), nil
-}
-
-func (a *api) Wait(ctx context.Context, id string) (analyzer.Result, error) {
-	a.mu.Lock()
-	if a.polls == nil {
-		a.polls = map[string]int{}
-	}
-	a.polls[id]++
-	n, wait := a.polls[id], a.wait
-	a.mu.Unlock()
-	if wait != nil {
-		return wait(ctx, id, n)
-	}
-	return scored(id, 0.1), nil
-}
-
-// told changes what the API does.
-func (a *api) told(submit func(ctx context.Context, n int) (analyzer.Job, error), wait func(ctx context.Context, job string, n int) (analyzer.Result, error)) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.submit, a.wait = submit, wait
-}
-
-func (a *api) uploaded() []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return append([]string(nil), a.uploads...)
-}
-
-func (a *api) asked(job string) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.polls[job]
-}
-
-func job(n int) analyzer.Job {
-	return analyzer.Job{ID: fmt.Sprintf("job-%d", n), Status: analyzer.StatusQueued}
-}
-
-func scored(id string, score float64) analyzer.Result {
-	return analyzer.Result{JobID: id, Score: score, Verdict: "deepfake_unlikely"}
-}
-
-func fault(op string, kind analyzer.Kind, retry bool) error {
-	return &analyzer.Error{Op: op, Kind: kind, Retry: retry, Err: errors.New("as it was told")}
-}
-
-func sum(data []byte) string {
-	s := sha256.Sum256(data)
-	return hex.EncodeToString(s[:])
-}
-
-// standIn is the real client in front of a stand-in that follows a script.
-func standIn(t testing.TB, script string) (*analyzer.Client, *simulator.Server) {
-	t.Helper()
-	parsed, err := simulator.ParseScript(strings.NewReader(script))
-	if err != nil {
-		t.Fatal(err)
-	}
-	stand := simulator.New(parsed)
-	server := httptest.NewServer(stand)
-	client, err := analyzer.New("key", &analyzer.Options{BaseURL: server.URL, PollInitial: time.Millisecond, PollMax: 5 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.CloseIdleConnections(); server.Close() })
-	return client, stand
 }
 
 // raw changes a SQLite database behind the back of the program.

@@ -35,7 +35,7 @@ func open(t *testing.T, opt store.Options) *store.Store {
 }
 
 func TestSQLite(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) *store.Store { return open(t, store.Options{Dir: t.TempDir(), Owner: true}) })
+	storetest.Run(t, func(t *testing.T) *store.Store { return storetest.SQLite(t, t.TempDir()) })
 }
 
 func TestPostgreSQL(t *testing.T) {

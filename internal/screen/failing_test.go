@@ -1,0 +1,254 @@
+package screen_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"callscreen/analyzer"
+	"callscreen/internal/screen"
+	"callscreen/internal/store"
+)
+
+// A key that is refused fails no segment. Once it is accepted all of them are analysed.
+func TestARefusedKeyKeepsSegments(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("a", 3)
+	var refused atomic.Int64
+	enough := make(chan struct{})
+	refuse := func(op string) error {
+		if refused.Add(1) == 8 {
+			close(enough)
+		}
+		return fault(op, analyzer.KindUnauthorized, false)
+	}
+	n.api.told(func(context.Context, int) (analyzer.Job, error) { return analyzer.Job{}, refuse("submit") }, nil)
+	n.work(nil)
+	<-enough
+	if r := n.report("a"); states(r) != "caller0 recorded, caller1 recorded, caller2 recorded" || r.Final || r.Decision != "inconclusive" {
+		t.Errorf("%s %+v", states(r), r)
+	}
+	// It is accepted again, but refused once more when the job is asked about.
+	n.api.told(nil, func(_ context.Context, job string, k int) (analyzer.Result, error) {
+		if k == 1 {
+			return analyzer.Result{}, fault("poll", analyzer.KindUnauthorized, false)
+		}
+		return scored(job, 0.1), nil
+	})
+	r := n.final("a")
+	if states(r) != "caller0 scored, caller1 scored, caller2 scored" || r.Decision != "clear" || n.audited("a", store.AuditResent) != 0 {
+		t.Errorf("%s %+v", states(r), r)
+	}
+}
+
+// A key that stays refused does not keep a segment, and its audio, for ever.
+func TestAKeyThatStaysRefused(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("a", 1)
+	asked := make(chan struct{}, 1000)
+	n.api.told(nil, func(context.Context, string, int) (analyzer.Result, error) {
+		asked <- struct{}{}
+		return analyzer.Result{}, fault("poll", analyzer.KindUnauthorized, false)
+	})
+	n.work(nil)
+	<-asked
+	<-asked
+	if r := n.report("a"); states(r) != "caller0 submitted" {
+		t.Error(states(r))
+	}
+	n.clock.advance(2 * time.Hour) // longer than MaxAge
+	if r := n.final("a"); states(r) != "caller0 failed/unauthorized" || r.Decision != "inconclusive" || len(n.api.uploaded()) != 1 {
+		t.Errorf("%s %+v", states(r), r)
+	}
+}
+
+// An API that fails several times in a row is left alone. While it is, nothing is sent; when it answers again all is.
+func TestAnAPIThatFailsIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []analyzer.Kind{analyzer.KindUnavailable, analyzer.KindNetwork} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, options{})
+			n.call("a", 20)
+			n.api.told(func(context.Context, int) (analyzer.Job, error) { return analyzer.Job{}, fault("submit", kind, true) }, nil)
+			stop := n.work(func(w *screen.WorkerConfig) { w.Rest = time.Hour })
+			n.await("it is left alone", func() bool { return strings.Contains(n.log.String(), "nothing is sent for a while") })
+			time.Sleep(300 * time.Millisecond) // a hammer would have fallen by now
+			// Five in a row, and what was under way then: four at a time.
+			if sent := len(n.api.uploaded()); sent < 5 || sent > 8 {
+				t.Errorf("%d requests", sent)
+			}
+			stop()
+			if r := n.report("a"); strings.Count(states(r), "recorded") != 20 {
+				t.Error(states(r))
+			}
+		})
+	}
+}
+
+// While an API is left alone only one request at a time finds out whether it is back.
+func TestAnAPIThatComesBack(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("a", 12)
+	var mu sync.Mutex
+	atOnce, most, probes := 0, 0, 0
+	n.api.told(func(_ context.Context, k int) (analyzer.Job, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if k <= 8 { // as many as may be under way when it is left alone
+			return analyzer.Job{}, fault("submit", analyzer.KindUnavailable, true)
+		}
+		if probes++; probes <= 3 {
+			atOnce++
+			most = max(most, atOnce)
+			mu.Unlock()
+			time.Sleep(50 * time.Millisecond) // others would come in the meantime
+			mu.Lock()
+			atOnce--
+			return analyzer.Job{}, fault("submit", analyzer.KindUnavailable, true)
+		}
+		return job(k), nil
+	}, nil)
+	n.work(nil)
+	r := n.final("a")
+	if strings.Count(states(r), "scored") != 12 || r.Decision != "clear" {
+		t.Errorf("%s", states(r))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if most != 1 {
+		t.Errorf("%d requests at once to an API that fails", most)
+	}
+	if sent := len(n.api.uploaded()); sent > 8+3+12 {
+		t.Errorf("%d requests", sent)
+	}
+	if log := n.log.String(); strings.Count(log, "answers again") != 1 || strings.Count(log, "nothing is sent for a while") != 1 || n.audited("a", store.AuditResent) != 0 {
+		t.Error(log)
+	}
+}
+
+// Whatever comes of a segment, it comes to an end, and the call is never clear for it.
+func TestSegmentsThatFail(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		submit  func(context.Context, int) (analyzer.Job, error)
+		wait    func(context.Context, string, int) (analyzer.Result, error)
+		change  func(*screen.WorkerConfig)
+		age     time.Duration // before it is looked at
+		want    string
+		uploads int
+	}{
+		"the API does not take it": {
+			submit: func(context.Context, int) (analyzer.Job, error) {
+				return analyzer.Job{}, fault("submit", analyzer.KindRejected, false)
+			}, want: "rejected", uploads: 1,
+		},
+		"it is too large": {
+			submit: func(context.Context, int) (analyzer.Job, error) {
+				return analyzer.Job{}, fault("submit", analyzer.KindTooLarge, false)
+			}, want: "too_large", uploads: 1,
+		},
+		"the job is unknown": {
+			wait: func(context.Context, string, int) (analyzer.Result, error) {
+				return analyzer.Result{}, fault("poll", analyzer.KindJobNotFound, false)
+			}, want: "job_not_found", uploads: 1,
+		},
+		"the score makes no sense": {
+			wait: func(context.Context, string, int) (analyzer.Result, error) {
+				return analyzer.Result{}, fault("poll", analyzer.KindInvalidScore, false)
+			}, want: "invalid_score", uploads: 1,
+		},
+		"the job is not done in time": {
+			wait: func(context.Context, string, int) (analyzer.Result, error) {
+				return analyzer.Result{}, fault("poll", analyzer.KindTimeout, false)
+			}, change: func(w *screen.WorkerConfig) { w.Deadline = -time.Second }, want: "timeout", uploads: 1,
+		},
+		"it was never sent in time": {age: 2 * time.Hour, want: "timeout", uploads: 0},
+		"its audio is gone": {
+			age: -1, want: "storage", uploads: 0,
+		},
+		"the job fails, also with cleaner audio": {
+			wait: func(context.Context, string, int) (analyzer.Result, error) {
+				return analyzer.Result{}, fault("poll", analyzer.KindJobFailed, false)
+			}, want: "job_failed", uploads: 2,
+		},
+		"the job fails, and no cleaner audio is to be sent": {
+			wait: func(context.Context, string, int) (analyzer.Result, error) {
+				return analyzer.Result{}, fault("poll", analyzer.KindJobFailed, false)
+			}, change: func(w *screen.WorkerConfig) { w.RetryCleaned = false }, want: "job_failed", uploads: 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, options{})
+			n.call("a", 1)
+			n.api.told(c.submit, c.wait)
+			if c.age < 0 {
+				id := n.report("a").Segments[0].ID
+				if err := n.audio.Delete(t.Context(), id[9:11]+"/"+id+".wav"); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				n.clock.advance(c.age)
+			}
+			stop := n.work(c.change)
+			r := n.final("a")
+			stop() // so that it has told what it did
+			if states(r) != "caller0 failed/"+c.want || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, c.want) || r.Segments[0].Detail == "" || len(n.api.uploaded()) != c.uploads {
+				t.Errorf("%s %+v, %d uploads", states(r), r, len(n.api.uploaded()))
+			}
+			if n.audited("a", store.AuditFailed) != 1 || n.audited("a", store.AuditDecided) != 1 || n.times(r.Segments[0].ID) != 1 {
+				t.Error("it is not audited once")
+			}
+		})
+	}
+}
+
+// TestWorkerAgainstTheStandIn runs the real client against an API that has a bad day.
+func TestWorkerAgainstTheStandIn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		script, want string
+		uploads      int
+	}{
+		"it is well":              {``, "caller0 scored, caller1 scored", 2},
+		"it answers 503 first":    {`rules: [{submit: {status: 503, times: 1}}]`, "caller0 scored, caller1 scored", 2},
+		"it answers 429 first":    {`rules: [{submit: {status: 429, retry_after: "1", times: 1}}]`, "caller0 scored, caller1 scored", 2},
+		"it answers 400":          {`rules: [{submit: {status: 400}}]`, "caller0 failed/rejected, caller1 failed/rejected", 0},
+		"it answers in riddles":   {`rules: [{submit: {body: "<html>"}}]`, "caller0 failed/in_doubt, caller1 failed/in_doubt", 0},
+		"it drops the connection": {`rules: [{submit: {reset: after, times: 1}}]`, "caller0 scored, caller1 scored", 4},
+		"its jobs fail":           {`rules: [{result: {failed: true, error_code: Unknown}}]`, "caller0 failed/job_failed, caller1 failed/job_failed", 4},
+		"its jobs fail first":     {`rules: [{match: {to: 2}, result: {failed: true}}]`, "caller0 scored, caller1 scored", 4},
+		"it has no score":         {`rules: [{result: {no_score: true}}]`, "caller0 failed/invalid_score, caller1 failed/invalid_score", 2},
+		"its scores are absurd":   {`rules: [{result: {score: 7}}]`, "caller0 failed/invalid_score, caller1 failed/invalid_score", 2},
+		"its polls fail first":    {`rules: [{poll: {status: 502, body: "<html>", times: 3}}]`, "caller0 scored, caller1 scored", 2},
+		"it is slow":              {`latency: 300ms`, "caller0 scored, caller1 scored", 2},
+		"it speaks of new things": {`rules: [{result: {statuses: [running, "", reticulating]}}]`, "caller0 scored, caller1 scored", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, options{})
+			n.call("a", 2)
+			client, stand := standIn(t, c.script)
+			n.work(func(w *screen.WorkerConfig) { w.API = client })
+			r := n.final("a")
+			if states(r) != c.want || stand.Stats().Accepted != c.uploads {
+				t.Errorf("%s, %d accepted: %+v", states(r), stand.Stats().Accepted, r)
+			}
+			if clear := r.Decision == "clear"; clear != !strings.Contains(c.want, "failed") {
+				t.Errorf("%+v", r)
+			}
+			if fmt.Sprint(r.Simulated) != fmt.Sprint(strings.Contains(c.want, "scored")) {
+				t.Errorf("simulated: %v", r.Simulated)
+			}
+		})
+	}
+}
