@@ -122,7 +122,8 @@ func (s *Store) DeadLetters(ctx context.Context, limit int) (list []Delivery, er
 // DeliveryCounts counts deliveries by endpoint and state.
 func (s *Store) DeliveryCounts(ctx context.Context) (counts map[[2]string]int, err error) {
 	counts = map[[2]string]int{}
-	rows, err := s.reader.QueryContext(ctx, "SELECT endpoint, state, count(*) FROM webhook_delivery WHERE state <> 'delivered' GROUP BY endpoint, state")
+	rows, err := s.reader.QueryContext(ctx, `SELECT endpoint, 'pending', count(*) FROM webhook_delivery WHERE state = 'pending' GROUP BY endpoint
+		UNION ALL SELECT endpoint, 'dead', count(*) FROM webhook_delivery WHERE state = 'dead' GROUP BY endpoint`) // each has an index of its own
 	err = each(rows, err, func(r *sql.Rows) error {
 		var endpoint, state string
 		var n int
