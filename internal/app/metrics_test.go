@@ -102,7 +102,7 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 	}{
 		{"callscreen_build_info", []string{"version", "1.2.3"}, 1},
 		{"callscreen_ready", nil, 1},
-		{"callscreen_packets_received_total", nil, 600},
+		{"callscreen_packets_received_total", nil, math.Round(time.Duration(r.Duration).Seconds() * 50)}, // 20 ms each
 		{"callscreen_speech_seconds_total", nil, speech},
 		{"callscreen_analysed_seconds_total", nil, analysed},
 		{"callscreen_segments_recorded_total", []string{"outcome", "kept"}, scored},
