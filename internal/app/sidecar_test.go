@@ -25,6 +25,7 @@ import (
 	"callscreen/internal/publish"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
+	"callscreen/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -75,6 +76,7 @@ func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, chang
 		change(&cfg)
 	}
 	s.dir = cfg.DataDir
+	storetest.Empty(t, s.dir)
 	level := &slog.LevelVar{}
 	s.app, err = app.New(t.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Version: "1.2.3", Meter: meter, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: level})), Level: level})
 	if err != nil {
