@@ -1,6 +1,10 @@
 package analyzer
 
-import "testing"
+import (
+	"testing"
+
+	"callscreen/internal/testkit"
+)
 
 // Whatever the API answers in Retry-After: it is between now and the longest that is believed.
 func FuzzRetryAfter(f *testing.F) {
@@ -12,7 +16,7 @@ func FuzzRetryAfter(f *testing.F) {
 	f.Add("-9223372036854775808")
 	f.Add("Fri, 31 Dec 9999 23:59:59 GMT")
 	f.Fuzz(func(t *testing.T, value string) {
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		if d := c.retryAfter(value); d < 0 || d > maxAfter {
 			t.Errorf("%q: %v", value, d)
 		}

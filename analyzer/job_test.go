@@ -4,6 +4,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"callscreen/internal/testkit"
 )
 
 func FuzzJobAnswer(f *testing.F) {
@@ -15,7 +17,7 @@ func FuzzJobAnswer(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		j, ok := parseJob(body)
 		if !ok {
 			return

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"callscreen/capture"
+	"callscreen/internal/testkit"
 )
 
 func TestBlackoutHoldAndMuteKeepTheTime(t *testing.T) {
@@ -235,6 +236,7 @@ func FuzzLeg(f *testing.F) {
 	f.Add(packet(f, redPT, 1, 2, 3, []byte{0x80, 0, 0, 0, 0}), uint16(20))
 	f.Add(packet(f, eventPT, 65535, 1<<32-1, 3, nil), uint16(60000))
 	f.Fuzz(func(t *testing.T, data []byte, step uint16) {
+		defer testkit.Bounded(t)()
 		l, out := newLeg(t, nil)
 		now := epoch
 		for len(data) > 0 {

@@ -1,6 +1,10 @@
 package capture
 
-import "testing"
+import (
+	"testing"
+
+	"callscreen/internal/testkit"
+)
 
 // The blocks of a RED payload are parts of it, one after the other, and not more than a packet may have.
 func FuzzRED(f *testing.F) {
@@ -8,6 +12,7 @@ func FuzzRED(f *testing.F) {
 	f.Add([]byte{0x80, 0xff, 0xff, 0xff, 0})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, payload []byte) {
+		defer testkit.Bounded(t)()
 		blocks, err := parseRED(nil, payload)
 		if err != nil {
 			return

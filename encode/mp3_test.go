@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 
 	"callscreen/encode"
+	"callscreen/internal/testkit"
 )
 
 // readMP3 decodes from a reader that cannot seek.
@@ -361,7 +362,7 @@ func FuzzMP3(f *testing.F) {
 		f.Add(load(f, "formats/"+name)[:4000])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		r, err := encode.NewMP3Reader(bytes.NewReader(b))
 		if err != nil {
 			return

@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 
 	"callscreen/encode"
+	"callscreen/internal/testkit"
 )
 
 func readOpus(t testing.TB, b []byte) (*encode.OpusReader, []int16, error) {
@@ -387,7 +388,7 @@ func FuzzOgg(f *testing.F) {
 		f.Add(b[:pageOffsets(b)[2]])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		// The fuzzer cannot guess checksums: pages that are otherwise whole get theirs.
 		b = bytes.Clone(b)
 		at := append(pageOffsets(b), len(b))

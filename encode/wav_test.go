@@ -14,6 +14,7 @@ import (
 	"testing/iotest"
 
 	"callscreen/encode"
+	"callscreen/internal/testkit"
 )
 
 // chunk makes a RIFF chunk with its padding.
@@ -360,7 +361,7 @@ func FuzzWAV(f *testing.F) {
 	}
 	f.Add(riff(chunk("fmt ", fmtChunk(1, 1, 8000, 16)), chunk("data", make([]byte, 20))))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		r, err := encode.NewWAVReader(onlyReader{bytes.NewReader(b)})
 		if err != nil {
 			return

@@ -20,6 +20,9 @@ var leaves = map[string][]string{
 	"policy": {},
 }
 
+// testkit is for the tests of everybody, and imports nothing but the standard library.
+const testkit = "callscreen/internal/testkit"
+
 func TestLeavesDoNotKnowEachOther(t *testing.T) {
 	files := 0
 	for leaf, allowed := range leaves {
@@ -54,6 +57,9 @@ func TestLeavesDoNotKnowEachOther(t *testing.T) {
 
 func permitted(imported, leaf string, allowed []string, test bool) bool {
 	first, _, _ := strings.Cut(imported, "/")
+	if test && imported == testkit {
+		return true
+	}
 	if first == "callscreen" {
 		rest := strings.TrimPrefix(imported, "callscreen/")
 		return rest == leaf || strings.HasPrefix(rest, leaf+"/")

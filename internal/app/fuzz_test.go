@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"callscreen/internal/testkit"
 )
 
 // What comes as the source of a leg is a web address without credentials, or refused.
@@ -15,7 +17,7 @@ func FuzzSource(f *testing.F) {
 		if len(body) > 16<<10 {
 			return // cut off
 		}
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		s, err := readSource(strings.NewReader(body))
 		if err != nil {
 			return

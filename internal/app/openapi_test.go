@@ -202,7 +202,7 @@ func TestTheAPIIsAsDocumented(t *testing.T) {
 		}
 	}
 	dead := s.deadLetter()
-	s.log.forget() // that was an error, and it is logged as one
+	s.log.Reset() // that was an error, and it is logged as one
 	const call, leg = "/api/v1/calls/{call}", "/api/v1/calls/{call}/legs/{leg}"
 	for _, q := range []struct {
 		operation, path, token, body string
@@ -316,12 +316,6 @@ func (s *sidecar) ask(method, path, token, body string) (answered, []byte) {
 		s.t.Fatal(err)
 	}
 	return a, data
-}
-
-func (l *lockedBuffer) forget() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.b.Reset()
 }
 
 // deadLetter waits until a message was given up, and returns its id.

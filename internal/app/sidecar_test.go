@@ -26,6 +26,7 @@ import (
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
+	"callscreen/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,31 +37,14 @@ type sidecar struct {
 	app   *app.App
 	stand *simulator.Server
 	stop  func()
-	log   *lockedBuffer
+	log   *testkit.Log
 	dir   string
 	idle  func() // closes the connections to the stand-in that are kept for later
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, change func(*config.Config)) *sidecar {
 	t.Helper()
-	s := &sidecar{t: t, stand: simulator.New(script), log: &lockedBuffer{}}
+	s := &sidecar{t: t, stand: simulator.New(script), log: &testkit.Log{}}
 	api := httptest.NewServer(s.stand)
 	meter := app.NewMeter()
 	client, err := analyzer.New("key", &analyzer.Options{BaseURL: api.URL, Observe: meter.Request, PollInitial: 5 * time.Millisecond, PollMax: 20 * time.Millisecond, Deadline: 20 * time.Second})

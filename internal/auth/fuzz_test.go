@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"callscreen/internal/config"
+	"callscreen/internal/testkit"
 )
 
 // Whatever is sent as a token: it is judged soon, and what is taken is what was signed.
@@ -45,7 +46,7 @@ func FuzzToken(f *testing.F) {
 	f.Add(e(`{"alg":"HS256","b64":false,"crit":["b64"],"jwk":{"kty":"oct","k":"AA"}}`) + ".e30.AA")
 	f.Add("..")
 	f.Fuzz(func(t *testing.T, token string) {
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		if who, err := s.verify(t.Context(), token, now); err == nil && who != (Sender{Name: "sbc", Call: "c"}) {
 			t.Errorf("%q is taken as %+v", token, who)
 		}
@@ -58,7 +59,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add([]byte(`{"keys":[{"kty":"oct","k":"c2VjcmV0"},{"kty":"RSA","n":"AQAB","e":"AQAB"},{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`))
 	f.Add([]byte(`{"keys":[{"x5c":["AA=="]},null,5]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		keys, err := parseKeys(data)
 		if (err == nil) != (len(keys) > 0) || len(keys) > mostKeys {
 			t.Errorf("%d keys, %v", len(keys), err)

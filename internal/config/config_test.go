@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"callscreen/internal/config"
+	"callscreen/internal/testkit"
 	"callscreen/policy"
 )
 
@@ -253,7 +254,7 @@ func FuzzLoad(f *testing.F) {
 	_ = config.Describe(&b)
 	f.Add(b.String(), "DATASPIKE_API_KEY=x")
 	f.Fuzz(func(t *testing.T, text, variable string) {
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		c, err := load(t, text, variable)
 		if err != nil {
 			if !errors.As(err, new(config.Problems)) {

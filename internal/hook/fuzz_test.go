@@ -3,6 +3,8 @@ package hook
 import (
 	"testing"
 	"time"
+
+	"callscreen/internal/testkit"
 )
 
 // Whatever an endpoint answers in Retry-After: it is between now and a day.
@@ -12,7 +14,7 @@ func FuzzRetryAfter(f *testing.F) {
 	f.Add("-9223372036854775808")
 	f.Add("Sun, 01 Mar 2026 12:02:00 GMT")
 	f.Fuzz(func(t *testing.T, value string) {
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		if d := retryAfter(value, now); d < 0 || d > 24*time.Hour {
 			t.Errorf("%q: %v", value, d)
 		}

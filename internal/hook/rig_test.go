@@ -1,7 +1,6 @@
 package hook_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"callscreen/internal/hook"
 	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
+	"callscreen/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -73,28 +73,11 @@ type rig struct {
 	t     *testing.T
 	store *watched
 	hooks *hook.Dispatcher
-	log   lockedBuffer
+	log   testkit.Log
 	stop  func()
 
 	mu   sync.Mutex
 	time time.Time
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // newRig makes a rig. The clock begins at the time of the machine, to the second, so that receivers find it right.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"callscreen/internal/testkit"
 )
 
 // What comes as a change of a review is one that can be made, or refused.
@@ -17,7 +19,7 @@ func FuzzReviewBody(f *testing.F) {
 		if len(body) > mostBody {
 			return // cut off
 		}
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		c, err := readChange(strings.NewReader(body))
 		if err != nil || c.check() != nil {
 			return
@@ -36,7 +38,7 @@ func FuzzCallsQuery(f *testing.F) {
 		if len(query) > 64<<10 {
 			return // the server takes no longer lines
 		}
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		got, err := filter(&http.Request{URL: &url.URL{RawQuery: query}})
 		if err != nil {
 			return

@@ -164,7 +164,7 @@ func TestTheEndOfAPartNeverOvertakesItsSegments(t *testing.T) {
 			t.Errorf("%s: %+v", call, r)
 		}
 	}
-	if st := n.spool.Stats(); st.Entries != 0 || n.log.errors() != 0 {
+	if st := n.spool.Stats(); st.Entries != 0 || n.log.Errors() != 0 {
 		t.Errorf("%+v %s", st, n.log.String())
 	}
 }
@@ -202,7 +202,7 @@ func TestAnAudioStoreThatIsAwayAndComesBack(t *testing.T) {
 			t.Errorf("%s was delivered %d times", key, times)
 		}
 	}
-	if log := n.log.String(); n.log.errors() != 1 || strings.Count(log, "delivered again") != 1 || !strings.Contains(log, "connection refused") || !strings.Contains(log, "nothing is lost") {
+	if log := n.log.String(); n.log.Errors() != 1 || strings.Count(log, "delivered again") != 1 || !strings.Contains(log, "connection refused") || !strings.Contains(log, "nothing is lost") {
 		t.Error(log)
 	}
 	if _, since := n.courier.Waiting(); !since.IsZero() {
@@ -243,7 +243,7 @@ func TestWhatWasDeliveredBeforeACrashIsNotDeliveredAgain(t *testing.T) {
 	again := newNode(t, options{dir: filepath.Join(dir, "again"), store: n.store, audio: n.audio})
 	again.drain()
 	after := again.report("a")
-	if len(after.Segments) != 2 || after.Decision != "clear" || !after.Final || again.audited("a", store.AuditDecided) != 1 || again.log.errors() != 0 {
+	if len(after.Segments) != 2 || after.Decision != "clear" || !after.Final || again.audited("a", store.AuditDecided) != 1 || again.log.Errors() != 0 {
 		t.Errorf("%s %+v\n%s", states(after), after, again.log.String())
 	}
 	for _, key := range keys {

@@ -1,7 +1,6 @@
 package screen_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,26 +18,6 @@ import (
 	"callscreen/capture"
 	closets "callscreen/internal/audio"
 )
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// errors counts the lines that call for somebody.
-func (l *lockedBuffer) errors() int { return strings.Count(l.String(), "level=ERROR") }
 
 // clock is the time of the machine, moved ahead.
 type clock struct {

@@ -33,7 +33,7 @@ func TestAudioThatIsTooOldIsGivenUp(t *testing.T) {
 	if !strings.Contains(r.Segments[0].Detail, "24h0m0s") || r.Segments[0].Audio {
 		t.Errorf("%+v", r.Segments[0])
 	}
-	if log := n.log.String(); strings.Count(log, "counts as failed") != 3 || n.log.errors() < 3 {
+	if log := n.log.String(); strings.Count(log, "counts as failed") != 3 || n.log.Errors() < 3 {
 		t.Error(log)
 	}
 }
@@ -155,7 +155,7 @@ func TestAudioThatIsGoneFromTheSpool(t *testing.T) {
 	}
 	n.drain()
 	n.work(nil)
-	if r := n.final("a"); states(r) != "caller0 scored, caller1 failed/storage" || r.Decision != "inconclusive" || n.log.errors() != 1 {
+	if r := n.final("a"); states(r) != "caller0 scored, caller1 failed/storage" || r.Decision != "inconclusive" || n.log.Errors() != 1 {
 		t.Errorf("%s %+v", states(r), r)
 	}
 }

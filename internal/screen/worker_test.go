@@ -51,7 +51,7 @@ func TestAJobIsAskedAboutAgainAfterARestart(t *testing.T) {
 	if len(n.api.uploaded()) != 2 || len(again.api.uploaded()) != 0 {
 		t.Errorf("%d uploads before, %d after", len(n.api.uploaded()), len(again.api.uploaded()))
 	}
-	if states(r) != "caller0 scored, caller1 scored" || r.Decision != "clear" || again.log.errors() != 0 {
+	if states(r) != "caller0 scored, caller1 scored" || r.Decision != "clear" || again.log.Errors() != 0 {
 		t.Errorf("%s %+v", states(r), r)
 	}
 }
@@ -261,7 +261,7 @@ func TestACallThatIsErasedWhileItIsAnalysed(t *testing.T) {
 			if _, err := n.store.Call(t.Context(), "a"); !errors.Is(err, store.ErrNotFound) {
 				t.Error("it is back")
 			}
-			if log := n.log.String(); n.log.errors() != 0 || strings.Contains(log, "level=WARN") || n.count("SELECT count(*) FROM river_job WHERE state <> 'completed'") != 0 {
+			if log := n.log.String(); n.log.Errors() != 0 || strings.Contains(log, "level=WARN") || n.count("SELECT count(*) FROM river_job WHERE state <> 'completed'") != 0 {
 				t.Errorf("its job is not done with\n%s", log)
 			}
 		})

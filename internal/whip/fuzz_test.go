@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/pion/webrtc/v4"
+
+	"callscreen/internal/testkit"
 )
 
 func FuzzOffer(f *testing.F) {
@@ -17,7 +19,7 @@ func FuzzOffer(f *testing.F) {
 		if len(body) > maxSDP {
 			return // refused before it is looked at
 		}
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		o, err := readOffer(body)
 		if err != nil {
 			return
@@ -39,7 +41,7 @@ func FuzzFragment(f *testing.F) {
 		if len(body) > maxSDP {
 			return // refused before it is looked at
 		}
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		fragment, err := readFragment(body)
 		if err != nil {
 			return
@@ -61,7 +63,7 @@ func FuzzSession(f *testing.F) {
 		if len(query) > 64<<10 {
 			return // the server takes no longer lines
 		}
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		r := &http.Request{URL: &url.URL{RawQuery: query}}
 		r.SetPathValue("call", call)
 		r.SetPathValue("leg", leg)
@@ -89,7 +91,7 @@ func FuzzNegotiation(f *testing.F) {
 		if len(body) > 8<<10 {
 			return
 		}
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		o, err := readOffer(body)
 		if err != nil {
 			return

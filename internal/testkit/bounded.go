@@ -1,4 +1,4 @@
-package review
+package testkit
 
 import (
 	"runtime"
@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// bounded holds what is done until the returned function is called to 100 MB of allocations and 5 s. What hangs
-// ends the process, so that the fuzzer keeps what it hangs on.
-func bounded(t *testing.T) func() {
+// Bounded holds what is done until the returned function is called to 100 MB of allocations and 5 s. What hangs ends the
+// process, so that the fuzzer keeps what it hangs on.
+func Bounded(t testing.TB) func() {
 	t.Helper()
 	var before runtime.MemStats
 	runtime.ReadMemStats(&before)
