@@ -4,77 +4,104 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
+	"go/types"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
-	"callscreen/internal/config"
+	"golang.org/x/tools/go/packages"
 )
 
-// Every key is read somewhere outside of this package, and not only filled and judged here. What it proves is little, and
-// enough to find a key that does nothing: that some selector there has the name of the field, X.PollMax. It does not know of
-// which type X is, so that a key whose name another type has too can slip through.
+// Every key is read by the program, and not only filled and judged here: some expression outside of this package selects
+// that very field, other than to set it. What Segmenter and Slog read for callers outside, and Load for the secrets that it
+// fetches, counts too.
 func TestEveryKeyIsReadBySomething(t *testing.T) {
-	read := selectors(t, "../..")
-	var unread func(path string, of reflect.Type)
-	unread = func(path string, of reflect.Type) {
-		for i := range of.NumField() {
-			f := of.Field(i)
-			key := strings.TrimPrefix(path+"."+strings.Split(f.Tag.Get("yaml"), ",")[0], ".")
-			inner := f.Type
-			for inner.Kind() == reflect.Slice || inner.Kind() == reflect.Pointer {
-				inner = inner.Elem()
-			}
-			if inner.Kind() == reflect.Struct && strings.HasPrefix(inner.PkgPath(), "callscreen/") {
-				unread(key, inner)
+	program, err := packages.Load(&packages.Config{
+		Mode: packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo | packages.NeedImports | packages.NeedDeps,
+		Dir:  "../..", Context: t.Context(),
+	}, "./...")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := map[types.Object]bool{}
+	var config *types.Package
+	for _, p := range program {
+		if len(p.Errors) > 0 {
+			t.Fatal(p.Errors)
+		}
+		if p.PkgPath == "callscreen/internal/config" {
+			config = p.Types
+		}
+		selected(p, read)
+	}
+	keys := 0
+	var look func(path string, of types.Type)
+	look = func(path string, of types.Type) {
+		s := of.Underlying().(*types.Struct)
+		for i := range s.NumFields() {
+			f := s.Field(i)
+			key := strings.TrimPrefix(path+"."+strings.Split(reflect.StructTag(s.Tag(i)).Get("yaml"), ",")[0], ".")
+			if inner := element(f.Type()); inner != nil {
+				look(key, inner)
 				continue
 			}
-			if !read[f.Name] {
-				t.Errorf("nothing reads %s: no .%s outside of internal/config", key, f.Name)
+			keys++
+			if !read[f] {
+				t.Errorf("nothing outside of internal/config reads %s, the field %s", key, f.Name())
 			}
 		}
 	}
-	unread("", reflect.TypeFor[config.Config]())
+	look("", config.Scope().Lookup("Config").Type())
+	if keys < 80 {
+		t.Errorf("only %d keys", keys)
+	}
 }
 
-// selectors are the names behind a dot in the source of the program, but for this package and tests. What Segmenter
-// and Slog read for callers outside, and Load for the secrets that it fetches, counts too.
-func selectors(t *testing.T, root string) map[string]bool {
-	t.Helper()
-	names := map[string]bool{}
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() && d.Name() == "node_modules" {
-			return err
+// element is the struct of the house that a field holds, or holds many of; nil if it is a value of its own.
+func element(t types.Type) types.Type {
+	switch u := t.(type) {
+	case *types.Slice:
+		return element(u.Elem())
+	case *types.Pointer:
+		return element(u.Elem())
+	case *types.Named:
+		if _, ok := u.Underlying().(*types.Struct); ok && u.Obj().Pkg() != nil && strings.HasPrefix(u.Obj().Pkg().Path(), "callscreen/") {
+			return u
 		}
-		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		own := filepath.Base(filepath.Dir(path)) == "config"
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
+	}
+	return nil
+}
+
+// selected adds the fields whose values a package selects.
+func selected(p *packages.Package, to map[types.Object]bool) {
+	own := p.PkgPath == "callscreen/internal/config"
+	for _, file := range p.Syntax {
 		for _, decl := range file.Decls {
 			f, isFunc := decl.(*ast.FuncDecl)
 			if own && (!isFunc || !slices.Contains([]string{"Segmenter", "Slog", "Load"}, f.Name.Name)) {
 				continue
 			}
+			if isFunc && strings.EqualFold(f.Name.Name, "validate") {
+				continue // the policy judges its own keys
+			}
+			set := map[ast.Expr]bool{}
 			ast.Inspect(decl, func(n ast.Node) bool {
-				if s, ok := n.(*ast.SelectorExpr); ok {
-					names[s.Sel.Name] = true
+				if a, ok := n.(*ast.AssignStmt); ok && a.Tok == token.ASSIGN {
+					for _, l := range a.Lhs {
+						set[l] = true
+					}
+				}
+				if s, ok := n.(*ast.SelectorExpr); ok && !set[s] {
+					if selection := p.TypesInfo.Selections[s]; selection != nil {
+						to[selection.Obj()] = true
+					}
 				}
 				return true
 			})
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	return names
 }
 
 // Every call that reports a problem gives a hint, also those that no other test makes happen.
