@@ -18,6 +18,9 @@ func (a *App) handlers() (public, admin http.Handler) {
 	mux.Handle("/whip/", a.whip)
 	a.auth.Register(mux)
 	for pattern, handle := range a.legRoutes() {
+		mux.HandleFunc(pattern, a.auth.RequireSender(handle))
+	}
+	for pattern, handle := range a.pullRoutes() {
 		mux.HandleFunc(pattern, a.auth.Require("ingest", handle))
 	}
 	managed := mux
@@ -48,8 +51,13 @@ func (a *App) legRoutes() map[string]http.HandlerFunc {
 	const leg = " /api/v1/calls/{call}/legs/{leg}/"
 	return map[string]http.HandlerFunc{
 		"POST" + leg + "pause": a.pause, "POST" + leg + "resume": a.resume, "POST" + leg + "stop": a.stopLeg,
-		"POST" + leg + "whep": a.startPull, "DELETE" + leg + "whep": a.stopPull,
 	}
+}
+
+// pullRoutes make us send requests to where somebody says, which a token for one leg is not good for.
+func (a *App) pullRoutes() map[string]http.HandlerFunc {
+	const leg = " /api/v1/calls/{call}/legs/{leg}/whep"
+	return map[string]http.HandlerFunc{"POST" + leg: a.startPull, "DELETE" + leg: a.stopPull}
 }
 
 func answer(w http.ResponseWriter, v any) {

@@ -127,6 +127,10 @@ type Sender struct {
 	Call, Leg string // the only ones that may be sent; "" is any
 }
 
+func (s Sender) may(call, leg string) bool {
+	return (s.Call == "" || s.Call == call) && (s.Leg == "" || s.Leg == leg)
+}
+
 // Ingest is for the WHIP server: nil where everybody may send.
 func (a *Auth) Ingest() func(ctx context.Context, token string) (Sender, bool) {
 	if a.Off() {

@@ -103,7 +103,7 @@ func (i *issuer) sign(alg jose.SignatureAlgorithm, key any, kid string, claims a
 
 func (i *issuer) hs(claims any) string { return i.sign(jose.HS256, []byte(jwtSecret), "", claims) }
 
-func (i *issuer) ingest(change func(*config.Config)) func(string) (auth.Sender, bool) {
+func (i *issuer) auth(change func(*config.Config)) *auth.Auth {
 	i.t.Helper()
 	cfg := config.Default()
 	cfg.Auth.JWT = config.JWT{Secret: jwtSecret, JWKS: i.jws, Issuer: "https://issuer.example.com", Audience: "callscreen", Leeway: 30 * time.Second}
@@ -117,6 +117,12 @@ func (i *issuer) ingest(change func(*config.Config)) func(string) (auth.Sender, 
 	}
 	a.SetClock(func() time.Time { return i.now })
 	i.t.Cleanup(a.CloseIdleConnections)
+	return a
+}
+
+func (i *issuer) ingest(change func(*config.Config)) func(string) (auth.Sender, bool) {
+	i.t.Helper()
+	a := i.auth(change)
 	return func(token string) (auth.Sender, bool) {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
@@ -320,4 +326,37 @@ func TestKeysFromTheWeb(t *testing.T) {
 	down.Store(0)
 	i.now = i.now.Add(time.Minute)
 	expect("back", true, 8)
+}
+
+// Whoever may send a leg may also pause it, and no other.
+func TestSignedTokensAreGoodForTheirLeg(t *testing.T) {
+	i := newIssuer(t)
+	a := i.auth(nil)
+	for name, c := range map[string]struct {
+		token, call, leg string
+		want             int
+	}{
+		"its leg":                {i.hs(i.claims(map[string]any{"call": "c1", "leg": "caller"})), "c1", "caller", 204},
+		"another leg":            {i.hs(i.claims(map[string]any{"call": "c1", "leg": "caller"})), "c1", "agent", 403},
+		"another call":           {i.hs(i.claims(map[string]any{"call": "c1", "leg": "caller"})), "c2", "caller", 403},
+		"any leg of its call":    {i.hs(i.claims(map[string]any{"call": "c1"})), "c1", "agent", 204},
+		"any leg":                {i.hs(i.claims(nil)), "c1", "agent", 204},
+		"expired":                {i.hs(i.claims(map[string]any{"exp": i.now.Add(-time.Hour).Unix()})), "c1", "caller", 403},
+		"no token of ours":       {"e30.e30.e30", "c1", "caller", 403},
+		"a fixed one":            {"pbx's", "c1", "caller", 204},
+		"a fixed one, for pages": {"vera's", "c1", "caller", 403},
+		"none":                   {"", "c1", "caller", 401},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.SetPathValue("call", c.call)
+		r.SetPathValue("leg", c.leg)
+		if c.token != "" {
+			r.Header.Set("Authorization", "Bearer "+c.token)
+		}
+		w := httptest.NewRecorder()
+		a.RequireSender(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })(w, r)
+		if w.Code != c.want {
+			t.Errorf("%s: HTTP %d %s, want %d", name, w.Code, w.Body, c.want)
+		}
+	}
 }

@@ -24,8 +24,8 @@ func (a *Auth) Require(role string, next http.HandlerFunc) http.HandlerFunc {
 			next(w, r)
 			return
 		}
-		if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "bearer") {
-			who, ok := a.holder(strings.TrimSpace(token))
+		if token, ok := bearer(r); ok {
+			who, ok := a.holder(token)
 			if !ok || !who.Has(role) {
 				problem.Write(w, http.StatusForbidden, "the token is not good for this (needed: "+role+")")
 				return
@@ -51,6 +51,31 @@ func (a *Auth) Require(role string, next http.HandlerFunc) http.HandlerFunc {
 			next(w, with(r, who))
 		}
 	}
+}
+
+// RequireSender lets those in who may send the call and the leg that the path names: with the role ingest, or with a signed
+// token that is good for them.
+func (a *Auth) RequireSender(next http.HandlerFunc) http.HandlerFunc {
+	ingest := a.Require("ingest", next)
+	return func(w http.ResponseWriter, r *http.Request) {
+		token, ok := bearer(r)
+		if _, fixed := a.holder(token); a.Off() || !ok || fixed {
+			ingest(w, r)
+			return
+		}
+		who, ok := a.sender(r.Context(), token)
+		if !ok || !who.may(r.PathValue("call"), r.PathValue("leg")) {
+			problem.Write(w, http.StatusForbidden, "the token is not good for this (needed: ingest, or a signed token for this call and leg)")
+			return
+		}
+		next(w, with(r, Identity{Name: who.Name}))
+	}
+}
+
+// bearer is the token that a request presents.
+func bearer(r *http.Request) (token string, ok bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(token), strings.EqualFold(scheme, "bearer")
 }
 
 func with(r *http.Request, who Identity) *http.Request {
