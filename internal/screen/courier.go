@@ -22,7 +22,7 @@ import (
 )
 
 // ReasonStorage is why a segment failed that could not be kept.
-const ReasonStorage = "storage"
+const ReasonStorage = store.ReasonStorage
 
 // CourierConfig says where a courier takes what was recorded.
 type CourierConfig struct {

@@ -146,7 +146,7 @@ func (c *Courier) release(id string) error {
 }
 
 func (c *Courier) unreadable(id string, err error) {
-	c.cfg.Log.Error("an entry of the spool cannot be read and is left there; what it is about is missing from its call", "entry", id, "error", err,
+	c.cfg.Log.Error("an entry of the spool cannot be read and is left there; its call says that a segment is missing, and is not clear", "entry", id, "error", err,
 		"hint", "keep it and its audio if they are evidence, or delete them")
 }
 

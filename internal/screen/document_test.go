@@ -14,6 +14,7 @@ import (
 	"callscreen/internal/screen"
 	"callscreen/internal/spool"
 	"callscreen/internal/store"
+	"callscreen/internal/testkit"
 )
 
 // The ids of a segment and of a part, and documents about them as the courier writes them.
@@ -85,8 +86,27 @@ func TestDocumentsOfACallAreDelivered(t *testing.T) {
 	n := newNode(t, options{dir: dir})
 	n.drain()
 	r := n.report("a")
-	if states(r) != "caller1 recorded" || r.State != "ended" || n.log.errors() != 0 || n.spool.Stats().Entries != 0 || !n.audio.has(t, "b9/"+segmentEntry+".wav") {
+	if states(r) != "caller1 recorded" || r.State != "ended" || n.log.Errors() != 0 || n.spool.Stats().Entries != 0 || !n.audio.has(t, "b9/"+segmentEntry+".wav") {
 		t.Errorf("%s %+v\n%s", states(r), r, n.log.String())
+	}
+}
+
+// A segment whose entry is gone from the spool, or cannot be read, cannot be forgotten: its call is not clear without it.
+func TestACallIsNotClearWithoutAllThatWasCut(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n := newNode(t, options{dir: dir})
+	n.record(n.part("a", 0), 3)
+	for _, suffix := range []string{".json", ".wav"} { // somebody, or the file system, took it
+		if err := os.Remove(filepath.Join(dir, "spool", n.spool.Entries()[1].ID+suffix)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.drain()
+	n.work(nil)
+	n.final("a")
+	if r := n.report("a"); r.Decision != "inconclusive" || states(r) != "caller0 scored, caller1 failed/storage, caller2 scored" {
+		t.Errorf("%s: %s", r.Decision, states(r))
 	}
 }
 
@@ -115,7 +135,7 @@ func TestStrangeDocumentsKeepNothingWaiting(t *testing.T) {
 			if err != nil || len(calls) != 2 {
 				t.Errorf("%d calls, %v", len(calls), err)
 			}
-			if got := n.spool.Entries(); len(got) != 1 || got[0].ID != c[0] || n.log.errors() != 1 || !strings.Contains(n.log.String(), c[0]) {
+			if got := n.spool.Entries(); len(got) != 1 || got[0].ID != c[0] || n.log.Errors() != 1 || !strings.Contains(n.log.String(), c[0]) {
 				t.Errorf("%+v\n%s", got, n.log.String())
 			}
 		})
@@ -131,7 +151,7 @@ func TestADocumentThatIsDamagedMeanwhileKeepsNothingWaiting(t *testing.T) {
 	id := n.spool.Entries()[1].ID
 	lay(t, filepath.Join(dir, "spool"), id, []byte("{"), nil)
 	n.drain()
-	if r := n.report("a"); states(r) != "caller0 recorded, caller2 recorded" || r.State != "ended" || n.log.errors() != 1 {
+	if r := n.report("a"); states(r) != "caller0 recorded, caller1 failed/storage, caller2 recorded" || r.State != "ended" || n.log.Errors() != 1 {
 		t.Errorf("%s %+v\n%s", states(r), r, n.log.String())
 	}
 	if got := n.spool.Entries(); len(got) != 1 || got[0].ID != id || !got[0].Audio {
@@ -150,7 +170,7 @@ func FuzzSpoolDocument(f *testing.F) {
 	shared := newNode(f, options{dir: f.TempDir()})
 	calls := 0
 	f.Fuzz(func(t *testing.T, document []byte) {
-		defer bounded(t)()
+		defer testkit.Bounded(t)()
 		understood := map[string]bool{segmentEntry: screen.Understood(segmentEntry, document), partEntry: screen.Understood(partEntry, document)}
 		if !understood[segmentEntry] && !understood[partEntry] {
 			return

@@ -84,7 +84,8 @@ type LiveCall struct {
 	recorder *capture.Recorder
 
 	mu     sync.Mutex
-	legs   int // that are connected
+	cut    map[string]int // segments, by leg
+	legs   int            // that are connected
 	ended  bool
 	ending *time.Timer
 }
@@ -100,7 +101,7 @@ func (l *Live) Join(id string, metadata map[string]string, channels []string) (*
 		return c, nil
 	}
 	c := &LiveCall{
-		live: l, legs: 1,
+		live: l, legs: 1, cut: map[string]int{},
 		part: store.Part{PartKey: store.PartKey{Call: id, Part: time.Now().UnixMilli(), Node: l.cfg.Node}, Metadata: metadata, Simulated: l.cfg.Simulated},
 	}
 	var err error
@@ -217,6 +218,9 @@ func (c *LiveCall) record() {
 			if open = ok; !ok {
 				break
 			}
+			c.mu.Lock()
+			c.cut[seg.Leg]++
+			c.mu.Unlock()
 			p := c.Begun()
 			p.Legs = c.Legs()
 			if err := c.live.cfg.Book.Take(p, seg); err != nil {
@@ -241,8 +245,11 @@ func (c *LiveCall) note(ended time.Time) {
 
 // Legs is how much of each leg was recorded.
 func (c *LiveCall) Legs() (list []store.Leg) {
-	for leg, s := range c.recorder.Stats() {
-		list = append(list, store.Leg{PartKey: c.part.PartKey, Leg: leg, Duration: s.Duration, Lost: s.Lost})
+	stats := c.recorder.Stats()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for leg, s := range stats {
+		list = append(list, store.Leg{PartKey: c.part.PartKey, Leg: leg, Duration: s.Duration, Lost: s.Lost, Segments: c.cut[leg]})
 	}
 	return list
 }

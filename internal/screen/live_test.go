@@ -157,7 +157,7 @@ func TestALiveCallIsWrittenDownInOrder(t *testing.T) {
 	if seq < 3 || speech < 59*time.Second || speech > time.Minute {
 		t.Errorf("%d segments, %v", seq, speech)
 	}
-	if len(end.Legs) != 1 || end.Legs[0].Leg != "caller" || end.Legs[0].Duration < 59*time.Second || end.How != "" {
+	if len(end.Legs) != 1 || end.Legs[0].Leg != "caller" || end.Legs[0].Duration < 59*time.Second || end.Legs[0].Segments != seq || end.How != "" {
 		t.Errorf("%+v", end)
 	}
 	l.Close()

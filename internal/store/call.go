@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,6 +66,9 @@ type Leg struct {
 	Leg      string        `json:"leg"`
 	Duration time.Duration `json:"duration"`
 	Lost     time.Duration `json:"lost"`
+	// Segments is how many were cut of it, 0 if that was not counted. It is compared with the rows when the part ends, and
+	// not kept.
+	Segments int `json:"segments,omitempty"`
 }
 
 // LockCall reads a call and keeps others from changing it until the transaction ends.
@@ -211,6 +212,9 @@ func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
 	if err := t.brokenOff(ctx, p); err != nil {
 		return err
 	}
+	if err := t.missing(ctx, p); err != nil {
+		return err
+	}
 	warnings, err := json.Marshal(p.Warnings)
 	if err != nil {
 		return err
@@ -229,41 +233,6 @@ func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
 		c.State, c.EndedAt = CallLive, time.Time{}
 	}
 	return t.SaveCall(ctx, c)
-}
-
-// ReasonInterrupted is why a call is not clear whose recording broke off: nobody knows what was said then.
-const ReasonInterrupted = "interrupted"
-
-// brokenOff puts something of unknown length at the end of each leg of a part that broke off, which counts like an analysis
-// that failed. A part that turns out to go on, because its node was only frozen, has it taken away again.
-func (t *Tx) brokenOff(ctx context.Context, p Part) error {
-	if _, err := t.exec(ctx, "DELETE FROM segment WHERE call_id = $1 AND part = $2 AND node = $3 AND seq = -1", p.Call, p.Part, p.Node); err != nil {
-		return fmt.Errorf("note a part of call %s: %w", p.Call, err)
-	}
-	if p.How == "" || p.EndedAt.IsZero() {
-		return nil
-	}
-	legs := map[string]int64{}
-	rows, err := t.tx.QueryContext(ctx, "SELECT leg, duration_ms FROM leg WHERE call_id = $1 AND part = $2 AND node = $3", p.Call, p.Part, p.Node)
-	err = each(rows, err, func(r *sql.Rows) error {
-		var leg string
-		var took int64
-		defer func() { legs[leg] = took }()
-		return r.Scan(&leg, &took)
-	})
-	if err != nil {
-		return fmt.Errorf("look at the legs of call %s: %w", p.Call, err)
-	}
-	for leg, took := range legs {
-		id := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%s", p.Call, p.Node, p.Part, leg))
-		if _, err := t.AddSegment(ctx, Segment{
-			ID: "broken-off-" + hex.EncodeToString(id[:10]), PartKey: p.PartKey, Leg: leg, Seq: -1, Offset: duration(took), RecordedAt: p.EndedAt,
-			State: SegmentFailed, Reason: ReasonInterrupted, Detail: "the recording broke off here",
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Parts lists the parts of a call with their legs, oldest first.

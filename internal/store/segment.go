@@ -58,7 +58,8 @@ type Segment struct {
 // Settled tells whether nothing more will happen to it.
 func (s Segment) Settled() bool { return s.State != SegmentRecorded && s.State != SegmentSubmitted }
 
-// AddSegment inserts a segment as it was recorded. It tells whether it was new.
+// AddSegment inserts a segment as it was recorded, in place of what stood for it if it was missing. It tells whether it was
+// new.
 func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
 	voiced, err := json.Marshal(g.Voiced)
 	if err != nil {
@@ -67,6 +68,11 @@ func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
 	settled := int64(0)
 	if g.Settled() {
 		settled = millis(g.RecordedAt)
+	}
+	if stand := missingID(g.PartKey, g.Leg, g.Seq); g.ID != stand {
+		if _, err := t.exec(ctx, "DELETE FROM segment WHERE id = $1", stand); err != nil {
+			return false, fmt.Errorf("insert segment %s of call %s: %w", g.ID, g.Call, err)
+		}
 	}
 	n, err := t.exec(ctx, `INSERT INTO segment (id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail,
 		audio_key, audio_node, audio_sha256, audio_bytes, rate, voiced, settled_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING`,

@@ -1,0 +1,222 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"callscreen/internal/store"
+)
+
+func segmentOnce(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 1)
+	want := segment("c", 0)
+	other := segment("c", 0)
+	other.ID = "another id of the same place"
+	for _, g := range []store.Segment{want, other} {
+		must(t, s.InTx(ctx, func(tx *store.Tx) error {
+			if added, err := tx.AddSegment(ctx, g); added || err != nil {
+				t.Errorf("%s: %v %v", g.ID, added, err)
+			}
+			return nil
+		}))
+	}
+	g, err := s.Segment(ctx, want.ID)
+	must(t, err)
+	if g.Voiced[0] != want.Voiced[0] || g.Offset != want.Offset || g.Speech != want.Speech || !g.RecordedAt.Equal(now) || g.AudioKey != "k" || g.Settled() {
+		t.Errorf("%+v", g)
+	}
+	skipped := segment("c", 1)
+	skipped.State, skipped.Reason = store.SegmentSkipped, "too_little_speech"
+	must(t, s.InTx(ctx, func(tx *store.Tx) error { _, err := tx.AddSegment(ctx, skipped); return err }))
+	if b, err := s.Backlog(ctx); err != nil || b.Recorded != 1 || b.Submitted != 0 || !b.Oldest.Equal(now) {
+		t.Errorf("%+v %v", b, err)
+	}
+}
+
+func submission(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 1)
+	g, d, err := s.BeginSubmit(ctx, "c-0", "n1", now, true)
+	if err != nil || d != store.NoDoubt || g.Attempts != 0 {
+		t.Fatal(g, d, err)
+	}
+	if g, _ = s.Segment(ctx, "c-0"); g.Attempts != 1 || !g.SubmitStarted.Equal(now) || g.Worker != "n1" {
+		t.Errorf("%+v", g)
+	}
+	must(t, s.NotSubmitted(ctx, "c-0", now.Add(time.Second)))
+	if _, d, err = s.BeginSubmit(ctx, "c-0", "n1", now, true); err != nil || d != store.NoDoubt {
+		t.Fatal(d, err)
+	}
+	if won, err := s.SaveJob(ctx, "c-0", "job", "n1", now); !won || err != nil {
+		t.Fatal(won, err)
+	}
+	if g, _ = s.Segment(ctx, "c-0"); g.State != store.SegmentSubmitted || g.JobID != "job" || !g.SubmitStarted.IsZero() || !g.SubmittedAt.Equal(now) {
+		t.Errorf("%+v", g)
+	}
+	if g, d, err = s.BeginSubmit(ctx, "c-0", "n2", now, true); err != nil || d != store.NoDoubt || g.JobID != "job" {
+		t.Fatal(g, d, err)
+	}
+	for _, want := range []bool{true, false} { // cleaned once, not twice
+		job := "job"
+		if done, err := s.AgainCleaned(ctx, "c-0", job, now); done != want || err != nil {
+			t.Error(done, err)
+		}
+	}
+	if g, _ = s.Segment(ctx, "c-0"); g.State != store.SegmentRecorded || g.JobID != "" || !g.Cleaned {
+		t.Errorf("%+v", g)
+	}
+}
+
+func doubt(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 2)
+	for i, want := range []store.Doubt{store.NoDoubt, store.Resend, store.GiveUp, store.GiveUp} {
+		if _, d, err := s.BeginSubmit(ctx, "c-0", "n1", now, true); err != nil || d != want {
+			t.Errorf("attempt %d: %v %v", i, d, err)
+		}
+	}
+	if n := audited(t, s, "c", store.AuditResent); n != 1 {
+		t.Errorf("%d lines about one resend", n)
+	}
+	for i, want := range []store.Doubt{store.NoDoubt, store.GiveUp} {
+		if _, d, err := s.BeginSubmit(ctx, "c-1", "n1", now, false); err != nil || d != want {
+			t.Errorf("never resend, attempt %d: %v %v", i, d, err)
+		}
+	}
+}
+
+func surplus(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 1)
+	for _, c := range []struct {
+		job   string
+		won   bool
+		lines int
+	}{{"first", true, 0}, {"first", true, 0}, {"second", false, 1}} {
+		if won, err := s.SaveJob(ctx, "c-0", c.job, "n", now); won != c.won || err != nil || audited(t, s, "c", store.AuditSurplus) != c.lines {
+			t.Errorf("%s: %v %v", c.job, won, err)
+		}
+	}
+	if g, _ := s.Segment(ctx, "c-0"); g.JobID != "first" {
+		t.Errorf("%+v", g)
+	}
+}
+
+func settle(ctx context.Context, s *store.Store, call, id string, score float64) error {
+	return s.InTx(ctx, func(tx *store.Tx) error {
+		if _, err := tx.LockCall(ctx, call); err != nil {
+			return err
+		}
+		if err := tx.Settle(ctx, id, store.Settlement{State: store.SegmentScored, Score: &score, Verdict: "v", Simulated: true, At: now}); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, store.Line{At: now, Actor: "machine", What: store.AuditScored, Call: call, Segment: id, Detail: store.Detail{"score": score}})
+	})
+}
+
+func settledOnce(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 1)
+	var wg sync.WaitGroup
+	results := make([]error, 8)
+	for i := range results {
+		wg.Go(func() { results[i] = settle(ctx, s, "c", "c-0", float64(i)/10) })
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range results {
+		switch {
+		case err == nil:
+			won++
+		case !errors.Is(err, store.ErrSettled):
+			t.Error(err)
+		}
+	}
+	if won != 1 || audited(t, s, "c", store.AuditScored) != 1 {
+		t.Errorf("settled %d times, %d audit lines", won, audited(t, s, "c", store.AuditScored))
+	}
+	if g, _ := s.Segment(ctx, "c-0"); g.State != store.SegmentScored || g.Score == nil || g.Verdict != "v" || !g.Simulated || !g.Settled() {
+		t.Errorf("%+v", g)
+	}
+	if won, err := s.SaveJob(ctx, "c-0", "late", "n", now); won || err != nil {
+		t.Error(won, err)
+	}
+}
+
+func rollback(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 1)
+	broken := errors.New("broken")
+	err := s.InTx(ctx, func(tx *store.Tx) error {
+		score := 0.5
+		must(t, tx.Settle(ctx, "c-0", store.Settlement{State: store.SegmentScored, Score: &score, At: now}))
+		must(t, tx.Audit(ctx, store.Line{At: now, What: store.AuditScored, Call: "c"}))
+		_, err := tx.AddMessage(ctx, store.Message{ID: "m", Event: "e", Call: "c", CreatedAt: now, Body: "{}"}, []string{"e"})
+		must(t, err)
+		return broken
+	})
+	if !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	if g, _ := s.Segment(ctx, "c-0"); g.Settled() || audited(t, s, "c", store.AuditScored) != 0 {
+		t.Errorf("%+v", g)
+	}
+	if counts, err := s.DeliveryCounts(ctx); err != nil || len(counts) != 0 {
+		t.Errorf("%v %v", counts, err)
+	}
+}
+
+func rewake(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 2)
+	if n, err := s.Rewake(ctx); n != 0 || err != nil {
+		t.Error(n, err)
+	}
+	sleeping := segment("c", 2)
+	must(t, s.InTx(ctx, func(tx *store.Tx) error { _, err := tx.AddSegment(ctx, sleeping); return err }))
+	for _, want := range []int{1, 0} {
+		if n, err := s.Rewake(ctx); n != want || err != nil {
+			t.Error(n, err)
+		}
+	}
+	if _, err := s.Release(ctx, "n"); err != nil {
+		t.Error(err)
+	}
+}
+
+func rate(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	var mu sync.Mutex
+	var waits []time.Duration
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 10 {
+				wait, ok, err := s.Reserve(ctx, "submit", time.Hour, 24*time.Hour)
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				if ok {
+					waits = append(waits, wait)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(waits)
+	if len(waits) != 25 { // one now, and 24 in the next 24 hours
+		t.Fatalf("%d may go: %v", len(waits), waits)
+	}
+	for i, w := range waits {
+		if d := time.Duration(i)*time.Hour - w; d.Abs() > time.Minute { // who asked first is not always answered first
+			t.Errorf("number %d waits %v", i, w)
+		}
+	}
+}
