@@ -196,7 +196,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	})
 	a.engine, err = screen.NewEngine(screen.EngineConfig{
 		Worker: a.worker, Store: a.store, Desk: a.desk, Audio: a.audio, Node: a.node, MaxInFlight: cfg.Analysis.MaxInFlight, MaxAge: cfg.Analysis.MaxAge,
-		LocalAudio: a.audioNode() != "", OwnParts: a.ownParts, Log: a.opt.Log,
+		KeepRecords: cfg.Retention.Records, LocalAudio: a.audioNode() != "", OwnParts: a.ownParts, Log: a.opt.Log,
 	})
 	return err
 }

@@ -100,11 +100,12 @@ type Webhook struct {
 	SecretFiles []string `yaml:"secret_files"`
 }
 
-// Retention says how long audio is kept, by the outcome of its call.
+// Retention says how long audio is kept, by the outcome of its call, and how long all else about it.
 type Retention struct {
 	Clear        time.Duration `yaml:"clear"`
 	Flagged      time.Duration `yaml:"flagged"`
 	Inconclusive time.Duration `yaml:"inconclusive"`
+	Records      time.Duration `yaml:"records"`
 }
 
 // Auth says who may do what.
@@ -249,10 +250,11 @@ var docs = map[string]string{
 	"policy.ignore_below":           "A leg with less speech than this did not speak, and does not bear on the call.",
 	"policy.on_unscreened":          "What becomes of a call that could not be screened in full: review, or clear when enough of it was analysed.",
 	"policy.overrides":              "Other rules for a leg or for calls with certain metadata: [{leg: caller, metadata: {queue: payments}, threshold: 0.5}].",
-	"retention":                     "How long audio is kept after the call, by outcome.",
+	"retention":                     "How long audio is kept after the call, by outcome, and all else about it.",
 	"retention.clear":               "Audio of clear calls. 0s: not kept at all.",
 	"retention.flagged":             "Audio of flagged calls.",
 	"retention.inconclusive":        "Audio of inconclusive calls.",
+	"retention.records":             "Everything else: scores, decisions, metadata, reviews. Calls that wait for review or have audio stay. At least 24h; 0s: until they are erased.",
 	"webhooks":                      "Who is told: [{name: crm, url: https://crm.example.com/hook, events: [call.flagged], secret_files: [hook.secret]}]. Events: call.flagged, call.cleared, call.inconclusive, segment.scored, analysis.error. Each file holds one whsec_ secret; with two, messages carry both signatures.",
 	"webhook_allow":                 "Where webhooks may be sent: [crm.example.com, 10.1.0.0/16]. A name allows that host at public addresses, a network the addresses in it; it is judged when the connection is made, after names were looked up, and no proxy is used then. Empty: wherever they are configured to go.",
 	"auth":                          "Who may do what. CALLSCREEN_INGEST_TOKEN, CALLSCREEN_REVIEW_TOKEN and CALLSCREEN_ADMIN_TOKEN (or the same with _FILE) are the simple way.",
@@ -275,7 +277,7 @@ var docs = map[string]string{
 	"auth.oidc.name_claim":          "Claim under whose value people appear in the audit. It must not be one that they can change themselves.",
 	"auth.oidc.groups_claim":        "Claim that lists the groups.",
 	"auth.oidc.roles":               "Roles of everybody who comes this way, besides those of their groups.",
-	"auth.jwt":                      "Signed tokens (RFC 7519) for those who send calls, besides fixed ones. They need exp and sub, which is the name for limits; if they have the claims call and leg, they are good for that call and leg only. The secret of HS256 comes from the environment variable CALLSCREEN_JWT_SECRET or from secret_file.",
+	"auth.jwt":                      "Signed tokens (RFC 7519) for those who send calls, besides fixed ones. They need exp and sub, which is the name for limits; if they have the claims call and leg, they are good for that call and leg only: to send it, and to pause, resume or stop it. The secret of HS256 comes from the environment variable CALLSCREEN_JWT_SECRET or from secret_file.",
 	"auth.jwt.secret_file":          "File that holds the secret of HS256, 32 bytes at least, and nothing else.",
 	"auth.jwt.jwks":                 "Public keys of RS256, PS256, ES256, ES384 or EdDSA: a file, or an https address that is asked again every ten minutes.",
 	"auth.jwt.issuer":               "What iss must be. Needed with jwks.",

@@ -55,6 +55,9 @@ func (c Config) Validate() error {
 			ps.add("retention."+path, "0s keeps nothing", "must not be negative")
 		}
 	}
+	if d := c.Retention.Records; d != 0 && d < 24*time.Hour {
+		ps.add("retention.records", "write 2160h for 90 days, or 0s to keep them until they are erased", "is less than 24h")
+	}
 	for path, n := range map[string]int64{"min_free_mb": c.Spool.MinFreeMB, "max_mb": c.Spool.MaxMB, "max_age": int64(c.Spool.MaxAge)} {
 		if n < 0 {
 			ps.add("spool."+path, "0 sets no bound", "must not be negative")

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +29,8 @@ type EngineConfig struct {
 	LocalAudio bool
 	// MaxAge is how long a segment may wait to be submitted before it counts as failed.
 	MaxAge time.Duration
+	// KeepRecords is how long all else about a call is kept than its audio; 0 is until it is erased.
+	KeepRecords time.Duration
 	// OwnParts are the parts that this process, or its spool, still answers for.
 	OwnParts func() map[store.PartKey]bool
 	Now      func() time.Time // for tests
@@ -209,13 +210,13 @@ func (e *Engine) endParts(ctx context.Context, node, how string) error {
 	return nil
 }
 
-// sweep gives segments that have lost their alarm clock another one, and deletes audio that was kept for long enough.
+// sweep gives segments that have lost their alarm clock another one, and deletes what was kept for long enough.
 func (e *Engine) sweep(ctx context.Context) error {
 	n, err := e.cfg.Store.Rewake(ctx)
 	if n > 0 {
 		e.cfg.Log.Warn("segments had lost their job and got another", "segments", n)
 	}
-	return errors.Join(err, e.overdue(ctx), e.expire(ctx))
+	return errors.Join(err, e.overdue(ctx), e.expire(ctx), e.forget(ctx))
 }
 
 // overdueAfter is how much longer than it may a segment waits before it is failed here rather than by its job.
@@ -240,87 +241,4 @@ func (e *Engine) overdue(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// expire deletes audio that was kept for long enough. What cannot be deleted keeps nothing else from being deleted.
-func (e *Engine) expire(ctx context.Context) error {
-	const page = 100
-	for {
-		calls, err := e.cfg.Store.ExpiredAudio(ctx, e.cfg.Node, e.cfg.Now(), page)
-		if err != nil {
-			return err
-		}
-		failed := 0
-		for _, call := range calls {
-			if undone := e.forgetAudio(ctx, call); undone != nil {
-				failed++
-				err = undone
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("delete the audio of %d calls that was kept for long enough: %w", failed, err)
-		}
-		if len(calls) < page {
-			return nil
-		}
-	}
-}
-
-// forgetAudio deletes the audio of a call, and notes that.
-func (e *Engine) forgetAudio(ctx context.Context, call string) error {
-	segments, err := e.deleteAudio(ctx, call)
-	if err != nil {
-		return err
-	}
-	if err := e.cfg.Store.AudioDeleted(ctx, call, segments, e.cfg.Now()); !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	return nil // erased meanwhile
-}
-
-// deleteAudio deletes the audio of a call and lists the segments that had some. That of a segment which is not settled,
-// because the call has just been resumed, is still needed.
-func (e *Engine) deleteAudio(ctx context.Context, call string) (had []store.Segment, err error) {
-	segments, err := e.cfg.Store.Segments(ctx, call)
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range segments {
-		if g.AudioKey == "" || !g.Settled() || g.AudioNode != "" && g.AudioNode != e.cfg.Node {
-			continue
-		}
-		if err := e.cfg.Audio.Delete(ctx, g.AudioKey); err != nil {
-			return nil, err
-		}
-		had = append(had, g)
-	}
-	return had, nil
-}
-
-// Erase removes everything about a call that has ended, audio first, and leaves a line in the audit.
-func (e *Engine) Erase(ctx context.Context, call, who, why string) error {
-	c, err := e.cfg.Store.Call(ctx, call)
-	if err != nil {
-		return err
-	}
-	segments, err := e.cfg.Store.Segments(ctx, call)
-	if err != nil {
-		return err
-	}
-	busy := c.State == store.CallLive || slices.ContainsFunc(segments, func(g store.Segment) bool { return !g.Settled() })
-	for k := range e.cfg.OwnParts() {
-		busy = busy || k.Call == call
-	}
-	for _, g := range segments {
-		if g.AudioKey != "" && g.AudioNode != "" && g.AudioNode != e.cfg.Node {
-			return fmt.Errorf("%w: only node %s can delete the audio of call %s (hint: send the request there)", store.ErrConflict, g.AudioNode, call)
-		}
-	}
-	if busy {
-		return fmt.Errorf("%w: call %s is in progress, or is being analysed (hint: try again when it is final)", store.ErrConflict, call)
-	}
-	if err := e.forgetAudio(ctx, call); err != nil {
-		return err
-	}
-	return e.cfg.Store.Erase(ctx, call, who, why, e.cfg.Now())
 }

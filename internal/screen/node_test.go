@@ -18,6 +18,7 @@ import (
 	"callscreen/internal/spool"
 	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
+	"callscreen/internal/testkit"
 	"callscreen/policy"
 )
 
@@ -36,8 +37,9 @@ type node struct {
 	desk      *screen.Desk
 	courier   *screen.Courier
 	api       *api
-	log       lockedBuffer
+	log       testkit.Log
 	clock     *clock
+	keep      time.Duration // records, see EngineConfig
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next commit
@@ -191,7 +193,7 @@ func (n *node) work(change func(*screen.WorkerConfig)) (stop func()) {
 func (n *node) engine(w *screen.Worker, inFlight int) *screen.Engine {
 	n.t.Helper()
 	engine, err := screen.NewEngine(screen.EngineConfig{
-		Worker: w, Store: n.store, Desk: n.desk, Audio: n.audio, Node: n.name, MaxInFlight: inFlight, Now: n.clock.now, Log: slog.New(slog.NewTextHandler(&n.log, nil)),
+		Worker: w, Store: n.store, Desk: n.desk, Audio: n.audio, Node: n.name, MaxInFlight: inFlight, KeepRecords: n.keep, Now: n.clock.now, Log: slog.New(slog.NewTextHandler(&n.log, nil)),
 		OwnParts: func() map[store.PartKey]bool {
 			own := map[store.PartKey]bool{}
 			n.courier.Parts(own)
@@ -221,13 +223,16 @@ func (n *node) record(p store.Part, segments int) {
 			n.t.Fatal(err)
 		}
 	}
+	p.Legs = []store.Leg{{PartKey: p.PartKey, Leg: "caller", Duration: time.Minute, Segments: segments}}
 	n.end(p)
 }
 
 func (n *node) end(p store.Part) {
 	n.t.Helper()
 	p.EndedAt = time.UnixMilli(p.Part + 60_000).UTC()
-	p.Legs = []store.Leg{{PartKey: p.PartKey, Leg: "caller", Duration: time.Minute}}
+	if p.Legs == nil {
+		p.Legs = []store.Leg{{PartKey: p.PartKey, Leg: "caller", Duration: time.Minute}}
+	}
 	if err := n.courier.Progress(p); err != nil {
 		n.t.Fatal(err)
 	}

@@ -326,3 +326,49 @@ func TestErasingStopsWhereTheAudioStoreIsAway(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is known of a call is erased when retention.records is over, but not while somebody has to look at it, or its audio
+// is kept; and by default never.
+func TestRecordsAreErasedByAge(t *testing.T) {
+	t.Parallel()
+	n := archive(t, "clear", "flagged", "inconclusive")
+	there := func(want string) {
+		t.Helper()
+		var list []string
+		for _, call := range []string{"clear", "flagged", "inconclusive"} {
+			switch _, err := n.store.Call(t.Context(), call); {
+			case err == nil:
+				list = append(list, call)
+			case !errors.Is(err, store.ErrNotFound):
+				t.Fatal(err)
+			case n.audited(call, store.AuditErased) != 1:
+				t.Errorf("no line about the end of %s", call)
+			}
+		}
+		if got := strings.Join(list, " "); got != want {
+			t.Errorf("there: %q, want %q", got, want)
+		}
+	}
+	n.clock.advance(1000 * day)
+	n.sweep()
+	there("clear flagged inconclusive")
+	n.clock.advance(-999 * day)
+	n.keep = 10 * day
+	n.sweep()
+	n.clock.advance(9*day - time.Minute)
+	n.sweep()
+	there("clear flagged inconclusive")
+	n.clock.advance(2 * time.Minute)
+	n.sweep()
+	there("flagged inconclusive")
+	n.reviewed("flagged") // its audio is kept for another 20 days
+	n.reviewed("inconclusive")
+	n.sweep()
+	there("flagged")
+	n.clock.advance(21 * day)
+	n.sweep()
+	there("")
+	if _, _, err := n.store.VerifyAudit(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -25,6 +25,25 @@ func (s *Store) ExpiredAudio(ctx context.Context, node string, now time.Time, li
 	return calls, nil
 }
 
+// ExpiredCalls lists calls that ended before a time, oldest first, of which nothing is left to do: they are decided, nobody
+// has still to look at them, nobody has still to be told, and no audio of them is kept.
+func (s *Store) ExpiredCalls(ctx context.Context, before time.Time, limit int) (calls []string, err error) {
+	rows, err := s.reader.QueryContext(ctx, `SELECT id FROM call WHERE started_ms < $1 AND ended_ms < $1 AND state = 'ended' AND final = 1
+		AND NOT EXISTS (SELECT 1 FROM review r WHERE r.call_id = call.id AND r.state = 'waiting')
+		AND NOT EXISTS (SELECT 1 FROM segment g WHERE g.call_id = call.id AND (g.audio_key <> '' OR g.state IN ('recorded', 'submitted')))
+		AND NOT EXISTS (SELECT 1 FROM webhook_message m JOIN webhook_delivery d ON d.message_id = m.id WHERE m.call_id = call.id AND d.state = 'pending')
+		ORDER BY started_ms, id LIMIT $2`, millis(before), limit)
+	err = each(rows, err, func(r *sql.Rows) error {
+		var id string
+		defer func() { calls = append(calls, id) }()
+		return r.Scan(&id)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for calls that were kept long enough: %w", err)
+	}
+	return calls, nil
+}
+
 // AudioDeleted notes that the audio of segments of a call is gone. Their hashes stay, and so does the term of what others
 // have still to delete, or what has come in meanwhile.
 func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segment, now time.Time) error {
