@@ -250,3 +250,24 @@ func equal32(a, b []float32) bool {
 	}
 	return true
 }
+
+func TestWAVInMemoryIsTheSame(t *testing.T) {
+	pcm := make([]int16, 40_000)
+	for i := range pcm {
+		pcm[i] = int16(i * 7919)
+	}
+	var m memory
+	if err := encode.WriteWAV(&m, 16000, pcm); err != nil {
+		t.Fatal(err)
+	}
+	got, err := encode.WAV(16000, pcm)
+	if err != nil || !bytes.Equal(got, m.b) || !bytes.Equal(got[:44], canonical(16000, len(pcm))) || len(got) != 44+2*len(pcm) {
+		t.Errorf("%d bytes of %d, %v", len(got), len(m.b), err)
+	}
+	if _, err := encode.WAV(16000, nil); err == nil {
+		t.Error("an empty clip was written")
+	}
+	if _, err := encode.WAV(8000, make([]int16, encode.Fit(8000)+1)); !errors.Is(err, encode.ErrTooLong) {
+		t.Error(err)
+	}
+}

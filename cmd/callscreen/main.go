@@ -79,7 +79,7 @@ func newRoot(e env) *cobra.Command {
 		return usageError{fmt.Errorf("%w (hint: %s --help)", err, cmd.CommandPath())}
 	})
 	root.AddCommand(newReplay(e), newServe(e), newPublish(e), newDemo(e), newSimulator(e), newBacktest(e), newCalls(e), newMigrate(e), newAudit(e),
-		newWebhooks(e), newExport(e), newImport(e), newConfig(e), newDoctor(e), newVersion(e))
+		newWebhooks(e), newExport(e), newImport(e), newConfig(e), newDoctor(e), newKeygen(e), newVersion(e))
 	return root
 }
 

@@ -27,6 +27,7 @@ import (
 	"callscreen/internal/review"
 	"callscreen/internal/rtc"
 	"callscreen/internal/screen"
+	"callscreen/internal/seal"
 	"callscreen/internal/spool"
 	"callscreen/internal/store"
 	"callscreen/internal/trace"
@@ -62,6 +63,7 @@ type App struct {
 	rtc       *rtc.Engine
 	store     *store.Store
 	audio     audio.Store
+	keys      *seal.Keys // nil: audio is not sealed
 	spool     *spool.Spool
 	hooks     *hooks
 	board     *review.Board
@@ -145,12 +147,19 @@ func (a *App) openStores(ctx context.Context) (err error) {
 	if a.node, err = nodeName(cfg.DataDir); err != nil {
 		return err
 	}
-	if a.audio, err = audio.New(ctx, cfg.Audio, filepath.Join(cfg.DataDir, "audio")); err != nil {
+	kept, err := audio.New(ctx, cfg.Audio, filepath.Join(cfg.DataDir, "audio"))
+	if err != nil {
 		return err
 	}
-	if c, ok := a.audio.(io.Closer); ok {
+	if c, ok := kept.(io.Closer); ok {
 		a.closing(c.Close)
 	}
+	if cfg.AudioKey != "" {
+		if a.keys, err = seal.Parse(cfg.AudioKey.Reveal()); err != nil {
+			return fmt.Errorf("audio_key_file: %w", err)
+		}
+	}
+	a.audio = audio.Sealed(kept, a.keys, filepath.Join(cfg.DataDir, "spool"))
 	const mb = 1_000_000
 	a.spool, err = spool.Open(filepath.Join(cfg.DataDir, "spool"), spool.Config{MinFree: cfg.Spool.MinFreeMB * mb, MaxBytes: cfg.Spool.MaxMB * mb, Log: a.opt.Log})
 	if err != nil {
@@ -184,7 +193,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		KeepAudio: map[string]time.Duration{"clear": cfg.Retention.Clear, "flagged": cfg.Retention.Flagged, "inconclusive": cfg.Retention.Inconclusive},
 	})
 	a.courier = screen.NewCourier(screen.CourierConfig{
-		Spool: a.spool, Audio: a.audio, Desk: a.desk, Node: a.audioNode(), Rate: cfg.Segment.SampleRate, MaxAge: cfg.Spool.MaxAge, OnPromised: a.opt.OnPromised, Observe: a.observe, Log: a.opt.Log,
+		Spool: a.spool, Audio: a.audio, Keys: a.keys, Desk: a.desk, Node: a.audioNode(), Rate: cfg.Segment.SampleRate, MaxAge: cfg.Spool.MaxAge, OnPromised: a.opt.OnPromised, Observe: a.observe, Log: a.opt.Log,
 	})
 	interval := time.Duration(float64(time.Second) / cfg.Analysis.RatePerSecond)
 	if a.opt.Simulated {

@@ -18,6 +18,7 @@ var ErrNotFound = errors.New("there is no such audio")
 // Object is audio that is being read. It can be read from any place, as players do.
 type Object interface {
 	io.ReadSeekCloser
+	io.ReaderAt
 }
 
 // Store keeps files under keys such as "ab/abcdef.wav". It is safe for concurrent use.

@@ -18,11 +18,25 @@ import (
 	"go.uber.org/goleak"
 
 	"callscreen/internal/audio"
+	"callscreen/internal/seal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// suite is what every store must do.
+// suites hold a store to what every one must do, with audio sealed in it and as it is.
+func suites(t *testing.T, s audio.Store) {
+	secret, _, err := seal.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := seal.Parse(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	suite(t, audio.Sealed(s, keys, t.TempDir()))
+	suite(t, s) // which closes it
+}
+
 func suite(t *testing.T, s audio.Store) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -90,7 +104,7 @@ func TestFolder(t *testing.T) {
 			t.Errorf("%s was opened: %v", key, o.Close())
 		}
 	}
-	suite(t, s)
+	suites(t, s)
 }
 
 // The spool may be on another disk than the audio: then the file is copied.
@@ -104,7 +118,7 @@ func TestFolderOnAnotherFileSystem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	suite(t, s)
+	suites(t, s)
 }
 
 // TestS3 runs against versitygw, an S3 server over a folder.
@@ -158,7 +172,7 @@ func TestS3(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
-	suite(t, s)
+	suites(t, s)
 	if _, err := audio.New(t.Context(), strings.Replace(address, "calls", "other", 1), ""); err == nil || !strings.Contains(err.Error(), "no bucket other") {
 		t.Error(err)
 	}

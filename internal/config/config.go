@@ -19,6 +19,8 @@ type Config struct {
 	DataDir      string        `yaml:"data_dir"`
 	Database     Secret        `yaml:"database"`
 	Audio        string        `yaml:"audio"`
+	AudioKeyFile string        `yaml:"audio_key_file"`
+	AudioKey     Secret        `yaml:"-"` // CALLSCREEN_AUDIO_KEY, or the content of AudioKeyFile
 	Analysis     Analysis      `yaml:"analysis"`
 	Segment      Segment       `yaml:"segment"`
 	Spool        Spool         `yaml:"spool"`
@@ -219,6 +221,7 @@ var docs = map[string]string{
 	"data_dir":                      "Folder of the database, the spool and the audio.",
 	"database":                      "postgres://... keeps the tables in PostgreSQL, for several machines. Empty: SQLite in data_dir.",
 	"audio":                         "s3://bucket/prefix?endpoint=https://host keeps the audio in an S3-compatible store, an absolute path in a folder that all nodes share. Empty: a folder in data_dir, which only this node has.",
+	"audio_key_file":                "File of keys that audio is encrypted with before it touches the disk, from callscreen keygen, one a line: the first encrypts, all of them decrypt. Or the environment variable CALLSCREEN_AUDIO_KEY. Empty: audio is not encrypted.",
 	"analysis":                      "The analysis API. The key comes from the environment variable DATASPIKE_API_KEY or from api_key_file.",
 	"analysis.base_url":             "https://sandboxapi.dataspike.io is the vendor's sandbox.",
 	"analysis.api_key_file":         "File that holds the API key and nothing else.",

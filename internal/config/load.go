@@ -23,6 +23,7 @@ const (
 
 	envClientSecret = "CALLSCREEN_OIDC_CLIENT_SECRET"
 	envJWTSecret    = "CALLSCREEN_JWT_SECRET"
+	envAudioKey     = "CALLSCREEN_AUDIO_KEY"
 )
 
 // Load fills a configuration from the defaults, then the file, then the environment. file may be "", for DefaultFile if
@@ -38,6 +39,7 @@ func Load(file string, environ []string) (Config, error) {
 	}
 	c.applyEnv(environ, &ps)
 	c.Analysis.APIKey = readSecret(environ, envKey, "analysis.api_key_file", c.Analysis.APIKeyFile, &ps)
+	c.AudioKey = readSecret(environ, envAudioKey, "audio_key_file", c.AudioKeyFile, &ps)
 	c.Auth.OIDC.ClientSecret = readSecret(environ, envClientSecret, "auth.oidc.client_secret_file", c.Auth.OIDC.ClientSecretFile, &ps)
 	c.Auth.JWT.Secret = readSecret(environ, envJWTSecret, "auth.jwt.secret_file", c.Auth.JWT.SecretFile, &ps)
 	return c, ps.err()
@@ -135,6 +137,8 @@ func hintFor(name, section string, candidates []string) string {
 	switch name {
 	case "api_key", "token":
 		return "secrets are given by the environment or by a file, never here: set " + envKey + " or analysis.api_key_file"
+	case "audio_key":
+		return "secrets are given by the environment or by a file, never here: set " + envAudioKey + " or audio_key_file"
 	case "client_secret":
 		return "secrets are given by the environment or by a file, never here: set " + envClientSecret + " or auth.oidc.client_secret_file"
 	case "secret":

@@ -19,7 +19,7 @@ import (
 // fetches, counts too.
 func TestEveryKeyIsReadBySomething(t *testing.T) {
 	program, err := packages.Load(&packages.Config{
-		Mode: packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo | packages.NeedImports | packages.NeedDeps,
+		Mode: packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo | packages.NeedImports,
 		Dir:  "../..", Context: t.Context(),
 	}, "./...")
 	if err != nil {

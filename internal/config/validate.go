@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"callscreen/encode"
+	"callscreen/internal/seal"
 )
 
 // Validate reports everything that is wrong with the values, as Problems, or nil.
@@ -46,6 +47,11 @@ func (c Config) Validate() error {
 	}
 	if c.Audio != "" && !strings.HasPrefix(c.Audio, "s3://") && !filepath.IsAbs(c.Audio) {
 		ps.add("audio", "write s3://bucket/prefix or the absolute path of a folder, or leave it empty for a folder in data_dir", "%q is no S3 address", c.Audio)
+	}
+	if c.AudioKey != "" {
+		if _, err := seal.Parse(c.AudioKey.Reveal()); err != nil {
+			ps.add("audio_key_file", "callscreen keygen > audio.key", "%s", err.Error())
+		}
 	}
 	c.validateAnalysis(&ps)
 	c.validateSegment(&ps)

@@ -63,13 +63,17 @@ func (p patient) database(ctx context.Context) []Finding {
 }
 
 func (p patient) audio(ctx context.Context) []Finding {
+	how := ", not encrypted"
+	if p.cfg.AudioKey != "" {
+		how = ", encrypted"
+	}
 	if p.cfg.Audio == "" {
-		return fine("audio", "a folder in data_dir")
+		return fine("audio", "a folder in data_dir%s", how)
 	}
 	if err := p.Audio(ctx, p.cfg); err != nil {
 		return fault("audio", Error, err, "check audio, the keys to it, and the network")
 	}
-	return fine("audio", "it can be reached")
+	return fine("audio", "it can be reached%s", how)
 }
 
 func (p patient) disk(context.Context) []Finding {

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,27 +66,11 @@ func (m Machine) Submit(ctx context.Context, cfg config.Config) error {
 
 // testTone is 3 s of 440 Hz as a WAV file.
 func testTone(rate int) ([]byte, error) {
-	f, err := os.CreateTemp("", "callscreen-doctor-*.wav")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, err
-	}
 	pcm := make([]int16, 3*rate)
 	for i := range pcm {
 		pcm[i] = int16(8000 * math.Sin(2*math.Pi*440*float64(i)/float64(rate)))
 	}
-	if err := encode.WriteWAV(f, rate, pcm); err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	if _, err := f.Seek(0, 0); err != nil {
-		return nil, err
-	}
-	_, err = b.ReadFrom(f)
-	return b.Bytes(), err
+	return encode.WAV(rate, pcm)
 }
 
 // Database implements World. What it writes changes nothing: it ends a session that nobody has.

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"callscreen/capture"
 	"callscreen/encode"
 	"callscreen/internal/audio"
+	"callscreen/internal/seal"
 	"callscreen/internal/spool"
 	"callscreen/internal/store"
 )
@@ -30,6 +30,8 @@ type CourierConfig struct {
 	Audio audio.Store
 	Desk  *Desk
 	Rate  int // of the WAV files in Hz; 0 means as recorded
+	// Keys seal the audio before it touches the disk; nil leaves it as it is.
+	Keys *seal.Keys
 	// Node is the name of this node if others cannot get at its audio, else "".
 	Node string
 	// MaxAge is how long audio may wait to be delivered before it is given up, loudly. 0 means for ever.
@@ -190,17 +192,14 @@ func (c *Courier) keep(p store.Part, g *store.Segment, seg capture.Segment) erro
 	for _, v := range seg.Voiced {
 		g.Voiced = append(g.Voiced, [2]int64{v.Start - seg.Span.Start, v.End - seg.Span.Start})
 	}
-	if err := c.cfg.Spool.Put(g.ID, int64(2*len(seg.PCM)+44), func(f *os.File) error {
-		if err := encode.WriteWAV(f, seg.Rate, seg.PCM); err != nil {
-			return err
-		}
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		hash := sha256.New()
-		g.AudioBytes, err = io.Copy(hash, f)
-		g.AudioSHA256 = hex.EncodeToString(hash.Sum(nil))
+	wav, err := encode.WAV(seg.Rate, seg.PCM)
+	if err != nil {
 		return err
+	}
+	hash := sha256.Sum256(wav)
+	g.AudioBytes, g.AudioSHA256 = int64(len(wav)), hex.EncodeToString(hash[:])
+	if err := c.cfg.Spool.Put(g.ID, g.AudioBytes, func(f *os.File) error {
+		return c.cfg.Keys.Write(f, wav)
 	}, func() ([]byte, error) { return json.Marshal(document{Part: p, Segment: g, At: c.cfg.Now()}) }); err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -200,21 +199,9 @@ func (w *Worker) clip(ctx context.Context, g store.Segment) (clip analyzer.Audio
 	if err != nil {
 		return clip, fmt.Errorf("clean segment %s: %w", g.ID, err)
 	}
-	f, err := os.CreateTemp("", "callscreen-cleaned-*.wav")
+	data, err := encode.WAV(g.Rate, encode.Clean(pcm, g.Rate))
 	if err != nil {
-		return clip, err
-	}
-	defer f.Close()
-	// Without its name at once, so that nothing is left of it if the program is killed.
-	if err := os.Remove(f.Name()); err != nil {
-		return clip, err
-	}
-	if err := encode.WriteWAV(f, g.Rate, encode.Clean(pcm, g.Rate)); err != nil {
 		return clip, fmt.Errorf("clean segment %s: %w", g.ID, err)
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return clip, err
-	}
-	data, err := io.ReadAll(f)
-	return analyzer.BytesAudio(data), err
+	return analyzer.BytesAudio(data), nil
 }
