@@ -41,7 +41,7 @@ func (s *sealed) Put(ctx context.Context, key, file string) error {
 	if err != nil {
 		return fmt.Errorf("seal audio %s: %w", key, err)
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // the start removes what is left
 	err = s.keys.Write(f, plain)
 	if err == nil {
 		err = f.Sync()
