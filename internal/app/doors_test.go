@@ -61,6 +61,7 @@ func TestTheAdminListenerIsApart(t *testing.T) {
 		{"GET", "/healthz", "", 200, 200}, {"GET", "/readyz", "", 200, 200}, {"GET", "/metrics", "", 404, 200},
 		{"GET", "/api/v1/webhooks/dead", "adm", 404, 200}, {"GET", "/api/v1/webhooks/dead", "rev", 404, 403}, {"GET", "/api/v1/webhooks/dead", "", 404, 401},
 		{"POST", "/api/v1/webhooks/endpoints/x/enable", "adm", 404, 404},
+		{"GET", "/debug/pprof/heap", "adm", 404, 200}, {"GET", "/debug/pprof/heap", "rev", 404, 403}, {"GET", "/debug/pprof/heap", "", 404, 401},
 		{"DELETE", "/api/v1/calls/none?reason=x", "adm", 404, 404},
 		{"GET", "/api/v1/calls", "rev", 200, 404}, {"GET", "/login", "", 200, 404}, {"POST", "/whip/c/l", "adm", 415, 404},
 	} {

@@ -26,6 +26,7 @@ func (a *App) handlers() (public, admin http.Handler) {
 	managed := mux
 	if a.admin != nil {
 		managed = a.newMux()
+		a.profiles(managed)
 	}
 	for pattern, handle := range a.adminRoutes() {
 		managed.HandleFunc(pattern, a.auth.Require("admin", handle))
