@@ -115,32 +115,6 @@ func (in *input) add(col int, values []float32) {
 	}
 }
 
-// apply multiplies the matrix with a vector and adds the bias. out must have as many elements as the matrix has rows.
-func (l *layer) apply(out []float32, in *input) {
-	index := in.index
-	value := in.value[:len(index)]
-	size := 8 * l.cols
-	for block := 0; block < l.rows; block += 8 {
-		w := l.weights[block*l.cols:][:size]
-		b := l.bias[block:][:8]
-		a0, a1, a2, a3, a4, a5, a6, a7 := b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]
-		for i, at := range index {
-			x := value[i]
-			c := w[at:][:8]
-			a0 += x * c[0]
-			a1 += x * c[1]
-			a2 += x * c[2]
-			a3 += x * c[3]
-			a4 += x * c[4]
-			a5 += x * c[5]
-			a6 += x * c[6]
-			a7 += x * c[7]
-		}
-		o := out[block:][:8]
-		o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7] = a0, a1, a2, a3, a4, a5, a6, a7
-	}
-}
-
 func relu(v []float32) {
 	for i, x := range v {
 		if x < 0 {
