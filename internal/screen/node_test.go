@@ -1,6 +1,7 @@
 package screen_test
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -40,6 +41,7 @@ type node struct {
 	log       testkit.Log
 	clock     *clock
 	keep      time.Duration // records, see EngineConfig
+	inFlight  int           // 4 if it is 0
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next commit
@@ -177,7 +179,7 @@ func (n *node) work(change func(*screen.WorkerConfig)) (stop func()) {
 	if change != nil {
 		change(&cfg)
 	}
-	engine := n.engine(screen.NewWorker(cfg), 4)
+	engine := n.engine(screen.NewWorker(cfg), cmp.Or(n.inFlight, 4))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {

@@ -26,9 +26,21 @@ func Queue(audioNode string) string {
 	return audioNode
 }
 
+// Which segments come first when more is recorded than can be analysed: a leg of which nothing is known, and last what can
+// only confirm a flag.
+const (
+	firstOfLeg = 1
+	further    = 2
+	confirming = 3
+)
+
 // Wake gives a segment a job, at once with the transaction. Only nodes that have its audio work on it.
 func (t *Tx) Wake(ctx context.Context, segment, audioNode string) error {
-	job, err := t.s.jobs.InsertTx(ctx, t.tx, SegmentJob{Segment: segment}, &river.InsertOpts{MaxAttempts: 1000, Queue: Queue(audioNode)})
+	priority, err := t.priority(ctx, segment)
+	if err != nil {
+		return err
+	}
+	job, err := t.s.jobs.InsertTx(ctx, t.tx, SegmentJob{Segment: segment}, &river.InsertOpts{MaxAttempts: 1000, Queue: Queue(audioNode), Priority: priority})
 	if err != nil {
 		return fmt.Errorf("insert the job of segment %s: %w", segment, err)
 	}
@@ -36,6 +48,21 @@ func (t *Tx) Wake(ctx context.Context, segment, audioNode string) error {
 		return fmt.Errorf("insert the job of segment %s: %w", segment, err)
 	}
 	return nil
+}
+
+func (t *Tx) priority(ctx context.Context, segment string) (n int, err error) {
+	var others, flagged bool
+	err = t.tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM segment o WHERE o.call_id = s.call_id AND o.leg = s.leg AND o.state <> 'skipped' AND o.id <> s.id), c.decision = 'flagged'
+		FROM segment s JOIN call c ON c.id = s.call_id WHERE s.id = $1`, segment).Scan(&others, &flagged)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("look how urgent segment %s is: %w", segment, err)
+	case flagged:
+		return confirming, nil
+	case others:
+		return further, nil
+	}
+	return firstOfLeg, nil
 }
 
 // Complete finishes a job of the queue with the transaction.
