@@ -201,7 +201,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	}
 	a.worker = screen.NewWorker(screen.WorkerConfig{
 		API: a.opt.API, Store: a.store, Desk: a.desk, Audio: a.audio, Node: a.node, Interval: interval, Deadline: cfg.Analysis.Deadline,
-		MaxAge: cfg.Analysis.MaxAge, ResendInDoubt: cfg.Analysis.ResendInDoubt, RetryCleaned: cfg.Analysis.RetryCleaned, Observe: a.observe, Log: a.opt.Log,
+		MaxAge: cfg.Analysis.MaxAge, Plan: screen.Plan{Enough: cfg.Analysis.EnoughSpeech, Recheck: cfg.Analysis.Recheck}, ResendInDoubt: cfg.Analysis.ResendInDoubt, RetryCleaned: cfg.Analysis.RetryCleaned, Observe: a.observe, Log: a.opt.Log,
 	})
 	a.engine, err = screen.NewEngine(screen.EngineConfig{
 		Worker: a.worker, Store: a.store, Desk: a.desk, Audio: a.audio, Node: a.node, MaxInFlight: cfg.Analysis.MaxInFlight, MaxAge: cfg.Analysis.MaxAge,

@@ -63,6 +63,8 @@ type Analysis struct {
 	MaxInFlight   int           `yaml:"max_in_flight"`
 	RatePerSecond float64       `yaml:"rate_per_second"`
 	ResendInDoubt bool          `yaml:"resend_in_doubt"`
+	EnoughSpeech  time.Duration `yaml:"enough_speech"`
+	Recheck       time.Duration `yaml:"recheck"`
 	RetryCleaned  bool          `yaml:"retry_cleaned"`
 }
 
@@ -175,6 +177,7 @@ func Default() Config {
 			MaxInFlight:   16,
 			RatePerSecond: 5,
 			ResendInDoubt: true,
+			Recheck:       time.Minute,
 			RetryCleaned:  true,
 		},
 		Segment: Segment{
@@ -233,6 +236,8 @@ var docs = map[string]string{
 	"analysis.rate_per_second":      "How many segments are submitted a second at the most, over all nodes that share a database.",
 	"analysis.resend_in_doubt":      "Whether a segment is sent once more when the connection was lost after its upload. It may then be paid for twice; otherwise it counts as failed.",
 	"analysis.retry_cleaned":        "Whether a job that failed for a reason that may lie in the audio is tried once more, trimmed to its speech and levelled.",
+	"analysis.enough_speech":        "Speech of a leg that is analysed without a break. After that, and while its last score is below policy.clear_below, one segment in each recheck is; the others are skipped (sampled) and not paid for. Such a call can be clear only if policy.min_coverage allows it. 0s: all speech is analysed. Recordings always are.",
+	"analysis.recheck":              "How far apart the segments of a leg are that are analysed when enough_speech is reached.",
 	"segment":                       "How the audio of a leg is cut. Speech is counted without the pauses.",
 	"segment.first_speech":          "Speech in the first segment of a leg, for an early verdict.",
 	"segment.target_speech":         "Speech in every other segment.",

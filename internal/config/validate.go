@@ -109,6 +109,12 @@ func (c Config) validateAnalysis(ps *Problems) {
 	if a.MaxInFlight < 1 {
 		ps.add("analysis.max_in_flight", "16 is usual", "is %d, must be at least 1", a.MaxInFlight)
 	}
+	if a.EnoughSpeech != 0 && a.EnoughSpeech < max(c.Policy.MinSpeech, time.Second) {
+		ps.add("analysis.enough_speech", "60s, or 0s to analyse all speech", "is %v, less than policy.min_speech %v: no leg could be clear", a.EnoughSpeech, c.Policy.MinSpeech)
+	}
+	if a.Recheck < time.Second {
+		ps.add("analysis.recheck", "1m is usual", "is %v, must be at least 1s", a.Recheck)
+	}
 	if !(a.RatePerSecond > 0) {
 		ps.add("analysis.rate_per_second", "5 is usual", "is %v, must be positive", a.RatePerSecond)
 	}

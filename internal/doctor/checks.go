@@ -23,6 +23,9 @@ func (p patient) configuration(context.Context) []Finding {
 	if err := p.cfg.Validate(); err != nil {
 		return Misconfigured(err)
 	}
+	if enough, share := p.cfg.Analysis.EnoughSpeech, p.cfg.Policy.MinCoverage; enough > 0 && share > 0 {
+		return []Finding{{"configuration", Warning, fmt.Sprintf("legs with much more than %v of speech will be inconclusive (too_little_coverage): analysis.enough_speech leaves out most of it, and policy.min_coverage is %v", time.Duration(float64(enough)/share).Round(time.Second), share), "policy.min_coverage: 0 accepts that"}}
+	}
 	return fine("configuration", "valid")
 }
 

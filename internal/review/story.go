@@ -76,6 +76,8 @@ func lineWords(l store.Line) string {
 		return "scored a segment " + scoreOf(l)
 	case store.AuditFailed:
 		return "could not have a segment analysed: " + inWords(text(l, "reason"))
+	case store.AuditSkipped:
+		return "did not have a segment analysed: " + inWords(text(l, "reason"))
 	case store.AuditResent:
 		return "sent a segment once more, because it was not known whether the first upload had arrived"
 	case store.AuditSurplus:

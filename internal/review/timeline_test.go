@@ -86,7 +86,7 @@ func TestReasonsAreInWords(t *testing.T) {
 		policy.ReasonOverThreshold, policy.ReasonBelowThreshold, policy.ReasonSuspicious, policy.ReasonTooLittleSpeech, policy.ReasonTooLittleCoverage, policy.ReasonPending, policy.ReasonFailed,
 		policy.ReasonInvalidScore, policy.ReasonUnscreenedAllowed, string(analyzer.KindUnauthorized), string(analyzer.KindRejected), string(analyzer.KindTooLarge), string(analyzer.KindJobNotFound),
 		string(analyzer.KindJobFailed), string(analyzer.KindInvalidAnswer), string(analyzer.KindTimeout), string(analyzer.KindRateLimited), string(analyzer.KindUnavailable), string(analyzer.KindNetwork),
-		string(analyzer.KindInDoubt), string(analyzer.KindUnreadable), string(analyzer.KindCanceled), screen.ReasonStorage, "too_quiet", "tone", "music", "noise",
+		string(analyzer.KindInDoubt), string(analyzer.KindUnreadable), string(analyzer.KindCanceled), screen.ReasonStorage, screen.ReasonSampled, "too_quiet", "tone", "music", "noise",
 	} {
 		if reasonWords[r] == "" {
 			t.Errorf("there are no words for %s", r)

@@ -41,6 +41,7 @@ var reasonWords = map[string]string{
 	"tone":                   "tones, such as ring-back",
 	"music":                  "music, as on hold",
 	"noise":                  "noise",
+	"sampled":                "enough of this leg was analysed around it",
 }
 
 func inWords(reason string) string {

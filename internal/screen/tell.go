@@ -12,6 +12,9 @@ import (
 
 // settled tells and audits what a segment came to.
 func (d *Desk) settled(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
+	if r.State == store.SegmentSkipped {
+		return tx.Audit(ctx, store.Line{At: r.At, Actor: "machine", What: store.AuditSkipped, Call: g.Call, Segment: g.ID, Policy: d.rules.Load().version, Detail: store.Detail{"reason": r.Reason}})
+	}
 	if err := d.tellSegment(ctx, tx, g, r); err != nil {
 		return err
 	}

@@ -21,6 +21,14 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 	if w.tooOld(g) {
 		return g, w.fail(ctx, job, g, string(analyzer.KindTimeout), fmt.Sprintf("it could not be submitted within %v", w.cfg.MaxAge))
 	}
+	switch spared, err := w.spared(ctx, g); {
+	case errors.Is(err, store.ErrNotFound):
+		return g, errGone
+	case err != nil:
+		return g, err
+	case spared:
+		return g, w.finish(ctx, job, g, store.Settlement{State: store.SegmentSkipped, Reason: ReasonSampled, At: w.cfg.Now()})
+	}
 	if err := w.leave(ctx); err != nil {
 		return g, err
 	}

@@ -36,7 +36,9 @@ type WorkerConfig struct {
 	// Deadline is how long a job may take before it counts as failed.
 	Deadline time.Duration
 	// MaxAge is how long a segment may wait to be submitted before it counts as failed.
-	MaxAge        time.Duration
+	MaxAge time.Duration
+	// Plan says what need not be analysed.
+	Plan          Plan
 	ResendInDoubt bool
 	RetryCleaned  bool
 	// Rest is how long the API is left alone after it has failed several times in a row. Default 5 s.

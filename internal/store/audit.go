@@ -14,6 +14,7 @@ import (
 const (
 	AuditScored   = "segment.scored"
 	AuditFailed   = "segment.failed"
+	AuditSkipped  = "segment.skipped"     // it was worth an analysis, and the plan spared it
 	AuditResent   = "segment.resent"      // an upload of unknown outcome was repeated: it may be paid for twice
 	AuditSurplus  = "segment.surplus_job" // a second job exists for a segment: it was paid for twice
 	AuditCleaned  = "segment.sent_cleaned"
