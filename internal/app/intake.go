@@ -49,7 +49,7 @@ func (l *leg) Track(ctx context.Context, track *webrtc.TrackRemote, receiver *we
 	reports.Go(func() { l.readReports(receiver, track) })
 	defer func() { _ = receiver.SetReadDeadline(time.Unix(1, 0)) }() // ends the reading of reports
 	if len(l.session.Channels) != 2 {
-		return l.call.Record(ctx, l.session.Leg, track, negotiated)
+		return l.call.Record(ctx, l.session.Leg, track, negotiated...)
 	}
 	return l.two(ctx, track, negotiated)
 }
@@ -63,9 +63,9 @@ func (l *leg) two(ctx context.Context, track *webrtc.TrackRemote, negotiated []w
 	var otherErr error
 	other.Go(func() {
 		defer cancel()
-		otherErr = l.call.Recorder().Record(ctx, l.session.Channels[1], right, negotiated...)
+		otherErr = l.call.Record(ctx, l.session.Channels[1], right, negotiated...)
 	})
-	err := l.call.Recorder().Record(ctx, l.session.Channels[0], left, negotiated...)
+	err := l.call.Record(ctx, l.session.Channels[0], left, negotiated...)
 	cancel()
 	other.Wait()
 	if errors.Is(otherErr, context.Canceled) {

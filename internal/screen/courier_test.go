@@ -255,3 +255,26 @@ func TestWhatWasDeliveredBeforeACrashIsNotDeliveredAgain(t *testing.T) {
 		t.Errorf("%+v", again.spool.Stats())
 	}
 }
+
+// A call whose first seconds were lost with the process, before anything of them was cut, is not clear by what came later.
+func TestACallThatDiedBeforeItsFirstCutIsNotClear(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	before := newNode(t, options{dir: dir})
+	p := before.part("a", 0)
+	p.Legs = []store.Leg{{Leg: "caller"}}
+	if err := before.courier.Progress(p); err != nil {
+		t.Fatal(err)
+	}
+	if err := before.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t, options{dir: dir})
+	n.drain()
+	n.record(n.part("a", 10), 3)
+	n.drain()
+	n.work(nil)
+	if r := n.final("a"); r.Decision != "inconclusive" || !strings.Contains(strings.Join(r.Reasons, " "), "interrupted") {
+		t.Errorf("%s %v: %s", r.Decision, r.Reasons, states(r))
+	}
+}

@@ -83,8 +83,10 @@ type LiveCall struct {
 	part     store.Part
 	recorder *capture.Recorder
 
+	began chan struct{} // a leg has begun to be recorded, and is to be noted
+
 	mu     sync.Mutex
-	cut    map[string]int // segments, by leg
+	cut    map[string]int // segments, by leg; those that have just begun included
 	legs   int            // that are connected
 	ended  bool
 	ending *time.Timer
@@ -101,7 +103,7 @@ func (l *Live) Join(id string, metadata map[string]string, channels []string) (*
 		return c, nil
 	}
 	c := &LiveCall{
-		live: l, legs: 1, cut: map[string]int{},
+		live: l, legs: 1, cut: map[string]int{}, began: make(chan struct{}, 1),
 		part: store.Part{PartKey: store.PartKey{Call: id, Part: time.Now().UnixMilli(), Node: l.cfg.Node}, Metadata: metadata, Simulated: l.cfg.Simulated},
 	}
 	var err error
@@ -177,9 +179,24 @@ func (c *LiveCall) end() {
 	c.recorder.End()
 }
 
-// Record reads a track as a leg of the call.
-func (c *LiveCall) Record(ctx context.Context, leg string, track *webrtc.TrackRemote, negotiated []webrtc.RTPCodecParameters) error {
+// Record reads a track as a leg of the call. That the leg is there is noted at once: if we die before anything of it was cut,
+// its call must not be clear without it.
+func (c *LiveCall) Record(ctx context.Context, leg string, track capture.Track, negotiated ...webrtc.RTPCodecParameters) error {
+	c.begin(leg)
 	return c.recorder.Record(ctx, leg, track, negotiated...)
+}
+
+func (c *LiveCall) begin(leg string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, known := c.cut[leg]; known {
+		return
+	}
+	c.cut[leg] = 0
+	select {
+	case c.began <- struct{}{}:
+	default:
+	}
 }
 
 // Recorder is what records the call.
@@ -228,6 +245,8 @@ func (c *LiveCall) record() {
 			}
 		case <-tick.C:
 			c.note(time.Time{})
+		case <-c.began:
+			c.note(time.Time{})
 		}
 	}
 	c.note(time.Now())
@@ -248,8 +267,9 @@ func (c *LiveCall) Legs() (list []store.Leg) {
 	stats := c.recorder.Stats()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for leg, s := range stats {
-		list = append(list, store.Leg{PartKey: c.part.PartKey, Leg: leg, Duration: s.Duration, Lost: s.Lost, Segments: c.cut[leg]})
+	for leg, n := range c.cut {
+		s := stats[leg]
+		list = append(list, store.Leg{PartKey: c.part.PartKey, Leg: leg, Duration: s.Duration, Lost: s.Lost, Segments: n})
 	}
 	return list
 }

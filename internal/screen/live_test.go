@@ -130,7 +130,7 @@ func TestALiveCallIsWrittenDownInOrder(t *testing.T) {
 	if l.Parts(own); len(own) != 1 || l.Call("a") != c || !own[c.Begun().PartKey] {
 		t.Errorf("%v", own)
 	}
-	if err := c.Recorder().Record(t.Context(), "caller", &track{packets: 60 * 50}); err != nil {
+	if err := c.Record(t.Context(), "caller", &track{packets: 60 * 50}); err != nil {
 		t.Fatal(err)
 	}
 	c.Leave(false)
@@ -245,7 +245,7 @@ func TestALiveCallOfWhichNothingCanBeKept(t *testing.T) {
 	var log bytes.Buffer
 	l := newLive(t, b, func(c *screen.LiveConfig) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	c := join(t, l, "a")
-	if err := c.Recorder().Record(t.Context(), "caller", &track{packets: 20 * 50}); err != nil {
+	if err := c.Record(t.Context(), "caller", &track{packets: 20 * 50}); err != nil {
 		t.Fatal(err)
 	}
 	c.Leave(false)
@@ -254,4 +254,45 @@ func TestALiveCallOfWhichNothingCanBeKept(t *testing.T) {
 	if n := strings.Count(log.String(), "level=ERROR"); n != len(b.read()) || n < 3 || !strings.Contains(log.String(), "the disk is full") {
 		t.Errorf("%d of %d: %s", n, len(b.read()), log.String())
 	}
+}
+
+// silent is a track on which nothing comes until it is closed.
+type silent struct {
+	track
+	closed chan struct{}
+}
+
+func (s *silent) Read([]byte) (int, interceptor.Attributes, error) {
+	<-s.closed
+	return 0, nil, io.EOF
+}
+
+// That a leg is there is in the book before anything of it was cut, so that who dies then has not heard nothing.
+func TestALegIsNotedAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBook()
+	l := newLive(t, b, nil)
+	c := join(t, l, "a")
+	k := &silent{closed: make(chan struct{})}
+	done := make(chan error, 1)
+	go func() { done <- c.Record(t.Context(), "caller", k) }()
+	noted := func() bool {
+		for _, e := range b.read() {
+			if len(e.part.Legs) == 1 && e.part.Legs[0].Leg == "caller" && e.part.EndedAt.IsZero() {
+				return true
+			}
+		}
+		return false
+	}
+	for end := time.Now().Add(patience); !noted(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the leg is not noted")
+		}
+	}
+	close(k.closed)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	c.Leave(false)
+	b.end(t)
 }
