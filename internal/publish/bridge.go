@@ -17,6 +17,8 @@ const (
 	waiting = 512
 	// afterBye is how long a source that has said goodbye may begin another stream.
 	afterBye = time.Second
+	// A server that does not answer for twice this time is lost. What is sent until then is lost too.
+	lostAfter = 4 * time.Second
 	// A session that broke is begun anew for so long, so often.
 	reconnectFor   = time.Minute
 	reconnectEvery = time.Second
@@ -169,7 +171,7 @@ func (b *bridge) publish(ctx context.Context, to string, sum *Summary) error {
 	if b.pending = <-b.queue; b.pending == nil {
 		return nil // read says why
 	}
-	s := session{opt: b.opt, codec: b.intake.codec, target: to, seed: 1, ready: func() { sum.Connected = 1 }, play: b.play, again: true}
+	s := session{opt: b.opt, codec: b.intake.codec, target: to, seed: 1, ready: func() { sum.Connected = 1 }, play: b.play, lostAfter: lostAfter}
 	var lost time.Time
 	for {
 		err := s.run(ctx)
@@ -179,12 +181,13 @@ func (b *bridge) publish(ctx context.Context, to string, sum *Summary) error {
 			return err
 		case errors.Is(err, errLost):
 			lost = time.Now()
+			sum.Reconnects++
+			continue // at once, while the server keeps the call open
 		case errors.As(err, &no) && no.status < 500 || time.Since(lost) > reconnectFor:
 			return err
 		}
 		select {
 		case <-time.After(reconnectEvery):
-			sum.Reconnects++
 		case <-ctx.Done():
 			return err
 		}

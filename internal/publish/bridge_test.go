@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,7 +88,7 @@ func (p *pbx) play(m *publish.Media, change func(i int, packet *rtp.Packet) bool
 }
 
 // bridged runs a bridge into a studio while something is sent to it, and returns what came of it.
-func bridged(t *testing.T, query string, feed func(s *whiptest.Studio, at net.Addr)) (*whiptest.Studio, publish.Summary) {
+func bridged(t *testing.T, query string, how publish.Impairment, feed func(s *whiptest.Studio, at net.Addr)) (*whiptest.Studio, publish.Summary) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
@@ -97,7 +98,7 @@ func bridged(t *testing.T, query string, feed func(s *whiptest.Studio, at net.Ad
 		t.Fatal(err)
 	}
 	listening := make(chan net.Addr, 1)
-	opt := &publish.Options{To: s.URL + "/whip/call/caller", Listening: func(a net.Addr) { listening <- a }}
+	opt := &publish.Options{To: s.URL + "/whip/call/caller", Impairment: how, Listening: func(a net.Addr) { listening <- a }}
 	done := make(chan struct{})
 	var sum publish.Summary
 	go func() {
@@ -199,7 +200,7 @@ func TestPlainRTPBecomesALeg(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, sum := bridged(t, c.query, func(_ *whiptest.Studio, at net.Addr) {
+			s, sum := bridged(t, c.query, publish.Impairment{}, func(_ *whiptest.Studio, at net.Addr) {
 				p := newPBX(t, at, types[c.codec])
 				c.feed(p, m)
 				p.bye()
@@ -231,7 +232,7 @@ func TestAnotherSSRCGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, sum := bridged(t, "idle=5s", func(_ *whiptest.Studio, at net.Addr) {
+	s, sum := bridged(t, "idle=5s", publish.Impairment{}, func(_ *whiptest.Studio, at net.Addr) {
 		p := newPBX(t, at, 0)
 		p.play(m, func(i int, packet *rtp.Packet) bool {
 			if i >= 100 {
@@ -258,6 +259,57 @@ func TestAnotherSSRCGoesOn(t *testing.T) {
 			t.Errorf("heard %v at %v s", got, at)
 		}
 	}
+}
+
+// The network to the sidecar breaks. The leg is begun anew, what the source said meanwhile is kept for some seconds, and the
+// time goes on.
+func TestABrokenSessionIsBegunAnew(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some ten seconds")
+	}
+	t.Parallel()
+	m, err := publish.Load(t.Context(), tone(t, 1000, 8000), "pcmu", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dark atomic.Bool
+	s, sum := bridged(t, "idle=3s", publish.Impairment{Blackout: dark.Load}, func(s *whiptest.Studio, at net.Addr) {
+		p := newPBX(t, at, 0)
+		again, played := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(again)
+			<-s.Opened
+			select {
+			case <-s.Opened:
+			case <-played:
+				t.Error("the session was not begun anew")
+			}
+			dark.Store(false)
+		}()
+		for i := range 4 { // 16 s
+			p.play(m, func(n int, packet *rtp.Packet) bool {
+				packet.SequenceNumber, packet.Timestamp = uint16(200*i+n), uint32(32000*i+160*n)
+				if i == 0 && n == 100 {
+					dark.Store(true)
+				}
+				return true
+			})
+		}
+		close(played)
+		<-again
+		p.bye()
+	})
+	pcm, rate, stats := s.Recorded()
+	if sum.Err() != nil || sum.Connected != 1 || sum.Reconnects != 1 {
+		t.Errorf("%+v: %v", sum, sum.Err())
+	}
+	if got := float64(len(pcm)) / float64(rate); got < 15.9 || got > 17 {
+		t.Errorf("%.3f s instead of 16", got)
+	}
+	if got := amplitude(pcm[len(pcm)-20000:len(pcm)-12000], 1000, rate); got < 4000 {
+		t.Errorf("the last tone has the amplitude %v", got)
+	}
+	t.Logf("sent %d, not sent: %q, %.2f s lost, %+v", sum.Packets, sum.Unsent.String(), float64(stats.Lost)/float64(rate), stats)
 }
 
 // How a leg ends, and what is said of it.
@@ -302,7 +354,7 @@ func TestTheEndsOfALeg(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			_, sum := bridged(t, c.query, func(s *whiptest.Studio, at net.Addr) { c.feed(t, s, at) })
+			_, sum := bridged(t, c.query, publish.Impairment{}, func(s *whiptest.Studio, at net.Addr) { c.feed(t, s, at) })
 			err := sum.Err()
 			if sum.Connected != c.connected || (err == nil) != (c.problem == "") || err != nil && !strings.Contains(err.Error(), c.problem) {
 				t.Errorf("%+v: %v", sum, err)

@@ -25,8 +25,10 @@ type session struct {
 	seed   uint64 // of the impairment
 	ready  func() // called once, when the call is connected
 	// play sends what there is to send. The cause of its context is errLost or errEnded once nothing can be sent any more.
-	play  func(ctx context.Context, track *webrtc.TrackLocalStaticRTP) error
-	again bool // the leg is begun anew when its connection is lost, so it is not hung up then
+	play func(ctx context.Context, track *webrtc.TrackLocalStaticRTP) error
+	// lostAfter is how long the server may be silent, twice: until it counts as disconnected, and from there until it counts
+	// as gone. 0 means what is usual, 30 s in all.
+	lostAfter time.Duration
 }
 
 // How a session ends that was connected.
@@ -58,7 +60,9 @@ func (s *session) run(ctx context.Context) (err error) {
 	settings := webrtc.SettingEngine{LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}}
 	settings.SetICEUDPMux(mux)
 	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetICETimeouts(5*time.Second, 25*time.Second, 2*time.Second)
+	if settings.SetICETimeouts(5*time.Second, 25*time.Second, 2*time.Second); s.lostAfter > 0 {
+		settings.SetICETimeouts(s.lostAfter, s.lostAfter, s.lostAfter/4)
+	}
 	media := &webrtc.MediaEngine{}
 	if err := media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: s.codec, PayloadType: payloadType(s.codec.MimeType)}, webrtc.RTPCodecTypeAudio); err != nil {
 		return err
@@ -103,9 +107,11 @@ func (s *session) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		if !s.again || !errors.Is(err, errLost) {
-			err = errors.Join(err, s.hangUp(ctx, resource))
+		if errors.Is(err, errLost) { // a server that is still there must not wait for what does not come; one that is gone cannot be told
+			_ = s.hangUp(ctx, resource, 3*time.Second)
+			return
 		}
+		err = errors.Join(err, s.hangUp(ctx, resource, 15*time.Second))
 	}()
 	readers.Go(func() { // RTCP must be read, or retransmissions are not asked for
 		buf := make([]byte, 1500)
@@ -182,14 +188,14 @@ func (s *session) negotiate(ctx context.Context, pc *webrtc.PeerConnection) (*ur
 	}
 	err = pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(body)})
 	if err != nil {
-		err = errors.Join(fmt.Errorf("the answer of %s cannot be used: %w", s.target, err), s.hangUp(ctx, resource))
+		err = errors.Join(fmt.Errorf("the answer of %s cannot be used: %w", s.target, err), s.hangUp(ctx, resource, 15*time.Second))
 	}
 	return resource, err
 }
 
 // hangUp ends the session, also when the program is being stopped.
-func (s *session) hangUp(ctx context.Context, resource *url.URL) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+func (s *session) hangUp(ctx context.Context, resource *url.URL, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, resource.String(), nil)
 	if err != nil {
