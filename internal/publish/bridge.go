@@ -144,7 +144,8 @@ func (b *bridge) ended() error {
 		return fmt.Errorf("no audio came to %s, only payload type %d (hint: rtp://HOST:PORT?codec=...&payload=%d)", b.conn.LocalAddr(), in.other, in.other)
 	case !in.source.IsValid():
 		return fmt.Errorf("no RTP came to %s for %v (hint: does the media server send to it, and may it through the firewall?)", b.conn.LocalAddr(), b.src.Wait)
-	case !in.bye && in.since >= 50:
+	// As many would be half a second of a key that is held down.
+	case !in.bye && in.since >= 25:
 		return fmt.Errorf("the source has gone on with payload type %d instead of %d (hint: begin the leg anew with the other codec)", in.other, in.payload)
 	}
 	return nil

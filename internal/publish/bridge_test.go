@@ -334,7 +334,7 @@ func TestTheEndsOfALeg(t *testing.T) {
 		{"silence", "idle=500ms", func(t *testing.T, _ *whiptest.Studio, at net.Addr) { newPBX(t, at, 0).play(short(t), nil) }, 1, ""},
 		{"nothing comes", "wait=200ms", func(*testing.T, *whiptest.Studio, net.Addr) {}, 0, "no RTP came to"},
 		{"only another payload type", "wait=1s", func(t *testing.T, _ *whiptest.Studio, at net.Addr) { newPBX(t, at, 111).play(short(t), nil) }, 0, "payload=111"},
-		{"the codec changes", "idle=1s", func(t *testing.T, _ *whiptest.Studio, at net.Addr) {
+		{"the codec changes", "idle=1500ms", func(t *testing.T, _ *whiptest.Studio, at net.Addr) {
 			p := newPBX(t, at, 0)
 			p.play(short(t), nil)
 			p.payload = 8

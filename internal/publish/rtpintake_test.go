@@ -60,6 +60,12 @@ func TestTheFirstSourceIsTheOnlyOne(t *testing.T) {
 	if out := r.take(nil, datagram(t, 101, 1, 0), stranger, at(0)); len(out) != 0 || r.source.IsValid() {
 		t.Error("a telephone event was listened to")
 	}
+	if out := r.take(nil, datagram(t, 8, 1, 0)[:12], stranger, at(0)); len(out) != 0 || r.source.IsValid() {
+		t.Error("an empty packet was listened to")
+	}
+	if out := r.take(nil, append(datagram(t, 8, 1, 0), make([]byte, largestPacket)...), stranger, at(0)); len(out) != 0 || r.source.IsValid() {
+		t.Error("a packet that fits no frame was listened to")
+	}
 	for i := range 5 {
 		if out := r.take(nil, datagram(t, 8, 2, i), janus, at(20*i)); len(out) != 1 {
 			t.Errorf("packet %d: %v", i, out)
@@ -73,7 +79,7 @@ func TestTheFirstSourceIsTheOnlyOne(t *testing.T) {
 		}
 	}
 	u := r.counts()
-	if r.codec.MimeType != "audio/PCMA" || u.Garbage != 1 || u.Strangers != 10 || u.Types[101] != 1 {
+	if r.codec.MimeType != "audio/PCMA" || u.Garbage != 2 || u.Strangers != 10 || u.Types[101] != 1 || u.Types[8] != 1 {
 		t.Errorf("%v: %+v", r.codec, u)
 	}
 }
@@ -155,7 +161,7 @@ func TestGoodbye(t *testing.T) {
 			t.Errorf("%s: %v, goodbye %v", what, out, r.bye)
 		}
 	}
-	said("before all", control(t, report, &rtcp.Goodbye{Sources: []uint32{1}}), janus, false)
+	said("before all", control(t, report, &rtcp.Goodbye{Sources: []uint32{0, 1}}), janus, false)
 	r.take(nil, datagram(t, 0, 1, 1), janus, at(0))
 	said("a report", control(t, report), janus, false)
 	said("of another stream", control(t, report, &rtcp.Goodbye{Sources: []uint32{2}}), janus, false)
