@@ -127,7 +127,7 @@ func bridge(ctx context.Context, e env, address string, opt *publish.Options) er
 		line += ", not sent: " + unsent
 	}
 	if sum.Reconnects > 0 {
-		line += fmt.Sprintf(", begun anew %d times", sum.Reconnects)
+		line += fmt.Sprintf(", sessions begun anew: %d", sum.Reconnects)
 	}
 	fmt.Fprintln(e.stdout, line)
 	return sum.Err()

@@ -2,8 +2,10 @@ package publish_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -88,7 +90,7 @@ func (p *pbx) play(m *publish.Media, change func(i int, packet *rtp.Packet) bool
 }
 
 // bridged runs a bridge into a studio while something is sent to it, and returns what came of it.
-func bridged(t *testing.T, query string, how publish.Impairment, feed func(s *whiptest.Studio, at net.Addr)) (*whiptest.Studio, publish.Summary) {
+func bridged(t *testing.T, query string, opt *publish.Options, feed func(s *whiptest.Studio, at net.Addr)) (*whiptest.Studio, publish.Summary) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
@@ -98,7 +100,7 @@ func bridged(t *testing.T, query string, how publish.Impairment, feed func(s *wh
 		t.Fatal(err)
 	}
 	listening := make(chan net.Addr, 1)
-	opt := &publish.Options{To: s.URL + "/whip/call/caller", Impairment: how, Listening: func(a net.Addr) { listening <- a }}
+	opt.To, opt.Listening = s.URL+"/whip/call/caller", func(a net.Addr) { listening <- a }
 	done := make(chan struct{})
 	var sum publish.Summary
 	go func() {
@@ -200,7 +202,7 @@ func TestPlainRTPBecomesALeg(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, sum := bridged(t, c.query, publish.Impairment{}, func(_ *whiptest.Studio, at net.Addr) {
+			s, sum := bridged(t, c.query, &publish.Options{}, func(_ *whiptest.Studio, at net.Addr) {
 				p := newPBX(t, at, types[c.codec])
 				c.feed(p, m)
 				p.bye()
@@ -232,7 +234,7 @@ func TestAnotherSSRCGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, sum := bridged(t, "idle=5s", publish.Impairment{}, func(_ *whiptest.Studio, at net.Addr) {
+	s, sum := bridged(t, "idle=5s", &publish.Options{}, func(_ *whiptest.Studio, at net.Addr) {
 		p := newPBX(t, at, 0)
 		p.play(m, func(i int, packet *rtp.Packet) bool {
 			if i >= 100 {
@@ -261,8 +263,25 @@ func TestAnotherSSRCGoesOn(t *testing.T) {
 	}
 }
 
-// The network to the sidecar breaks. The leg is begun anew, what the source said meanwhile is kept for some seconds, and the
-// time goes on.
+// cut is an HTTP transport that fails while it is dark, and counts how often.
+type cut struct {
+	*http.Transport
+	dark   *atomic.Bool
+	failed atomic.Int32
+}
+
+func (c *cut) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !c.dark.Load() {
+		return c.Transport.RoundTrip(r)
+	}
+	if c.failed.Add(1) == 3 { // the hang-up, and two attempts to begin anew: from now on it works
+		c.dark.Store(false)
+	}
+	return nil, errors.New("it is dark")
+}
+
+// The network to the sidecar breaks, for media and for requests. The leg is begun anew behind a hang-up of the old session, what the source
+// said meanwhile is kept for some seconds, and the time goes on.
 func TestABrokenSessionIsBegunAnew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some ten seconds")
@@ -273,7 +292,9 @@ func TestABrokenSessionIsBegunAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	var dark atomic.Bool
-	s, sum := bridged(t, "idle=3s", publish.Impairment{Blackout: dark.Load}, func(s *whiptest.Studio, at net.Addr) {
+	client := &cut{Transport: &http.Transport{}, dark: &dark}
+	opt := &publish.Options{Impairment: publish.Impairment{Blackout: dark.Load}, Client: &http.Client{Transport: client}}
+	s, sum := bridged(t, "idle=3s", opt, func(s *whiptest.Studio, at net.Addr) {
 		p := newPBX(t, at, 0)
 		again, played := make(chan struct{}), make(chan struct{})
 		go func() {
@@ -281,10 +302,12 @@ func TestABrokenSessionIsBegunAnew(t *testing.T) {
 			<-s.Opened
 			select {
 			case <-s.Opened:
+				if len(s.Closed) != 1 {
+					t.Error("the old session still had the place of the leg")
+				}
 			case <-played:
 				t.Error("the session was not begun anew")
 			}
-			dark.Store(false)
 		}()
 		for i := range 4 { // 16 s
 			p.play(m, func(n int, packet *rtp.Packet) bool {
@@ -354,7 +377,7 @@ func TestTheEndsOfALeg(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			_, sum := bridged(t, c.query, publish.Impairment{}, func(s *whiptest.Studio, at net.Addr) { c.feed(t, s, at) })
+			_, sum := bridged(t, c.query, &publish.Options{}, func(s *whiptest.Studio, at net.Addr) { c.feed(t, s, at) })
 			err := sum.Err()
 			if sum.Connected != c.connected || (err == nil) != (c.problem == "") || err != nil && !strings.Contains(err.Error(), c.problem) {
 				t.Errorf("%+v: %v", sum, err)

@@ -29,6 +29,9 @@ type session struct {
 	// lostAfter is how long the server may be silent, twice: until it counts as disconnected, and from there until it counts
 	// as gone. 0 means what is usual, 30 s in all.
 	lostAfter time.Duration
+	// left is a session of the leg that was lost and could not be ended, because the server was out of reach. It must be ended before
+	// the next one begins: until then it holds the place of the leg.
+	left *url.URL
 }
 
 // How a session ends that was connected.
@@ -50,6 +53,12 @@ func (e *answerError) Error() string { return e.text }
 
 // run connects, plays, and hangs up.
 func (s *session) run(ctx context.Context) (err error) {
+	if s.left != nil {
+		if err := s.hangUp(ctx, s.left, 3*time.Second); err != nil {
+			return err
+		}
+		s.left = nil
+	}
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: s.opt.bind()})
 	if err != nil {
 		return err
@@ -107,8 +116,10 @@ func (s *session) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		if errors.Is(err, errLost) { // a server that is still there must not wait for what does not come; one that is gone cannot be told
-			_ = s.hangUp(ctx, resource, 3*time.Second)
+		if errors.Is(err, errLost) { // a server that is gone cannot be told
+			if s.hangUp(ctx, resource, 3*time.Second) != nil {
+				s.left = resource
+			}
 			return
 		}
 		err = errors.Join(err, s.hangUp(ctx, resource, 15*time.Second))
