@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+	"go.uber.org/goleak"
 
 	"callscreen/analyzer"
 	"callscreen/analyzer/simulator"
@@ -26,6 +27,8 @@ import (
 	"callscreen/internal/config"
 	"callscreen/internal/publish"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // mediaServer skips, or fails where media servers must be there, which is not asked of every machine.
 func mediaServer(t *testing.T, program, pkg string) string {

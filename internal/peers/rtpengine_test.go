@@ -23,6 +23,7 @@ import (
 // Two parties speak through rtpengine. callscreen subscribes to each of them, and hears nobody else on that leg.
 func TestRtpengine(t *testing.T) {
 	path := mediaServer(t, "rtpengine", "rtpengine-daemon")
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	program, addr := build(t), sidecar(ctx, t)
