@@ -74,7 +74,7 @@ bench: ## measure the cost of each stage, the ratio to ffmpeg, 100 segments a se
 libopus: ## test the build with libopus (needs a C compiler, libopus-dev and pkg-config)
 	CGO_ENABLED=1 $(GO) test -count=1 -tags libopus,nolibopusfile ./encode ./internal/publish
 
-peers: ## test against Chromium and aiortc (.ci/run installs them)
+peers: ## test against Chromium and aiortc (.ci/run installs them), and Janus and rtpengine where they are installed
 	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/peers
 
 browser: ## play the story of a call in Chromium, with pictures in out/browser (needs chromium, node and npm)

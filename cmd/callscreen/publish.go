@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -18,15 +20,24 @@ func newPublish(e env) *cobra.Command {
 	var opt publish.Options
 	codec, channel, loss, burst := "", -1, 0.0, 1
 	cmd := &cobra.Command{
-		Use:   "publish FILE --to http://HOST:PORT/whip/CALL/LEG",
-		Short: "Plays a recording as a live call, by WHIP",
+		Use:   "publish FILE|rtp://HOST:PORT --to http://HOST:PORT/whip/CALL/LEG",
+		Short: "Plays a recording as a live call, or passes on plain RTP, by WHIP",
 		Long: `Plays a recording as a live call, in real time, by WHIP. An Ogg Opus file is passed through as it is; every other file is
-sent as G.722 (16 kHz), or as --codec says. With --calls, each call gets a number behind its id, or in place of {n}.`,
+sent as G.722 (16 kHz), or as --codec says. With --calls, each call gets a number behind its id, or in place of {n}.
+
+With rtp://HOST:PORT it listens at that UDP address for the plain RTP of one leg, as Janus, rtpengine, Asterisk and FreeSWITCH
+send it, and passes it on packet by packet until the sender says goodbye or is silent for too long, or until SIGTERM. The
+payload types 0 (PCMU), 8 (PCMA) and 9 (G.722) are understood by themselves. The address takes
+  codec=opus&payload=111   another payload type, and the codec it stands for (opus, g722, pcmu, pcma)
+  from=HOST                listen to this host only, whichever of its ports; otherwise to the address that was first, only
+  idle=10s                 without audio, after which the leg is over
+  wait=1m                  for the first packet`,
 		Example: `  callscreen publish call.wav --to http://127.0.0.1:8080/whip/call-1/caller
-  callscreen publish voice.opus --to 'http://127.0.0.1:8080/whip/load-{n}/caller' --calls 200 --ramp 20ms --loss 5`,
+  callscreen publish voice.opus --to 'http://127.0.0.1:8080/whip/load-{n}/caller' --calls 200 --ramp 20ms --loss 5
+  callscreen publish 'rtp://127.0.0.1:5004?codec=opus&payload=111' --to http://127.0.0.1:8080/whip/call-1/caller`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 || opt.To == "" {
-				return usagef("publish needs one FILE and --to (hint: callscreen publish --help)")
+				return usagef("publish needs one FILE, or rtp:// address, and --to (hint: callscreen publish --help)")
 			}
 			return nil
 		},
@@ -37,6 +48,14 @@ sent as G.722 (16 kHz), or as --codec says. With --calls, each call gets a numbe
 			opt.Impairment.Loss, opt.Impairment.Burst = loss/100, burst
 			if opt.Token == "" {
 				opt.Token = getenv(e.environ, "CALLSCREEN_INGEST_TOKEN")
+			}
+			if strings.HasPrefix(args[0], publish.RTPScheme) {
+				for _, name := range []string{"calls", "ramp", "codec", "channel"} {
+					if cmd.Flags().Changed(name) {
+						return usagef("--%s is for recordings (hint: an rtp:// address is one leg; its codec is told by ?codec=)", name)
+					}
+				}
+				return bridge(cmd.Context(), e, args[0], &opt)
 			}
 			media, err := publish.Load(cmd.Context(), args[0], codec, channel)
 			if err != nil {
@@ -89,5 +108,27 @@ func publishAll(ctx context.Context, e env, media *publish.Media, opt *publish.O
 		return usageError{err}
 	}
 	fmt.Fprintf(e.stdout, "connected %d, sent %d packets\n", sum.Connected, sum.Packets)
+	return sum.Err()
+}
+
+// bridge passes on one leg of plain RTP. Where it listens is told at once, so that it can be waited for.
+func bridge(ctx context.Context, e env, address string, opt *publish.Options) error {
+	src, err := publish.ParseRTP(address)
+	if err = errors.Join(err, opt.Check()); err != nil {
+		return usageError{err}
+	}
+	opt.Listening = func(addr net.Addr) { fmt.Fprintf(e.stderr, "callscreen: listening for RTP at %s\n", addr) }
+	sum, err := publish.Bridge(ctx, src, opt)
+	if err != nil {
+		return err
+	}
+	line := fmt.Sprintf("connected %d, sent %d packets", sum.Connected, sum.Packets)
+	if unsent := sum.Unsent.String(); unsent != "" {
+		line += ", not sent: " + unsent
+	}
+	if sum.Reconnects > 0 {
+		line += fmt.Sprintf(", sessions begun anew: %d", sum.Reconnects)
+	}
+	fmt.Fprintln(e.stdout, line)
 	return sum.Err()
 }

@@ -4,94 +4,18 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
-	"io"
 	"math"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/pion/webrtc/v4"
-
 	"callscreen/capture"
-	"callscreen/encode"
-	"callscreen/internal/rtc"
-	"callscreen/internal/whip"
+	"callscreen/internal/whip/whiptest"
 )
-
-// studio is a WHIP server that keeps the whole audio of its one leg.
-type studio struct {
-	mu     sync.Mutex
-	leg    *capture.Leg
-	tape   tape
-	codecs []string
-	closed chan bool // lost?
-}
-
-// tape keeps 16 kHz audio.
-type tape struct{ pcm []int16 }
-
-func (p *tape) Write(pcm []int16)   { p.pcm = append(p.pcm, pcm...) }
-func (p *tape) Conceal(pcm []int16) { p.pcm = append(p.pcm, pcm...) }
-func (p *tape) Gap(n int64, _ bool) { p.pcm = append(p.pcm, make([]int16, n)...) }
-func (p *tape) Pause()              {}
-
-func (s *studio) Open(context.Context, whip.Session) (whip.Leg, error) { return s, nil }
-func (s *studio) Close(lost bool)                                      { s.closed <- lost }
-
-func (s *studio) Track(ctx context.Context, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) error {
-	types := map[uint8]capture.PayloadType{}
-	for _, c := range receiver.GetParameters().Codecs {
-		p := capture.PayloadType{ClockRate: c.ClockRate}
-		switch strings.ToLower(c.MimeType) {
-		case "audio/red":
-			p.Kind = capture.KindRED
-		case "audio/opus":
-			d, err := encode.NewRTPDecoder(c.MimeType, -1)
-			if err != nil {
-				return err
-			}
-			p.Decoder = d
-		default:
-			continue
-		}
-		types[uint8(c.PayloadType)] = p
-	}
-	leg, err := capture.NewLeg(capture.LegConfig{Rate: 16000, PayloadTypes: types}, &s.tape)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.leg = leg
-	s.codecs = append(s.codecs, track.Codec().MimeType)
-	s.mu.Unlock()
-	buf := make([]byte, 1500)
-	for ctx.Err() == nil {
-		if err := track.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
-			return err
-		}
-		n, _, err := track.Read(buf)
-		s.mu.Lock()
-		if err == nil {
-			leg.Push(buf[:n], time.Now())
-		}
-		leg.Tick(time.Now())
-		s.mu.Unlock()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	leg.Flush()
-	return nil
-}
 
 // need skips, or fails where everything must be there.
 func need(t *testing.T, what string, ok bool) {
@@ -108,29 +32,14 @@ func need(t *testing.T, what string, ok bool) {
 const source = "../../testdata/audio/human.wav"
 
 // record lets a peer publish, and compares what was recorded with what it played.
-func record(t *testing.T, red bool, seconds float64, publish func(ctx context.Context, web, url string) *exec.Cmd) (*studio, map[string]any) {
+func record(t *testing.T, red bool, seconds float64, publish func(ctx context.Context, web, url string) *exec.Cmd) (*whiptest.Studio, map[string]any) {
 	t.Helper()
-	engine, err := rtc.New(rtc.Config{TCPPort: -1, PreferRED: red})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &studio{closed: make(chan bool, 1)}
-	server := whip.NewServer(whip.Config{Engine: engine, Intake: s})
-	mux := http.NewServeMux()
-	mux.Handle("/whip/", server)
-	mux.Handle("/", http.FileServer(http.Dir("testdata")))
-	mux.Handle("/softphone/", http.StripPrefix("/softphone/", http.FileServer(http.Dir("../../docs/softphone"))))
-	web := httptest.NewServer(mux)
-	defer func() {
-		web.Close()
-		server.Close()
-		if err := engine.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	s := whiptest.New(t, red)
+	s.Web.Handle("/", http.FileServer(http.Dir("testdata")))
+	s.Web.Handle("/softphone/", http.StripPrefix("/softphone/", http.FileServer(http.Dir("../../docs/softphone"))))
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
-	cmd := publish(ctx, web.URL, web.URL+"/whip/call/caller")
+	cmd := publish(ctx, s.URL, s.URL+"/whip/call/caller")
 	var problem strings.Builder
 	cmd.Stderr = &problem
 	out, err := cmd.Output()
@@ -141,19 +50,17 @@ func record(t *testing.T, red bool, seconds float64, publish func(ctx context.Co
 	if err := json.Unmarshal(out, &said); err != nil || said["status"] != 200.0 {
 		t.Errorf("the peer said %s", out)
 	}
-	if lost := <-s.closed; lost {
+	if lost := <-s.Closed; lost {
 		t.Error("the session counts as lost, in spite of its DELETE")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	stats := s.leg.Stats()
-	if got := float64(len(s.tape.pcm)) / 16000; got < seconds-0.5 || got > seconds+2.5 {
+	pcm, _, stats := s.Recorded()
+	if got := float64(len(pcm)) / 16000; got < seconds-0.5 || got > seconds+2.5 {
 		t.Errorf("recorded %.2f s of %.0f", got, seconds)
 	}
 	if stats.Missing > 0 || stats.Undecoded > 0 || stats.Malformed > 0 {
 		t.Errorf("%+v", stats)
 	}
-	compare(t, s.tape.pcm)
+	compare(t, pcm)
 	return s, said
 }
 
@@ -231,6 +138,11 @@ func correlation(a, b []int16) float64 {
 	return ab / math.Sqrt(aa*bb)
 }
 
+func stats(s *whiptest.Studio) capture.Stats {
+	_, _, stats := s.Recorded()
+	return stats
+}
+
 func level(a []int16) (sum float64) {
 	for _, x := range a {
 		sum += float64(x) * float64(x)
@@ -271,9 +183,9 @@ func TestChromium(t *testing.T) {
 				cmd.Env = append(os.Environ(), "NODE_PATH="+modules, "CHROMIUM="+browser)
 				return cmd
 			})
-			t.Logf("track %v, the browser says %v, %+v", s.codecs, said["codec"], s.leg.Stats())
-			if c.red != strings.EqualFold(s.codecs[0], "audio/red") {
-				t.Errorf("the track is %v", s.codecs)
+			t.Logf("track %v, the browser says %v, %+v", s.Codecs(), said["codec"], stats(s))
+			if c.red != strings.EqualFold(s.Codecs()[0], "audio/red") {
+				t.Errorf("the track is %v", s.Codecs())
 			}
 		})
 	}
@@ -292,5 +204,5 @@ func TestAiortc(t *testing.T) {
 	s, _ := record(t, false, 10, func(ctx context.Context, _, url string) *exec.Cmd {
 		return exec.CommandContext(ctx, python, "testdata/aiortc_publish.py", url, file, "10")
 	})
-	t.Logf("track %v, %+v", s.codecs, s.leg.Stats())
+	t.Logf("track %v, %+v", s.Codecs(), stats(s))
 }

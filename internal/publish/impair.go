@@ -13,7 +13,7 @@ type Impairment struct {
 	Loss   float64       // share of the packets that are lost, 0..1
 	Burst  int           // how many are lost in a row; 0 means 1
 	Jitter time.Duration // each packet is held up for a random time up to this
-	// Blackout drops everything, STUN and DTLS too, for as long as it returns true. nil means never.
+	// Blackout drops everything, STUN and DTLS too, in both directions, for as long as it returns true. nil means never.
 	Blackout func() bool
 }
 
@@ -79,6 +79,16 @@ func (c *impaired) WriteTo(p []byte, to net.Addr) (int, error) {
 		_, _ = c.PacketConn.WriteTo(held, to) // a packet that cannot be sent is a lost one
 	})
 	return len(p), nil
+}
+
+// ReadFrom does not see what arrives during a blackout.
+func (c *impaired) ReadFrom(p []byte) (n int, from net.Addr, err error) {
+	for {
+		n, from, err = c.PacketConn.ReadFrom(p)
+		if err != nil || c.how.Blackout == nil || !c.how.Blackout() {
+			return n, from, err
+		}
+	}
 }
 
 // Close waits for what is held up.

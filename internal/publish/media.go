@@ -60,7 +60,7 @@ func Opus(r io.Reader) (*Media, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Media{Codec: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1"}}
+	m := &Media{Codec: capability("opus")}
 	for {
 		packet, samples, err := ogg.NextPacket()
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -105,15 +105,15 @@ func throughFFmpeg(ctx context.Context, file string, channel int) (*Media, error
 // encoded makes G.722 or G.711 of a recording.
 func encoded(ctx context.Context, file, codec string, channel int) (*Media, error) {
 	rate := 8000
-	m := &Media{Codec: webrtc.RTPCodecCapability{ClockRate: 8000}}
+	m := &Media{Codec: capability(codec)}
 	var code func(dst []byte, pcm []int16) []byte
 	switch codec {
 	case "pcmu":
-		m.Codec.MimeType, code = webrtc.MimeTypePCMU, encode.EncodeMuLaw
+		code = encode.EncodeMuLaw
 	case "pcma":
-		m.Codec.MimeType, code = webrtc.MimeTypePCMA, encode.EncodeALaw
+		code = encode.EncodeALaw
 	case "", "g722":
-		m.Codec.MimeType, code, rate = webrtc.MimeTypeG722, encode.NewG722Encoder().Encode, 16000
+		code, rate = encode.NewG722Encoder().Encode, 16000
 	default:
 		return nil, fmt.Errorf("there is no codec %q (hint: %s)", codec, strings.Join(Codecs, ", "))
 	}

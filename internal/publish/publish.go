@@ -25,6 +25,8 @@ type Options struct {
 	Ramp       time.Duration
 	Impairment Impairment
 	Client     *http.Client // nil means one of its own
+	// Listening, if not nil, is called with the address at which Bridge listens, once it does.
+	Listening func(net.Addr)
 	// Progress, if not nil, is called when the numbers have changed, from several goroutines.
 	Progress func(Summary)
 
@@ -54,13 +56,25 @@ func (o *Options) bind() net.IP {
 	return nil
 }
 
+// linger is how long the last packets of a call may be on their way, so that its end does not overtake them.
+func (o *Options) linger() time.Duration { return o.Impairment.Jitter + 200*time.Millisecond }
+
+// Check says what is wrong with where it is to be sent.
+func (o *Options) Check() error {
+	_, err := target(o.To, 1, max(o.Calls, 1))
+	return err
+}
+
 // Summary counts what was published.
 type Summary struct {
 	Calls     int
 	Connected int
 	Finished  int
 	Packets   int64
-	Errors    []error // one for each call that was not published to its end
+	// Reconnects counts how often Bridge began a session anew that had broken.
+	Reconnects int
+	Unsent     Unsent  // what came in by RTP and was not sent on
+	Errors     []error // one for each call that was not published to its end
 }
 
 // Run publishes the recording as all the calls, and returns when the last has ended. The error says that the options
@@ -100,7 +114,8 @@ func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
 			break
 		}
 		all.Go(func() {
-			s := session{opt: opt, media: media, target: t, seed: uint64(i + 1), sent: &sent, ready: func() { change(func() { sum.Connected++ }) }}
+			p := player{media: media, seed: uint64(i + 1), sent: &sent, linger: opt.linger()}
+			s := session{opt: opt, codec: media.Codec, target: t, seed: uint64(i + 1), ready: func() { change(func() { sum.Connected++ }) }, play: p.play}
 			err := s.run(ctx)
 			change(func() {
 				if err != nil {

@@ -10,27 +10,55 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/pion/interceptor"
 	"github.com/pion/logging"
-	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
 
 // session is one leg of one call on its way to a WHIP server.
 type session struct {
 	opt    *Options
-	media  *Media
+	codec  webrtc.RTPCodecCapability
 	target string
-	seed   uint64
-	sent   *atomic.Int64
+	seed   uint64 // of the impairment
 	ready  func() // called once, when the call is connected
+	// play sends what there is to send. The cause of its context is errLost or errEnded once nothing can be sent any more.
+	play func(ctx context.Context, track *webrtc.TrackLocalStaticRTP) error
+	// lostAfter is how long the server may be silent, twice: until it counts as disconnected, and from there until it counts
+	// as gone. 0 means what is usual, 30 s in all.
+	lostAfter time.Duration
+	// left is a session of the leg that was lost and could not be ended, because the server was out of reach. It must be ended before
+	// the next one begins: until then it holds the place of the leg.
+	left *url.URL
 }
 
-// run connects, sends the recording in real time, and hangs up.
+// How a session ends that was connected.
+var (
+	errLost  = errors.New("the media connection was lost")
+	errEnded = errors.New("the server has ended the session")
+)
+
+// down tells whether an error is the end of a session.
+func down(err error) bool { return errors.Is(err, errLost) || errors.Is(err, errEnded) }
+
+// answerError is an answer to the offer other than 201.
+type answerError struct {
+	status int
+	text   string
+}
+
+func (e *answerError) Error() string { return e.text }
+
+// run connects, plays, and hangs up.
 func (s *session) run(ctx context.Context) (err error) {
+	if s.left != nil {
+		if err := s.hangUp(ctx, s.left, 3*time.Second); err != nil {
+			return err
+		}
+		s.left = nil
+	}
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: s.opt.bind()})
 	if err != nil {
 		return err
@@ -41,9 +69,11 @@ func (s *session) run(ctx context.Context) (err error) {
 	settings := webrtc.SettingEngine{LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}}
 	settings.SetICEUDPMux(mux)
 	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetICETimeouts(5*time.Second, 25*time.Second, 2*time.Second)
+	if settings.SetICETimeouts(5*time.Second, 25*time.Second, 2*time.Second); s.lostAfter > 0 {
+		settings.SetICETimeouts(s.lostAfter, s.lostAfter, s.lostAfter/4)
+	}
 	media := &webrtc.MediaEngine{}
-	if err := media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: s.media.Codec, PayloadType: payloadType(s.media.Codec.MimeType)}, webrtc.RTPCodecTypeAudio); err != nil {
+	if err := media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: s.codec, PayloadType: payloadType(s.codec.MimeType)}, webrtc.RTPCodecTypeAudio); err != nil {
 		return err
 	}
 	registry := &interceptor.Registry{}
@@ -59,7 +89,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	defer readers.Wait()
 	defer func() { err = errors.Join(err, pc.GracefulClose()) }()
 
-	track, err := webrtc.NewTrackLocalStaticRTP(s.media.Codec, "audio", "callscreen")
+	track, err := webrtc.NewTrackLocalStaticRTP(s.codec, "audio", "callscreen")
 	if err != nil {
 		return err
 	}
@@ -67,21 +97,33 @@ func (s *session) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	connected, failed := make(chan struct{}), make(chan struct{})
-	var once, onceFailed sync.Once
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	connected := make(chan struct{})
+	var once sync.Once
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		switch state {
 		case webrtc.PeerConnectionStateConnected:
 			once.Do(func() { close(connected) })
-		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
-			onceFailed.Do(func() { close(failed) })
+		case webrtc.PeerConnectionStateFailed:
+			fail(errLost)
+		case webrtc.PeerConnectionStateClosed:
+			fail(errEnded)
 		}
 	})
 	resource, err := s.negotiate(ctx, pc)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.hangUp(ctx, resource)) }()
+	defer func() {
+		if errors.Is(err, errLost) { // a server that is gone cannot be told
+			if s.hangUp(ctx, resource, 3*time.Second) != nil {
+				s.left = resource
+			}
+			return
+		}
+		err = errors.Join(err, s.hangUp(ctx, resource, 15*time.Second))
+	}()
 	readers.Go(func() { // RTCP must be read, or retransmissions are not asked for
 		buf := make([]byte, 1500)
 		for {
@@ -92,55 +134,16 @@ func (s *session) run(ctx context.Context) (err error) {
 	})
 	select {
 	case <-connected:
-	case <-failed:
-		return errors.New("the media connection failed (hint: is the UDP port of the server open?)")
 	case <-time.After(15 * time.Second):
 		return errors.New("no media connection after 15 s (hint: is the UDP port of the server open?)")
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		if cause := context.Cause(ctx); !down(cause) {
+			return cause
+		}
+		return errors.New("the media connection failed (hint: is the UDP port of the server open?)")
 	}
 	s.ready()
-	return s.send(ctx, track, failed)
-}
-
-// send writes the packets at their time. What the machine was too busy to send in time follows at once.
-func (s *session) send(ctx context.Context, track *webrtc.TrackLocalStaticRTP, failed <-chan struct{}) error {
-	packet := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(s.seed * 7919), Timestamp: uint32(s.seed * 104729)}}
-	packet.Marker = true
-	start, ticks := time.Now(), uint64(0)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	<-timer.C
-	for _, p := range s.media.Packets {
-		at := time.Duration(float64(ticks) / float64(s.media.Codec.ClockRate) * float64(time.Second))
-		if wait := time.Until(start.Add(at)); wait > 0 {
-			timer.Reset(wait)
-			select {
-			case <-timer.C:
-			case <-failed:
-				return errors.New("the media connection was lost")
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		if p.Payload != nil {
-			packet.Payload = p.Payload
-			if err := track.WriteRTP(&packet); err != nil {
-				return err
-			}
-			s.sent.Add(1)
-			packet.SequenceNumber++
-			packet.Marker = false
-		}
-		packet.Timestamp += p.Ticks
-		ticks += uint64(p.Ticks)
-	}
-	// The last packets may be held up on their way, and should not be overtaken by the end of the call.
-	select {
-	case <-time.After(s.opt.Impairment.Jitter + 200*time.Millisecond):
-	case <-ctx.Done():
-	}
-	return nil
+	return s.play(ctx, track)
 }
 
 // payloadType is the static one of RFC 3551, or one from the dynamic range.
@@ -188,7 +191,7 @@ func (s *session) negotiate(ctx context.Context, pc *webrtc.PeerConnection) (*ur
 		case http.StatusNotFound:
 			hint = " (hint: --to http://HOST:PORT/whip/CALL/LEG)"
 		}
-		return nil, fmt.Errorf("%s answers HTTP %d: %s%s", s.target, status, firstLine(body), hint)
+		return nil, &answerError{status, fmt.Sprintf("%s answers HTTP %d: %s%s", s.target, status, firstLine(body), hint)}
 	}
 	resource, err := req.URL.Parse(header.Get("Location"))
 	if err != nil || header.Get("Location") == "" {
@@ -196,14 +199,14 @@ func (s *session) negotiate(ctx context.Context, pc *webrtc.PeerConnection) (*ur
 	}
 	err = pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(body)})
 	if err != nil {
-		err = errors.Join(fmt.Errorf("the answer of %s cannot be used: %w", s.target, err), s.hangUp(ctx, resource))
+		err = errors.Join(fmt.Errorf("the answer of %s cannot be used: %w", s.target, err), s.hangUp(ctx, resource, 15*time.Second))
 	}
 	return resource, err
 }
 
 // hangUp ends the session, also when the program is being stopped.
-func (s *session) hangUp(ctx context.Context, resource *url.URL) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+func (s *session) hangUp(ctx context.Context, resource *url.URL, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, resource.String(), nil)
 	if err != nil {

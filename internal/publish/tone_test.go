@@ -3,7 +3,6 @@ package publish_test
 import (
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -13,15 +12,8 @@ import (
 	"callscreen/capture"
 	"callscreen/encode"
 	"callscreen/internal/publish"
+	"callscreen/internal/whip/whiptest"
 )
-
-// tape keeps what a leg writes.
-type tape struct{ pcm []int16 }
-
-func (p *tape) Write(pcm []int16)   { p.pcm = append(p.pcm, pcm...) }
-func (p *tape) Conceal(pcm []int16) { p.pcm = append(p.pcm, pcm...) }
-func (p *tape) Gap(n int64, _ bool) { p.pcm = append(p.pcm, make([]int16, n)...) }
-func (p *tape) Pause()              {}
 
 // tone writes a WAV file with a tone from one second on, for two seconds, and silence around it.
 func tone(t *testing.T, hz float64, amplitude float64) string {
@@ -49,7 +41,7 @@ func record(t *testing.T, m *publish.Media) ([]int16, int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := &tape{}
+	out := &whiptest.Tape{}
 	l, err := capture.NewLeg(capture.LegConfig{Rate: d.Rate(), PayloadTypes: map[uint8]capture.PayloadType{96: {ClockRate: m.Codec.ClockRate, Decoder: d}}}, out)
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +63,7 @@ func record(t *testing.T, m *publish.Media) ([]int16, int) {
 	if s := l.Stats(); s.Undecoded+s.Missing+s.Restarts > 0 {
 		t.Fatalf("%+v", s)
 	}
-	return out.pcm, d.Rate()
+	return out.PCM, d.Rate()
 }
 
 // amplitude of a frequency, by Goertzel's algorithm.
@@ -89,12 +81,7 @@ func TestToneInToneOut(t *testing.T) {
 	for _, codec := range publish.Codecs {
 		t.Run(codec, func(t *testing.T) {
 			if codec == "opus" {
-				if _, err := exec.LookPath("ffmpeg"); err != nil {
-					if os.Getenv("CALLSCREEN_REQUIRE_PEERS") == "1" {
-						t.Fatal("ffmpeg is not installed")
-					}
-					t.Skip("ffmpeg is not installed")
-				}
+				needFFmpeg(t)
 			}
 			for _, hz := range []float64{440, 1000, 2500} {
 				m, err := publish.Load(t.Context(), tone(t, hz, 8000), codec, -1)

@@ -1,0 +1,387 @@
+package publish_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"go.uber.org/goleak"
+
+	"callscreen/internal/publish"
+	"callscreen/internal/whip/whiptest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pbx is what sends plain RTP.
+type pbx struct {
+	t       *testing.T
+	conn    *net.UDPConn // not connected, or it would be told when nobody listens any more
+	to      *net.UDPAddr
+	payload uint8
+	ssrc    uint32
+}
+
+func newPBX(t *testing.T, to net.Addr, payload uint8) *pbx {
+	t.Helper()
+	addr, ok := to.(*net.UDPAddr)
+	if !ok {
+		t.Fatalf("%v is no UDP address", to)
+	}
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &pbx{t: t, conn: conn, to: addr, payload: payload, ssrc: 0xcafe}
+}
+
+func (p *pbx) raw(b []byte) {
+	p.t.Helper()
+	if _, err := p.conn.WriteTo(b, p.to); err != nil {
+		p.t.Error(err)
+	}
+}
+
+func (p *pbx) send(packet rtp.Packet) {
+	p.t.Helper()
+	packet.Version = 2
+	b, err := packet.Marshal()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.raw(b)
+}
+
+// bye says goodbye, behind a report, as RFC 3550 wants it.
+func (p *pbx) bye() {
+	p.t.Helper()
+	b, err := rtcp.Marshal([]rtcp.Packet{&rtcp.SenderReport{SSRC: p.ssrc}, &rtcp.Goodbye{Sources: []uint32{p.ssrc}}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.raw(b)
+}
+
+// play sends a recording in real time. change may do something else with a packet; if it returns false the packet is not sent
+// as it is.
+func (p *pbx) play(m *publish.Media, change func(i int, packet *rtp.Packet) bool) {
+	p.t.Helper()
+	start, ts := time.Now(), uint32(1<<32-40000)
+	for i, media := range m.Packets {
+		due := start.Add(time.Duration(float64(ts+40000) / float64(m.Codec.ClockRate) * float64(time.Second)))
+		time.Sleep(time.Until(due))
+		packet := rtp.Packet{Header: rtp.Header{PayloadType: p.payload, SSRC: p.ssrc, SequenceNumber: uint16(65500 + i), Timestamp: ts, Marker: i == 0}, Payload: media.Payload}
+		if change == nil || change(i, &packet) {
+			p.send(packet)
+		}
+		ts += media.Ticks
+	}
+}
+
+// bridged runs a bridge into a studio while something is sent to it, and returns what came of it.
+func bridged(t *testing.T, query string, opt *publish.Options, feed func(s *whiptest.Studio, at net.Addr)) (*whiptest.Studio, publish.Summary) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	s := whiptest.New(t, false)
+	src, err := publish.ParseRTP("rtp://127.0.0.1:0?" + query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listening := make(chan net.Addr, 1)
+	opt.To, opt.Listening = s.URL+"/whip/call/caller", func(a net.Addr) { listening <- a }
+	done := make(chan struct{})
+	var sum publish.Summary
+	go func() {
+		defer close(done)
+		sum, err = publish.Bridge(ctx, src, opt)
+	}()
+	feed(s, <-listening)
+	<-done
+	if err != nil || ctx.Err() != nil {
+		t.Fatal(err, ctx.Err())
+	}
+	return s, sum
+}
+
+// sounds wants the tone of the recording at its time: after one second of silence, for two seconds.
+func sounds(t *testing.T, pcm []int16, rate int, hz float64) {
+	t.Helper()
+	if got := float64(len(pcm)) / float64(rate); math.Abs(got-4) > 0.05 {
+		t.Errorf("%.3f s instead of 4", got)
+	}
+	for at, want := range map[float64]bool{0.9: false, 1.1: true, 2: true, 2.9: true, 3.1: false} {
+		from := int((at - 0.025) * float64(rate))
+		if from+rate/20 > len(pcm) {
+			continue
+		}
+		if got := amplitude(pcm[from:from+rate/20], hz, rate) > 4000; got != want {
+			t.Errorf("%v Hz: heard %v at %v s", hz, got, at)
+		}
+	}
+}
+
+func needFFmpeg(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("ffmpeg"); err != nil {
+		if os.Getenv("CALLSCREEN_REQUIRE_PEERS") == "1" {
+			t.Fatal("ffmpeg is not installed")
+		}
+		t.Skip("ffmpeg is not installed")
+	}
+}
+
+// Tone in by plain RTP, tone out behind WHIP, for every codec, and with what goes wrong on the way.
+func TestPlainRTPBecomesALeg(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as the call")
+	}
+	types := map[string]uint8{"pcmu": 0, "pcma": 8, "g722": 9, "opus": 107}
+	for _, c := range []struct {
+		name, codec, query string
+		feed               func(p *pbx, m *publish.Media)
+		missing            uint64
+		unsent             string
+	}{
+		{"Opus", "opus", "codec=opus&payload=107", func(p *pbx, m *publish.Media) { p.play(m, nil) }, 0, ""},
+		{"PCMA with losses", "pcma", "codec=pcma&from=127.0.0.1", func(p *pbx, m *publish.Media) {
+			p.play(m, func(i int, _ *rtp.Packet) bool { return i%20 != 10 && i != 61 && i != 62 })
+		}, 12, ""},
+		{"G.722 out of order", "g722", "", func(p *pbx, m *publish.Media) {
+			var held *rtp.Packet
+			p.play(m, func(i int, packet *rtp.Packet) bool {
+				if i%7 == 3 && i+1 < len(m.Packets) {
+					held = packet
+					return false
+				}
+				p.send(*packet)
+				if held != nil {
+					p.send(*held)
+					held = nil
+				}
+				return false
+			})
+		}, 0, ""},
+		{"PCMU with keys pressed, and others who send", "pcmu", "", func(p *pbx, m *publish.Media) {
+			other := newPBX(p.t, p.to, 0)
+			p.play(m, func(i int, packet *rtp.Packet) bool {
+				switch {
+				case i == 20: // a report
+					b, err := rtcp.Marshal([]rtcp.Packet{&rtcp.SenderReport{SSRC: p.ssrc}})
+					if err != nil {
+						p.t.Error(err)
+					}
+					p.raw(b)
+				case i > 20 && i < 30:
+					other.send(*packet)
+					p.raw([]byte("garbage"))
+				case i >= 160 && i < 170: // in the silence at the end
+					packet.PayloadType, packet.Payload = 101, []byte{5, 10, 0, 160}
+				}
+				return true
+			})
+		}, 0, "10 of payload type 101, 9 from another address, 9 that are no RTP"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if c.codec == "opus" {
+				needFFmpeg(t)
+			}
+			m, err := publish.Load(t.Context(), tone(t, 1000, 8000), c.codec, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, sum := bridged(t, c.query, &publish.Options{}, func(_ *whiptest.Studio, at net.Addr) {
+				p := newPBX(t, at, types[c.codec])
+				c.feed(p, m)
+				p.bye()
+			})
+			if err := sum.Err(); err != nil || sum.Connected != 1 || sum.Unsent.String() != c.unsent {
+				t.Errorf("%+v: not sent: %s", sum, sum.Unsent)
+			}
+			if lost := <-s.Closed; lost {
+				t.Error("the leg was not hung up")
+			}
+			pcm, rate, stats := s.Recorded()
+			sounds(t, pcm, rate, 1000)
+			if stats.Missing != c.missing || stats.Undecoded+stats.Late+stats.Malformed+stats.Restarts+stats.Duplicate > 0 {
+				t.Errorf("%+v", stats)
+			}
+			t.Logf("sent %d, not sent: %q, %+v", sum.Packets, sum.Unsent.String(), stats)
+		})
+	}
+}
+
+// A re-INVITE in the middle of the call: another SSRC, numbers far back, after half a second of nothing. The leg goes on, in the
+// same session, and the time goes on.
+func TestAnotherSSRCGoesOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as the call")
+	}
+	t.Parallel()
+	m, err := publish.Load(t.Context(), tone(t, 1000, 8000), "pcmu", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, sum := bridged(t, "idle=5s", &publish.Options{}, func(_ *whiptest.Studio, at net.Addr) {
+		p := newPBX(t, at, 0)
+		p.play(m, func(i int, packet *rtp.Packet) bool {
+			if i >= 100 {
+				packet.SSRC, packet.SequenceNumber, packet.Timestamp = 0xbeef, uint16(20000+i), packet.Timestamp-1e9
+			}
+			if i == 100 { // the first stream ends as it should, the call does not
+				p.bye()
+			}
+			return i < 100 || i >= 125
+		})
+		p.ssrc = 0xbeef
+		p.bye()
+	})
+	pcm, rate, stats := s.Recorded()
+	if sum.Err() != nil || sum.Packets != 175 || len(s.Opened) != 1 || stats.Restarts+stats.Missing+stats.Malformed > 0 {
+		t.Errorf("%+v, %d sessions, %+v", sum, len(s.Opened), stats)
+	}
+	// The machine may be late with the first packet of the second stream, and what follows is as late; it is never early.
+	if got := float64(len(pcm)) / float64(rate); got < 3.97 || got > 4.5 {
+		t.Errorf("%.3f s instead of 4", got)
+	}
+	for at, want := range map[float64]bool{0.9: false, 1.9: true, 2.25: false, 2.85: true} {
+		if got := amplitude(pcm[int(at*8000)-200:int(at*8000)+200], 1000, rate) > 4000; got != want {
+			t.Errorf("heard %v at %v s", got, at)
+		}
+	}
+}
+
+// cut is an HTTP transport that fails while it is dark, and counts how often.
+type cut struct {
+	*http.Transport
+	dark   *atomic.Bool
+	failed atomic.Int32
+}
+
+func (c *cut) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !c.dark.Load() {
+		return c.Transport.RoundTrip(r)
+	}
+	if c.failed.Add(1) == 3 { // the hang-up, and two attempts to begin anew: from now on it works
+		c.dark.Store(false)
+	}
+	return nil, errors.New("it is dark")
+}
+
+// The network to the sidecar breaks, for media and for requests. The leg is begun anew behind a hang-up of the old session, what the source
+// said meanwhile is kept for some seconds, and the time goes on.
+func TestABrokenSessionIsBegunAnew(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some ten seconds")
+	}
+	t.Parallel()
+	m, err := publish.Load(t.Context(), tone(t, 1000, 8000), "pcmu", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dark atomic.Bool
+	client := &cut{Transport: &http.Transport{}, dark: &dark}
+	opt := &publish.Options{Impairment: publish.Impairment{Blackout: dark.Load}, Client: &http.Client{Transport: client}}
+	s, sum := bridged(t, "idle=3s", opt, func(s *whiptest.Studio, at net.Addr) {
+		p := newPBX(t, at, 0)
+		again, played := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(again)
+			<-s.Opened
+			select {
+			case <-s.Opened:
+				if len(s.Closed) != 1 {
+					t.Error("the old session still had the place of the leg")
+				}
+			case <-played:
+				t.Error("the session was not begun anew")
+			}
+		}()
+		for i := range 4 { // 16 s
+			p.play(m, func(n int, packet *rtp.Packet) bool {
+				packet.SequenceNumber, packet.Timestamp = uint16(200*i+n), uint32(32000*i+160*n)
+				if i == 0 && n == 100 {
+					dark.Store(true)
+				}
+				return true
+			})
+		}
+		close(played)
+		<-again
+		p.bye()
+	})
+	pcm, rate, stats := s.Recorded()
+	if sum.Err() != nil || sum.Connected != 1 || sum.Reconnects != 1 {
+		t.Errorf("%+v: %v", sum, sum.Err())
+	}
+	if got := float64(len(pcm)) / float64(rate); got < 15.9 || got > 17 {
+		t.Errorf("%.3f s instead of 16", got)
+	}
+	if got := amplitude(pcm[len(pcm)-20000:len(pcm)-12000], 1000, rate); got < 4000 {
+		t.Errorf("the last tone has the amplitude %v", got)
+	}
+	t.Logf("sent %d, not sent: %q, %.2f s lost, %+v", sum.Packets, sum.Unsent.String(), float64(stats.Lost)/float64(rate), stats)
+}
+
+// How a leg ends, and what is said of it.
+func TestTheEndsOfALeg(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	short := func(t *testing.T) *publish.Media {
+		m, err := publish.Load(t.Context(), tone(t, 1000, 8000), "pcmu", -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Packets = m.Packets[:50]
+		return m
+	}
+	for _, c := range []struct {
+		name, query string
+		feed        func(t *testing.T, s *whiptest.Studio, at net.Addr)
+		connected   int
+		problem     string
+	}{
+		{"silence", "idle=500ms", func(t *testing.T, _ *whiptest.Studio, at net.Addr) { newPBX(t, at, 0).play(short(t), nil) }, 1, ""},
+		{"nothing comes", "wait=200ms", func(*testing.T, *whiptest.Studio, net.Addr) {}, 0, "no RTP came to"},
+		{"only another payload type", "wait=1s", func(t *testing.T, _ *whiptest.Studio, at net.Addr) { newPBX(t, at, 111).play(short(t), nil) }, 0, "payload=111"},
+		{"the codec changes", "idle=1500ms", func(t *testing.T, _ *whiptest.Studio, at net.Addr) {
+			p := newPBX(t, at, 0)
+			p.play(short(t), nil)
+			p.payload = 8
+			m := short(t)
+			m.Packets = append(m.Packets, m.Packets...)
+			p.play(m, func(_ int, packet *rtp.Packet) bool { packet.SequenceNumber += 50; return true })
+		}, 1, "payload type 8 instead of 0"},
+		{"the server ends it", "idle=20s", func(t *testing.T, s *whiptest.Studio, at net.Addr) {
+			newPBX(t, at, 0).play(short(t), func(i int, _ *rtp.Packet) bool {
+				if i == 40 && !s.End("call", "caller") {
+					t.Error("there was no session")
+				}
+				return true
+			})
+			newPBX(t, at, 0).bye() // of a stranger, which ends nothing
+		}, 1, "the server has ended the session"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			_, sum := bridged(t, c.query, &publish.Options{}, func(s *whiptest.Studio, at net.Addr) { c.feed(t, s, at) })
+			err := sum.Err()
+			if sum.Connected != c.connected || (err == nil) != (c.problem == "") || err != nil && !strings.Contains(err.Error(), c.problem) {
+				t.Errorf("%+v: %v", sum, err)
+			}
+		})
+	}
+}

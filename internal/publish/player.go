@@ -1,0 +1,56 @@
+package publish
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// player sends a recording in real time.
+type player struct {
+	media  *Media
+	seed   uint64 // of the first sequence number and timestamp
+	sent   *atomic.Int64
+	linger time.Duration // how long the last packets may take on their way
+}
+
+// play writes the packets at their time. What the machine was too busy to send in time follows at once.
+func (p *player) play(ctx context.Context, track *webrtc.TrackLocalStaticRTP) error {
+	packet := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(p.seed * 7919), Timestamp: uint32(p.seed * 104729)}}
+	packet.Marker = true
+	start, ticks := time.Now(), uint64(0)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	for _, m := range p.media.Packets {
+		at := time.Duration(float64(ticks) / float64(p.media.Codec.ClockRate) * float64(time.Second))
+		if wait := time.Until(start.Add(at)); wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		if m.Payload != nil {
+			packet.Payload = m.Payload
+			if err := track.WriteRTP(&packet); err != nil {
+				return err
+			}
+			p.sent.Add(1)
+			packet.SequenceNumber++
+			packet.Marker = false
+		}
+		packet.Timestamp += m.Ticks
+		ticks += uint64(m.Ticks)
+	}
+	// The last packets may be held up on their way, and should not be overtaken by the end of the call.
+	select {
+	case <-time.After(p.linger):
+	case <-ctx.Done():
+	}
+	return nil
+}
