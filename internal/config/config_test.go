@@ -127,6 +127,10 @@ auth:
 		{"a proxy that is of no use", "auth: {trusted_proxies: [10.0.0.0/8], proxy: {user_header: X-User, groups_header: X-Groups}}", nil, []string{"auth.proxy.roles: nobody who comes by the proxy"}},
 		{"a client secret in the file", "auth: {oidc: {client_secret: abc}}", nil, []string{"auth.oidc.client_secret: line 1", "set CALLSCREEN_OIDC_CLIENT_SECRET"}},
 		{"a client secret that is not there", "auth: {oidc: {client_secret_file: /nothing/here}}", nil, []string{"auth.oidc.client_secret_file: "}},
+		{"servers of ICE", "webrtc: {ice_servers: [example.com, 'http://example.com', 'turn:example.com']}", nil, []string{
+			"webrtc.ice_servers: \"example.com\" is no STUN or TURN server", "webrtc.ice_servers: \"http://example.com\"", "webrtc.turn_secret_file: a TURN server wants credentials"}},
+		{"a name at no TURN server", "webrtc: {ice_servers: ['stun:example.com'], turn_username: me}", nil, []string{"webrtc.turn_username: there is no TURN server"}},
+		{"a TURN secret in the file", "webrtc: {turn_secret: abc}", nil, []string{"webrtc.turn_secret: line 1", "set CALLSCREEN_TURN_SECRET"}},
 		{"logs", "log: {level: loud, format: xml}", nil, []string{"log.level: there is no level \"loud\"", "log.format: there is no format \"xml\""}},
 		{"traces", "trace: {endpoint: collector:4318}", nil, []string{"trace.endpoint: \"collector:4318\" is no web address"}},
 		{"traces with credentials", "trace: {endpoint: 'http://a:b@c'}", nil, []string{"trace.endpoint: must not hold credentials"}},

@@ -23,6 +23,7 @@ const (
 
 	envClientSecret = "CALLSCREEN_OIDC_CLIENT_SECRET"
 	envJWTSecret    = "CALLSCREEN_JWT_SECRET"
+	envTURNSecret   = "CALLSCREEN_TURN_SECRET"
 )
 
 // Load fills a configuration from the defaults, then the file, then the environment. file may be "", for DefaultFile if
@@ -40,6 +41,7 @@ func Load(file string, environ []string) (Config, error) {
 	c.Analysis.APIKey = readSecret(environ, envKey, "analysis.api_key_file", c.Analysis.APIKeyFile, &ps)
 	c.Auth.OIDC.ClientSecret = readSecret(environ, envClientSecret, "auth.oidc.client_secret_file", c.Auth.OIDC.ClientSecretFile, &ps)
 	c.Auth.JWT.Secret = readSecret(environ, envJWTSecret, "auth.jwt.secret_file", c.Auth.JWT.SecretFile, &ps)
+	c.WebRTC.TURNSecret = readSecret(environ, envTURNSecret, "webrtc.turn_secret_file", c.WebRTC.TURNSecretFile, &ps)
 	return c, ps.err()
 }
 
@@ -137,6 +139,8 @@ func hintFor(name, section string, candidates []string) string {
 		return "secrets are given by the environment or by a file, never here: set " + envKey + " or analysis.api_key_file"
 	case "client_secret":
 		return "secrets are given by the environment or by a file, never here: set " + envClientSecret + " or auth.oidc.client_secret_file"
+	case "turn_secret", "turn_password":
+		return "secrets are given by the environment or by a file, never here: set " + envTURNSecret + " or webrtc.turn_secret_file"
 	case "secret":
 		return "secrets are given by the environment or by a file, never here: set " + envJWTSecret + " or auth.jwt.secret_file"
 	}
