@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -42,18 +41,6 @@ func (o *Options) client() *http.Client {
 	return o.own
 }
 
-// bind is the local address to send from: the loopback one for a server on this machine.
-func (o *Options) bind() net.IP {
-	u, err := url.Parse(o.To)
-	if err != nil {
-		return nil
-	}
-	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
-		return net.IPv4(127, 0, 0, 1)
-	}
-	return nil
-}
-
 // Summary counts what was published.
 type Summary struct {
 	Calls     int
@@ -76,6 +63,11 @@ func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
 		targets[i] = t
 	}
 	sum := Summary{Calls: calls}
+	servers, err := opt.servers(ctx, targets[0])
+	if err != nil {
+		sum.Errors = append(sum.Errors, err)
+		return sum, nil
+	}
 	var mu sync.Mutex
 	var sent atomic.Int64
 	change := func(f func()) {
@@ -100,7 +92,7 @@ func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
 			break
 		}
 		all.Go(func() {
-			s := session{opt: opt, media: media, target: t, seed: uint64(i + 1), sent: &sent, ready: func() { change(func() { sum.Connected++ }) }}
+			s := session{opt: opt, media: media, target: t, servers: servers, seed: uint64(i + 1), sent: &sent, ready: func() { change(func() { sum.Connected++ }) }}
 			err := s.run(ctx)
 			change(func() {
 				if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,34 +13,28 @@ import (
 	"time"
 
 	"github.com/pion/interceptor"
-	"github.com/pion/logging"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
 
 // session is one leg of one call on its way to a WHIP server.
 type session struct {
-	opt    *Options
-	media  *Media
-	target string
-	seed   uint64
-	sent   *atomic.Int64
-	ready  func() // called once, when the call is connected
+	opt     *Options
+	media   *Media
+	target  string
+	servers []webrtc.ICEServer
+	seed    uint64
+	sent    *atomic.Int64
+	ready   func() // called once, when the call is connected
 }
 
 // run connects, sends the recording in real time, and hangs up.
 func (s *session) run(ctx context.Context) (err error) {
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: s.opt.bind()})
+	settings, closeNetwork, err := s.network()
 	if err != nil {
 		return err
 	}
-	mux := webrtc.NewICEUDPMux(nil, impair(conn, s.opt.Impairment, s.seed))
-	defer func() { err = errors.Join(err, mux.Close()) }()
-	// What pion has to say of a call that ends is of no use to anybody here.
-	settings := webrtc.SettingEngine{LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}}
-	settings.SetICEUDPMux(mux)
-	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetICETimeouts(5*time.Second, 25*time.Second, 2*time.Second)
+	defer func() { err = errors.Join(err, closeNetwork()) }()
 	media := &webrtc.MediaEngine{}
 	if err := media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: s.media.Codec, PayloadType: payloadType(s.media.Codec.MimeType)}, webrtc.RTPCodecTypeAudio); err != nil {
 		return err
@@ -51,7 +44,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		return err
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
-	pc, err := api.NewPeerConnection(webrtc.Configuration{})
+	pc, err := api.NewPeerConnection(webrtc.Configuration{ICEServers: s.servers})
 	if err != nil {
 		return err
 	}
@@ -95,7 +88,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	case <-failed:
 		return errors.New("the media connection failed (hint: is the UDP port of the server open?)")
 	case <-time.After(15 * time.Second):
-		return errors.New("no media connection after 15 s (hint: is the UDP port of the server open?)")
+		return errNoMedia
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -176,7 +169,7 @@ func (s *session) negotiate(ctx context.Context, pc *webrtc.PeerConnection) (*ur
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/sdp")
-	status, header, body, err := s.do(req)
+	status, header, body, err := s.opt.do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +202,7 @@ func (s *session) hangUp(ctx context.Context, resource *url.URL) error {
 	if err != nil {
 		return err
 	}
-	status, _, body, err := s.do(req)
+	status, _, body, err := s.opt.do(req)
 	if err != nil {
 		return fmt.Errorf("hang up: %w", err)
 	}
@@ -219,11 +212,11 @@ func (s *session) hangUp(ctx context.Context, resource *url.URL) error {
 	return nil
 }
 
-func (s *session) do(req *http.Request) (status int, header http.Header, body []byte, err error) {
-	if s.opt.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+s.opt.Token)
+func (o *Options) do(req *http.Request) (status int, header http.Header, body []byte, err error) {
+	if o.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+o.Token)
 	}
-	resp, err := s.opt.client().Do(req)
+	resp, err := o.client().Do(req)
 	if err != nil {
 		return 0, nil, nil, fmt.Errorf("%w (hint: is a sidecar running there?)", err)
 	}
