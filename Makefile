@@ -77,6 +77,10 @@ libopus: ## test the build with libopus (needs a C compiler, libopus-dev and pkg
 peers: ## test against Chromium and aiortc (.ci/run installs them)
 	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/peers
 
+.PHONY: network
+network: ## calls over IPv6, TCP, NAT, TURN, ICE-lite and loss, in network namespaces (needs root, iproute2, nftables, coturn)
+	CALLSCREEN_REQUIRE_NETWORK=1 $(GO) test -count=1 -v ./internal/network
+
 browser: ## play the story of a call in Chromium, with pictures in out/browser (needs chromium, node and npm)
 	npm install --no-save --no-package-lock --no-audit --no-fund --prefix internal/browser playwright-core@1.64.1 axe-core@4.14.1 >/dev/null
 	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/browser
