@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +49,13 @@ func (b *bridge) run(ctx context.Context) {
 			} else {
 				b.log.Info("LiveKit answers again")
 			}
+		}
+		if err == nil {
+			mu.Lock()
+			maps.DeleteFunc(seen, func(sid string, _ bool) bool {
+				return !slices.ContainsFunc(list.GetRooms(), func(r *livekit.Room) bool { return r.Sid == sid })
+			})
+			mu.Unlock()
 		}
 		for _, r := range list.GetRooms() {
 			mu.Lock()

@@ -27,6 +27,7 @@ const (
 	sidecar6, sender6     = "fd00:1::2", "fd00:2::2"
 	nearSidecar6          = "fd00:1::1"
 	nearSender6           = "fd00:2::1"
+	notReady6             = "fd00:1::3"
 )
 
 // world is three network namespaces in a row: the sidecar's, a router, the sender's.
@@ -93,6 +94,10 @@ func newWorld(t *testing.T, v4, v6 bool) *world {
 				w.do(at.ns, "ip", "-6", "route", "add", "default", "via", at.via6)
 			}
 		}
+	}
+	if v6 { // an address that will not be ready for minutes, which must not keep the sidecar from starting
+		w.do(w.sidecar, "sh", "-c", "echo 1000 >/proc/sys/net/ipv6/conf/eth0/dad_transmits")
+		w.do(w.sidecar, "ip", "addr", "add", notReady6+"/64", "dev", "eth0")
 	}
 	w.do(w.router, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
 	return w
