@@ -99,6 +99,11 @@ func newWorld(t *testing.T, v4, v6 bool) *world {
 		w.do(w.sidecar, "sh", "-c", "echo 1000 >/proc/sys/net/ipv6/conf/eth0/dad_transmits")
 		w.do(w.sidecar, "ip", "addr", "add", notReady6+"/64", "dev", "eth0")
 	}
+	if !v6 {
+		for _, ns := range []string{w.sidecar, w.sender} { // not even on loopback
+			w.do(ns, "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")
+		}
+	}
 	w.do(w.router, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
 	return w
 }
