@@ -77,6 +77,17 @@ libopus: ## test the build with libopus (needs a C compiler, libopus-dev and pkg
 peers: ## test against Chromium and aiortc (.ci/run installs them), and Janus and rtpengine where they are installed
 	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/peers
 
+.PHONY: network
+network: ## calls over IPv6, TCP, NAT, TURN, ICE-lite and loss, in network namespaces (needs root, iproute2, nftables, coturn)
+	CALLSCREEN_REQUIRE_NETWORK=1 $(GO) test -count=1 -v ./internal/network
+
+# The last version that is built from modules that can be had: later ones replace some by others.
+LIVEKIT = github.com/livekit/livekit-server/cmd/server@v1.13.5
+.PHONY: livekit
+livekit: ## send rooms of a real LiveKit server to callscreen (builds it first, some minutes; not part of .ci/run)
+	@test -n "$$CALLSCREEN_LIVEKIT" -o -x bin/livekit-server || { echo "building $(LIVEKIT)"; GOBIN=$(CURDIR)/bin/livekit $(GO) install $(LIVEKIT) && mv bin/livekit/server bin/livekit-server && rmdir bin/livekit; }
+	cd docs/livekit && $(GO) vet ./... && CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./...
+
 browser: ## play the story of a call in Chromium, with pictures in out/browser (needs chromium, node and npm)
 	npm install --no-save --no-package-lock --no-audit --no-fund --prefix internal/browser playwright-core@1.64.1 axe-core@4.14.1 >/dev/null
 	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/browser

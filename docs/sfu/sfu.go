@@ -23,15 +23,22 @@ type Leg struct {
 	session string // the URL by which the leg is hung up
 	token   string
 	reading sync.WaitGroup
+	lost    chan struct{}
 }
 
 // Join begins a leg at endpoint, such as http://127.0.0.1:8080/whip/CALL/LEG?queue=payments, for a track with this codec.
 // The api is the one that your server makes its connections with.
 func Join(ctx context.Context, api *webrtc.API, codec webrtc.RTPCodecCapability, endpoint, token string) (leg *Leg, err error) {
-	l := &Leg{token: token}
+	l := &Leg{token: token, lost: make(chan struct{})}
 	if l.pc, err = api.NewPeerConnection(webrtc.Configuration{}); err != nil {
 		return nil, err
 	}
+	gone := sync.OnceFunc(func() { close(l.lost) })
+	l.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		if state == webrtc.PeerConnectionStateFailed || state == webrtc.PeerConnectionStateClosed {
+			gone()
+		}
+	})
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.pc.GracefulClose())
@@ -118,6 +125,10 @@ func (l *Leg) WriteRTP(p *rtp.Packet) error {
 	q.Extension, q.Extensions = false, nil // their numbers were agreed on with somebody else
 	return l.track.WriteRTP(&q)
 }
+
+// Lost is closed when the connection is gone for good, as when callscreen was started again. Close the leg then, and join
+// again.
+func (l *Leg) Lost() <-chan struct{} { return l.lost }
 
 // Close hangs up. Without it callscreen waits for the leg to come back, for webrtc.grace.
 func (l *Leg) Close() error {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/goleak"
 
@@ -112,6 +113,67 @@ func TestAServerOfYourOwnForwardsALeg(t *testing.T) {
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || !strings.Contains(string(body), `"decision":"flagged"`) || !strings.Contains(string(body), `"queue":"payments"`) {
 		t.Errorf("HTTP %d %s %v", resp.StatusCode, body, err)
+	}
+}
+
+// listener is closed when it hears something.
+type listener chan struct{}
+
+func (l listener) Open(context.Context, whip.Session) (whip.Leg, error) { return l, nil }
+func (l listener) Close(bool)                                           {}
+
+func (l listener) Track(ctx context.Context, _ *webrtc.TrackRemote, _ *webrtc.RTPReceiver) error {
+	close(l)
+	<-ctx.Done()
+	return nil
+}
+
+// A leg says that its connection is gone, so that its owner may join again.
+func TestALegThatIsLost(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	engine, err := rtc.New(rtc.Config{TCPPort: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := listener(make(chan struct{}))
+	in := whip.NewServer(whip.Config{Engine: engine, Intake: l})
+	web := httptest.NewServer(in)
+	defer func() {
+		web.Close()
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	}()
+	var settings webrtc.SettingEngine
+	settings.SetIncludeLoopbackCandidate(true)
+	leg, err := sfu.Join(ctx, webrtc.NewAPI(webrtc.WithSettingEngine(settings)), webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}, web.URL+"/whip/call/caller", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, heard := uint16(0), false; !heard; n++ {
+		if err := leg.WriteRTP(&rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: n, Timestamp: 160 * uint32(n)}, Payload: make([]byte, 160)}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-l:
+			heard = true
+		case <-leg.Lost():
+			t.Fatal("the leg is lost before it was")
+		case <-ctx.Done():
+			t.Fatal("nobody hears the leg")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	in.Close() // as when callscreen stops
+	select {
+	case <-leg.Lost():
+	case <-ctx.Done():
+		t.Error("nobody says that the connection is gone")
+	}
+	if err := leg.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -14,8 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/webrtc/v4"
-
 	"callscreen/capture"
 	"callscreen/capture/vad"
 	"callscreen/internal/audio"
@@ -118,19 +116,12 @@ func (a *App) openPorts(context.Context) (err error) {
 	}
 	if a.rtc, err = rtc.New(rtc.Config{
 		UDPPort: cfg.WebRTC.UDPPort, TCPPort: tcpPort, PublicIPs: cfg.WebRTC.PublicIPs, Lite: cfg.WebRTC.ICELite,
-		ICEServers: iceServers(cfg.WebRTC.ICEServers), PreferRED: cfg.WebRTC.PreferRED, Log: a.opt.Log,
+		ICE: rtc.ICE{URLs: cfg.WebRTC.ICEServers, Username: cfg.WebRTC.TURNUsername, Secret: cfg.WebRTC.TURNSecret.Reveal()}, PreferRED: cfg.WebRTC.PreferRED, Log: a.opt.Log,
 	}); err != nil {
 		return err
 	}
 	a.closing(a.rtc.Close)
 	return nil
-}
-
-func iceServers(urls []string) (servers []webrtc.ICEServer) {
-	for _, u := range urls {
-		servers = append(servers, webrtc.ICEServer{URLs: []string{u}})
-	}
-	return servers
 }
 
 func (a *App) openStores(ctx context.Context) (err error) {

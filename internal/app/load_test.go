@@ -34,6 +34,9 @@ func TestLoad(t *testing.T) {
 	for len(media.Packets) < seconds*50 { // the recording is shorter than that
 		media.Packets = append(media.Packets, media.Packets[:min(len(media.Packets), seconds*50-len(media.Packets))]...)
 	}
+	for n := 0; n != runtime.NumGoroutine(); time.Sleep(3 * time.Second) { // the queue of jobs takes its time to start
+		n = runtime.NumGoroutine()
+	}
 	before, heap := runtime.NumGoroutine(), memory()
 	cpu := processor()
 	peak, goroutines := uint64(0), 0

@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -113,6 +114,25 @@ func TestANetworkThatDoesNotComeBack(t *testing.T) {
 	}
 	r := s.ended("gone")
 	if r.State != "ended" || r.Decision != "clear" || len(r.Segments) == 0 || r.Segments[0].State != "scored" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Senders and sidecar may have nothing but IPv6 in common.
+func TestACallOverIPv6(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Skipf("this machine has no IPv6: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.Listen = "[::1]:0" })
+	if sum, media := s.play(t.Context(), demo.Human, "six", "caller", 6, publish.Impairment{}); sum.Err() != nil || sum.Packets != int64(len(media.Packets)) {
+		t.Errorf("%+v of %d packets", sum, len(media.Packets))
+	}
+	if r := s.ended("six"); r.Decision != "clear" || r.Lost != 0 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -40,6 +40,9 @@ type WebRTC struct {
 	PublicIPs           []string      `yaml:"public_ips"`
 	ICELite             bool          `yaml:"ice_lite"`
 	ICEServers          []string      `yaml:"ice_servers"`
+	TURNUsername        string        `yaml:"turn_username"`
+	TURNSecretFile      string        `yaml:"turn_secret_file"`
+	TURNSecret          Secret        `yaml:"-"` // CALLSCREEN_TURN_SECRET, or the content of TURNSecretFile
 	PreferRED           bool          `yaml:"prefer_red"`
 	Origins             []string      `yaml:"origins"`
 	StrictPreconditions bool          `yaml:"strict_preconditions"`
@@ -209,9 +212,11 @@ var docs = map[string]string{
 	"webrtc":                        "Where live audio comes in.",
 	"webrtc.udp_port":               "One UDP port for all media. 0 takes a free one.",
 	"webrtc.tcp_port":               "The same over TCP, for senders behind a firewall. 0 turns it off.",
-	"webrtc.public_ips":             "Addresses to offer instead of those of the machine, behind NAT: [203.0.113.7].",
+	"webrtc.public_ips":             "Addresses to offer instead of the one that leads out of the machine, behind NAT that maps ports as they are: [203.0.113.7].",
 	"webrtc.ice_lite":               "ICE-lite, for a machine with a public address.",
-	"webrtc.ice_servers":            "STUN and TURN servers: [stun:stun.example.com:3478].",
+	"webrtc.ice_servers":            "STUN and TURN servers, which senders are told of too: ['stun:stun.example.com:3478', 'turn:turn.example.com:3478?transport=tcp'].",
+	"webrtc.turn_username":          "Name at the TURN servers, whose password is the secret. Empty: the secret is one that they share with callscreen (coturn: use-auth-secret), and each session gets credentials of its own, good for 12h. Senders with a token for ingest are told either.",
+	"webrtc.turn_secret_file":       "File that holds the secret or password of the TURN servers and nothing else; or the environment variable CALLSCREEN_TURN_SECRET.",
 	"webrtc.prefer_red":             "Ask senders for redundant audio (RFC 2198): twice the bitrate, far fewer losses.",
 	"webrtc.origins":                "Web origins whose pages may send calls: [https://softphone.example.com].",
 	"webrtc.strict_preconditions":   "Demand If-Match of every PATCH, as RFC 9725 has it. Many clients leave it out.",

@@ -131,6 +131,10 @@ auth:
 		{"records that are gone at once", "retention: {records: 1h}", nil, []string{"retention.records: is less than 24h"}},
 		{"a key that is none", "", []string{"CALLSCREEN_AUDIO_KEY=x"}, []string{"audio_key_file: holds no age keys"}},
 		{"a key in the file", "audio_key: x", nil, []string{"audio_key: line 1", "set CALLSCREEN_AUDIO_KEY or audio_key_file"}},
+		{"servers of ICE", "webrtc: {ice_servers: [example.com, 'http://example.com', 'turn:example.com']}", nil, []string{
+			"webrtc.ice_servers: \"example.com\" is no STUN or TURN server", "webrtc.ice_servers: \"http://example.com\"", "webrtc.turn_secret_file: a TURN server wants credentials"}},
+		{"a name at no TURN server", "webrtc: {ice_servers: ['stun:example.com'], turn_username: me}", nil, []string{"webrtc.turn_username: there is no TURN server"}},
+		{"a TURN secret in the file", "webrtc: {turn_secret: abc}", nil, []string{"webrtc.turn_secret: line 1", "set CALLSCREEN_TURN_SECRET"}},
 		{"logs", "log: {level: loud, format: xml}", nil, []string{"log.level: there is no level \"loud\"", "log.format: there is no format \"xml\""}},
 		{"traces", "trace: {endpoint: collector:4318}", nil, []string{"trace.endpoint: \"collector:4318\" is no web address"}},
 		{"traces with credentials", "trace: {endpoint: 'http://a:b@c'}", nil, []string{"trace.endpoint: must not hold credentials"}},

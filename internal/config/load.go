@@ -24,6 +24,7 @@ const (
 	envClientSecret = "CALLSCREEN_OIDC_CLIENT_SECRET"
 	envJWTSecret    = "CALLSCREEN_JWT_SECRET"
 	envAudioKey     = "CALLSCREEN_AUDIO_KEY"
+	envTURNSecret   = "CALLSCREEN_TURN_SECRET"
 )
 
 // Load fills a configuration from the defaults, then the file, then the environment. file may be "", for DefaultFile if
@@ -42,6 +43,7 @@ func Load(file string, environ []string) (Config, error) {
 	c.AudioKey = readSecret(environ, envAudioKey, "audio_key_file", c.AudioKeyFile, &ps)
 	c.Auth.OIDC.ClientSecret = readSecret(environ, envClientSecret, "auth.oidc.client_secret_file", c.Auth.OIDC.ClientSecretFile, &ps)
 	c.Auth.JWT.Secret = readSecret(environ, envJWTSecret, "auth.jwt.secret_file", c.Auth.JWT.SecretFile, &ps)
+	c.WebRTC.TURNSecret = readSecret(environ, envTURNSecret, "webrtc.turn_secret_file", c.WebRTC.TURNSecretFile, &ps)
 	return c, ps.err()
 }
 
@@ -141,6 +143,8 @@ func hintFor(name, section string, candidates []string) string {
 		return "secrets are given by the environment or by a file, never here: set " + envAudioKey + " or audio_key_file"
 	case "client_secret":
 		return "secrets are given by the environment or by a file, never here: set " + envClientSecret + " or auth.oidc.client_secret_file"
+	case "turn_secret", "turn_password":
+		return "secrets are given by the environment or by a file, never here: set " + envTURNSecret + " or webrtc.turn_secret_file"
 	case "secret":
 		return "secrets are given by the environment or by a file, never here: set " + envJWTSecret + " or auth.jwt.secret_file"
 	}

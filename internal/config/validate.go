@@ -39,6 +39,7 @@ func (c Config) Validate() error {
 			ps.add("webrtc.public_ips", "write addresses, not names", "%q is no IP address", ip)
 		}
 	}
+	c.WebRTC.validateICE(&ps)
 	if c.DataDir == "" {
 		ps.add("data_dir", "name a folder, such as ./data", "is empty")
 	}

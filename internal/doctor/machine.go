@@ -140,7 +140,7 @@ func (Machine) Sync(dir string) error {
 
 // Bind implements World.
 func (Machine) Bind(port int) error {
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{Port: port})
+	c, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
 	if err != nil {
 		return err
 	}

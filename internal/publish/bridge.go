@@ -175,7 +175,10 @@ func (b *bridge) publish(ctx context.Context, to string, sum *Summary) error {
 	s := session{opt: b.opt, codec: b.intake.codec, target: to, seed: 1, ready: func() { sum.Connected = 1 }, play: b.play, lostAfter: lostAfter}
 	var lost time.Time
 	for {
-		err := s.run(ctx)
+		var err error
+		if s.servers, err = b.opt.servers(ctx, to); err == nil {
+			err = s.run(ctx)
+		}
 		var no *answerError
 		switch {
 		case err == nil || sum.Connected == 0 || errors.Is(err, errEnded): // whoever has ended it does not want it anew

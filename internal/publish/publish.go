@@ -44,18 +44,6 @@ func (o *Options) client() *http.Client {
 	return o.own
 }
 
-// bind is the local address to send from: the loopback one for a server on this machine.
-func (o *Options) bind() net.IP {
-	u, err := url.Parse(o.To)
-	if err != nil {
-		return nil
-	}
-	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
-		return net.IPv4(127, 0, 0, 1)
-	}
-	return nil
-}
-
 // linger is how long the last packets of a call may be on their way, so that its end does not overtake them.
 func (o *Options) linger() time.Duration { return o.Impairment.Jitter + 200*time.Millisecond }
 
@@ -90,6 +78,11 @@ func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
 		targets[i] = t
 	}
 	sum := Summary{Calls: calls}
+	servers, err := opt.servers(ctx, targets[0])
+	if err != nil {
+		sum.Errors = append(sum.Errors, err)
+		return sum, nil
+	}
 	var mu sync.Mutex
 	var sent atomic.Int64
 	change := func(f func()) {
@@ -115,7 +108,7 @@ func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
 		}
 		all.Go(func() {
 			p := player{media: media, seed: uint64(i + 1), sent: &sent, linger: opt.linger()}
-			s := session{opt: opt, codec: media.Codec, target: t, seed: uint64(i + 1), ready: func() { change(func() { sum.Connected++ }) }, play: p.play}
+			s := session{opt: opt, codec: media.Codec, target: t, servers: servers, seed: uint64(i + 1), ready: func() { change(func() { sum.Connected++ }) }, play: p.play}
 			err := s.run(ctx)
 			change(func() {
 				if err != nil {

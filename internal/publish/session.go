@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,17 +12,17 @@ import (
 	"time"
 
 	"github.com/pion/interceptor"
-	"github.com/pion/logging"
 	"github.com/pion/webrtc/v4"
 )
 
 // session is one leg of one call on its way to a WHIP server.
 type session struct {
-	opt    *Options
-	codec  webrtc.RTPCodecCapability
-	target string
-	seed   uint64 // of the impairment
-	ready  func() // called once, when the call is connected
+	opt     *Options
+	codec   webrtc.RTPCodecCapability
+	target  string
+	servers []webrtc.ICEServer
+	seed    uint64 // of the impairment
+	ready   func() // called once, when the call is connected
 	// play sends what there is to send. The cause of its context is errLost or errEnded once nothing can be sent any more.
 	play func(ctx context.Context, track *webrtc.TrackLocalStaticRTP) error
 	// lostAfter is how long the server may be silent, twice: until it counts as disconnected, and from there until it counts
@@ -59,19 +58,11 @@ func (s *session) run(ctx context.Context) (err error) {
 		}
 		s.left = nil
 	}
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: s.opt.bind()})
+	settings, closeNetwork, err := s.network()
 	if err != nil {
 		return err
 	}
-	mux := webrtc.NewICEUDPMux(nil, impair(conn, s.opt.Impairment, s.seed))
-	defer func() { err = errors.Join(err, mux.Close()) }()
-	// What pion has to say of a call that ends is of no use to anybody here.
-	settings := webrtc.SettingEngine{LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}}
-	settings.SetICEUDPMux(mux)
-	settings.SetIncludeLoopbackCandidate(true)
-	if settings.SetICETimeouts(5*time.Second, 25*time.Second, 2*time.Second); s.lostAfter > 0 {
-		settings.SetICETimeouts(s.lostAfter, s.lostAfter, s.lostAfter/4)
-	}
+	defer func() { err = errors.Join(err, closeNetwork()) }()
 	media := &webrtc.MediaEngine{}
 	if err := media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: s.codec, PayloadType: payloadType(s.codec.MimeType)}, webrtc.RTPCodecTypeAudio); err != nil {
 		return err
@@ -81,7 +72,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		return err
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
-	pc, err := api.NewPeerConnection(webrtc.Configuration{})
+	pc, err := api.NewPeerConnection(webrtc.Configuration{ICEServers: s.servers})
 	if err != nil {
 		return err
 	}
@@ -135,7 +126,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	select {
 	case <-connected:
 	case <-time.After(15 * time.Second):
-		return errors.New("no media connection after 15 s (hint: is the UDP port of the server open?)")
+		return errNoMedia
 	case <-ctx.Done():
 		if cause := context.Cause(ctx); !down(cause) {
 			return cause
@@ -179,7 +170,7 @@ func (s *session) negotiate(ctx context.Context, pc *webrtc.PeerConnection) (*ur
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/sdp")
-	status, header, body, err := s.do(req)
+	status, header, body, err := s.opt.do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +203,7 @@ func (s *session) hangUp(ctx context.Context, resource *url.URL, patience time.D
 	if err != nil {
 		return err
 	}
-	status, _, body, err := s.do(req)
+	status, _, body, err := s.opt.do(req)
 	if err != nil {
 		return fmt.Errorf("hang up: %w", err)
 	}
@@ -222,11 +213,11 @@ func (s *session) hangUp(ctx context.Context, resource *url.URL, patience time.D
 	return nil
 }
 
-func (s *session) do(req *http.Request) (status int, header http.Header, body []byte, err error) {
-	if s.opt.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+s.opt.Token)
+func (o *Options) do(req *http.Request) (status int, header http.Header, body []byte, err error) {
+	if o.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+o.Token)
 	}
-	resp, err := s.opt.client().Do(req)
+	resp, err := o.client().Do(req)
 	if err != nil {
 		return 0, nil, nil, fmt.Errorf("%w (hint: is a sidecar running there?)", err)
 	}

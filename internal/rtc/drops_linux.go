@@ -2,8 +2,10 @@ package rtc
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -11,15 +13,25 @@ import (
 
 // Drops is how many packets the kernel threw away because the sockets of the media were full, since they were opened.
 func (e *Engine) Drops() (uint64, error) {
-	f, err := os.Open("/proc/net/udp")
-	if err != nil {
-		return 0, err
+	var sum uint64
+	for _, table := range []string{"/proc/net/udp", "/proc/net/udp6"} {
+		f, err := os.Open(table)
+		if table == "/proc/net/udp6" && errors.Is(err, fs.ErrNotExist) { // a kernel without IPv6
+			return sum, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		n, err := socketDrops(f, e.port)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return 0, fmt.Errorf("%s: %w", table, err)
+		}
+		sum += n
 	}
-	defer f.Close()
-	return socketDrops(f, e.port)
+	return sum, nil
 }
 
-// socketDrops adds up the last column of /proc/net/udp, proc(5), for the sockets of a local port.
+// socketDrops adds up the last column of /proc/net/udp or udp6, proc(5), for the sockets of a local port.
 func socketDrops(r io.Reader, port int) (drops uint64, err error) {
 	local := fmt.Sprintf(":%04X", port)
 	lines := bufio.NewScanner(r)
@@ -30,7 +42,7 @@ func socketDrops(r io.Reader, port int) (drops uint64, err error) {
 		}
 		n, err := strconv.ParseUint(columns[len(columns)-1], 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("/proc/net/udp: %w", err)
+			return 0, err
 		}
 		drops += n
 	}

@@ -20,19 +20,20 @@ import (
 
 // Config says how media comes in.
 type Config struct {
-	UDPPort    int      // for all sessions; 0 takes a free one
-	TCPPort    int      // the same over TCP; -1 turns it off
-	PublicIPs  []string // addresses to offer instead of those of the machine, behind NAT
-	Lite       bool     // ICE-lite, for a machine with a public address
-	ICEServers []webrtc.ICEServer
-	PreferRED  bool // ask senders for redundant audio, RFC 2198: twice the bitrate, half the losses
-	Log        *slog.Logger
+	UDPPort   int      // for all sessions; 0 takes a free one
+	TCPPort   int      // the same over TCP; -1 turns it off
+	PublicIPs []string // addresses to offer instead of the one that leads out of the machine, behind NAT
+	Lite      bool     // ICE-lite, for a machine with a public address
+	ICE       ICE
+	PreferRED bool // ask senders for redundant audio, RFC 2198: twice the bitrate, half the losses
+	Log       *slog.Logger
 }
 
 // Engine makes peer connections that receive audio on shared ports. It is safe for concurrent use.
 type Engine struct {
 	api    *webrtc.API
 	config webrtc.Configuration
+	ice    ICE
 	red    bool
 	close  []func() error
 	port   int
@@ -43,7 +44,7 @@ const ReceiveBuffer = 4 << 20
 
 // New opens the ports.
 func New(cfg Config) (_ *Engine, err error) {
-	e := &Engine{red: cfg.PreferRED}
+	e := &Engine{red: cfg.PreferRED, ice: cfg.ICE}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -58,8 +59,7 @@ func New(cfg Config) (_ *Engine, err error) {
 			return nil, err
 		}
 	}
-	udp, err := ice.NewMultiUDPMuxFromPort(port, ice.UDPMuxFromPortWithLoopback(), ice.UDPMuxFromPortWithReadBufferSize(ReceiveBuffer),
-		ice.UDPMuxFromPortWithNetworks(ice.NetworkTypeUDP4))
+	udp, err := openUDP(port, cfg.Log)
 	if err != nil {
 		return nil, fmt.Errorf("open UDP port %d for media: %w (hint: set webrtc.udp_port)", port, err)
 	}
@@ -68,23 +68,27 @@ func New(cfg Config) (_ *Engine, err error) {
 	checkBuffer(cfg.Log)
 	settings := webrtc.SettingEngine{LoggerFactory: logs{cfg.Log}}
 	settings.SetICEUDPMux(udp)
-	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4}
+	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if cfg.TCPPort >= 0 {
-		listener, err := net.ListenTCP("tcp4", &net.TCPAddr{Port: cfg.TCPPort})
+		listener, err := net.ListenTCP("tcp", &net.TCPAddr{Port: cfg.TCPPort})
 		if err != nil {
 			return nil, fmt.Errorf("open TCP port %d for media: %w (hint: set webrtc.tcp_port, 0 turns it off)", cfg.TCPPort, err)
 		}
 		tcp := webrtc.NewICETCPMux(nil, listener, 32)
 		e.close = append(e.close, tcp.Close)
 		settings.SetICETCPMux(tcp)
-		networks = append(networks, webrtc.NetworkTypeTCP4)
+		networks = append(networks, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)
 	}
 	settings.SetNetworkTypes(networks)
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	settings.SetLite(cfg.Lite)
 	if len(cfg.PublicIPs) > 0 {
-		if err := settings.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{External: cfg.PublicIPs, AsCandidateType: webrtc.ICECandidateTypeHost}); err != nil {
+		rules, err := behindNAT(cfg.PublicIPs)
+		if err != nil {
+			return nil, err
+		}
+		if err := settings.SetICEAddressRewriteRules(rules...); err != nil {
 			return nil, fmt.Errorf("webrtc.public_ips: %w", err)
 		}
 	}
@@ -109,28 +113,15 @@ func New(cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.config = webrtc.Configuration{ICEServers: cfg.ICEServers, Certificates: []webrtc.Certificate{*certificate}, BundlePolicy: webrtc.BundlePolicyMaxBundle}
+	e.config = webrtc.Configuration{Certificates: []webrtc.Certificate{*certificate}, BundlePolicy: webrtc.BundlePolicyMaxBundle}
 	return e, nil
-}
-
-func freePort() (int, error) {
-	c, err := net.ListenUDP("udp4", nil)
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
-	addr, ok := c.LocalAddr().(*net.UDPAddr)
-	if !ok {
-		return 0, errors.New("no UDP address")
-	}
-	return addr.Port, nil
 }
 
 // Port is the UDP port of the media.
 func (e *Engine) Port() int { return e.port }
 
-// ICEServers are what clients should use too.
-func (e *Engine) ICEServers() []webrtc.ICEServer { return e.config.ICEServers }
+// ICEServers are what senders should use too, with credentials that are good from now on.
+func (e *Engine) ICEServers() []webrtc.ICEServer { return e.ice.servers(time.Now()) }
 
 // Close closes the ports. Every peer connection must be closed before.
 func (e *Engine) Close() error {
@@ -144,7 +135,9 @@ func (e *Engine) Close() error {
 
 // NewPeerConnection makes a connection with one transceiver that receives audio.
 func (e *Engine) NewPeerConnection() (*webrtc.PeerConnection, error) {
-	pc, err := e.api.NewPeerConnection(e.config)
+	config := e.config
+	config.ICEServers = e.ICEServers()
+	pc, err := e.api.NewPeerConnection(config)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ func Single(conn net.PacketConn) (api *webrtc.API, closeMux func() error, err er
 	settings := webrtc.SettingEngine{LoggerFactory: logs{slog.New(slog.DiscardHandler)}}
 	mux := webrtc.NewICEUDPMux(logs{slog.New(slog.DiscardHandler)}.NewLogger("ice"), conn)
 	settings.SetICEUDPMux(mux)
-	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	media, err := codecs()

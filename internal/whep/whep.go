@@ -108,7 +108,7 @@ type session struct {
 }
 
 func (s *session) run(ctx context.Context) (err error) {
-	conn, err := net.ListenUDP("udp4", nil)
+	conn, err := net.ListenUDP("udp", nil)
 	if err != nil {
 		return err
 	}

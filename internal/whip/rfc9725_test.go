@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -340,6 +341,35 @@ func TestSection4_1_CORS(t *testing.T) {
 	}
 	if a := h.ask(http.MethodOptions, "/whip/call/caller", "", "Origin", "https://evil.example"); a.header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("%v", a.header)
+	}
+}
+
+// Section 4.6: STUN and TURN servers are named, to those who may send only, and before the offer to those who ask.
+func TestSection4_6_Servers(t *testing.T) {
+	engine, err := rtc.New(rtc.Config{TCPPort: -1, ICE: rtc.ICE{URLs: []string{"stun:127.0.0.1:9", "turn:127.0.0.1:9?transport=tcp"}, Username: "me", Secret: `a "secret", or two`}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	h := newHouse(t, func(c *whip.Config) { c.Engine = engine })
+	want := []string{`<stun:127.0.0.1:9>; rel="ice-server"`, `<turn:127.0.0.1:9?transport=tcp>; rel="ice-server"; username="me"; credential="a \"secret\", or two"; credential-type="password"`}
+	if a := h.ask(http.MethodOptions, "/whip/call/caller", ""); a.status != 204 || !slices.Equal(a.header.Values("Link"), want) {
+		t.Errorf("HTTP %d %q", a.status, a.header.Values("Link"))
+	}
+	for _, token := range []string{"", "Bearer bad"} {
+		if a := h.ask(http.MethodOptions, "/whip/call/caller", "", "Authorization", token); a.status != 204 || a.header.Get("Link") != "" {
+			t.Errorf("%q: HTTP %d %q", token, a.status, a.header.Values("Link"))
+		}
+	}
+	s, offer := newSender(t, false)
+	a := h.post(offer)
+	s.accept(t, a)
+	if !slices.Equal(a.header.Values("Link"), want) {
+		t.Errorf("%q", a.header.Values("Link"))
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -230,8 +229,8 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// authorized tells whose request it is. Without a good token it answers and returns false.
-func (s *Server) authorized(w http.ResponseWriter, r *http.Request) (who Sender, ok bool) {
+// identify tells whose request it is, if its token is good.
+func (s *Server) identify(r *http.Request) (who Sender, ok bool) {
 	if s.cfg.Auth == nil {
 		return Sender{}, true
 	}
@@ -239,7 +238,12 @@ func (s *Server) authorized(w http.ResponseWriter, r *http.Request) (who Sender,
 	if strings.EqualFold(scheme, "bearer") {
 		who, ok = s.cfg.Auth(r.Context(), strings.TrimSpace(token))
 	}
-	if !ok {
+	return who, ok
+}
+
+// authorized tells whose request it is. Without a good token it answers and returns false.
+func (s *Server) authorized(w http.ResponseWriter, r *http.Request) (who Sender, ok bool) {
+	if who, ok = s.identify(r); !ok {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="callscreen"`)
 		problem.Write(w, http.StatusUnauthorized, "a bearer token for ingest is needed")
 	}
@@ -255,6 +259,9 @@ func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
 	case http.MethodOptions:
 		w.Header().Set("Accept-Post", sdpType)
 		w.Header().Set("Allow", "OPTIONS, POST")
+		if _, ok := s.identify(r); ok { // a page asks without a token before each request, and is not told
+			s.nameServers(w.Header())
+		}
 		w.WriteHeader(http.StatusNoContent)
 	case http.MethodGet, http.MethodHead:
 		w.WriteHeader(http.StatusNoContent) // section 4.2: nothing to see
@@ -381,15 +388,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, who Sender) error 
 	h.Set("Location", sessionPrefix+c.id)
 	h.Set("ETag", c.etag)
 	h.Set("Accept-Patch", fragmentType)
-	for _, server := range s.cfg.Engine.ICEServers() {
-		for _, u := range server.URLs {
-			link := fmt.Sprintf(`<%s>; rel="ice-server"`, u)
-			if server.Username != "" {
-				link += fmt.Sprintf(`; username=%q; credential=%q; credential-type="password"`, server.Username, server.Credential)
-			}
-			h.Add("Link", link)
-		}
-	}
+	s.nameServers(h)
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, c.answer) // a sender that is gone is noticed by its media
 	return nil
