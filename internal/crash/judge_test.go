@@ -53,6 +53,7 @@ func (w *world) judge(n *node) (v verdict) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	uploads, segments, calls := map[string]int{}, map[string]int{}, map[string]bool{}
+	clear, broken := map[string]bool{}, map[string]bool{}
 	for _, u := range w.stand.Uploads() {
 		uploads[u.SHA256]++
 	}
@@ -75,6 +76,12 @@ func (w *world) judge(n *node) (v verdict) {
 		switch table {
 		case "segment":
 			segments[fmt.Sprint(row["audio_sha256"])]++
+		case "call":
+			clear[fmt.Sprint(row["id"])] = row["decision"] == "clear"
+		case "part":
+			if call := fmt.Sprint(row["call_id"]); row["how"] != "" {
+				broken[call] = true
+			}
 		case "audit":
 			if what := row["what"]; what == store.AuditResent || what == store.AuditSurplus {
 				v.audited++
@@ -83,6 +90,11 @@ func (w *world) judge(n *node) (v verdict) {
 		return nil
 	}); err != nil {
 		t.Fatal(err)
+	}
+	for call := range broken { // also before anything of it was cut
+		if clear[call] {
+			t.Errorf("the recording of call %s broke off, and it is clear", call)
+		}
 	}
 	for call := range calls {
 		c, err := s.Call(t.Context(), call)
