@@ -307,7 +307,9 @@ var unit = filepath.Join("..", "docs", "deploy", "systemd", "callscreen.service"
 
 func TestUnitIsSandboxed(t *testing.T) {
 	program, err := exec.LookPath("systemd-analyze")
-	if err != nil {
+	if err != nil && os.Getenv("CALLSCREEN_REQUIRE_PEERS") == "1" {
+		t.Fatal("systemd-analyze is not installed (hint: .ci/run installs systemd)")
+	} else if err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
 	out, err := exec.CommandContext(t.Context(), program, "security", "--offline=true", "--no-pager", unit).CombinedOutput()
