@@ -19,11 +19,11 @@ FUZZED    = callscreen github.com/pion github.com/hajimehoshi/go-mp3 github.com/
 FUZZFLAGS = $(foreach m,$(FUZZED),-gcflags=$(m)/...=-d=libfuzzer)
 ARCHS    ?= amd64 arm64
 NFPM      = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
-# A version of Debian begins with a digit.
-DEBVERSION = $(if $(filter v%,$(VERSION)),$(VERSION:v%=%),0~$(VERSION))
+# A version of Debian begins with a digit, and that of a later commit is greater.
+DEBVERSION = $(if $(filter v%,$(VERSION)),$(VERSION:v%=%),0~$(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y%m%d%H%M%S)+$(VERSION))
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: release reproducible arm64 deb newcomer soak libopus demo peers browser load crash help build test race fuzz bench lint check docs clean
+.PHONY: release reproducible arm64 deb deb-test newcomer soak libopus demo peers browser load crash help build test race fuzz bench lint check docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,24 +41,30 @@ release: ## build bin/release for linux/amd64 and linux/arm64, with SHA256SUMS
 	done
 	@cd bin/release && sha256sum callscreen-linux-* >SHA256SUMS && cat SHA256SUMS
 
-reproducible: ## build the release in two folders, each with a cache of its own, and compare (some minutes)
+reproducible: ## build release and packages in two folders, each program with a cold cache of its own, and compare (some minutes)
 	@rm -rf out/build && mkdir -p out/build
 	@set -e; for dir in out/build/one out/build/and/another; do \
 	  git clone -q . $$dir; GOCACHE=$(CURDIR)/$$dir/.cache $(MAKE) -s -C $$dir release VERSION=$(VERSION); \
+	  rm -rf $$dir/.cache; $(MAKE) -s -C $$dir -o release deb VERSION=$(VERSION); \
+	  (cd $$dir/bin/release && sha256sum callscreen*) >$$dir/sums; \
+	  export TZ=Pacific/Kiritimati LC_ALL=C; umask 077; sleep 1; \
 	done
-	cmp out/build/one/bin/release/SHA256SUMS out/build/and/another/bin/release/SHA256SUMS
-	@rm -rf out/build
+	cmp out/build/one/sums out/build/and/another/sums
+	@cat out/build/one/sums && rm -rf out/build
 
 arm64: release ## run the release for linux/arm64 under emulation (needs qemu-user-static)
 	.ci/arm64
 
 deb: release ## make Debian packages of the release
-	@mkdir -p bin/release/share
+	@mkdir -p bin/release/share && rm -f bin/release/callscreen_*.deb
 	@set -e; for shell in bash zsh fish; do $(GO) run ./cmd/callscreen completion $$shell >bin/release/share/callscreen.$$shell; done
 	@gzip -9nc docs/deploy/callscreen.1 >bin/release/share/callscreen.1.gz
 	@set -e; for arch in $(ARCHS); do \
 	  ARCH=$$arch VERSION='$(DEBVERSION)' SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(GO) run $(NFPM) package -f docs/deploy/nfpm.yaml -p deb -t bin/release/; \
 	done
+
+deb-test: deb ## install the Debian package in a Debian of its own, upgrade, remove and purge it (needs root and debootstrap)
+	CALLSCREEN_DEBS=$(CURDIR)/bin/release $(GO) test -count=1 -v ./internal/deb
 
 newcomer: ## clone this repository, and do what the README says (some minutes)
 	CALLSCREEN_NEWCOMER=1 $(GO) test -count=1 -v ./internal/newcomer
