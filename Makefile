@@ -120,7 +120,7 @@ crash: ## kill the real sidecar 30 times on each database, and take away all it 
 lint: ## gofmt, vet, golangci-lint, and a tidy go.mod
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
 	$(GO) vet $(PACKAGES)
-	$(GO) run $(GOLANGCI) run --allow-parallel-runners $(PACKAGES)
+	GOGC=400 GOMEMLIMIT=3GiB $(GO) run $(GOLANGCI) run --allow-parallel-runners $(PACKAGES)
 	$(GO) mod tidy -diff
 
 docs: ## write the configuration reference into the README
