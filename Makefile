@@ -26,7 +26,7 @@ GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 .PHONY: release reproducible arm64 deb deb-test newcomer soak libopus demo peers browser load crash help build test race fuzz bench lint check docs clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: ## show everything: two live calls, a stand-in for the API, no key, no set-up
 	$(GO) run ./cmd/callscreen demo

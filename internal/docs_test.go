@@ -109,7 +109,7 @@ func TestCommandsOfTheDocumentsExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	call := regexp.MustCompile(`(?:^|[\s/])callscreen ([a-z]+)((?: [^\s|&;#]+)*)`)
-	run := regexp.MustCompile("(?:^|[\\s`])make ([a-z]+)")
+	run := regexp.MustCompile("(?:^|[\\s`])make ([a-z][a-z0-9-]*)")
 	option := regexp.MustCompile(`(?:^| )--([a-z][a-z-]+)`)
 	verbs := 0
 	for name, page := range documents(t) {
