@@ -37,6 +37,9 @@ func (e *endless) Read(p []byte) (int, error) {
 
 // TestMemoryDoesNotGrow reads hours of audio and looks at the heap after a tenth and at the end.
 func TestMemoryDoesNotGrow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much arithmetic, and no goroutine")
+	}
 	wav := load(t, "formats/piped_size_ffffffff.wav")
 	mp3 := load(t, "formats/48000_stereo_96k.mp3")
 	at := frameOffsets(t, mp3)

@@ -94,6 +94,9 @@ func mpg123PCM(t testing.TB, path string) []int16 {
 }
 
 func TestMP3EveryRateAndBitRate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much arithmetic, and no goroutine")
+	}
 	for _, rate := range []int{48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025} {
 		kbits := []int{32, 64, 320}
 		if rate < 32000 {

@@ -97,6 +97,9 @@ func longOpus(t testing.TB, args ...string) string {
 }
 
 func TestOpusEqualsLibopus(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much arithmetic, and no goroutine")
+	}
 	for _, c := range []struct {
 		path     string
 		channels int

@@ -90,6 +90,9 @@ func TestResamplerPassband(t *testing.T) {
 }
 
 func TestResamplerAliases(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much arithmetic, and no goroutine")
+	}
 	worst := 0.0
 	for _, r := range ratios {
 		from, to := r[0], r[1]

@@ -109,7 +109,7 @@ func TestCommandsOfTheDocumentsExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	call := regexp.MustCompile(`(?:^|[\s/])callscreen ([a-z]+)((?: [^\s|&;#]+)*)`)
-	run := regexp.MustCompile("(?:^|[\\s`])make ([a-z]+)")
+	run := regexp.MustCompile("(?:^|[\\s`])make ([a-z][a-z0-9-]*)")
 	option := regexp.MustCompile(`(?:^| )--([a-z][a-z-]+)`)
 	verbs := 0
 	for name, page := range documents(t) {
@@ -305,11 +305,41 @@ func loads(t *testing.T, text string) {
 
 var unit = filepath.Join("..", "docs", "deploy", "systemd", "callscreen.service")
 
-func TestUnitIsSandboxed(t *testing.T) {
+// systemdAnalyze is the program that knows what a unit means.
+func systemdAnalyze(t *testing.T) string {
+	t.Helper()
 	program, err := exec.LookPath("systemd-analyze")
-	if err != nil {
+	if err != nil && os.Getenv("CALLSCREEN_REQUIRE_PEERS") == "1" {
+		t.Fatal("systemd-analyze is not installed (hint: .ci/run installs systemd)")
+	} else if err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
+	return program
+}
+
+// systemd takes every line of the unit. It only warns of those that it does not understand.
+func TestUnitIsUnderstood(t *testing.T) {
+	program := systemdAnalyze(t)
+	text, err := os.ReadFile(unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := filepath.Join(t.TempDir(), "callscreen.service")
+	there := strings.NewReplacer("/usr/bin/callscreen ", self+" ", "/bin/kill ", self+" ").Replace(string(text)) // it looks for the programs
+	if err := os.WriteFile(installed, []byte(there), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), program, "verify", "--man=no", installed).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestUnitIsSandboxed(t *testing.T) {
+	program := systemdAnalyze(t)
 	out, err := exec.CommandContext(t.Context(), program, "security", "--offline=true", "--no-pager", unit).CombinedOutput()
 	m := regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`).FindSubmatch(out)
 	if m == nil {

@@ -179,7 +179,7 @@ func (c *session) end(lost bool) {
 		if lost && c.answer != "" {
 			c.server.stats.lost.Add(1)
 		}
-		c.server.release(c)
+		c.server.sessions.release(c)
 	})
 }
 

@@ -1,0 +1,2 @@
+// Package deb installs the Debian package in a Debian of its own, and removes it again.
+package deb

@@ -1,0 +1,54 @@
+package whip
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"time"
+
+	"callscreen/internal/problem"
+)
+
+// about is the call and the leg of a request. The address of a session says neither, and is not for the log.
+func (s *Server) about(r *http.Request) (call, leg string) {
+	if c := s.sessions.find(r.PathValue("id")); c != nil {
+		return c.what.Call, c.what.Leg
+	}
+	return r.PathValue("call"), r.PathValue("leg")
+}
+
+// answerError turns an error into an answer.
+func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
+	var no *refused
+	var refusal *Refusal
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &no):
+		problem.Write(w, no.status, no.text)
+	case errors.As(err, &refusal):
+		if refusal.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int((refusal.RetryAfter+time.Second-1)/time.Second)))
+		}
+		problem.Write(w, refusal.Status, refusal.Reason)
+	case errors.As(err, &large):
+		problem.Write(w, http.StatusRequestEntityTooLarge, "the body is larger than 64 KiB")
+	case r.Context().Err() != nil:
+		problem.Write(w, http.StatusRequestTimeout, "the request took too long")
+	default:
+		call, leg := s.about(r)
+		s.cfg.Log.Warn("a WHIP request failed", "method", r.Method, "call", call, "leg", leg, "error", err)
+		problem.Write(w, http.StatusInternalServerError, "the request could not be carried out")
+	}
+}
+
+// body reads the body of a request if it is of a type.
+func body(w http.ResponseWriter, r *http.Request, want string) (string, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != want {
+		return "", refuse(http.StatusUnsupportedMediaType, "the content type is %q, want %s", r.Header.Get("Content-Type"), want)
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSDP))
+	return string(data), err
+}

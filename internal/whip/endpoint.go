@@ -1,0 +1,85 @@
+package whip
+
+import (
+	"crypto/rand"
+	"io"
+	"net/http"
+
+	"golang.org/x/time/rate"
+
+	"callscreen/internal/problem"
+)
+
+const (
+	maxSDP        = 64 << 10
+	sdpType       = "application/sdp"
+	fragmentType  = "application/trickle-ice-sdpfrag"
+	sessionPrefix = "/whip/session/"
+)
+
+// endpoint is where sessions begin.
+func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
+	if !s.admitted(w, r, nil) {
+		return
+	}
+	switch r.Method {
+	case http.MethodOptions:
+		w.Header().Set("Accept-Post", sdpType)
+		w.Header().Set("Allow", "OPTIONS, POST")
+		if _, ok := s.identify(r); ok { // a page asks without a token before each request, and is not told
+			s.nameServers(w.Header())
+		}
+		w.WriteHeader(http.StatusNoContent)
+	case http.MethodGet, http.MethodHead:
+		w.WriteHeader(http.StatusNoContent) // section 4.2: nothing to see
+	case http.MethodPost:
+		if who, ok := s.authorized(w, r); ok {
+			if err := s.open(w, r, who); err != nil {
+				s.stats.refused.Add(1)
+				s.answerError(w, r, err)
+			}
+		} else {
+			s.stats.refused.Add(1)
+		}
+	default:
+		w.Header().Set("Allow", "OPTIONS, POST")
+		problem.Write(w, http.StatusMethodNotAllowed, "the endpoint takes POST")
+	}
+}
+
+// open begins a session.
+func (s *Server) open(w http.ResponseWriter, r *http.Request, who Sender) error {
+	text, err := body(w, r, sdpType)
+	if err != nil {
+		return err
+	}
+	offer, err := readOffer(text)
+	if err != nil {
+		return err
+	}
+	description, err := readSession(r, who.Name)
+	if err != nil {
+		return err
+	}
+	if !who.may(description) {
+		return notThisCall()
+	}
+	c := &session{server: s, id: rand.Text(), token: who.Name, what: description, requests: rate.NewLimiter(requestsPerSecond, requestsAtOnce)}
+	if err := s.sessions.reserve(c); err != nil {
+		return err
+	}
+	if err := c.start(r.Context(), offer); err != nil {
+		c.end(true)
+		return err
+	}
+	s.stats.opened.Add(1)
+	h := w.Header()
+	h.Set("Content-Type", sdpType)
+	h.Set("Location", sessionPrefix+c.id)
+	h.Set("ETag", c.etag)
+	h.Set("Accept-Patch", fragmentType)
+	s.nameServers(h)
+	w.WriteHeader(http.StatusCreated)
+	_, _ = io.WriteString(w, c.answer) // a sender that is gone is noticed by its media
+	return nil
+}

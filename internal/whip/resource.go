@@ -1,0 +1,93 @@
+package whip
+
+import (
+	"io"
+	"net/http"
+
+	"callscreen/internal/problem"
+)
+
+// resource is a session that is open.
+func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
+	c := s.sessions.find(r.PathValue("id"))
+	if !s.admitted(w, r, c) {
+		return
+	}
+	if r.Method == http.MethodOptions {
+		w.Header().Set("Accept-Patch", fragmentType)
+		w.Header().Set("Allow", "OPTIONS, PATCH, DELETE")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	who, ok := s.authorized(w, r)
+	if !ok {
+		return
+	}
+	// A session of somebody else looks like none.
+	if c == nil || c.token != who.Name {
+		problem.Write(w, http.StatusNotFound, "there is no such session")
+		return
+	}
+	if !who.may(c.what) {
+		s.answerError(w, r, notThisCall())
+		return
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		w.WriteHeader(http.StatusNoContent)
+	case http.MethodDelete:
+		c.end(false)
+		w.WriteHeader(http.StatusOK)
+	case http.MethodPatch:
+		if err := s.patch(w, r, c); err != nil {
+			s.answerError(w, r, err)
+		}
+	default:
+		w.Header().Set("Allow", "OPTIONS, PATCH, DELETE")
+		problem.Write(w, http.StatusMethodNotAllowed, "a session takes PATCH and DELETE")
+	}
+}
+
+// patch adds candidates to a session, or restarts its ICE. RFC 9725 section 4.3.
+func (s *Server) patch(w http.ResponseWriter, r *http.Request, c *session) error {
+	text, err := body(w, r, fragmentType)
+	if err != nil {
+		return err
+	}
+	f, err := readFragment(text)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "%s", err)
+	}
+	c.negotiation.Lock()
+	defer c.negotiation.Unlock()
+	restart := c.isRestart(f)
+	if err := c.count(f, restart); err != nil {
+		return err
+	}
+	match := r.Header.Get("If-Match")
+	switch {
+	case match == "" && s.cfg.StrictPreconditions:
+		return refuse(http.StatusPreconditionRequired, "If-Match is missing (hint: the ETag of the session, or * for an ICE restart)")
+	case match == "":
+		s.stats.lenient.Add(1)
+	case match == "*" && restart, match == c.etag:
+	default:
+		return refuse(http.StatusPreconditionFailed, "If-Match is not the ETag of the session")
+	}
+	if !restart {
+		if err := c.trickle(f); err != nil {
+			return refuse(http.StatusBadRequest, "a candidate cannot be used: %v", err)
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	answer, err := c.restart(r.Context(), f)
+	if err != nil {
+		s.cfg.Log.Warn("an ICE restart failed; the session goes on as it was", "call", c.what.Call, "leg", c.what.Leg, "error", err)
+		return refuse(http.StatusUnprocessableEntity, "the restart failed, the session goes on as it was")
+	}
+	w.Header().Set("Content-Type", fragmentType)
+	w.Header().Set("ETag", c.etag)
+	_, _ = io.WriteString(w, answer)
+	return nil
+}
