@@ -43,8 +43,8 @@ release: ## build bin/release for linux/amd64 and linux/arm64, with SHA256SUMS
 
 reproducible: ## build release and packages in two folders, each program with a cold cache of its own, and compare (some minutes)
 	@rm -rf out/build && mkdir -p out/build
-	@set -e; for dir in out/build/one out/build/and/another; do \
-	  git clone -q . $$dir; GOCACHE=$(CURDIR)/$$dir/.cache $(MAKE) -s -C $$dir release VERSION=$(VERSION); \
+	@set -e; from=.; for dir in out/build/one out/build/and/another; do \
+	  git clone -q $$from $$dir; from=out/build/one; GOCACHE=$(CURDIR)/$$dir/.cache $(MAKE) -s -C $$dir release VERSION=$(VERSION); \
 	  rm -rf $$dir/.cache; $(MAKE) -s -C $$dir -o release deb VERSION=$(VERSION); \
 	  (cd $$dir/bin/release && sha256sum callscreen*) >$$dir/sums; \
 	  export TZ=Pacific/Kiritimati LC_ALL=C; umask 077; sleep 1; \

@@ -18,6 +18,9 @@ import (
 // that very field, other than to set it. What Segmenter and Slog read for callers outside, and Load for the secrets that it
 // fetches, counts too.
 func TestEveryKeyIsReadBySomething(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads the whole program, and has no goroutine")
+	}
 	program, err := packages.Load(&packages.Config{
 		Mode: packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo | packages.NeedImports,
 		Dir:  "../..", Context: t.Context(),

@@ -38,6 +38,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	file := filepath.Join(dir, "callscreen")
 	cmd := exec.Command("go", "build", "-o", file, "callscreen/cmd/callscreen")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
