@@ -39,7 +39,7 @@ func (e *expected) live() bool {
 // decide is the policy, applied to what is known.
 func (e *expected) decide(metadata map[string]string) {
 	slices.SortFunc(e.segments, func(a, b store.Segment) int {
-		return cmp.Or(cmp.Compare(a.Part+a.Offset.Milliseconds(), b.Part+b.Offset.Milliseconds()), cmp.Compare(a.Leg, b.Leg), cmp.Compare(a.Seq, b.Seq))
+		return cmp.Or(cmp.Compare(a.Part+a.Offset.Milliseconds(), b.Part+b.Offset.Milliseconds()), cmp.Compare(a.Leg, b.Leg), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Part, b.Part), cmp.Compare(a.Node, b.Node))
 	})
 	var findings []policy.Finding
 	number, open := map[string]int{}, 0

@@ -192,7 +192,7 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	if w.Read == ReadFindings {
 		columns, scan = findingColumns, new(findingRow).scan
 	}
-	rows, err = tx.QueryContext(ctx, "SELECT n, "+columns+numbered+"segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq", args...)
+	rows, err = tx.QueryContext(ctx, "SELECT n, "+columns+numbered+"segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq, part, node", args...)
 	return each(rows, err, func(r *sql.Rows) error { return scan(r, p.calls) })
 }
 

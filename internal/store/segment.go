@@ -124,7 +124,7 @@ func segments(ctx context.Context, q querier, calls ...string) (list []Segment, 
 		return nil, nil
 	}
 	marks, args := marks(calls)
-	rows, err := q.QueryContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE call_id IN ("+marks+") ORDER BY call_id, part + offset_ms, leg, seq", args...)
+	rows, err := q.QueryContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE call_id IN ("+marks+") ORDER BY call_id, part + offset_ms, leg, seq, part, node", args...)
 	err = each(rows, err, func(r *sql.Rows) error {
 		g, err := scanSegment(r)
 		list = append(list, g)
