@@ -23,7 +23,7 @@ NFPM      = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 DEBVERSION = $(if $(filter v%,$(VERSION)),$(VERSION:v%=%),0~$(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y%m%d%H%M%S)+$(VERSION))
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: release reproducible arm64 deb deb-test newcomer soak libopus demo peers browser load crash help build test race fuzz bench lint check docs clean
+.PHONY: race-most race-live release reproducible arm64 deb deb-test newcomer soak libopus demo peers browser load crash help build test race fuzz bench lint check docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -75,9 +75,11 @@ soak: ## 100 legs that come and go for CALLSCREEN_SOAK (default 20m): nothing ma
 test: ## run the tests; what needs an absent program is skipped by name
 	$(GO) test $(PARALLEL) $(TESTFLAGS) $(PACKAGES)
 
-race: ## run the tests under the race detector, without the longest (needs a C compiler)
+race: race-most race-live ## run the tests under the race detector, without the longest (needs a C compiler)
+race-most:
 	CGO_ENABLED=1 $(GO) test $(RACEFLAGS) -short $(PARALLEL) $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep -v /internal/app$$)
-	CGO_ENABLED=1 $(GO) test $(RACEFLAGS) -short $(PARALLEL) $(TESTFLAGS) ./internal/app # alone: its live calls keep real time
+race-live: # after the others: its live calls keep real time
+	CGO_ENABLED=1 $(GO) test $(RACEFLAGS) -short $(PARALLEL) $(TESTFLAGS) ./internal/app
 
 fuzz: ## run each fuzz target for FUZZTIME (default 60s; 3000x is a number of runs)
 	@mkdir -p out/fuzz
