@@ -12,7 +12,7 @@ const markerHz = 3000
 // silent, it stands out from what is right and left of it. Speech has energy there too, but not a line that stays.
 func hasMarker(pcm []byte, rate int) bool {
 	n := rate / 4
-	if rate < 2*markerHz+1000 || n == 0 {
+	if rate < 2*markerHz+1000 || len(pcm) < 2*n { // a header may claim any rate, and a frame of it any size
 		return false
 	}
 	heard, marked := 0, 0

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"callscreen/analyzer/simulator"
+	"callscreen/internal/testkit"
 )
 
 const audio = "../../testdata/audio/"
@@ -287,6 +288,7 @@ func FuzzScript(f *testing.F) {
 	f.Add("latency: 1s\nrules: [{match: {every: 2}, result: {score: .nan, statuses: [a]}}]")
 	f.Add("rules: [{submit: {status: 429, retry_after: \"1\"}}]")
 	f.Fuzz(func(t *testing.T, text string) {
+		defer testkit.Bounded(t)()
 		s, err := simulator.ParseScript(strings.NewReader(text))
 		if err != nil {
 			return
@@ -310,10 +312,13 @@ func FuzzScript(f *testing.F) {
 func FuzzUpload(f *testing.F) {
 	body, kind := form(f, "file", "RIFF....WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data\x04\x00\x00\x00abcd")
 	f.Add(body.Bytes(), kind)
+	lying, lyingKind := form(f, "file", "RIFF....WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3eRR\x00\x7d\x00\x00\x02\x00\x10\x00data\x04\x00\x00\x00abcd")
+	f.Add(lying.Bytes(), lyingKind) // 1.4 GHz, of which a frame would take gigabytes
 	f.Add([]byte("--x\r\n\r\n"), "multipart/form-data; boundary=x")
 	f.Add([]byte{}, "")
 	stand := simulator.New(simulator.Script{})
 	f.Fuzz(func(t *testing.T, body []byte, kind string) {
+		defer testkit.Bounded(t)()
 		if code, _ := ask(stand, http.MethodPost, submit, "key", bytes.NewReader(body), kind); code >= 500 {
 			t.Errorf("HTTP %d", code)
 		}
