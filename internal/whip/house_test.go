@@ -1,0 +1,240 @@
+package whip_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+	"go.uber.org/goleak"
+
+	"callscreen/internal/rtc"
+	"callscreen/internal/whip"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// house is an intake that notes what happens, and a server in front of it.
+type house struct {
+	t      *testing.T
+	server *whip.Server
+	http   *httptest.Server
+
+	mu       sync.Mutex
+	sessions []whip.Session
+	closed   []bool // lost?
+	packets  map[string]int
+	refuse   error
+}
+
+func newHouse(t *testing.T, change func(*whip.Config)) *house {
+	t.Helper()
+	engine, err := rtc.New(rtc.Config{TCPPort: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &house{t: t, packets: map[string]int{}}
+	cfg := whip.Config{Engine: engine, Intake: h, Auth: func(_ context.Context, token string) (whip.Sender, bool) {
+		who, ok := map[string]whip.Sender{"good": {Name: "pbx"}, "other": {Name: "sbc"}, "this": {Name: "pbx", Call: "c1", Leg: "caller"}, "that": {Name: "pbx", Call: "c2"}}[token]
+		return who, ok
+	}}
+	if change != nil {
+		change(&cfg)
+	}
+	h.server = whip.NewServer(cfg)
+	h.http = httptest.NewServer(h.server)
+	t.Cleanup(func() {
+		h.http.Close()
+		http.DefaultClient.CloseIdleConnections()
+		h.server.Close()
+		if n := h.server.Stats().Open; n != 0 {
+			t.Errorf("%d sessions are left", n)
+		}
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+func (h *house) Open(_ context.Context, s whip.Session) (whip.Leg, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.refuse != nil {
+		return nil, h.refuse
+	}
+	h.sessions = append(h.sessions, s)
+	return &room{h, s}, nil
+}
+
+type room struct {
+	house *house
+	what  whip.Session
+}
+
+func (r *room) Track(ctx context.Context, track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) error {
+	buf := make([]byte, 1500)
+	for ctx.Err() == nil {
+		_ = track.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		if _, _, err := track.Read(buf); err == nil {
+			r.house.mu.Lock()
+			r.house.packets[r.what.Leg]++
+			r.house.mu.Unlock()
+		} else if errors.Is(err, io.EOF) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (r *room) Close(lost bool) {
+	r.house.mu.Lock()
+	defer r.house.mu.Unlock()
+	r.house.closed = append(r.house.closed, lost)
+}
+
+func (h *house) heard(leg string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.packets[leg]
+}
+
+// until waits for something that must come true.
+func (h *house) until(what string, ok func() bool) {
+	h.t.Helper()
+	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			h.t.Fatalf("%s does not happen", what)
+		}
+	}
+}
+
+// answer is what came back from a request.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (h *house) ask(method, path, body string, header ...string) answer {
+	h.t.Helper()
+	u, err := url.Parse(h.http.URL)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if u, err = u.Parse(path); err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), strings.NewReader(body))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer good")
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+		if header[i+1] == "" {
+			r.Header.Del(header[i])
+		}
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(data)}
+}
+
+func (h *house) post(sdp string, header ...string) answer {
+	h.t.Helper()
+	return h.ask(http.MethodPost, "/whip/call/caller", sdp, append([]string{"Content-Type", "application/sdp"}, header...)...)
+}
+
+// sender is a WHIP client made of pion.
+type sender struct {
+	pc    *webrtc.PeerConnection
+	track *webrtc.TrackLocalStaticRTP
+	stop  context.CancelFunc
+	work  sync.WaitGroup
+}
+
+func newSender(t *testing.T, trickle bool) (*sender, string) {
+	t.Helper()
+	settings := webrtc.SettingEngine{}
+	settings.SetIncludeLoopbackCandidate(true)
+	media := &webrtc.MediaEngine{}
+	if err := media.RegisterDefaultCodecs(); err != nil {
+		t.Fatal(err)
+	}
+	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(settings), webrtc.WithMediaEngine(media)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sender{pc: pc}
+	if s.track, err = webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}, "a", "s"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pc.AddTransceiverFromTrack(s.track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	t.Cleanup(func() {
+		cancel()
+		s.work.Wait()
+		_ = pc.GracefulClose()
+	})
+	offer, err := pc.CreateOffer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(pc)
+	if err := pc.SetLocalDescription(offer); err != nil {
+		t.Fatal(err)
+	}
+	<-gathered
+	s.work.Go(func() { // a packet every 20 ms, for as long as the test lasts
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		p := rtp.Packet{Header: rtp.Header{Version: 2}, Payload: make([]byte, 160)}
+		for {
+			select {
+			case <-tick.C:
+				p.SequenceNumber++
+				p.Timestamp += 160
+				_ = s.track.WriteRTP(&p)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	text := pc.LocalDescription().SDP
+	if trickle {
+		text = regexp.MustCompile(`(?m)^a=(candidate|end-of-candidates).*\r\n`).ReplaceAllString(text, "")
+	}
+	return s, text
+}
+
+func (s *sender) accept(t *testing.T, a answer) {
+	t.Helper()
+	if a.status != http.StatusCreated {
+		t.Fatalf("HTTP %d: %s", a.status, a.body)
+	}
+	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: a.body}); err != nil {
+		t.Fatal(err)
+	}
+}
