@@ -89,7 +89,13 @@ func (c *Client) wait(ctx context.Context, id string) (job Job, polls int, gap t
 			return nil
 		case e == nil:
 			unknown, unfinished = 0, asked
-			return &Error{Op: "poll", Kind: KindTimeout, JobID: id, Retry: true, Err: fmt.Errorf("%w, its status is %q", errNotDone, printable(string(job.Status)))}
+			return &Error{
+				Op:    "poll",
+				Kind:  KindTimeout,
+				JobID: id,
+				Retry: true,
+				Err:   fmt.Errorf("%w, its status is %q", errNotDone, printable(string(job.Status))),
+			}
 		case e.Kind == KindJobNotFound:
 			unknown++
 			e.Retry = unknown < notFoundTries
@@ -124,7 +130,13 @@ func (c *Client) retry(ctx context.Context, op, id string, try func() *Error) er
 	case ctx.Err() != nil:
 		return canceled(op, id, context.Cause(ctx))
 	case last != nil && last.Retry: // the deadline has passed
-		return &Error{Op: op, Kind: KindTimeout, JobID: id, Status: last.Status, Err: fmt.Errorf("gave up after %v: %w", c.opt.Deadline, last)}
+		return &Error{
+			Op:     op,
+			Kind:   KindTimeout,
+			JobID:  id,
+			Status: last.Status,
+			Err:    fmt.Errorf("gave up after %v: %w", c.opt.Deadline, last),
+		}
 	case last != nil:
 		return last
 	}

@@ -50,8 +50,11 @@ func newRig(t testing.TB, script simulator.Script, change func(*analyzer.Options
 	server := httptest.NewServer(r.stand)
 	r.url = server.URL
 	opts := &analyzer.Options{
-		BaseURL: server.URL, PollInitial: time.Millisecond, PollMax: 3 * time.Millisecond, Deadline: 5 * time.Second,
-		Log: slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		BaseURL:     server.URL,
+		PollInitial: time.Millisecond,
+		PollMax:     3 * time.Millisecond,
+		Deadline:    5 * time.Second,
+		Log:         slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Observe: func(e analyzer.Event) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -123,22 +126,112 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 		{"408 passes", submit(simulator.Answer{Status: 408, Times: 2}), nil, "", 3, 1, 0, ""},
 		{"425 passes", submit(simulator.Answer{Status: 425, Times: 1}), nil, "", 2, 1, 0, ""},
 		{"429 passes", submit(simulator.Answer{Status: 429, Times: 3}), nil, "", 4, 1, 0, ""},
-		{"429 with a Retry-After of a day that is over", submit(simulator.Answer{Status: 429, Times: 1, RetryAfter: yesterday}), nil, "", 2, 1, 0, ""},
+		{
+			"429 with a Retry-After of a day that is over",
+			submit(simulator.Answer{Status: 429, Times: 1, RetryAfter: yesterday}),
+			nil,
+			"",
+			2,
+			1,
+			0,
+			"",
+		},
 		{"429 with a Retry-After of nonsense", submit(simulator.Answer{Status: 429, Times: 1, RetryAfter: "soon"}), nil, "", 2, 1, 0, ""},
-		{"429 beyond the deadline", submit(simulator.Answer{Status: 429, RetryAfter: "3600"}), nil, analyzer.KindTimeout, 1, 0, 0, "may be tried again in 1h0m0s"},
+		{
+			"429 beyond the deadline",
+			submit(simulator.Answer{Status: 429, RetryAfter: "3600"}),
+			nil,
+			analyzer.KindTimeout,
+			1,
+			0,
+			0,
+			"may be tried again in 1h0m0s",
+		},
 		{"500 passes", submit(simulator.Answer{Status: 500, Times: 2}), nil, "", 3, 1, 0, ""},
-		{"502 with HTML passes", submit(simulator.Answer{Status: 502, Body: "<html><h1>Bad</h1></html>", ContentType: "text/html", Times: 1}), nil, "", 2, 1, 0, ""},
-		{"503 does not pass", submit(simulator.Answer{Status: 503, Body: "<html>\nMaintenance\x00\n</html>"}), short, analyzer.KindTimeout, 0, 0, 0, `"<html> Maintenance </html>"`},
-		{"a redirect", submit(simulator.Answer{Status: 307, Location: "http://127.0.0.1:1/"}), nil, analyzer.KindRejected, 1, 0, 0, "redirects elsewhere"},
+		{
+			"502 with HTML passes",
+			submit(simulator.Answer{Status: 502, Body: "<html><h1>Bad</h1></html>", ContentType: "text/html", Times: 1}),
+			nil,
+			"",
+			2,
+			1,
+			0,
+			"",
+		},
+		{
+			"503 does not pass",
+			submit(simulator.Answer{Status: 503, Body: "<html>\nMaintenance\x00\n</html>"}),
+			short,
+			analyzer.KindTimeout,
+			0,
+			0,
+			0,
+			`"<html> Maintenance </html>"`,
+		},
+		{
+			"a redirect",
+			submit(simulator.Answer{Status: 307, Location: "http://127.0.0.1:1/"}),
+			nil,
+			analyzer.KindRejected,
+			1,
+			0,
+			0,
+			"redirects elsewhere",
+		},
 
 		{"the connection is lost after the upload", submit(simulator.Answer{Reset: "after", Times: 1}), nil, "", 2, 2, 1, ""},
 		{"lost twice", submit(simulator.Answer{Reset: "after"}), nil, analyzer.KindInDoubt, 2, 2, 1, "may have been paid for"},
-		{"lost, and never sent again", submit(simulator.Answer{Reset: "after"}), func(o *analyzer.Options) { o.NeverResend = true }, analyzer.KindInDoubt, 1, 1, 0, "analysis.resend_in_doubt"},
-		{"no answer in time", submit(simulator.Answer{Delay: time.Second, Times: 1}), func(o *analyzer.Options) { o.RequestTimeout = 50 * time.Millisecond }, "", 2, 1, 1, ""},
+		{
+			"lost, and never sent again",
+			submit(simulator.Answer{Reset: "after"}),
+			func(o *analyzer.Options) { o.NeverResend = true },
+			analyzer.KindInDoubt,
+			1,
+			1,
+			0,
+			"analysis.resend_in_doubt",
+		},
+		{
+			"no answer in time",
+			submit(simulator.Answer{Delay: time.Second, Times: 1}),
+			func(o *analyzer.Options) { o.RequestTimeout = 50 * time.Millisecond },
+			"",
+			2,
+			1,
+			1,
+			"",
+		},
 		{"accepted, and the answer is no JSON", submit(simulator.Answer{Status: 200, Body: "OK", Times: 1}), nil, "", 2, 1, 1, ""},
-		{"accepted without an id", submit(simulator.Answer{Status: 200, Body: `{"status":"queued"}`}), nil, analyzer.KindInDoubt, 2, 0, 1, "names no job"},
-		{"an answer larger than 1 MiB", submit(simulator.Answer{Status: 200, Body: `{"id":"` + strings.Repeat("x", 2<<20) + `"}`}), nil, analyzer.KindInDoubt, 2, 0, 1, "in doubt"},
-		{"BOM and white space", submit(simulator.Answer{Status: 200, Body: "\ufeff \n{\"id\": 7, \"status\": \"completed\", \"score\": 0.5}\n\n"}), nil, "", 1, 0, 0, ""},
+		{
+			"accepted without an id",
+			submit(simulator.Answer{Status: 200, Body: `{"status":"queued"}`}),
+			nil,
+			analyzer.KindInDoubt,
+			2,
+			0,
+			1,
+			"names no job",
+		},
+		{
+			"an answer larger than 1 MiB",
+			submit(simulator.Answer{Status: 200, Body: `{"id":"` + strings.Repeat("x", 2<<20) + `"}`}),
+			nil,
+			analyzer.KindInDoubt,
+			2,
+			0,
+			1,
+			"in doubt",
+		},
+		{
+			"BOM and white space",
+			submit(simulator.Answer{Status: 200, Body: "\ufeff \n{\"id\": 7, \"status\": \"completed\", \"score\": 0.5}\n\n"}),
+			nil,
+			"",
+			1,
+			0,
+			0,
+			"",
+		},
 
 		{"polls fail for a while", poll(simulator.Answer{Status: 500, Times: 5}), nil, "", 1, 1, 0, ""},
 		{"polls are limited for a while", poll(simulator.Answer{Status: 429, Times: 2}), nil, "", 1, 1, 0, ""},
@@ -149,7 +242,16 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 		{"the job is gone", poll(simulator.Answer{Status: 404}), nil, analyzer.KindJobNotFound, 1, 1, 0, "does not know this job"},
 		{"401 on a poll", poll(simulator.Answer{Status: 401}), nil, analyzer.KindUnauthorized, 1, 1, 0, "HTTP 401"},
 		{"never finished", result(simulator.Result{Never: true}), short, analyzer.KindTimeout, 1, 1, 0, `its status is "queued"`},
-		{"failed", result(simulator.Result{Failed: true, ErrorCode: "RuntimeError", Message: "no\nvoice\x1b[2J found"}), nil, analyzer.KindJobFailed, 1, 1, 0, `RuntimeError, "no voice[2J found"`},
+		{
+			"failed",
+			result(simulator.Result{Failed: true, ErrorCode: "RuntimeError", Message: "no\nvoice\x1b[2J found"}),
+			nil,
+			analyzer.KindJobFailed,
+			1,
+			1,
+			0,
+			`RuntimeError, "no voice[2J found"`,
+		},
 		{"no score", result(simulator.Result{NoScore: true}), nil, analyzer.KindInvalidScore, 1, 1, 0, "without a score"},
 		{"score 87", result(simulator.Result{Score: 87}), nil, analyzer.KindInvalidScore, 1, 1, 0, ""},
 		{"score -1", result(simulator.Result{Score: -1}), nil, analyzer.KindInvalidScore, 1, 1, 0, ""},
@@ -186,7 +288,8 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 			if analyzer.MayBeAudio(err) != (c.kind == analyzer.KindJobFailed) {
 				t.Error("whether it may lie in the audio is wrong")
 			}
-			if everything := fmt.Sprintf("%v %+v %#v %s", err, err, e, r.log.String()); strings.Contains(everything, secret) || strings.Contains(everything, "hunter2") {
+			if everything := fmt.Sprintf("%v %+v %#v %s", err, err, e, r.log.String()); strings.Contains(everything, secret) ||
+				strings.Contains(everything, "hunter2") {
 				t.Errorf("the key shows: %s", everything)
 			}
 		})
@@ -263,7 +366,11 @@ func TestARedirectCarriesNeitherKeyNorRecording(t *testing.T) {
 }
 
 func TestManyRecordingsAtATimeAgainstAnAPIThatFails(t *testing.T) {
-	r := newRig(t, simulator.Script{FailRate: 0.3, Seed: 3, Latency: 5 * time.Millisecond}, func(o *analyzer.Options) { o.Deadline = 30 * time.Second })
+	r := newRig(
+		t,
+		simulator.Script{FailRate: 0.3, Seed: 3, Latency: 5 * time.Millisecond},
+		func(o *analyzer.Options) { o.Deadline = 30 * time.Second },
+	)
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	results, doubts := 0, 0

@@ -132,9 +132,20 @@ type Result struct {
 func (j Job) result() (Result, *Error) {
 	switch {
 	case j.Status == StatusFailed:
-		return Result{}, &Error{Op: "poll", Kind: KindJobFailed, JobID: j.ID, Code: j.ErrorCode, Message: j.Message}
+		return Result{}, &Error{
+			Op:      "poll",
+			Kind:    KindJobFailed,
+			JobID:   j.ID,
+			Code:    j.ErrorCode,
+			Message: j.Message,
+		}
 	case math.IsNaN(j.Score):
-		return Result{}, &Error{Op: "poll", Kind: KindInvalidScore, JobID: j.ID, Err: errors.New("the job is completed without a score within 0..1")}
+		return Result{}, &Error{
+			Op:    "poll",
+			Kind:  KindInvalidScore,
+			JobID: j.ID,
+			Err:   errors.New("the job is completed without a score within 0..1"),
+		}
 	}
 	return Result{JobID: j.ID, Score: j.Score, Verdict: j.Verdict, Simulated: j.Simulated}, nil
 }

@@ -11,8 +11,16 @@ import (
 func FuzzJobAnswer(f *testing.F) {
 	for _, s := range []string{
 		`{"id":"01827ed4-c928-7a3c-9a30-7ab7cc169d11","status":"completed","job_type":"audio","score":0.87,"verdict":"deepfake_likely"}`,
-		`{"id":12,"status":"failed","error_code":"Unknown","message":"x"}`, `{"id":"../..","status":"queued"}`, `[]`, `null`, `{}`, "\ufeff{}", `{"score":"0x1p-1"}`,
-		`{"status":"completed","score":1e400}`, `{"status":"completed","score":"nan"}`, `{"id":{"a":1},"status":[1]}`,
+		`{"id":12,"status":"failed","error_code":"Unknown","message":"x"}`,
+		`{"id":"../..","status":"queued"}`,
+		`[]`,
+		`null`,
+		`{}`,
+		"\ufeff{}",
+		`{"score":"0x1p-1"}`,
+		`{"status":"completed","score":1e400}`,
+		`{"status":"completed","score":"nan"}`,
+		`{"id":{"a":1},"status":[1]}`,
 	} {
 		f.Add([]byte(s))
 	}

@@ -41,7 +41,12 @@ func (c *Client) submit(ctx context.Context, audio Audio, resend bool) (Job, *Er
 
 func (c *Client) upload(ctx context.Context, audio Audio) (Job, *Error) {
 	if audio.Size >= MaxSize {
-		return Job{}, &Error{Op: "submit", Kind: KindTooLarge, Err: fmt.Errorf("%d bytes, the API takes less than %d", audio.Size, MaxSize), Hint: "cut it into shorter segments"}
+		return Job{}, &Error{
+			Op:   "submit",
+			Kind: KindTooLarge,
+			Err:  fmt.Errorf("%d bytes, the API takes less than %d", audio.Size, MaxSize),
+			Hint: "cut it into shorter segments",
+		}
 	}
 	u, err := newUpload(audio)
 	if err != nil {
@@ -78,7 +83,15 @@ func (c *Client) upload(ctx context.Context, audio Audio) (Job, *Error) {
 	switch {
 	case e != nil && e.Kind == KindUnauthorized:
 		if c.refused.Swap(&refusal{err: e, at: c.opt.Clock.Now()}) == nil {
-			c.opt.Log.Error("the analysis API does not accept the key; nothing is submitted any more", "status", e.Status, "asked_again_after", c.opt.KeyRetry, "hint", e.Hint)
+			c.opt.Log.Error(
+				"the analysis API does not accept the key; nothing is submitted any more",
+				"status",
+				e.Status,
+				"asked_again_after",
+				c.opt.KeyRetry,
+				"hint",
+				e.Hint,
+			)
 		}
 	case e == nil && refused != nil && c.refused.CompareAndSwap(refused, nil):
 		c.opt.Log.Info("the analysis API accepts the key again")
@@ -111,8 +124,14 @@ func (c *Client) submitAnswer(body []byte, status int, after time.Duration) (Job
 	job, ok := parseJob(body)
 	if !ok || job.ID == "" && !job.Done() {
 		// It was taken by somebody: perhaps by the API.
-		return Job{}, &Error{Op: "submit", Kind: KindInDoubt, Status: status, Message: printable(string(body)), Retry: true,
-			Err: errors.New("the answer names no job")}
+		return Job{}, &Error{
+			Op:      "submit",
+			Kind:    KindInDoubt,
+			Status:  status,
+			Message: printable(string(body)),
+			Retry:   true,
+			Err:     errors.New("the answer names no job"),
+		}
 	}
 	return job, nil
 }
@@ -153,7 +172,14 @@ func (c *Client) ask(ctx context.Context, id string) (Job, *Error) {
 	}
 	job, ok := parseJob(body)
 	if !ok || job.Status == "" {
-		return Job{}, &Error{Op: "poll", Kind: KindInvalidAnswer, JobID: id, Status: status, Message: printable(string(body)), Retry: true}
+		return Job{}, &Error{
+			Op:      "poll",
+			Kind:    KindInvalidAnswer,
+			JobID:   id,
+			Status:  status,
+			Message: printable(string(body)),
+			Retry:   true,
+		}
 	}
 	if job.ID == "" {
 		job.ID = id
@@ -188,8 +214,14 @@ func (c *Client) networkError(req *http.Request, op, id string, err error) *Erro
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return &Error{Op: op, Kind: KindNetwork, JobID: id, Retry: true, Err: fmt.Errorf("%s does not answer: %w", req.URL.Host, err),
-		Hint: "check the network and analysis.base_url"}
+	return &Error{
+		Op:    op,
+		Kind:  KindNetwork,
+		JobID: id,
+		Retry: true,
+		Err:   fmt.Errorf("%s does not answer: %w", req.URL.Host, err),
+		Hint:  "check the network and analysis.base_url",
+	}
 }
 
 // retryAfter reads a Retry-After header, RFC 9110 section 10.2.3: seconds or a date.

@@ -103,7 +103,11 @@ func TestWhatCannotBeSentIsNotSent(t *testing.T) {
 		t.Errorf("%d submissions", n)
 	}
 	// The largest that may be sent is sent.
-	if _, err := r.client.Analyze(t.Context(), analyzer.BytesAudio(append([]byte("RIFFxxxxWAVE"), make([]byte, analyzer.MaxSize-13)...)), nil); err != nil {
+	if _, err := r.client.Analyze(
+		t.Context(),
+		analyzer.BytesAudio(append([]byte("RIFFxxxxWAVE"), make([]byte, analyzer.MaxSize-13)...)),
+		nil,
+	); err != nil {
 		t.Error(err)
 	}
 }
@@ -121,7 +125,14 @@ func TestIDsCannotLeaveTheirPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.CloseIdleConnections()
-	for id, want := range map[string]string{"../../admin": "..%2F..%2Fadmin", "a/b": "a%2Fb", "a?b=c": "a%3Fb=c", "a#b": "a%23b", "a%2fb": "a%252fb", "ü": "%C3%BC"} {
+	for id, want := range map[string]string{
+		"../../admin": "..%2F..%2Fadmin",
+		"a/b":         "a%2Fb",
+		"a?b=c":       "a%3Fb=c",
+		"a#b":         "a%23b",
+		"a%2fb":       "a%252fb",
+		"ü":           "%C3%BC",
+	} {
 		paths = nil
 		if _, err := c.Poll(t.Context(), id); err != nil {
 			t.Errorf("%q: %v", id, err)
@@ -142,7 +153,9 @@ func TestIDsCannotLeaveTheirPlace(t *testing.T) {
 }
 
 func TestConnectionsAreUsedAgain(t *testing.T) {
-	stand := simulator.New(simulator.Script{Rules: []simulator.Rule{{Submit: answer(simulator.Answer{Status: 502, Body: strings.Repeat("x", 5000), Times: 1})}}})
+	stand := simulator.New(
+		simulator.Script{Rules: []simulator.Rule{{Submit: answer(simulator.Answer{Status: 502, Body: strings.Repeat("x", 5000), Times: 1})}}},
+	)
 	var mu sync.Mutex
 	opened := 0
 	server := httptest.NewUnstartedServer(stand)

@@ -73,7 +73,14 @@ func (c SegmenterConfig) Validate() error {
 		time.Duration
 	}{{"first_speech", c.FirstSpeech}, {"target_speech", c.TargetSpeech}} {
 		if c.MaxDuration < d.Duration+c.PreRoll+c.HangOver {
-			bad("max_duration: is %v, leaves no room for %s %v with %v before and %v after it", c.MaxDuration, d.name, d.Duration, c.PreRoll, c.HangOver)
+			bad(
+				"max_duration: is %v, leaves no room for %s %v with %v before and %v after it",
+				c.MaxDuration,
+				d.name,
+				d.Duration,
+				c.PreRoll,
+				c.HangOver,
+			)
 		}
 	}
 	if c.MinLevel > 0 {

@@ -62,7 +62,14 @@ func TestImpairments(t *testing.T) {
 			primary := idPayload(i%30000+1, 160)
 			b := packet(t, audioPT, seq, ts, ssrc, primary)
 			if r.red && before != nil {
-				b = packet(t, redPT, seq, ts, ssrc, append([]byte{0x80, 160 >> 6, 160 << 2 & 0xff, 4, audioPT}, append(slices.Clone(before), primary...)...))
+				b = packet(
+					t,
+					redPT,
+					seq,
+					ts,
+					ssrc,
+					append([]byte{0x80, 160 >> 6, 160 << 2 & 0xff, 4, audioPT}, append(slices.Clone(before), primary...)...),
+				)
 			}
 			before = primary
 			if !gone {
@@ -92,11 +99,20 @@ func TestImpairments(t *testing.T) {
 		l.Flush()
 		s := l.Stats()
 		recorded := seconds(l.Position())
-		t.Logf("%-28s %8.2fs %8.2f%% %8.2f%% %9d %8.2fs", r.name, recorded, seconds(s.Lost)/60*100, seconds(s.Concealed)/60*100, s.Repaired, seconds(s.Silent))
+		t.Logf(
+			"%-28s %8.2fs %8.2f%% %8.2f%% %9d %8.2fs",
+			r.name,
+			recorded,
+			seconds(s.Lost)/60*100,
+			seconds(s.Concealed)/60*100,
+			s.Repaired,
+			seconds(s.Silent),
+		)
 		if recorded < 59.98 || recorded > 60.02 {
 			t.Errorf("%s: recorded %v s of 60", r.name, recorded)
 		}
-		if share := seconds(s.Lost) / 60; r.blackout && (share < 0.199 || share > 0.201) || r.loss == 0 && !r.blackout && share > 0.0001 || r.red && share > r.loss*r.loss*2 {
+		if share := seconds(s.Lost) / 60; r.blackout && (share < 0.199 || share > 0.201) || r.loss == 0 && !r.blackout && share > 0.0001 ||
+			r.red && share > r.loss*r.loss*2 {
 			t.Errorf("%s: %.2f %% is lost", r.name, share*100)
 		}
 		if s.Late > 0 {

@@ -22,7 +22,8 @@ func TestBlackoutHoldAndMuteKeepTheTime(t *testing.T) {
 			t.Errorf("lost %v: %v s on the tape of 14 s", areLost, got)
 		}
 		s := l.Stats()
-		if areLost && (seconds(s.Lost) != 12 || s.Missing != 600 || s.Silent != 0) || !areLost && (seconds(s.Silent) != 12 || s.Lost != 0 || s.Missing != 0) {
+		if areLost && (seconds(s.Lost) != 12 || s.Missing != 600 || s.Silent != 0) ||
+			!areLost && (seconds(s.Silent) != 12 || s.Lost != 0 || s.Missing != 0) {
 			t.Errorf("lost %v: %+v", areLost, s)
 		}
 		if seconds(s.Concealed) > 0.1 {
@@ -121,7 +122,9 @@ func TestREDRepairsLosses(t *testing.T) {
 		primary := idPayload(f.id, 160)
 		payload := append([]byte{audioPT}, primary...)
 		if before != nil { // RFC 2198: one copy, 160 ticks older
-			payload = append([]byte{0x80 | audioPT, 160 >> 6, 160 << 2 & 0xff, byte(len(before)), audioPT}, append(slices.Clone(before), primary...)...)
+			payload = append(
+				[]byte{0x80 | audioPT, 160 >> 6, 160 << 2 & 0xff, byte(len(before)), audioPT},
+				append(slices.Clone(before), primary...)...)
 		}
 		if i%5 != 3 { // every fifth is lost
 			l.Push(packet(t, redPT, f.seq, f.ts, f.ssrc, payload), f.now)
@@ -200,7 +203,10 @@ func TestSenderReportsTellTheTime(t *testing.T) {
 }
 
 func TestPushDoesNotAllocate(t *testing.T) {
-	l, err := capture.NewLeg(capture.LegConfig{Rate: 8000, PayloadTypes: map[uint8]capture.PayloadType{audioPT: {ClockRate: 8000, Decoder: &idDecoder{}}}}, nothing{})
+	l, err := capture.NewLeg(
+		capture.LegConfig{Rate: 8000, PayloadTypes: map[uint8]capture.PayloadType{audioPT: {ClockRate: 8000, Decoder: &idDecoder{}}}},
+		nothing{},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

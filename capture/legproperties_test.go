@@ -63,7 +63,10 @@ func newNetwork(seed uint64) network {
 			continue
 		}
 		for range p.copies {
-			n.deliveries = append(n.deliveries, delivery{time.Duration(p.pos)*time.Second/8000 + time.Duration(rng.IntN(jitter))*time.Millisecond, id})
+			n.deliveries = append(
+				n.deliveries,
+				delivery{time.Duration(p.pos)*time.Second/8000 + time.Duration(rng.IntN(jitter))*time.Millisecond, id},
+			)
 		}
 	}
 	slices.SortStableFunc(n.deliveries, func(a, b delivery) int { return int(a.at - b.at) })

@@ -89,7 +89,13 @@ func newLeg(t testing.TB, change func(*capture.LegConfig)) (*capture.Leg, *tape)
 
 func packet(t testing.TB, pt uint8, seq uint16, ts, ssrc uint32, payload []byte) []byte {
 	t.Helper()
-	p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: pt, SequenceNumber: seq, Timestamp: ts, SSRC: ssrc}, Payload: payload}
+	p := rtp.Packet{Header: rtp.Header{
+		Version:        2,
+		PayloadType:    pt,
+		SequenceNumber: seq,
+		Timestamp:      ts,
+		SSRC:           ssrc,
+	}, Payload: payload}
 	b, err := p.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +115,14 @@ type feed struct {
 }
 
 func newFeed(t testing.TB, l *capture.Leg) *feed {
-	return &feed{t: t, l: l, seq: 100, ts: 5000, ssrc: 1, now: epoch}
+	return &feed{
+		t:    t,
+		l:    l,
+		seq:  100,
+		ts:   5000,
+		ssrc: 1,
+		now:  epoch,
+	}
 }
 
 func (f *feed) pass(d time.Duration) {

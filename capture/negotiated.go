@@ -8,12 +8,17 @@ import (
 )
 
 // payloadTypes finds out what the packets of a track may hold. The codec of the track decides the rate.
-func (r *Recorder) payloadTypes(leg string, codec webrtc.RTPCodecParameters, negotiated []webrtc.RTPCodecParameters) (map[uint8]PayloadType, int, error) {
+func (r *Recorder) payloadTypes(
+	leg string,
+	codec webrtc.RTPCodecParameters,
+	negotiated []webrtc.RTPCodecParameters,
+) (map[uint8]PayloadType, int, error) {
 	types, rate := map[uint8]PayloadType{}, 0
 	all := append([]webrtc.RTPCodecParameters{codec}, negotiated...)
 	if strings.EqualFold(codec.MimeType, "audio/red") { // the first codec behind it is what it carries
 		for _, c := range negotiated {
-			if !strings.EqualFold(c.MimeType, "audio/red") && !strings.EqualFold(c.MimeType, "audio/telephone-event") && !strings.EqualFold(c.MimeType, "audio/CN") {
+			if !strings.EqualFold(c.MimeType, "audio/red") && !strings.EqualFold(c.MimeType, "audio/telephone-event") &&
+				!strings.EqualFold(c.MimeType, "audio/CN") {
 				all = append([]webrtc.RTPCodecParameters{c}, all...)
 				break
 			}

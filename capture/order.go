@@ -54,7 +54,15 @@ func (o *order) put(seq int64, ts uint32, format PayloadType, arrival time.Time,
 	if !s.used {
 		o.held++
 	}
-	*s = slot{used: true, copied: copied, seq: seq, ts: ts, format: format, arrival: arrival, payload: append(s.payload[:0], payload...)}
+	*s = slot{
+		used:    true,
+		copied:  copied,
+		seq:     seq,
+		ts:      ts,
+		format:  format,
+		arrival: arrival,
+		payload: append(s.payload[:0], payload...),
+	}
 }
 
 // first is the lowest sequence number in the ring. There must be one.

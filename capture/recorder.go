@@ -382,8 +382,13 @@ func (r *Recorder) Stats() map[string]LegStats {
 		rec.mu.Lock()
 		start, _ := rec.leg.Start()
 		out[name] = LegStats{
-			Packets: rec.leg.Stats(), Rate: rec.rate, Duration: Duration(rec.segmenter.Position(), rec.rate), Lost: Duration(rec.segmenter.Lost(), rec.rate),
-			Paused: Duration(rec.tap.discarded, rec.rate), Recording: rec.busy, Start: start,
+			Packets:   rec.leg.Stats(),
+			Rate:      rec.rate,
+			Duration:  Duration(rec.segmenter.Position(), rec.rate),
+			Lost:      Duration(rec.segmenter.Lost(), rec.rate),
+			Paused:    Duration(rec.tap.discarded, rec.rate),
+			Recording: rec.busy,
+			Start:     start,
 		}
 		rec.mu.Unlock()
 	}

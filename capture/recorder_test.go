@@ -143,18 +143,25 @@ func TestRecorderContinuesALegAndKeepsLegsApart(t *testing.T) {
 func TestRecorderRefusesWhatItCannotRecord(t *testing.T) {
 	clock := &fakeClock{now: epoch}
 	r := newRecorder(t, clock, 0)
-	if err := r.Record(t.Context(), "caller", &fakeTrack{mime: "audio/iLBC", clock: clock}); err == nil || !strings.Contains(err.Error(), "record leg caller: there is no decoder for audio/iLBC") {
+	if err := r.Record(t.Context(), "caller", &fakeTrack{mime: "audio/iLBC", clock: clock}); err == nil ||
+		!strings.Contains(err.Error(), "record leg caller: there is no decoder for audio/iLBC") {
 		t.Errorf("error is %v", err)
 	}
 	stall := make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- r.Record(context.Background(), "caller", &fakeTrack{mime: "audio/test", clock: clock, stall: stall, packets: speechPackets(t, 10, 1)})
+		done <- r.Record(context.Background(), "caller", &fakeTrack{
+			mime:    "audio/test",
+			clock:   clock,
+			stall:   stall,
+			packets: speechPackets(t, 10, 1),
+		})
 	}()
 	for len(r.Stats()) == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	if err := r.Record(t.Context(), "caller", &fakeTrack{mime: "audio/test", clock: clock}); err == nil || !strings.Contains(err.Error(), "has a track already") {
+	if err := r.Record(t.Context(), "caller", &fakeTrack{mime: "audio/test", clock: clock}); err == nil ||
+		!strings.Contains(err.Error(), "has a track already") {
 		t.Errorf("error is %v", err)
 	}
 	close(stall)

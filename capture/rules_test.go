@@ -119,7 +119,8 @@ func TestSpeechWithoutAPauseIsCutAtItsQuietestPlace(t *testing.T) {
 
 func TestAMaximumThatFallsIntoAPauseTakesTheSpeechBeforeIt(t *testing.T) {
 	newScene(t, capture.SegmenterConfig{}).
-		hear(capture.Speech, 3500*ms).hear(capture.Silence, 60*time.Second).hear(capture.Speech, 4*time.Second).hear(capture.Silence, time.Second).end().
+		hear(capture.Speech, 3500*ms).
+		hear(capture.Silence, 60*time.Second).hear(capture.Speech, 4*time.Second).hear(capture.Silence, time.Second).end().
 		want("0s+3.8s speech 3.5s", "1m3.2s+4.6s speech 4s")
 }
 
@@ -142,7 +143,13 @@ func TestOtherSoundsAreSkippedByName(t *testing.T) {
 		hear(capture.Noise, 500*ms).end(). // a click
 		want("0s+20s speech 0s tone", "26s+1m30s speech 0s music", "2m2s+3s speech 0s noise")
 	// A false alarm of the detector in the middle of hold music.
-	newScene(t, capture.SegmenterConfig{}).hear(capture.Music, 20*time.Second).hear(capture.Speech, 100*ms).hear(capture.Music, 60*time.Second).end().
+	newScene(
+		t,
+		capture.SegmenterConfig{},
+	).hear(capture.Music, 20*time.Second).
+		hear(capture.Speech, 100*ms).
+		hear(capture.Music, 60*time.Second).
+		end().
 		want("0s+1m20.1s speech 100ms music")
 }
 
@@ -209,8 +216,22 @@ func TestConfigIsJudgedWithItsDefaults(t *testing.T) {
 	if err := (capture.SegmenterConfig{}).Validate(); err != nil {
 		t.Errorf("the zero value: %v", err)
 	}
-	err := capture.SegmenterConfig{Rate: 4000, FirstSpeech: time.Second, TargetSpeech: 2 * time.Second, MaxDuration: 2 * time.Second, PreRoll: -1, MinLevel: 3}.Validate()
-	for _, want := range []string{"sample_rate: is 4000 Hz", "first_speech: is 1s, less than min_speech 3s", "target_speech: is 2s", "max_duration: is 2s", "pre-roll -1ns", "min_level: is 3"} {
+	err := capture.SegmenterConfig{
+		Rate:         4000,
+		FirstSpeech:  time.Second,
+		TargetSpeech: 2 * time.Second,
+		MaxDuration:  2 * time.Second,
+		PreRoll:      -1,
+		MinLevel:     3,
+	}.Validate()
+	for _, want := range []string{
+		"sample_rate: is 4000 Hz",
+		"first_speech: is 1s, less than min_speech 3s",
+		"target_speech: is 2s",
+		"max_duration: is 2s",
+		"pre-roll -1ns",
+		"min_level: is 3",
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in: %v", want, err)
 		}

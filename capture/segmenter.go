@@ -40,7 +40,9 @@ func NewSegmenter(vad VAD, cfg SegmenterConfig) (*Segmenter, error) {
 		return nil, fmt.Errorf("segmenter: a detector with frames of %d samples cannot be used at %d Hz", n, cfg.Rate)
 	}
 	s := &Segmenter{
-		vad: vad, cfg: cfg, size: n,
+		vad:      vad,
+		cfg:      cfg,
+		size:     n,
 		first:    durationToSamples(cfg.FirstSpeech, cfg.Rate),
 		target:   durationToSamples(cfg.TargetSpeech, cfg.Rate),
 		least:    durationToSamples(cfg.MinSpeech, cfg.Rate),
@@ -239,7 +241,15 @@ func (s *Segmenter) cut(at int64, forced bool) {
 	}
 	s.skip.until(w.start) // the pre-roll may have been taken for another sound
 	s.skip.report(s)
-	seg := Segment{Span: Span{w.start, w.end()}, PCM: w.pcm, Voiced: w.voiced, Speech: w.speech, Lost: w.lost(), Level: w.level(), Forced: forced}
+	seg := Segment{
+		Span:   Span{w.start, w.end()},
+		PCM:    w.pcm,
+		Voiced: w.voiced,
+		Speech: w.speech,
+		Lost:   w.lost(),
+		Level:  w.level(),
+		Forced: forced,
+	}
 	if seg.Level < s.cfg.MinLevel {
 		seg.PCM, seg.Voiced, seg.Skipped = nil, nil, ReasonTooQuiet
 	} else {

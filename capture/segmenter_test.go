@@ -205,7 +205,9 @@ func TestSegmenterProperties(t *testing.T) {
 			}
 			if seg.Forced {
 				forced++
-			} else if e := seg.Span.End; e != s.Position() && tagged(l.pcm[e-frameSize:e]) == capture.Speech && tagged(l.pcm[e:e+frameSize]) == capture.Speech {
+			} else if e := seg.Span.End; e != s.Position() && tagged(
+				l.pcm[e-frameSize:e],
+			) == capture.Speech && tagged(l.pcm[e:e+frameSize]) == capture.Speech {
 				fail("segment %d is cut in the middle of speech at %d", i, seg.Span.End)
 			}
 			var segLost int64
@@ -291,7 +293,19 @@ func TestBlockSizeDoesNotMatter(t *testing.T) {
 
 func describe(segs []capture.Segment) (lines []string) {
 	for _, s := range segs {
-		lines = append(lines, fmt.Sprintf("#%d %v+%v speech %v lost %v %s forced=%v\n", s.Seq, s.Offset(), s.Duration(), s.SpeechDuration(), s.LostDuration(), s.Skipped, s.Forced))
+		lines = append(
+			lines,
+			fmt.Sprintf(
+				"#%d %v+%v speech %v lost %v %s forced=%v\n",
+				s.Seq,
+				s.Offset(),
+				s.Duration(),
+				s.SpeechDuration(),
+				s.LostDuration(),
+				s.Skipped,
+				s.Forced,
+			),
+		)
 	}
 	return lines
 }

@@ -124,7 +124,24 @@ func BenchmarkAgainstFFmpeg(b *testing.B) {
 				decode16k(b, data, c.ext, rate)
 				ours += time.Since(start)
 				start = time.Now()
-				run(b, nil, "ffmpeg", "-y", "-hide_banner", "-loglevel", "error", "-i", path, "-ar", "16000", "-ac", "1", "-f", "s16le", filepath.Join(b.TempDir(), "out"))
+				run(
+					b,
+					nil,
+					"ffmpeg",
+					"-y",
+					"-hide_banner",
+					"-loglevel",
+					"error",
+					"-i",
+					path,
+					"-ar",
+					"16000",
+					"-ac",
+					"1",
+					"-f",
+					"s16le",
+					filepath.Join(b.TempDir(), "out"),
+				)
 				theirs += time.Since(start)
 			}
 			b.ReportMetric(float64(ours)/float64(theirs), "x-ffmpeg")

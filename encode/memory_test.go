@@ -54,7 +54,11 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 			return encode.NewMP3Reader(&endless{body: mp3[at[1]:at[61]], left: 60 * 12000})
 		}, 60 * 48000},
 		"junk that looks like Ogg, one minute": {func() (encode.Source, error) {
-			return encode.NewOpusReader(&endless{head: load(t, "formats/mono_24k.opus")[:1000], body: []byte("OggS\x00\x00abcdefghijk"), left: 60 * 8000})
+			return encode.NewOpusReader(&endless{
+				head: load(t, "formats/mono_24k.opus")[:1000],
+				body: []byte("OggS\x00\x00abcdefghijk"),
+				left: 60 * 8000,
+			})
 		}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

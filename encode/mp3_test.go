@@ -127,7 +127,16 @@ func TestMP3EveryRateAndBitRate(t *testing.T) {
 					db = snr(got, mpg123PCM(t, path))
 				}
 				if db < 50 || len(got) != len(want) {
-					t.Errorf("%d Hz %d kbit/s x%d: %.1f dB against ffmpeg, %d samples of %d, damage %+v", rate, kbit, channels, db, len(got), len(want), encode.DamageOf(r))
+					t.Errorf(
+						"%d Hz %d kbit/s x%d: %.1f dB against ffmpeg, %d samples of %d, damage %+v",
+						rate,
+						kbit,
+						channels,
+						db,
+						len(got),
+						len(want),
+						encode.DamageOf(r),
+					)
 				}
 			}
 		}
@@ -298,7 +307,12 @@ func TestMP3Refuses(t *testing.T) {
 	if _, _, err := readMP3(t, b); !isUnsupported(err) {
 		t.Errorf("intensity stereo: %v", err)
 	}
-	for name, b := range map[string][]byte{"empty": nil, "zeros": make([]byte, 100_000), "one byte": {0xff}, "only a tag": []byte("ID3\x04\x00\x00\x00\x00\x00\x00")} {
+	for name, b := range map[string][]byte{
+		"empty":      nil,
+		"zeros":      make([]byte, 100_000),
+		"one byte":   {0xff},
+		"only a tag": []byte("ID3\x04\x00\x00\x00\x00\x00\x00"),
+	} {
 		if _, _, err := readMP3(t, b); !errors.Is(err, encode.ErrNotAudio) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -319,7 +319,9 @@ func NewOpusReader(r io.Reader) (*OpusReader, error) {
 		return nil, err
 	}
 	return &OpusReader{
-		ogg: ogg, dec: dec, gain: float32(math.Pow(10, ogg.head.Gain/20)),
+		ogg:    ogg,
+		dec:    dec,
+		gain:   float32(math.Pow(10, ogg.head.Gain/20)),
 		format: Format{Rate: OpusRate, Channels: channels, Container: "ogg", Codec: "opus"},
 		queue:  queue{channels: channels, limit: -1, skip: int64(ogg.head.PreSkip+1) / 3},
 	}, nil

@@ -70,7 +70,9 @@ func repage(page []byte, change func([]byte)) {
 // 16,000 Hz has its own delay, two samples of 48,000 Hz more than at that rate, so that the best of three shifts counts.
 func againstLibopus(t testing.TB, path string, got []int16, channels int) (db float64) {
 	t.Helper()
-	raw := int16s(run(t, nil, "ffmpeg", "-hide_banner", "-loglevel", "error", "-c:a", "libopus", "-i", path, "-ar", "48000", "-f", "s16le", "-"))
+	raw := int16s(
+		run(t, nil, "ffmpeg", "-hide_banner", "-loglevel", "error", "-c:a", "libopus", "-i", path, "-ar", "48000", "-f", "s16le", "-"),
+	)
 	first := func(pcm []int16) []float32 {
 		x := make([]float32, len(pcm))
 		encode.ToFloat32(x, pcm)
@@ -91,7 +93,9 @@ func againstLibopus(t testing.TB, path string, got []int16, channels int) (db fl
 func longOpus(t testing.TB, args ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "long.opus")
-	all := append([]string{"-hide_banner", "-loglevel", "error", "-i", fixture("human.wav"), "-c:a", "libopus", "-page_duration", "200000", "-b:a", "24k"}, args...)
+	all := append(
+		[]string{"-hide_banner", "-loglevel", "error", "-i", fixture("human.wav"), "-c:a", "libopus", "-page_duration", "200000", "-b:a", "24k"},
+		args...)
 	run(t, nil, "ffmpeg", append(all, path)...)
 	return path
 }

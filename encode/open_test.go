@@ -132,7 +132,21 @@ func children(t *testing.T) string {
 func longFLAC(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "long.flac")
-	run(t, nil, "ffmpeg", "-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i", "anoisesrc=d=600:r=48000", "-compression_level", "0", path)
+	run(
+		t,
+		nil,
+		"ffmpeg",
+		"-hide_banner",
+		"-loglevel",
+		"error",
+		"-f",
+		"lavfi",
+		"-i",
+		"anoisesrc=d=600:r=48000",
+		"-compression_level",
+		"0",
+		path,
+	)
 	return path
 }
 
@@ -230,8 +244,12 @@ func TestOpenRefuses(t *testing.T) {
 		"text":      {file("text.mp3", strings.Repeat("This is no audio. ", 1000)), encode.ErrNotAudio, "not an audio file"},
 		"one byte":  {file("byte", "R"), encode.ErrNotAudio, "not an audio file"},
 		"directory": {dir, nil, "directory"},
-		"playlist":  {file("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n"), encode.ErrNotAudio, "not an audio file"},
-		"concat":    {file("list.ffconcat", "ffconcat version 1.0\nfile empty.wav\n"), encode.ErrNotAudio, "not an audio file"},
+		"playlist": {
+			file("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n"),
+			encode.ErrNotAudio,
+			"not an audio file",
+		},
+		"concat": {file("list.ffconcat", "ffconcat version 1.0\nfile empty.wav\n"), encode.ErrNotAudio, "not an audio file"},
 	} {
 		_, err := encode.Open(ctx, c.path, nil)
 		if err == nil || c.is != nil && !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.text) {

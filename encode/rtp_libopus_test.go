@@ -13,8 +13,29 @@ import (
 
 // The copies that a sender puts into its packets replace lost ones much better than a guess does.
 func TestFECRepairsLosses(t *testing.T) {
-	out, err := exec.Command("ffmpeg", "-v", "error", "-i", "../testdata/audio/human.wav", "-ar", "48000", "-c:a", "libopus", "-application", "voip",
-		"-b:a", "24k", "-fec", "1", "-packet_loss", "20", "-f", "ogg", "-").Output()
+	out, err := exec.Command(
+		"ffmpeg",
+		"-v",
+		"error",
+		"-i",
+		"../testdata/audio/human.wav",
+		"-ar",
+		"48000",
+		"-c:a",
+		"libopus",
+		"-application",
+		"voip",
+		"-b:a",
+		"24k",
+		"-fec",
+		"1",
+		"-packet_loss",
+		"20",
+		"-f",
+		"ogg",
+		"-",
+	).
+		Output()
 	if err != nil {
 		t.Skipf("ffmpeg: %v", err)
 	}

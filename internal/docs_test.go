@@ -30,12 +30,15 @@ func documents(t *testing.T) map[string]string {
 		}
 		return err
 	}
-	err := errors.Join(read(filepath.Join("..", "README.md")), filepath.WalkDir(filepath.Join("..", "docs"), func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, ".md") {
-			err = read(path)
-		}
-		return err
-	}))
+	err := errors.Join(
+		read(filepath.Join("..", "README.md")),
+		filepath.WalkDir(filepath.Join("..", "docs"), func(path string, _ fs.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(path, ".md") {
+				err = read(path)
+			}
+			return err
+		}),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +153,10 @@ func commands(page string) (lines []string) {
 			lines = append(lines, strings.Split(strings.ReplaceAll(m[2], "\\\n", ""), "\n")...)
 		}
 	}
-	for _, m := range regexp.MustCompile("`((?:bin/)?callscreen [a-z]+[^`]*|make [a-z]+[^`]*)`").FindAllStringSubmatch(fence.ReplaceAllString(page, ""), -1) {
+	for _, m := range regexp.MustCompile("`((?:bin/)?callscreen [a-z]+[^`]*|make [a-z]+[^`]*)`").FindAllStringSubmatch(
+		fence.ReplaceAllString(page, ""),
+		-1,
+	) {
 		lines = append(lines, m[1])
 	}
 	return lines
@@ -239,7 +245,19 @@ func findings(t *testing.T, text string) (all []policy.Finding) {
 
 // What is there to deploy is well-formed, and stops for longer than the drain takes.
 func TestDeploymentsAreWellFormed(t *testing.T) {
-	docker, kubernetes := filepath.Join("..", "docs", "deploy", "docker", "compose.yaml"), filepath.Join("..", "docs", "deploy", "kubernetes", "callscreen.yaml")
+	docker, kubernetes := filepath.Join(
+		"..",
+		"docs",
+		"deploy",
+		"docker",
+		"compose.yaml",
+	), filepath.Join(
+		"..",
+		"docs",
+		"deploy",
+		"kubernetes",
+		"callscreen.yaml",
+	)
 	for _, file := range []string{docker, kubernetes, filepath.Join("..", "docs", "deploy", "nfpm.yaml")} {
 		f, err := os.Open(file)
 		if err != nil {
@@ -272,7 +290,11 @@ func TestDeploymentsAreWellFormed(t *testing.T) {
 		t.Fatal(err)
 	}
 	loads(t, string(shipped))
-	for file, pattern := range map[string]string{docker: `stop_grace_period: (\d+)s`, kubernetes: `terminationGracePeriodSeconds: (\d+)`, unit: `TimeoutStopSec=(\d+)`} {
+	for file, pattern := range map[string]string{
+		docker:     `stop_grace_period: (\d+)s`,
+		kubernetes: `terminationGracePeriodSeconds: (\d+)`,
+		unit:       `TimeoutStopSec=(\d+)`,
+	} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

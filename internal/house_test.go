@@ -14,7 +14,13 @@ import (
 // are for.
 var leaves = map[string][]string{
 	"capture": {"github.com/pion/"},
-	"encode":  {"github.com/pion/opus", "github.com/hajimehoshi/go-mp3", "github.com/go-audio/", "gopkg.in/hraban/opus", "github.com/hraban/opus"},
+	"encode": {
+		"github.com/pion/opus",
+		"github.com/hajimehoshi/go-mp3",
+		"github.com/go-audio/",
+		"gopkg.in/hraban/opus",
+		"github.com/hraban/opus",
+	},
 	"analyzer": {"github.com/cenkalti/backoff/v4",
 		"go.yaml.in/yaml/v4"}, // for the scripts of analyzer/simulator
 	"policy": {},

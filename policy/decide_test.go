@@ -11,15 +11,33 @@ import (
 )
 
 func scored(leg string, seq int, score float64) policy.Finding {
-	return policy.Finding{Leg: leg, Seq: seq, Speech: 8 * time.Second, State: policy.Scored, Score: score}
+	return policy.Finding{
+		Leg:    leg,
+		Seq:    seq,
+		Speech: 8 * time.Second,
+		State:  policy.Scored,
+		Score:  score,
+	}
 }
 
 func failed(leg string, seq int, reason string) policy.Finding {
-	return policy.Finding{Leg: leg, Seq: seq, Speech: 8 * time.Second, State: policy.Failed, Reason: reason}
+	return policy.Finding{
+		Leg:    leg,
+		Seq:    seq,
+		Speech: 8 * time.Second,
+		State:  policy.Failed,
+		Reason: reason,
+	}
 }
 
 func skipped(leg string, seq int, speech time.Duration) policy.Finding {
-	return policy.Finding{Leg: leg, Seq: seq, Speech: speech, State: policy.Skipped, Reason: policy.ReasonTooLittleSpeech}
+	return policy.Finding{
+		Leg:    leg,
+		Seq:    seq,
+		Speech: speech,
+		State:  policy.Skipped,
+		Reason: policy.ReasonTooLittleSpeech,
+	}
 }
 
 func with(change func(*policy.Policy)) policy.Policy {
@@ -45,8 +63,14 @@ func TestDecide(t *testing.T) {
 			policy.OutcomeInconclusive, "too_little_speech", false},
 		{"one low score", policy.Default(), []policy.Finding{scored("caller", 0, 0.1)},
 			policy.OutcomeClear, "scores_below_threshold", false},
-		{"one high score among low ones", policy.Default(), []policy.Finding{scored("caller", 0, 0.1), scored("caller", 1, 0.61), scored("caller", 2, 0)},
-			policy.OutcomeFlagged, "score_over_threshold", true},
+		{
+			"one high score among low ones",
+			policy.Default(),
+			[]policy.Finding{scored("caller", 0, 0.1), scored("caller", 1, 0.61), scored("caller", 2, 0)},
+			policy.OutcomeFlagged,
+			"score_over_threshold",
+			true,
+		},
 		{"a failure could have been high", policy.Default(), []policy.Finding{scored("caller", 0, 0.1), failed("caller", 1, "timeout")},
 			policy.OutcomeInconclusive, "timeout", true},
 		{"a failure without a reason", policy.Default(), []policy.Finding{scored("caller", 0, 0.1), failed("caller", 1, "")},
@@ -61,14 +85,32 @@ func TestDecide(t *testing.T) {
 			policy.OutcomeInconclusive, "timeout", false},
 		{"a pending segment", lenient, []policy.Finding{scored("caller", 0, 0.1), {Leg: "caller", Seq: 1, Speech: time.Second}},
 			policy.OutcomeInconclusive, "analysis_pending", false},
-		{"a short tail is skipped and does not matter", policy.Default(), []policy.Finding{scored("caller", 0, 0.1), skipped("caller", 1, 2*time.Second)},
-			policy.OutcomeClear, "scores_below_threshold", false},
+		{
+			"a short tail is skipped and does not matter",
+			policy.Default(),
+			[]policy.Finding{scored("caller", 0, 0.1), skipped("caller", 1, 2*time.Second)},
+			policy.OutcomeClear,
+			"scores_below_threshold",
+			false,
+		},
 		{"most of the speech was skipped", policy.Default(), []policy.Finding{scored("caller", 0, 0.1), skipped("caller", 1, 9*time.Second)},
 			policy.OutcomeInconclusive, "too_little_coverage", true},
-		{"a caller too terse to judge is not covered by the agent", policy.Default(), []policy.Finding{scored("agent", 0, 0.1), skipped("caller", 0, 2*time.Second)},
-			policy.OutcomeInconclusive, "too_little_speech", true},
-		{"a leg that did not speak does not matter", policy.Default(), []policy.Finding{scored("agent", 0, 0.1), skipped("caller", 0, 300*time.Millisecond)},
-			policy.OutcomeClear, "scores_below_threshold", false},
+		{
+			"a caller too terse to judge is not covered by the agent",
+			policy.Default(),
+			[]policy.Finding{scored("agent", 0, 0.1), skipped("caller", 0, 2*time.Second)},
+			policy.OutcomeInconclusive,
+			"too_little_speech",
+			true,
+		},
+		{
+			"a leg that did not speak does not matter",
+			policy.Default(),
+			[]policy.Finding{scored("agent", 0, 0.1), skipped("caller", 0, 300*time.Millisecond)},
+			policy.OutcomeClear,
+			"scores_below_threshold",
+			false,
+		},
 		{"one of two needed: suspicious", twoOf3, []policy.Finding{scored("caller", 0, 0.9), scored("caller", 1, 0.5)},
 			policy.OutcomeInconclusive, "suspicious", true},
 		{"suspicion ends below clear_below", twoOf3, []policy.Finding{scored("caller", 0, 0.9), scored("caller", 1, 0.39)},
@@ -77,12 +119,24 @@ func TestDecide(t *testing.T) {
 			policy.OutcomeInconclusive, "suspicious", true},
 		{"two within three", twoOf3, []policy.Finding{scored("caller", 0, 0.9), scored("caller", 1, 0.1), scored("caller", 2, 0.9)},
 			policy.OutcomeFlagged, "score_over_threshold", true},
-		{"two too far apart", twoOf3, []policy.Finding{scored("caller", 0, 0.9), scored("caller", 1, 0.1), scored("caller", 3, 0.9), scored("caller", 4, 0.1)},
-			policy.OutcomeClear, "scores_below_threshold", false},
+		{
+			"two too far apart",
+			twoOf3,
+			[]policy.Finding{scored("caller", 0, 0.9), scored("caller", 1, 0.1), scored("caller", 3, 0.9), scored("caller", 4, 0.1)},
+			policy.OutcomeClear,
+			"scores_below_threshold",
+			false,
+		},
 		{"one on each leg is not two on one", twoOf3, []policy.Finding{scored("caller", 0, 0.9), scored("agent", 0, 0.9)},
 			policy.OutcomeInconclusive, "suspicious", true},
-		{"a failure too early to matter", twoOf3, []policy.Finding{failed("caller", 0, "timeout"), scored("caller", 1, 0.1), scored("caller", 2, 0.1), scored("caller", 3, 0.1)},
-			policy.OutcomeClear, "scores_below_threshold", false},
+		{
+			"a failure too early to matter",
+			twoOf3,
+			[]policy.Finding{failed("caller", 0, "timeout"), scored("caller", 1, 0.1), scored("caller", 2, 0.1), scored("caller", 3, 0.1)},
+			policy.OutcomeClear,
+			"scores_below_threshold",
+			false,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := c.policy.Decide(c.findings, nil)
@@ -139,11 +193,31 @@ func TestCoverageAddsUp(t *testing.T) {
 
 func TestValidateNamesEveryProblem(t *testing.T) {
 	nan, bad, need := 1.5, policy.Unscreened("maybe"), 4
-	p := policy.Policy{Threshold: 2, ClearBelow: -1, Need: -1, Of: -2, MinSpeech: -1, MinCoverage: 7, IgnoreBelow: -1, OnUnscreened: "x",
-		Overrides: []policy.Override{{}, {Leg: "caller", Threshold: &nan, OnUnscreened: &bad}}}
+	p := policy.Policy{
+		Threshold:    2,
+		ClearBelow:   -1,
+		Need:         -1,
+		Of:           -2,
+		MinSpeech:    -1,
+		MinCoverage:  7,
+		IgnoreBelow:  -1,
+		OnUnscreened: "x",
+		Overrides:    []policy.Override{{}, {Leg: "caller", Threshold: &nan, OnUnscreened: &bad}},
+	}
 	err := p.Validate()
-	for _, want := range []string{"threshold: is 2", "clear_below: is -1", "need: is -1", "of: is -2", "min_speech:", "min_coverage:", "ignore_below:",
-		"on_unscreened: is \"x\"", "overrides[0].leg:", "overrides[1].threshold: is 1.5", "overrides[1].on_unscreened: is \"maybe\""} {
+	for _, want := range []string{
+		"threshold: is 2",
+		"clear_below: is -1",
+		"need: is -1",
+		"of: is -2",
+		"min_speech:",
+		"min_coverage:",
+		"ignore_below:",
+		"on_unscreened: is \"x\"",
+		"overrides[0].leg:",
+		"overrides[1].threshold: is 1.5",
+		"overrides[1].on_unscreened: is \"maybe\"",
+	} {
 		if err == nil || !strings.Contains("\n"+err.Error(), "\n"+want) {
 			t.Errorf("no %q in:\n%v", want, err)
 		}
@@ -155,7 +229,8 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 	if err := of.Validate(); err == nil || !strings.Contains(err.Error(), "overrides[0].of: is 3, less than need 4") {
 		t.Errorf("need over of by an override: %v", err)
 	}
-	if err := with(func(p *policy.Policy) { p.ClearBelow = 0.7 }).Validate(); err == nil || !strings.Contains(err.Error(), "above the threshold") {
+	if err := with(func(p *policy.Policy) { p.ClearBelow = 0.7 }).Validate(); err == nil ||
+		!strings.Contains(err.Error(), "above the threshold") {
 		t.Errorf("clear_below over threshold: %v", err)
 	}
 }
@@ -173,8 +248,20 @@ func TestNamesAreThoseOfTheReports(t *testing.T) {
 
 func ExamplePolicy_Decide() {
 	decision := policy.Default().Decide([]policy.Finding{
-		{Leg: "caller", Seq: 0, Speech: 4 * time.Second, State: policy.Scored, Score: 0.87},
-		{Leg: "agent", Seq: 0, Speech: 9 * time.Second, State: policy.Scored, Score: 0.08},
+		{
+			Leg:    "caller",
+			Seq:    0,
+			Speech: 4 * time.Second,
+			State:  policy.Scored,
+			Score:  0.87,
+		},
+		{
+			Leg:    "agent",
+			Seq:    0,
+			Speech: 9 * time.Second,
+			State:  policy.Scored,
+			Score:  0.08,
+		},
 	}, map[string]string{"queue": "payments"})
 	fmt.Println(decision.Outcome, *decision.Score, decision.Reasons)
 	for _, leg := range decision.Legs {

@@ -259,10 +259,23 @@ func TestScoreEqualToTheThresholdDoesNotExceedIt(t *testing.T) {
 func TestAScoreThatIsNoProbabilityIsAFailedAnalysis(t *testing.T) {
 	for _, score := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -0.01, 1.01, 87} {
 		d := policy.Default().Decide([]policy.Finding{
-			{Leg: "caller", Seq: 0, Speech: 10 * time.Second, State: policy.Scored, Score: 0.1},
-			{Leg: "caller", Seq: 1, Speech: 10 * time.Second, State: policy.Scored, Score: score},
+			{
+				Leg:    "caller",
+				Seq:    0,
+				Speech: 10 * time.Second,
+				State:  policy.Scored,
+				Score:  0.1,
+			},
+			{
+				Leg:    "caller",
+				Seq:    1,
+				Speech: 10 * time.Second,
+				State:  policy.Scored,
+				Score:  score,
+			},
 		}, nil)
-		if d.Outcome != policy.OutcomeInconclusive || !slices.Equal(d.Reasons, []string{policy.ReasonInvalidScore}) || d.Analysed != 10*time.Second {
+		if d.Outcome != policy.OutcomeInconclusive || !slices.Equal(d.Reasons, []string{policy.ReasonInvalidScore}) ||
+			d.Analysed != 10*time.Second {
 			t.Errorf("score %v: %+v", score, d)
 		}
 	}

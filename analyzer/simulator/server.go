@@ -56,7 +56,11 @@ const maxJobs = 1 << 16
 // New makes a stand-in that follows a script.
 func New(script Script) *Server {
 	s := &Server{
-		script: script, now: time.Now, mux: http.NewServeMux(), jobs: map[string]*job{}, used: map[string]int{},
+		script: script,
+		now:    time.Now,
+		mux:    http.NewServeMux(),
+		jobs:   map[string]*job{},
+		used:   map[string]int{},
 		random: mathrand.New(mathrand.NewPCG(script.Seed, 7)),
 	}
 	s.mux.HandleFunc("POST /api/v4/deepfake/audio/analyze", s.submit)

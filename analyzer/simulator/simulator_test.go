@@ -142,7 +142,8 @@ func TestJobsTakeTheirTime(t *testing.T) {
 	if a["status"] != "completed" || a["simulated"] != true || a["verdict"] != "deepfake_unlikely" {
 		t.Errorf("later: %v", a)
 	}
-	if u := s.Uploads()[0]; u.Rate != 16000 || u.Channels != 1 || u.Bits != 16 || u.Format != "wav" || u.Duration.Round(time.Millisecond) != 22740*time.Millisecond {
+	if u := s.Uploads()[0]; u.Rate != 16000 || u.Channels != 1 || u.Bits != 16 || u.Format != "wav" ||
+		u.Duration.Round(time.Millisecond) != 22740*time.Millisecond {
 		t.Errorf("%+v", u)
 	}
 }
@@ -204,7 +205,11 @@ func wavOf(t *testing.T, rate string, args ...string) []byte {
 // The marker must outlive what a call does to audio, or a live demonstration would show nothing.
 func TestTheMarkerOutlivesCodecs(t *testing.T) {
 	for _, codec := range [][]string{
-		{"ogg", "libopus", "-b:a", "24k"}, {"ogg", "libopus", "-b:a", "12k"}, {"wav", "pcm_mulaw", "-ar", "8000"}, {"wav", "pcm_alaw", "-ar", "8000"}, {"mp3", "libmp3lame", "-b:a", "32k"},
+		{"ogg", "libopus", "-b:a", "24k"},
+		{"ogg", "libopus", "-b:a", "12k"},
+		{"wav", "pcm_mulaw", "-ar", "8000"},
+		{"wav", "pcm_alaw", "-ar", "8000"},
+		{"mp3", "libmp3lame", "-b:a", "32k"},
 	} {
 		for name, marked := range map[string]bool{"synthetic": true, "human": false} {
 			wavOf(t, "16000", "-i", audio+name+".wav") // skips where there is no ffmpeg
@@ -274,7 +279,16 @@ rules:
 			t.Errorf("submission %d: %v, want %v", i+1, a, c.want)
 		}
 	}
-	for _, bad := range []string{"rulez: []", "fail_rate: 2", "latency: -1s", "rules: [{submit: {status: 99}}]", "rules: [{poll: {reset: never}}]", "rules: 3", "a: [", "rules: [{match: {sometimes: 1}}]"} {
+	for _, bad := range []string{
+		"rulez: []",
+		"fail_rate: 2",
+		"latency: -1s",
+		"rules: [{submit: {status: 99}}]",
+		"rules: [{poll: {reset: never}}]",
+		"rules: 3",
+		"a: [",
+		"rules: [{match: {sometimes: 1}}]",
+	} {
 		if _, err := simulator.ParseScript(strings.NewReader(bad)); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
@@ -310,9 +324,17 @@ func FuzzScript(f *testing.F) {
 }
 
 func FuzzUpload(f *testing.F) {
-	body, kind := form(f, "file", "RIFF....WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data\x04\x00\x00\x00abcd")
+	body, kind := form(
+		f,
+		"file",
+		"RIFF....WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data\x04\x00\x00\x00abcd",
+	)
 	f.Add(body.Bytes(), kind)
-	lying, lyingKind := form(f, "file", "RIFF....WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3eRR\x00\x7d\x00\x00\x02\x00\x10\x00data\x04\x00\x00\x00abcd")
+	lying, lyingKind := form(
+		f,
+		"file",
+		"RIFF....WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3eRR\x00\x7d\x00\x00\x02\x00\x10\x00data\x04\x00\x00\x00abcd",
+	)
 	f.Add(lying.Bytes(), lyingKind) // 1.4 GHz, of which a frame would take gigabytes
 	f.Add([]byte("--x\r\n\r\n"), "multipart/form-data; boundary=x")
 	f.Add([]byte{}, "")

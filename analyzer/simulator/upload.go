@@ -97,7 +97,13 @@ func (u *Upload) readWAV(chunks []byte) {
 		switch {
 		case id == "fmt " && size >= 16:
 			tag = int(binary.LittleEndian.Uint16(body))
-			u.Channels, u.Rate, u.Bits = int(binary.LittleEndian.Uint16(body[2:])), int(binary.LittleEndian.Uint32(body[4:])), int(binary.LittleEndian.Uint16(body[14:]))
+			u.Channels, u.Rate, u.Bits = int(
+				binary.LittleEndian.Uint16(body[2:]),
+			), int(
+				binary.LittleEndian.Uint32(body[4:]),
+			), int(
+				binary.LittleEndian.Uint16(body[14:]),
+			)
 		case id == "data" && u.Rate > 0 && u.Channels > 0 && u.Bits >= 8:
 			u.Duration = time.Duration(float64(size) / float64(u.Rate*u.Channels*u.Bits/8) * float64(time.Second))
 			if tag == 1 && u.Channels == 1 && u.Bits == 16 {

@@ -45,7 +45,11 @@ func New(rate int, opts *Options) (*Detector, error) {
 		d.opt.Continue = min(0.35, d.opt.Start)
 	}
 	if d.opt.Start < 0 || d.opt.Start > 1 || d.opt.Continue < 0 || d.opt.Continue > d.opt.Start {
-		return nil, fmt.Errorf("speech detection: start %v and continue %v must lie within 0..1, continue not above start", d.opt.Start, d.opt.Continue)
+		return nil, fmt.Errorf(
+			"speech detection: start %v and continue %v must lie within 0..1, continue not above start",
+			d.opt.Start,
+			d.opt.Continue,
+		)
 	}
 	switch rate {
 	case 16000:

@@ -216,7 +216,10 @@ func TestRecordings(t *testing.T) {
 				pcm := decode(t, file, rate)
 				row("hold music").add(hear(t, pcm[:min(len(pcm), 60*rate)], rate), nil)
 			}
-			for name, pairs := range map[string][][2]float64{"ring-back": {{440, 480}, {425, 425}, {400, 450}}, "DTMF": {{697, 1209}, {770, 1336}, {852, 1477}, {941, 1336}, {697, 1633}, {852, 1209}}} {
+			for name, pairs := range map[string][][2]float64{
+				"ring-back": {{440, 480}, {425, 425}, {400, 450}},
+				"DTMF":      {{697, 1209}, {770, 1336}, {852, 1477}, {941, 1336}, {697, 1633}, {852, 1209}},
+			} {
 				on, off := 2*rate, 4*rate
 				if name == "DTMF" {
 					on, off = rate/10, rate/10
@@ -243,7 +246,15 @@ func TestRecordings(t *testing.T) {
 					}
 				}
 			}
-			for _, name := range []string{"clean prompts", "prompts at -45 dBFS", "white noise 20 dB", "white noise 10 dB", "brown noise 20 dB", "brown noise 10 dB", "music under speech 15 dB"} {
+			for _, name := range []string{
+				"clean prompts",
+				"prompts at -45 dBFS",
+				"white noise 20 dB",
+				"white noise 10 dB",
+				"brown noise 20 dB",
+				"brown noise 10 dB",
+				"music under speech 15 dB",
+			} {
 				t.Logf("%-28s missed %4.1f %% of %4.0f s of speech", name, row(name).miss(), float64(row(name).speech)*0.032)
 			}
 			for _, name := range []string{"hold music", "ring-back", "DTMF"} {

@@ -39,7 +39,13 @@ var models = sync.OnceValue(func() (m [2]*model) {
 	r := reader(silero)
 	for i, window := range []int{256, 128} {
 		bins := window/2 + 1
-		m[i] = &model{frame: 2 * window, context: window / 4, window: window, bins: bins, fft: newFFT(window)}
+		m[i] = &model{
+			frame:   2 * window,
+			context: window / 4,
+			window:  window,
+			bins:    bins,
+			fft:     newFFT(window),
+		}
 		for j, shape := range [4][2]int{{128, bins}, {64, 128}, {64, 64}, {128, 64}} {
 			m[i].encoder[j] = r.convolution(shape[0], shape[1])
 		}

@@ -82,7 +82,11 @@ func runBacktest(cmd *cobra.Command, e env, f backtestFlags) error {
 	window.Readers = 2
 	return f.look(cmd.Context(), e, func(cfg config.Config, s *store.Store) error {
 		r, err := screen.Backtest(cmd.Context(), s, window, backtest.Options{
-			Current: cfg.Policy, New: proposed, FalseAlarmRate: f.rate, Show: f.show, SkipSimulated: f.skip,
+			Current:        cfg.Policy,
+			New:            proposed,
+			FalseAlarmRate: f.rate,
+			Show:           f.show,
+			SkipSimulated:  f.skip,
 		})
 		if err != nil {
 			return err
@@ -144,7 +148,12 @@ func printOutcomes(b *strings.Builder, r backtest.Result) {
 }
 
 func printChanges(b *strings.Builder, r backtest.Result) {
-	fmt.Fprintf(b, "\n%s would be decided otherwise than then, %s otherwise than by the current policy\n", count(r.Changed, "call"), count(r.ChangedFromCurrent, "call"))
+	fmt.Fprintf(
+		b,
+		"\n%s would be decided otherwise than then, %s otherwise than by the current policy\n",
+		count(r.Changed, "call"),
+		count(r.ChangedFromCurrent, "call"),
+	)
 	for _, t := range r.Transitions {
 		fmt.Fprintf(b, "  %s -> %s: %d\n", t.From, t.To, t.Calls)
 	}
@@ -165,7 +174,13 @@ func printChanges(b *strings.Builder, r backtest.Result) {
 
 func printQuality(b *strings.Builder, r backtest.Result) {
 	d := r.Dispositions
-	fmt.Fprintf(b, "\nby %d confirmed_synthetic and %d false_alarm (%d unsure count for nothing), with intervals of 95 %%\n", d.ConfirmedSynthetic, d.FalseAlarm, d.Unsure)
+	fmt.Fprintf(
+		b,
+		"\nby %d confirmed_synthetic and %d false_alarm (%d unsure count for nothing), with intervals of 95 %%\n",
+		d.ConfirmedSynthetic,
+		d.FalseAlarm,
+		d.Unsure,
+	)
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\tprecision\trecall\tfalse-alarm rate")
 	for _, row := range []struct {

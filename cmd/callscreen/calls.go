@@ -93,8 +93,14 @@ func writeCall(out records, p *store.Past) error {
 		}
 	}
 	return out.write([]field{
-		{"call", p.ID}, {"started_at", at(p.StartedAt)}, {"ended_at", at(p.EndedAt)}, {"duration_seconds", screen.Seconds(p.EndedAt.Sub(p.StartedAt))},
-		{"decision", p.Decision}, {"final", p.Final}, {"review", p.Review}, {"score", p.Score}, {"threshold", r.Threshold}, {"reasons", r.Reasons},
+		{
+			"call",
+			p.ID,
+		}, {"started_at", at(p.StartedAt)}, {"ended_at", at(p.EndedAt)}, {"duration_seconds", screen.Seconds(p.EndedAt.Sub(p.StartedAt))},
+		{
+			"decision",
+			p.Decision,
+		}, {"final", p.Final}, {"review", p.Review}, {"score", p.Score}, {"threshold", r.Threshold}, {"reasons", r.Reasons},
 		{"speech_seconds", r.Speech}, {"analysed_seconds", r.Analysed}, {"lost_seconds", r.Lost}, {"disposition", p.Hearing.Disposition},
 		{"simulated", p.Simulated}, {"policy_version", p.PolicyVersion}, {"decided_at", at(p.DecidedAt)}, {"metadata", p.Metadata},
 	})
@@ -105,10 +111,26 @@ func writeFindings(out records, p *store.Past) error {
 		// A later part counts from its own begin; here everything counts from that of the call.
 		offset := g.Offset + time.UnixMilli(g.Part).Sub(p.StartedAt)
 		if err := out.write([]field{
-			{"call", p.ID}, {"segment", g.ID}, {"leg", g.Leg}, {"seq", g.Seq}, {"offset_seconds", screen.Seconds(offset)}, {"duration_seconds", screen.Seconds(g.Duration)},
-			{"speech_seconds", screen.Seconds(g.Speech)}, {"lost_seconds", screen.Seconds(g.Lost)}, {"state", g.State}, {"score", g.Score}, {"verdict", g.Verdict},
-			{"reason", g.Reason}, {"detail", g.Detail}, {"job_id", g.JobID}, {"cleaned", g.Cleaned}, {"resent", g.Resent > 0}, {"simulated", g.Simulated},
-			{"recorded_at", at(g.RecordedAt)}, {"submitted_at", at(g.SubmittedAt)}, {"settled_at", at(g.SettledAt)},
+			{"call", p.ID},
+			{"segment", g.ID},
+			{"leg", g.Leg},
+			{"seq", g.Seq},
+			{"offset_seconds", screen.Seconds(offset)},
+			{"duration_seconds", screen.Seconds(g.Duration)},
+			{"speech_seconds", screen.Seconds(g.Speech)},
+			{"lost_seconds", screen.Seconds(g.Lost)},
+			{"state", g.State},
+			{"score", g.Score},
+			{"verdict", g.Verdict},
+			{"reason", g.Reason},
+			{"detail", g.Detail},
+			{"job_id", g.JobID},
+			{"cleaned", g.Cleaned},
+			{"resent", g.Resent > 0},
+			{"simulated", g.Simulated},
+			{"recorded_at", at(g.RecordedAt)},
+			{"submitted_at", at(g.SubmittedAt)},
+			{"settled_at", at(g.SettledAt)},
 		}); err != nil {
 			return err
 		}
@@ -122,7 +144,10 @@ func writeDisposition(out records, p *store.Past) error {
 		return nil
 	}
 	return out.write([]field{
-		{"call", p.ID}, {"started_at", at(p.StartedAt)}, {"decision", p.Decision}, {"score", p.Score}, {"disposition", h.Disposition}, {"note", h.Note},
+		{
+			"call",
+			p.ID,
+		}, {"started_at", at(p.StartedAt)}, {"decision", p.Decision}, {"score", p.Score}, {"disposition", h.Disposition}, {"note", h.Note},
 		{"state", h.State}, {"opened_at", at(h.OpenedAt)}, {"closed_at", at(h.ClosedAt)}, {"closed_by", h.ClosedBy}, {"simulated", p.Simulated},
 	})
 }

@@ -69,7 +69,12 @@ func runDemo(ctx context.Context, e env, listen string, keep bool) (err error) {
 	}
 	start := time.Now()
 	a, err := app.New(ctx, app.Options{
-		Config: cfg, API: client, Simulated: true, Version: version, Meter: meter, Log: slog.New(lineHandler{w: e.stderr}),
+		Config:    cfg,
+		API:       client,
+		Simulated: true,
+		Version:   version,
+		Meter:     meter,
+		Log:       slog.New(lineHandler{w: e.stderr}),
 		OnSettled: func(call string, s screen.SegmentReport) {
 			verdict := "failed: " + s.Reason
 			if s.Score != nil {

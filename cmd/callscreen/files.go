@@ -11,7 +11,22 @@ import (
 )
 
 // audioExtensions are what is taken from a folder. A file that is named itself may be called anything.
-var audioExtensions = []string{".wav", ".mp3", ".ogg", ".opus", ".oga", ".m4a", ".mp4", ".aac", ".flac", ".amr", ".gsm", ".g722", ".au", ".webm"}
+var audioExtensions = []string{
+	".wav",
+	".mp3",
+	".ogg",
+	".opus",
+	".oga",
+	".m4a",
+	".mp4",
+	".aac",
+	".flac",
+	".amr",
+	".gsm",
+	".g722",
+	".au",
+	".webm",
+}
 
 // recordings lists the files that the arguments stand for, in their order. Those that can be read are returned also
 // when others cannot.
@@ -48,7 +63,14 @@ func recordings(args []string) (files []string, err error) {
 			if walkErr != nil {
 				err = errors.Join(err, fmt.Errorf("%s: %w", arg, walkErr))
 			} else if len(files) == n {
-				err = errors.Join(err, fmt.Errorf("%s: no recordings in this folder (hint: name a file itself if its name has another ending than %s)", arg, strings.Join(audioExtensions, " ")))
+				err = errors.Join(
+					err,
+					fmt.Errorf(
+						"%s: no recordings in this folder (hint: name a file itself if its name has another ending than %s)",
+						arg,
+						strings.Join(audioExtensions, " "),
+					),
+				)
 			}
 		}
 	}

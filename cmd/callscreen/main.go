@@ -78,8 +78,24 @@ func newRoot(e env) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (hint: %s --help)", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newReplay(e), newServe(e), newPublish(e), newDemo(e), newSimulator(e), newBacktest(e), newCalls(e), newMigrate(e), newAudit(e),
-		newWebhooks(e), newExport(e), newImport(e), newConfig(e), newDoctor(e), newKeygen(e), newVersion(e))
+	root.AddCommand(
+		newReplay(e),
+		newServe(e),
+		newPublish(e),
+		newDemo(e),
+		newSimulator(e),
+		newBacktest(e),
+		newCalls(e),
+		newMigrate(e),
+		newAudit(e),
+		newWebhooks(e),
+		newExport(e),
+		newImport(e),
+		newConfig(e),
+		newDoctor(e),
+		newKeygen(e),
+		newVersion(e),
+	)
 	return root
 }
 

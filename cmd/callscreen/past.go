@@ -17,7 +17,12 @@ type pastFlags struct{ config, from, to string }
 func (f *pastFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.config, "config", "", "configuration file (default callscreen.yaml, if it is there)")
-	flags.StringVar(&f.from, "from", "", "calls that began on this day or later, such as 2026-01-31 or 2026-01-31T08:00:00+01:00 (UTC where nothing is said)")
+	flags.StringVar(
+		&f.from,
+		"from",
+		"",
+		"calls that began on this day or later, such as 2026-01-31 or 2026-01-31T08:00:00+01:00 (UTC where nothing is said)",
+	)
 	flags.StringVar(&f.to, "to", "", "calls that began on this day or earlier, or before this instant")
 }
 

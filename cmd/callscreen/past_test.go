@@ -48,9 +48,30 @@ func TestATableRunsNothingInASpreadsheet(t *testing.T) {
 		value any
 		want  string
 	}{
-		{"=1+1", "'=1+1"}, {"+491234", "'+491234"}, {"-1", "'-1"}, {"@SUM(A1)", "'@SUM(A1)"}, {"\t=1", "'\t=1"}, {"\r=1", "'\r=1"}, {"\n=1", "'\n=1"}, {"  =1", "'  =1"}, {"＝1", "'＝1"},
-		{"call-1", "call-1"}, {"", ""}, {" ", " "}, {"a=1", "a=1"}, {"'", "'"}, {[]string{"=x", "y"}, "'=x y"}, {map[string]string{"from": "=x"}, `{"from":"=x"}`},
-		{&score, "0.25"}, {(*float64)(nil), ""}, {&at, "2026-01-02T03:04:05.006Z"}, {(*time.Time)(nil), ""}, {screen.Seconds(1500 * time.Millisecond), "1.5"}, {nil, ""}, {true, "true"}, {7, "7"},
+		{"=1+1", "'=1+1"},
+		{"+491234", "'+491234"},
+		{"-1", "'-1"},
+		{"@SUM(A1)", "'@SUM(A1)"},
+		{"\t=1", "'\t=1"},
+		{"\r=1", "'\r=1"},
+		{"\n=1", "'\n=1"},
+		{"  =1", "'  =1"},
+		{"＝1", "'＝1"},
+		{"call-1", "call-1"},
+		{"", ""},
+		{" ", " "},
+		{"a=1", "a=1"},
+		{"'", "'"},
+		{[]string{"=x", "y"}, "'=x y"},
+		{map[string]string{"from": "=x"}, `{"from":"=x"}`},
+		{&score, "0.25"},
+		{(*float64)(nil), ""},
+		{&at, "2026-01-02T03:04:05.006Z"},
+		{(*time.Time)(nil), ""},
+		{screen.Seconds(1500 * time.Millisecond), "1.5"},
+		{nil, ""},
+		{true, "true"},
+		{7, "7"},
 	} {
 		if got := cell(c.value); got != c.want {
 			t.Errorf("%#v: %q, want %q", c.value, got, c.want)
@@ -72,7 +93,8 @@ func TestRecordsKeepTheirOrderAndTheirTexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(strings.NewReader(b.String())).ReadAll()
-	if err != nil || len(rows) != 3 || strings.Join(rows[0], " ") != "z a list" || rows[2][0] != text || rows[2][2] != "x y" || !strings.HasSuffix(b.String(), "\r\n") {
+	if err != nil || len(rows) != 3 || strings.Join(rows[0], " ") != "z a list" || rows[2][0] != text || rows[2][2] != "x y" ||
+		!strings.HasSuffix(b.String(), "\r\n") {
 		t.Errorf("%q %v", b.String(), err)
 	}
 	b.Reset()
@@ -84,7 +106,9 @@ func TestRecordsKeepTheirOrderAndTheirTexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	var back map[string]any
-	if err := json.Unmarshal(b.Bytes(), &back); err != nil || back["z"] != text || !strings.HasPrefix(b.String(), `{"z":`) || !strings.HasSuffix(b.String(), "}\n") || strings.Count(b.String(), "\n") != 1 {
+	if err := json.Unmarshal(b.Bytes(), &back); err != nil || back["z"] != text || !strings.HasPrefix(b.String(), `{"z":`) ||
+		!strings.HasSuffix(b.String(), "}\n") ||
+		strings.Count(b.String(), "\n") != 1 {
 		t.Errorf("%q %v", b.String(), err)
 	}
 	b.Reset()

@@ -113,8 +113,13 @@ func replay(ctx context.Context, e env, f replayFlags, thresholdSet bool, args [
 	progress := newProgress(e.stderr, len(files))
 	defer progress.close()
 	screener, err := screen.NewScreener(screen.ScreenerConfig{
-		Analyzer: client, Dir: dir, Keep: f.out != "", MaxInFlight: cfg.Analysis.MaxInFlight, RetryCleaned: cfg.Analysis.RetryCleaned,
-		Limit: limiter(cfg, f.simulate), OnSettled: progress.settled,
+		Analyzer:     client,
+		Dir:          dir,
+		Keep:         f.out != "",
+		MaxInFlight:  cfg.Analysis.MaxInFlight,
+		RetryCleaned: cfg.Analysis.RetryCleaned,
+		Limit:        limiter(cfg, f.simulate),
+		OnSettled:    progress.settled,
 	})
 	if err != nil {
 		return err
@@ -122,10 +127,17 @@ func replay(ctx context.Context, e env, f replayFlags, thresholdSet bool, args [
 	defer func() { err = errors.Join(err, screener.Close()) }()
 
 	r := replayer{
-		env: e, flags: f, progress: progress, screener: screener,
+		env:      e,
+		flags:    f,
+		progress: progress,
+		screener: screener,
 		replay: screen.Replay{
-			Channels: channels, Legs: f.legs, Realtime: f.realtime, Segment: cfg.Segment.Segmenter(), Intake: screener,
-			NewVAD: func() (capture.VAD, error) { return vad.New(cfg.Segment.SampleRate, nil) },
+			Channels: channels,
+			Legs:     f.legs,
+			Realtime: f.realtime,
+			Segment:  cfg.Segment.Segmenter(),
+			Intake:   screener,
+			NewVAD:   func() (capture.VAD, error) { return vad.New(cfg.Segment.SampleRate, nil) },
 		},
 	}
 	for i, file := range files {

@@ -52,7 +52,16 @@ webhooks again, without dropping a call.`,
 				return err
 			}
 			defer func() { _ = closeClient() }() // nothing can be done about it any more
-			a, err := app.New(cmd.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Simulated: simulate, Version: version, Meter: meter, Log: log, Level: level})
+			a, err := app.New(cmd.Context(), app.Options{
+				Config:    cfg,
+				Tokens:    tokens,
+				API:       client,
+				Simulated: simulate,
+				Version:   version,
+				Meter:     meter,
+				Log:       log,
+				Level:     level,
+			})
 			if err != nil {
 				return err
 			}
@@ -61,14 +70,24 @@ webhooks again, without dropping a call.`,
 				log.Info("metrics and what is for admins are apart", "http", at)
 			}
 			if a.Open() {
-				log.Warn("authentication is off: everybody on this machine may send and see calls", "hint", "set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN")
+				log.Warn(
+					"authentication is off: everybody on this machine may send and see calls",
+					"hint",
+					"set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN",
+				)
 			}
 			if simulate {
 				log.Warn("the analysis is simulated: the stand-in detects nothing, its scores mean nothing")
 			}
 			defer onHangup(func() {
 				if err := reload(cmd.Context(), e, file, a); err != nil {
-					log.Error("the configuration could not be read again; the old one stays in force", "error", strings.ReplaceAll(err.Error(), "\n", "; "), "hint", "callscreen config check")
+					log.Error(
+						"the configuration could not be read again; the old one stays in force",
+						"error",
+						strings.ReplaceAll(err.Error(), "\n", "; "),
+						"hint",
+						"callscreen config check",
+					)
 				}
 			})()
 			return a.Run(cmd.Context())

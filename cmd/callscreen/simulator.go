@@ -97,7 +97,14 @@ func serveUntil(ctx context.Context, l net.Listener, h http.Handler) error {
 }
 
 // newAnalyzer makes a client of the API, or of a stand-in within this process. observe may be nil.
-func newAnalyzer(ctx context.Context, e env, cfg config.Config, simulate bool, script string, observe func(analyzer.Event)) (*analyzer.Client, func() error, error) {
+func newAnalyzer(
+	ctx context.Context,
+	e env,
+	cfg config.Config,
+	simulate bool,
+	script string,
+	observe func(analyzer.Event),
+) (*analyzer.Client, func() error, error) {
 	opts := &analyzer.Options{
 		BaseURL:     cfg.Analysis.BaseURL,
 		UserAgent:   "callscreen/" + version,
@@ -111,7 +118,9 @@ func newAnalyzer(ctx context.Context, e env, cfg config.Config, simulate bool, s
 	}
 	if !simulate {
 		if cfg.Analysis.APIKey == "" {
-			return nil, nil, errors.New("there is no API key (hint: set DATASPIKE_API_KEY or analysis.api_key_file, or add --simulate to try without one)")
+			return nil, nil, errors.New(
+				"there is no API key (hint: set DATASPIKE_API_KEY or analysis.api_key_file, or add --simulate to try without one)",
+			)
 		}
 		client, err := analyzer.New(analyzer.Key(cfg.Analysis.APIKey.Reveal()), opts)
 		if err != nil {

@@ -45,7 +45,13 @@ func history(t *testing.T) (dir string) {
 		if err := tx.Progress(ctx, &c, store.Part{PartKey: key, EndedAt: at.Add(time.Minute)}); err != nil {
 			return err
 		}
-		if _, err := tx.AddMessage(ctx, store.Message{ID: "msg_1", Event: "call.flagged", Call: "c-1", CreatedAt: at, Body: "{}"}, []string{"crm"}); err != nil {
+		if _, err := tx.AddMessage(ctx, store.Message{
+			ID:        "msg_1",
+			Event:     "call.flagged",
+			Call:      "c-1",
+			CreatedAt: at,
+			Body:      "{}",
+		}, []string{"crm"}); err != nil {
 			return err
 		}
 		return tx.Audit(ctx, store.Line{At: at, Actor: "machine", What: store.AuditDecided, Call: "c-1"})
@@ -147,21 +153,25 @@ func TestAuditVerb(t *testing.T) {
 	if _, err := db.Exec("UPDATE audit SET actor = 'nobody' WHERE seq = 1"); err != nil {
 		t.Fatal(err)
 	}
-	if code, out, errs := verb(t, environ, "", "audit", "verify"); code != 1 || out != "" || !strings.Contains(errs, "audit line 1: was changed") {
+	if code, out, errs := verb(t, environ, "", "audit", "verify"); code != 1 || out != "" ||
+		!strings.Contains(errs, "audit line 1: was changed") {
 		t.Errorf("%d\n%s%s", code, out, errs)
 	}
-	if code, _, errs := verb(t, []string{"CALLSCREEN_DATA_DIR=" + t.TempDir()}, "", "audit", "verify"); code != 1 || !strings.Contains(errs, "hint: is data_dir right") {
+	if code, _, errs := verb(t, []string{"CALLSCREEN_DATA_DIR=" + t.TempDir()}, "", "audit", "verify"); code != 1 ||
+		!strings.Contains(errs, "hint: is data_dir right") {
 		t.Errorf("%d %s", code, errs)
 	}
 }
 
 func TestWebhooksVerb(t *testing.T) {
 	environ := []string{"CALLSCREEN_DATA_DIR=" + history(t)}
-	if code, out, errs := verb(t, environ, "", "webhooks", "list"); code != 0 || !strings.Contains(out, "msg_1") || !strings.Contains(out, "HTTP 500") {
+	if code, out, errs := verb(t, environ, "", "webhooks", "list"); code != 0 || !strings.Contains(out, "msg_1") ||
+		!strings.Contains(out, "HTTP 500") {
 		t.Errorf("%d\n%s%s", code, out, errs)
 	}
 	for _, args := range [][]string{{"replay"}, {"replay", "msg_1"}, {"replay", "--all", "msg_1", "crm"}} {
-		if code, _, errs := verb(t, environ, "", append([]string{"webhooks"}, args...)...); code != 2 || !strings.Contains(errs, "hint: callscreen webhooks list") {
+		if code, _, errs := verb(t, environ, "", append([]string{"webhooks"}, args...)...); code != 2 ||
+			!strings.Contains(errs, "hint: callscreen webhooks list") {
 			t.Errorf("%v: %d %s", args, code, errs)
 		}
 	}
@@ -177,7 +187,8 @@ func TestWebhooksVerb(t *testing.T) {
 	if code, _, errs := verb(t, environ, "", "webhooks", "enable", "crm"); code != 1 || !strings.Contains(errs, "is not disabled") {
 		t.Errorf("%d %s", code, errs)
 	}
-	if code, out, _ := verb(t, environ, "", "audit", "print", "c-1"); code != 0 || !strings.Contains(out, `"what":"webhook.replayed"`) || !strings.Contains(out, `"actor":"operator`) {
+	if code, out, _ := verb(t, environ, "", "audit", "print", "c-1"); code != 0 || !strings.Contains(out, `"what":"webhook.replayed"`) ||
+		!strings.Contains(out, `"actor":"operator`) {
 		t.Errorf("%d %s", code, out)
 	}
 }

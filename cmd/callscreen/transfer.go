@@ -74,7 +74,10 @@ checked afterwards. Segments that were not analysed yet get their turn when serv
 					fmt.Fprintf(e.stdout, "%s: %d\n", table, rows[table])
 				}
 				if _, _, err := s.VerifyAudit(ctx); err != nil {
-					return fmt.Errorf("everything was imported, but the audit is not whole: %w (hint: it was not before either; callscreen audit verify on the old database)", err)
+					return fmt.Errorf(
+						"everything was imported, but the audit is not whole: %w (hint: it was not before either; callscreen audit verify on the old database)",
+						err,
+					)
 				}
 				return nil
 			})

@@ -52,7 +52,11 @@ func buildInfo() build {
 	}
 	for _, m := range info.Deps {
 		switch m.Path {
-		case "github.com/pion/webrtc/v4", "github.com/pion/opus", "github.com/hajimehoshi/go-mp3", "github.com/go-audio/wav", "github.com/cenkalti/backoff/v4":
+		case "github.com/pion/webrtc/v4",
+			"github.com/pion/opus",
+			"github.com/hajimehoshi/go-mp3",
+			"github.com/go-audio/wav",
+			"github.com/cenkalti/backoff/v4":
 			b.Modules[m.Path] = m.Version
 		}
 	}

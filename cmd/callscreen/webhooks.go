@@ -66,7 +66,17 @@ func newWebhooks(e env) *cobra.Command {
 				w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 				fmt.Fprintln(w, "message\tendpoint\tevent\tcall\tgiven up\tattempts\twhy")
 				for _, d := range list {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", d.ID, d.Endpoint, d.Event, d.Call, d.SettledAt.Format(time.RFC3339), d.Attempts, d.LastError)
+					fmt.Fprintf(
+						w,
+						"%s\t%s\t%s\t%s\t%s\t%d\t%s\n",
+						d.ID,
+						d.Endpoint,
+						d.Event,
+						d.Call,
+						d.SettledAt.Format(time.RFC3339),
+						d.Attempts,
+						d.LastError,
+					)
 				}
 				return w.Flush()
 			})

@@ -138,7 +138,13 @@ func newScene(t *testing.T) *scene {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
-	s := &scene{t: t, ctx: ctx, dir: t.TempDir(), bin: filepath.Join(t.TempDir(), "callscreen"), log: &output{}}
+	s := &scene{
+		t:   t,
+		ctx: ctx,
+		dir: t.TempDir(),
+		bin: filepath.Join(t.TempDir(), "callscreen"),
+		log: &output{},
+	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", s.bin, "./cmd/callscreen")
 	build.Dir = filepath.Join("..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -146,15 +152,39 @@ func newScene(t *testing.T) *scene {
 	}
 	port := freePort(t)
 	s.url = fmt.Sprintf("ws://127.0.0.1:%d", port)
-	start(t, nil, server, "--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config-body",
-		fmt.Sprintf("{port: %d, keys: {%s: %q}, rtc: {tcp_port: %d, udp_port: %d, enable_loopback_candidate: true, use_external_ip: false}}", port, key, secret, freePort(t), freePort(t)))
+	start(
+		t,
+		nil,
+		server,
+		"--dev",
+		"--bind",
+		"127.0.0.1",
+		"--node-ip",
+		"127.0.0.1",
+		"--config-body",
+		fmt.Sprintf(
+			"{port: %d, keys: {%s: %q}, rtc: {tcp_port: %d, udp_port: %d, enable_loopback_candidate: true, use_external_ip: false}}",
+			port,
+			key,
+			secret,
+			freePort(t),
+			freePort(t),
+		),
+	)
 	until(ctx, t, "LiveKit answers", func() bool {
 		resp, err := http.Get(strings.Replace(s.url, "ws", "http", 1))
 		return err == nil && resp.Body.Close() == nil
 	})
 	s.sidecar = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	s.serve()
-	b := bridge{url: s.url, key: key, secret: secret, callscreen: "http://" + s.sidecar, token: token, log: slog.New(slog.NewTextHandler(s.log, nil))}
+	b := bridge{
+		url:        s.url,
+		key:        key,
+		secret:     secret,
+		callscreen: "http://" + s.sidecar,
+		token:      token,
+		log:        slog.New(slog.NewTextHandler(s.log, nil)),
+	}
 	media := &webrtc.MediaEngine{}
 	if err := media.RegisterDefaultCodecs(); err != nil {
 		t.Fatal(err)
@@ -185,7 +215,10 @@ func (s *scene) serve() {
 	s.t.Helper()
 	var said *output
 	s.stop, said = start(s.t, []string{"CALLSCREEN_LISTEN=" + s.sidecar, "CALLSCREEN_WEBRTC_UDP_PORT=0", "CALLSCREEN_WEBRTC_TCP_PORT=0",
-		"CALLSCREEN_DATA_DIR=" + filepath.Join(s.dir, "data"), "CALLSCREEN_SPOOL_MIN_FREE_MB=1", "CALLSCREEN_ADMIN_TOKEN=" + token}, s.bin, "serve", "--simulate")
+		"CALLSCREEN_DATA_DIR=" + filepath.Join(
+			s.dir,
+			"data",
+		), "CALLSCREEN_SPOOL_MIN_FREE_MB=1", "CALLSCREEN_ADMIN_TOKEN=" + token}, s.bin, "serve", "--simulate")
 	until(s.ctx, s.t, "callscreen serves", func() bool { return strings.Contains(said.String(), "msg=serving") })
 }
 
@@ -197,7 +230,11 @@ type speaker struct {
 
 func (s *scene) speaker(room, identity, file string, attributes map[string]string) *speaker {
 	s.t.Helper()
-	jwt, err := auth.NewAccessToken(key, secret).SetVideoGrant(&auth.VideoGrant{RoomJoin: true, Room: room}).SetIdentity(identity).SetAttributes(attributes).ToJWT()
+	jwt, err := auth.NewAccessToken(key, secret).
+		SetVideoGrant(&auth.VideoGrant{RoomJoin: true, Room: room}).
+		SetIdentity(identity).
+		SetAttributes(attributes).
+		ToJWT()
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -306,7 +343,12 @@ var ended = regexp.MustCompile(`msg="a leg ended" call=(\S+) leg=(\S+) seconds=(
 // Two speak in a room: a human, and the synthetic voice. Exactly that leg is flagged.
 func TestARoomIsScreened(t *testing.T) {
 	s := newScene(t)
-	human := s.speaker("room-1", "alice", "human.opus", map[string]string{"callscreen.leg": "agent", "callscreen.queue": "payments", "mood": "good"})
+	human := s.speaker(
+		"room-1",
+		"alice",
+		"human.opus",
+		map[string]string{"callscreen.leg": "agent", "callscreen.queue": "payments", "mood": "good"},
+	)
 	synthetic := s.speaker("room-1", "bob", "synthetic.opus", nil)
 	s.wait("the recordings are played", human.over)
 	s.wait("the recordings are played", synthetic.over)

@@ -82,7 +82,11 @@ func (l *leg) run(ctx context.Context) {
 
 // keep joins, and joins again.
 func (l *leg) keep(ctx context.Context) {
-	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(250*time.Millisecond), backoff.WithMaxInterval(10*time.Second), backoff.WithMaxElapsedTime(0))
+	pace := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(250*time.Millisecond),
+		backoff.WithMaxInterval(10*time.Second),
+		backoff.WithMaxElapsedTime(0),
+	)
 	for ctx.Err() == nil {
 		to, err := l.join(ctx)
 		if err == nil {

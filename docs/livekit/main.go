@@ -30,7 +30,10 @@ func run(ctx context.Context, args []string) error {
 	b := bridge{log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	flags := flag.NewFlagSet("callscreen-livekit", flag.ContinueOnError)
 	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "usage: callscreen-livekit [flags] [ROOM...]\n\nWithout a ROOM it goes to every room. LIVEKIT_API_KEY, LIVEKIT_API_SECRET and CALLSCREEN_INGEST_TOKEN are its secrets.")
+		fmt.Fprintln(
+			flags.Output(),
+			"usage: callscreen-livekit [flags] [ROOM...]\n\nWithout a ROOM it goes to every room. LIVEKIT_API_KEY, LIVEKIT_API_SECRET and CALLSCREEN_INGEST_TOKEN are its secrets.",
+		)
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&b.url, "livekit", env("LIVEKIT_URL", "ws://127.0.0.1:7880"), "the LiveKit server; also LIVEKIT_URL")

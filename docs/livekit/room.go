@@ -98,8 +98,19 @@ func (b *bridge) attend(ctx context.Context, name string) error {
 // badge is a token to join a room unseen, and to listen.
 func (b *bridge) badge(room string) (string, error) {
 	no, yes := false, true
-	grant := &auth.VideoGrant{RoomJoin: true, Room: room, Hidden: true, CanSubscribe: &yes, CanPublish: &no, CanPublishData: &no}
-	return auth.NewAccessToken(b.key, b.secret).SetVideoGrant(grant).SetIdentity("callscreen-" + rand.Text()).SetValidFor(24 * time.Hour).ToJWT()
+	grant := &auth.VideoGrant{
+		RoomJoin:       true,
+		Room:           room,
+		Hidden:         true,
+		CanSubscribe:   &yes,
+		CanPublish:     &no,
+		CanPublishData: &no,
+	}
+	return auth.NewAccessToken(b.key, b.secret).
+		SetVideoGrant(grant).
+		SetIdentity("callscreen-" + rand.Text()).
+		SetValidFor(24 * time.Hour).
+		ToJWT()
 }
 
 // subscribe asks for what somebody says, and for nothing else that they publish.

@@ -74,7 +74,11 @@ func TestAServerOfYourOwnForwardsALeg(t *testing.T) {
 	addr := callscreen(t, ctx)
 	var settings webrtc.SettingEngine
 	settings.SetIncludeLoopbackCandidate(true)
-	s := &server{api: webrtc.NewAPI(webrtc.WithSettingEngine(settings)), endpoint: "http://" + addr + "/whip/call-1/caller?queue=payments", failed: make(chan error, 1)}
+	s := &server{
+		api:      webrtc.NewAPI(webrtc.WithSettingEngine(settings)),
+		endpoint: "http://" + addr + "/whip/call-1/caller?queue=payments",
+		failed:   make(chan error, 1),
+	}
 	engine, err := rtc.New(rtc.Config{TCPPort: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -148,12 +152,21 @@ func TestALegThatIsLost(t *testing.T) {
 	}()
 	var settings webrtc.SettingEngine
 	settings.SetIncludeLoopbackCandidate(true)
-	leg, err := sfu.Join(ctx, webrtc.NewAPI(webrtc.WithSettingEngine(settings)), webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}, web.URL+"/whip/call/caller", "")
+	leg, err := sfu.Join(
+		ctx,
+		webrtc.NewAPI(webrtc.WithSettingEngine(settings)),
+		webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000},
+		web.URL+"/whip/call/caller",
+		"",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n, heard := uint16(0), false; !heard; n++ {
-		if err := leg.WriteRTP(&rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: n, Timestamp: 160 * uint32(n)}, Payload: make([]byte, 160)}); err != nil {
+		if err := leg.WriteRTP(&rtp.Packet{
+			Header:  rtp.Header{Version: 2, SequenceNumber: n, Timestamp: 160 * uint32(n)},
+			Payload: make([]byte, 160),
+		}); err != nil {
 			t.Fatal(err)
 		}
 		select {
@@ -189,7 +202,15 @@ func callscreen(t *testing.T, ctx context.Context) (addr string) {
 	cfg := config.Default()
 	cfg.Listen, cfg.DataDir = "127.0.0.1:0", t.TempDir()
 	cfg.WebRTC.UDPPort, cfg.WebRTC.TCPPort = 0, 0
-	a, err := app.New(ctx, app.Options{Config: cfg, Tokens: map[string]config.Secret{"ingest": "secret", "admin": "admin"}, API: client, Log: slog.New(slog.DiscardHandler)})
+	a, err := app.New(
+		ctx,
+		app.Options{
+			Config: cfg,
+			Tokens: map[string]config.Secret{"ingest": "secret", "admin": "admin"},
+			API:    client,
+			Log:    slog.New(slog.DiscardHandler),
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,8 +115,13 @@ func (a *App) openPorts(context.Context) (err error) {
 		tcpPort = -1
 	}
 	if a.rtc, err = rtc.New(rtc.Config{
-		UDPPort: cfg.WebRTC.UDPPort, TCPPort: tcpPort, PublicIPs: cfg.WebRTC.PublicIPs, Lite: cfg.WebRTC.ICELite,
-		ICE: rtc.ICE{URLs: cfg.WebRTC.ICEServers, Username: cfg.WebRTC.TURNUsername, Secret: cfg.WebRTC.TURNSecret.Reveal()}, PreferRED: cfg.WebRTC.PreferRED, Log: a.opt.Log,
+		UDPPort:   cfg.WebRTC.UDPPort,
+		TCPPort:   tcpPort,
+		PublicIPs: cfg.WebRTC.PublicIPs,
+		Lite:      cfg.WebRTC.ICELite,
+		ICE:       rtc.ICE{URLs: cfg.WebRTC.ICEServers, Username: cfg.WebRTC.TURNUsername, Secret: cfg.WebRTC.TURNSecret.Reveal()},
+		PreferRED: cfg.WebRTC.PreferRED,
+		Log:       a.opt.Log,
 	}); err != nil {
 		return err
 	}
@@ -129,7 +134,13 @@ func (a *App) openStores(ctx context.Context) (err error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}
-	if a.store, err = store.Open(ctx, store.Options{URL: cfg.Database.Reveal(), Dir: cfg.DataDir, Owner: true, MaxConns: 20 + cfg.Analysis.MaxInFlight, Log: a.opt.Log}); err != nil {
+	if a.store, err = store.Open(ctx, store.Options{
+		URL:      cfg.Database.Reveal(),
+		Dir:      cfg.DataDir,
+		Owner:    true,
+		MaxConns: 20 + cfg.Analysis.MaxInFlight,
+		Log:      a.opt.Log,
+	}); err != nil {
 		return err
 	}
 	a.closing(a.store.Close)
@@ -152,7 +163,10 @@ func (a *App) openStores(ctx context.Context) (err error) {
 	}
 	a.audio = audio.Sealed(kept, a.keys, filepath.Join(cfg.DataDir, "spool"))
 	const mb = 1_000_000
-	a.spool, err = spool.Open(filepath.Join(cfg.DataDir, "spool"), spool.Config{MinFree: cfg.Spool.MinFreeMB * mb, MaxBytes: cfg.Spool.MaxMB * mb, Log: a.opt.Log})
+	a.spool, err = spool.Open(
+		filepath.Join(cfg.DataDir, "spool"),
+		spool.Config{MinFree: cfg.Spool.MinFreeMB * mb, MaxBytes: cfg.Spool.MaxMB * mb, Log: a.opt.Log},
+	)
 	if err != nil {
 		return err
 	}
@@ -180,23 +194,62 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		return err
 	}
 	a.desk = screen.NewDesk(screen.DeskConfig{
-		Store: a.store, Policy: cfg.Policy, PolicyVersion: version, Subscribers: func(event string) []string { return a.hooks.current().Subscribers(event) }, OnCommit: a.committed, OnSettled: a.settled, Observe: a.observe,
-		KeepAudio: map[string]time.Duration{"clear": cfg.Retention.Clear, "flagged": cfg.Retention.Flagged, "inconclusive": cfg.Retention.Inconclusive},
+		Store:         a.store,
+		Policy:        cfg.Policy,
+		PolicyVersion: version,
+		Subscribers:   func(event string) []string { return a.hooks.current().Subscribers(event) },
+		OnCommit:      a.committed,
+		OnSettled:     a.settled,
+		Observe:       a.observe,
+		KeepAudio: map[string]time.Duration{
+			"clear":        cfg.Retention.Clear,
+			"flagged":      cfg.Retention.Flagged,
+			"inconclusive": cfg.Retention.Inconclusive,
+		},
 	})
 	a.courier = screen.NewCourier(screen.CourierConfig{
-		Spool: a.spool, Audio: a.audio, Keys: a.keys, Desk: a.desk, Node: a.audioNode(), Rate: cfg.Segment.SampleRate, MaxAge: cfg.Spool.MaxAge, OnPromised: a.opt.OnPromised, Observe: a.observe, Log: a.opt.Log,
+		Spool:      a.spool,
+		Audio:      a.audio,
+		Keys:       a.keys,
+		Desk:       a.desk,
+		Node:       a.audioNode(),
+		Rate:       cfg.Segment.SampleRate,
+		MaxAge:     cfg.Spool.MaxAge,
+		OnPromised: a.opt.OnPromised,
+		Observe:    a.observe,
+		Log:        a.opt.Log,
 	})
 	interval := time.Duration(float64(time.Second) / cfg.Analysis.RatePerSecond)
 	if a.opt.Simulated {
 		interval = 0 // there is nobody whose rate limit must be spared
 	}
 	a.worker = screen.NewWorker(screen.WorkerConfig{
-		API: a.opt.API, Store: a.store, Desk: a.desk, Audio: a.audio, Node: a.node, Interval: interval, Deadline: cfg.Analysis.Deadline,
-		MaxAge: cfg.Analysis.MaxAge, Plan: screen.Plan{Enough: cfg.Analysis.EnoughSpeech, Recheck: cfg.Analysis.Recheck}, ResendInDoubt: cfg.Analysis.ResendInDoubt, RetryCleaned: cfg.Analysis.RetryCleaned, Observe: a.observe, Log: a.opt.Log,
+		API:           a.opt.API,
+		Store:         a.store,
+		Desk:          a.desk,
+		Audio:         a.audio,
+		Node:          a.node,
+		Interval:      interval,
+		Deadline:      cfg.Analysis.Deadline,
+		MaxAge:        cfg.Analysis.MaxAge,
+		Plan:          screen.Plan{Enough: cfg.Analysis.EnoughSpeech, Recheck: cfg.Analysis.Recheck},
+		ResendInDoubt: cfg.Analysis.ResendInDoubt,
+		RetryCleaned:  cfg.Analysis.RetryCleaned,
+		Observe:       a.observe,
+		Log:           a.opt.Log,
 	})
 	a.engine, err = screen.NewEngine(screen.EngineConfig{
-		Worker: a.worker, Store: a.store, Desk: a.desk, Audio: a.audio, Node: a.node, MaxInFlight: cfg.Analysis.MaxInFlight, MaxAge: cfg.Analysis.MaxAge,
-		KeepRecords: cfg.Retention.Records, LocalAudio: a.audioNode() != "", OwnParts: a.ownParts, Log: a.opt.Log,
+		Worker:      a.worker,
+		Store:       a.store,
+		Desk:        a.desk,
+		Audio:       a.audio,
+		Node:        a.node,
+		MaxInFlight: cfg.Analysis.MaxInFlight,
+		MaxAge:      cfg.Analysis.MaxAge,
+		KeepRecords: cfg.Retention.Records,
+		LocalAudio:  a.audioNode() != "",
+		OwnParts:    a.ownParts,
+		Log:         a.opt.Log,
 	})
 	return err
 }
@@ -215,17 +268,39 @@ func (a *App) buildCalls(context.Context) (err error) {
 		return fmt.Errorf("webrtc.whep_allow: %w", err)
 	}
 	a.live = screen.NewLive(screen.LiveConfig{
-		Book: counting{a.courier, a.opt.Meter}, Node: a.node, Segment: cfg.Segment.Segmenter(), Simulated: a.opt.Simulated, Grace: cfg.WebRTC.Grace,
-		NewVAD: func(hz int) (capture.VAD, error) { return vad.New(hz, nil) }, Log: a.opt.Log,
+		Book:      counting{a.courier, a.opt.Meter},
+		Node:      a.node,
+		Segment:   cfg.Segment.Segmenter(),
+		Simulated: a.opt.Simulated,
+		Grace:     cfg.WebRTC.Grace,
+		NewVAD:    func(hz int) (capture.VAD, error) { return vad.New(hz, nil) },
+		Log:       a.opt.Log,
 	})
 	if a.review, err = review.NewServer(review.Config{
-		Node: a.node, Desk: a.desk, Store: a.store, Audio: a.audio, Board: a.board, Begun: a.begun, Erase: a.engine.Erase, Require: a.auth.Require, Log: a.opt.Log,
+		Node:    a.node,
+		Desk:    a.desk,
+		Store:   a.store,
+		Audio:   a.audio,
+		Board:   a.board,
+		Begun:   a.begun,
+		Erase:   a.engine.Erase,
+		Require: a.auth.Require,
+		Log:     a.opt.Log,
 	}); err != nil {
 		return err
 	}
 	a.whip = whip.NewServer(whip.Config{
-		Engine: a.rtc, Intake: intake{a}, Auth: a.sender(), Origins: cfg.WebRTC.Origins, StrictPreconditions: cfg.WebRTC.StrictPreconditions,
-		MaxSessions: cfg.WebRTC.MaxSessions, MaxPerToken: cfg.WebRTC.MaxSessionsPerToken, Idle: cfg.WebRTC.Idle, PerSecond: cfg.WebRTC.RequestsPerSecond, Client: a.auth.Client, Log: a.opt.Log,
+		Engine:              a.rtc,
+		Intake:              intake{a},
+		Auth:                a.sender(),
+		Origins:             cfg.WebRTC.Origins,
+		StrictPreconditions: cfg.WebRTC.StrictPreconditions,
+		MaxSessions:         cfg.WebRTC.MaxSessions,
+		MaxPerToken:         cfg.WebRTC.MaxSessionsPerToken,
+		Idle:                cfg.WebRTC.Idle,
+		PerSecond:           cfg.WebRTC.RequestsPerSecond,
+		Client:              a.auth.Client,
+		Log:                 a.opt.Log,
 	})
 	a.metrics = newMetrics(a)
 	return nil

@@ -29,7 +29,8 @@ func TestTwoLegsAreOneCall(t *testing.T) {
 	var both sync.WaitGroup
 	for leg, voice := range map[string][]byte{"caller": demo.Synthetic, "agent": demo.Human} {
 		both.Go(func() {
-			if sum, media := s.play(t.Context(), voice, "c1", leg, 12, publish.Impairment{}); sum.Err() != nil || sum.Connected != 1 || sum.Packets != int64(len(media.Packets)) {
+			if sum, media := s.play(t.Context(), voice, "c1", leg, 12, publish.Impairment{}); sum.Err() != nil || sum.Connected != 1 ||
+				sum.Packets != int64(len(media.Packets)) {
 				t.Errorf("%s: %+v", leg, sum)
 			}
 		})
@@ -59,14 +60,21 @@ func TestTwoLegsAreOneCall(t *testing.T) {
 			t.Errorf("%+v", u)
 		}
 	}
-	if _, list := s.get("GET", "/api/v1/calls?decision=flagged&state=ended&q=C1", ""); len(list["calls"].([]any)) != 1 || list["next_cursor"] != "" {
+	if _, list := s.get("GET", "/api/v1/calls?decision=flagged&state=ended&q=C1", ""); len(list["calls"].([]any)) != 1 ||
+		list["next_cursor"] != "" {
 		t.Errorf("%v", list)
 	}
 	if _, list := s.get("GET", "/api/v1/calls?decision=clear", ""); len(list["calls"].([]any)) != 0 {
 		t.Errorf("%v", list)
 	}
 	_, m := s.get("GET", "/metrics", "")
-	for _, want := range []string{"callscreen_packets_received_total 1200", "callscreen_packets_lost_total 0", "callscreen_whip_sessions_opened_total 2", "callscreen_legs_live 0", "go_goroutines"} {
+	for _, want := range []string{
+		"callscreen_packets_received_total 1200",
+		"callscreen_packets_lost_total 0",
+		"callscreen_whip_sessions_opened_total 2",
+		"callscreen_legs_live 0",
+		"go_goroutines",
+	} {
 		if !strings.Contains(m["text"].(string), want) {
 			t.Errorf("no %q among the metrics", want)
 		}
@@ -134,13 +142,26 @@ func TestTokensAndRoles(t *testing.T) {
 		method, path, token string
 		want                int
 	}{
-		{"GET", "/healthz", "", 200}, {"GET", "/readyz", "", 200},
-		{"GET", "/api/v1/calls", "", 401}, {"GET", "/api/v1/calls", "bad", 403}, {"GET", "/api/v1/calls", "in", 403}, {"GET", "/api/v1/calls", "rev", 200}, {"GET", "/api/v1/calls", "adm", 200},
-		{"GET", "/", "", 401}, {"GET", "/", "rev", 200},
-		{"POST", "/api/v1/calls/x/legs/y/pause", "rev", 403}, {"POST", "/api/v1/calls/x/legs/y/pause", "in", 404},
-		{"POST", "/whip/c/l", "rev", 401}, {"POST", "/whip/c/l", "", 401}, {"POST", "/whip/c/l", "in", 415},
-		{"GET", "/api/v1/calls/none", "rev", 404}, {"GET", "/api/v1/calls?decision=maybe", "rev", 400}, {"GET", "/api/v1/calls?state=x", "rev", 400}, {"GET", "/api/v1/calls?cursor=x", "rev", 400},
-		{"GET", "/api/v1/calls/..%2F..%2Fetc", "rev", 404}, {"GET", "/nothing", "", 404},
+		{"GET", "/healthz", "", 200},
+		{"GET", "/readyz", "", 200},
+		{"GET", "/api/v1/calls", "", 401},
+		{"GET", "/api/v1/calls", "bad", 403},
+		{"GET", "/api/v1/calls", "in", 403},
+		{"GET", "/api/v1/calls", "rev", 200},
+		{"GET", "/api/v1/calls", "adm", 200},
+		{"GET", "/", "", 401},
+		{"GET", "/", "rev", 200},
+		{"POST", "/api/v1/calls/x/legs/y/pause", "rev", 403},
+		{"POST", "/api/v1/calls/x/legs/y/pause", "in", 404},
+		{"POST", "/whip/c/l", "rev", 401},
+		{"POST", "/whip/c/l", "", 401},
+		{"POST", "/whip/c/l", "in", 415},
+		{"GET", "/api/v1/calls/none", "rev", 404},
+		{"GET", "/api/v1/calls?decision=maybe", "rev", 400},
+		{"GET", "/api/v1/calls?state=x", "rev", 400},
+		{"GET", "/api/v1/calls?cursor=x", "rev", 400},
+		{"GET", "/api/v1/calls/..%2F..%2Fetc", "rev", 404},
+		{"GET", "/nothing", "", 404},
 	} {
 		if code, a := s.get(c.method, c.path, c.token); code != c.want {
 			t.Errorf("%s %s with %q: HTTP %d %v, want %d", c.method, c.path, c.token, code, a, c.want)
@@ -160,8 +181,11 @@ func TestWhatIsRefusedAtStart(t *testing.T) {
 		"not on loopback, no tokens": {func(c *config.Config) { c.Listen = "0.0.0.0:0" }, "no authentication is configured"},
 		"a database without tables":  {func(c *config.Config) { c.Database = "postgres://u:geheim@127.0.0.1:1/x" }, "database: "},
 		"an audio store that is not": {func(c *config.Config) { c.Audio = "s3://x?endpoint=http://127.0.0.1:1" }, "audio"},
-		"a webhook without a secret": {func(c *config.Config) { c.Webhooks = []config.Webhook{{Name: "x", SecretFiles: []string{"/dev/null"}}} }, "begins with whsec_"},
-		"a data_dir that is a file":  {func(c *config.Config) { c.DataDir = "/dev/null" }, "data_dir"},
+		"a webhook without a secret": {
+			func(c *config.Config) { c.Webhooks = []config.Webhook{{Name: "x", SecretFiles: []string{"/dev/null"}}} },
+			"begins with whsec_",
+		},
+		"a data_dir that is a file": {func(c *config.Config) { c.DataDir = "/dev/null" }, "data_dir"},
 		"no address": {func(c *config.Config) {
 			c.Listen = "203.0.113.1:1"
 			c.Auth.Tokens = []config.Token{{Name: "x", Roles: []string{"admin"}, SHA256: strings.Repeat("ab", 32)}}
@@ -170,7 +194,9 @@ func TestWhatIsRefusedAtStart(t *testing.T) {
 		cfg := config.Default()
 		cfg.Listen, cfg.DataDir, cfg.WebRTC.UDPPort, cfg.WebRTC.TCPPort = "127.0.0.1:0", t.TempDir(), 0, 0
 		c.change(&cfg)
-		if _, err := app.New(t.Context(), app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "geheim") {
+		if _, err := app.New(t.Context(), app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)}); err == nil ||
+			!strings.Contains(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "geheim") {
 			t.Errorf("%s: error is %v", name, err)
 		}
 	}
@@ -206,7 +232,25 @@ func TestTwoPartiesOnOneTrack(t *testing.T) {
 		}
 		t.Skip("ffmpeg is not installed")
 	}
-	out, err := exec.Command(ffmpeg, "-v", "error", "-i", "../../testdata/audio/two-legs.wav", "-t", "20", "-ar", "48000", "-c:a", "libopus", "-b:a", "64k", "-f", "ogg", "-").Output()
+	out, err := exec.Command(
+		ffmpeg,
+		"-v",
+		"error",
+		"-i",
+		"../../testdata/audio/two-legs.wav",
+		"-t",
+		"20",
+		"-ar",
+		"48000",
+		"-c:a",
+		"libopus",
+		"-b:a",
+		"64k",
+		"-f",
+		"ogg",
+		"-",
+	).
+		Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,12 +259,18 @@ func TestTwoPartiesOnOneTrack(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSidecar(t, simulator.Script{}, nil, nil)
-	sum, err := publish.Run(t.Context(), media, &publish.Options{To: "http://" + s.app.Addr() + "/whip/stereo/both?channels=caller,agent&queue=q"})
+	sum, err := publish.Run(
+		t.Context(),
+		media,
+		&publish.Options{To: "http://" + s.app.Addr() + "/whip/stereo/both?channels=caller,agent&queue=q"},
+	)
 	if err != nil || sum.Err() != nil {
 		t.Fatal(err, sum.Err())
 	}
 	r := s.ended("stereo")
-	if len(r.Legs) != 2 || r.Legs[0].Leg != "agent" || r.Legs[0].Decision != "clear" || r.Legs[1].Leg != "caller" || r.Legs[1].Decision != "flagged" || r.Metadata["queue"] != "q" {
+	if len(r.Legs) != 2 || r.Legs[0].Leg != "agent" || r.Legs[0].Decision != "clear" || r.Legs[1].Leg != "caller" ||
+		r.Legs[1].Decision != "flagged" ||
+		r.Metadata["queue"] != "q" {
 		t.Errorf("%+v", r)
 	}
 	for _, l := range r.Legs {
@@ -252,7 +302,13 @@ func TestLegsAreFetchedByWHEP(t *testing.T) {
 		return resp.StatusCode
 	}
 	const leg = "/api/v1/calls/room/legs/caller/whep"
-	for body, want := range map[string]int{"": 400, "{}": 400, `{"url":"ftp://x"}`: 400, `{"url":"http://u:p@h/"}`: 400, `{"url":"http://h/","other":1}`: 400} {
+	for body, want := range map[string]int{
+		"":                              400,
+		"{}":                            400,
+		`{"url":"ftp://x"}`:             400,
+		`{"url":"http://u:p@h/"}`:       400,
+		`{"url":"http://h/","other":1}`: 400,
+	} {
 		if got := post(leg, body); got != want {
 			t.Errorf("%s: HTTP %d, want %d", body, got, want)
 		}

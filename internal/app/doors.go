@@ -84,8 +84,13 @@ func (a *App) openDoors() *doors {
 }
 
 func (d *doors) serve(a *App, l net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: limit.Slow(review.Headers(handler)), ReadHeaderTimeout: headersFor, IdleTimeout: idleFor, MaxHeaderBytes: maxHeaders,
-		ErrorLog: slog.NewLogLogger(a.opt.Log.Handler(), slog.LevelDebug)} // that of others: whoever does not speak TLS would fill the log
+	server := &http.Server{
+		Handler:           limit.Slow(review.Headers(handler)),
+		ReadHeaderTimeout: headersFor,
+		IdleTimeout:       idleFor,
+		MaxHeaderBytes:    maxHeaders,
+		ErrorLog:          slog.NewLogLogger(a.opt.Log.Handler(), slog.LevelDebug),
+	} // that of others: whoever does not speak TLS would fill the log
 	serve := server.Serve
 	if a.cert != nil {
 		server.TLSConfig = a.cert.Config()

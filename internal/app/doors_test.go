@@ -49,7 +49,12 @@ func ask(t *testing.T, client *http.Client, method, url, token string) (int, str
 
 // What watches the program and what is for admins is at its own address, and not at the public one.
 func TestTheAdminListenerIsApart(t *testing.T) {
-	s := newSidecar(t, simulator.Script{}, auth.Tokens{"reviewer": "rev", "admin": "adm"}, func(c *config.Config) { c.AdminListen = "127.0.0.1:0" })
+	s := newSidecar(
+		t,
+		simulator.Script{},
+		auth.Tokens{"reviewer": "rev", "admin": "adm"},
+		func(c *config.Config) { c.AdminListen = "127.0.0.1:0" },
+	)
 	public, admin := s.app.URL(), s.app.AdminURL()
 	if public == admin || admin == "" {
 		t.Fatal(public, admin)
@@ -58,12 +63,20 @@ func TestTheAdminListenerIsApart(t *testing.T) {
 		method, path, token string
 		public, admin       int
 	}{
-		{"GET", "/healthz", "", 200, 200}, {"GET", "/readyz", "", 200, 200}, {"GET", "/metrics", "", 404, 200},
-		{"GET", "/api/v1/webhooks/dead", "adm", 404, 200}, {"GET", "/api/v1/webhooks/dead", "rev", 404, 403}, {"GET", "/api/v1/webhooks/dead", "", 404, 401},
+		{"GET", "/healthz", "", 200, 200},
+		{"GET", "/readyz", "", 200, 200},
+		{"GET", "/metrics", "", 404, 200},
+		{"GET", "/api/v1/webhooks/dead", "adm", 404, 200},
+		{"GET", "/api/v1/webhooks/dead", "rev", 404, 403},
+		{"GET", "/api/v1/webhooks/dead", "", 404, 401},
 		{"POST", "/api/v1/webhooks/endpoints/x/enable", "adm", 404, 404},
-		{"GET", "/debug/pprof/heap", "adm", 404, 200}, {"GET", "/debug/pprof/heap", "rev", 404, 403}, {"GET", "/debug/pprof/heap", "", 404, 401},
+		{"GET", "/debug/pprof/heap", "adm", 404, 200},
+		{"GET", "/debug/pprof/heap", "rev", 404, 403},
+		{"GET", "/debug/pprof/heap", "", 404, 401},
 		{"DELETE", "/api/v1/calls/none?reason=x", "adm", 404, 404},
-		{"GET", "/api/v1/calls", "rev", 200, 404}, {"GET", "/login", "", 200, 404}, {"POST", "/whip/c/l", "adm", 415, 404},
+		{"GET", "/api/v1/calls", "rev", 200, 404},
+		{"GET", "/login", "", 200, 404},
+		{"POST", "/whip/c/l", "adm", 415, 404},
 	} {
 		for at, want := range map[string]int{public: c.public, admin: c.admin} {
 			if code, body := ask(t, http.DefaultClient, c.method, at+c.path, c.token); code != want {
@@ -76,7 +89,8 @@ func TestTheAdminListenerIsApart(t *testing.T) {
 func TestAnOpenAdminListenerIsRefused(t *testing.T) {
 	cfg := config.Default()
 	cfg.Listen, cfg.AdminListen, cfg.DataDir = "127.0.0.1:0", "0.0.0.0:0", t.TempDir()
-	if _, err := app.New(t.Context(), app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "admin_listen is not a loopback address") {
+	if _, err := app.New(t.Context(), app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)}); err == nil ||
+		!strings.Contains(err.Error(), "admin_listen is not a loopback address") {
 		t.Error(err)
 	}
 }
@@ -113,7 +127,9 @@ func TestServeOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if cookies := resp.Cookies(); resp.ProtoMajor != 2 || resp.StatusCode != 303 || len(cookies) != 1 || !cookies[0].Secure || !cookies[0].HttpOnly || !strings.HasPrefix(cookies[0].Name, "__Host-") {
+	if cookies := resp.Cookies(); resp.ProtoMajor != 2 || resp.StatusCode != 303 || len(cookies) != 1 || !cookies[0].Secure ||
+		!cookies[0].HttpOnly ||
+		!strings.HasPrefix(cookies[0].Name, "__Host-") {
 		t.Errorf("%s HTTP %d %v", resp.Proto, resp.StatusCode, cookies)
 	}
 	// Who does not speak TLS gets nowhere, and nothing into the log but when it is asked for.
@@ -147,7 +163,12 @@ func TestLegsAreFetchedOnlyFromWhereTheyMay(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, "POST", s.app.URL()+"/api/v1/calls/pulled/legs/caller/whep"+query, strings.NewReader(`{"url":"http://`+inner.Addr().String()+`/whep"}`))
+		r, err := http.NewRequestWithContext(
+			ctx,
+			"POST",
+			s.app.URL()+"/api/v1/calls/pulled/legs/caller/whep"+query,
+			strings.NewReader(`{"url":"http://`+inner.Addr().String()+`/whep"}`),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +185,9 @@ func TestLegsAreFetchedOnlyFromWhereTheyMay(t *testing.T) {
 	if got := post("?queue=q"); got != 201 {
 		t.Fatalf("HTTP %d", got)
 	}
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(s.log.String(), "is not allowed (hint: webrtc.whep_allow)"); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(
+		20 * time.Second,
+	); !strings.Contains(s.log.String(), "is not allowed (hint: webrtc.whep_allow)"); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(s.log.String())
 		}

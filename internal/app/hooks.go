@@ -20,7 +20,13 @@ type hooks struct {
 func newHooks(d *hook.Dispatcher) *hooks { return &hooks{now: d, replaced: make(chan struct{}, 1)} }
 
 func (a *App) dispatcher(endpoints []hook.Endpoint, allow outbound.List) *hook.Dispatcher {
-	return hook.NewDispatcher(hook.Config{Store: a.store, Endpoints: endpoints, Allow: allow, Observe: a.told, Log: a.opt.Log})
+	return hook.NewDispatcher(hook.Config{
+		Store:     a.store,
+		Endpoints: endpoints,
+		Allow:     allow,
+		Observe:   a.told,
+		Log:       a.opt.Log,
+	})
 }
 
 func (h *hooks) current() *hook.Dispatcher {

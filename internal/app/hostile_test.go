@@ -103,14 +103,35 @@ func (c *crowd) attack(i int) {
 			if n%50 == 49 {
 				ufrag = fmt.Sprint("evil", n) // ICE begins anew
 			}
-			c.do("PATCH", i, "PATCH", at, frag, "evil", strings.NewReader("a=ice-ufrag:"+ufrag+"\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nm=audio 9 X 0\r\na=mid:0\r\n"+strings.Repeat("a=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n", 5)))
+			c.do(
+				"PATCH",
+				i,
+				"PATCH",
+				at,
+				frag,
+				"evil",
+				strings.NewReader(
+					"a=ice-ufrag:"+ufrag+"\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nm=audio 9 X 0\r\na=mid:0\r\n"+strings.Repeat(
+						"a=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n",
+						5,
+					),
+				),
+			)
 		}
 	case 6:
 		at := c.do("never connects", i, "POST", path, sdp, "victim", strings.NewReader(hostileOffer(i)))
 		c.do("DELETE of others", i, "DELETE", at, frag, "evil", nil)
 		c.do("DELETE of what is not", i, "DELETE", "/whip/session/AAAAAAAAAAAAAAAAAAAAAAAAAA", frag, "evil", nil)
 	case 7:
-		c.do("many media", i, "POST", path, sdp, "evil", strings.NewReader(hostileOffer(i)+strings.Repeat("m=video 9 UDP/TLS/RTP/SAVPF 96\r\n", 1800)))
+		c.do(
+			"many media",
+			i,
+			"POST",
+			path,
+			sdp,
+			"evil",
+			strings.NewReader(hostileOffer(i)+strings.Repeat("m=video 9 UDP/TLS/RTP/SAVPF 96\r\n", 1800)),
+		)
 	}
 }
 
@@ -185,15 +206,34 @@ func TestHostileSessionsDoNotTouchAGoodCall(t *testing.T) {
 		t.Errorf("the good call: %+v", r)
 	}
 	_, m := s.get("GET", "/metrics", "")
-	if want := fmt.Sprintf("callscreen_packets_received_total %d\n", len(g.media.Packets)+100); !strings.Contains(m["text"].(string), want) || !strings.Contains(m["text"].(string), "callscreen_packets_lost_total 0\n") {
+	if want := fmt.Sprintf("callscreen_packets_received_total %d\n", len(g.media.Packets)+100); !strings.Contains(m["text"].(string), want) ||
+		!strings.Contains(m["text"].(string), "callscreen_packets_lost_total 0\n") {
 		t.Errorf("no %q among the metrics", want)
 	}
-	for _, bad := range []string{"huge: 201", "slow: 201", "wrong token: 201", "garbage: 201", "DELETE of others: 200", "DELETE of what is not: 200", "many media: 201", "PATCH: 500"} {
+	for _, bad := range []string{
+		"huge: 201",
+		"slow: 201",
+		"wrong token: 201",
+		"garbage: 201",
+		"DELETE of others: 200",
+		"DELETE of what is not: 200",
+		"many media: 201",
+		"PATCH: 500",
+	} {
 		if c.answers[bad] > 0 {
 			t.Errorf("%s, %d times", bad, c.answers[bad])
 		}
 	}
-	for _, want := range []string{"never connects: 201", "huge: 413", "wrong token: 401", "garbage: 400", "PATCH: 204", "PATCH: 429", "DELETE of others: 404", "many media: 422"} {
+	for _, want := range []string{
+		"never connects: 201",
+		"huge: 413",
+		"wrong token: 401",
+		"garbage: 400",
+		"PATCH: 204",
+		"PATCH: 429",
+		"DELETE of others: 404",
+		"many media: 422",
+	} {
 		if c.answers[want] == 0 {
 			t.Errorf("%s never happened, so the rest says little", want)
 		}
@@ -209,7 +249,14 @@ func TestHostileSessionsDoNotTouchAGoodCall(t *testing.T) {
 		}
 	}
 	after := heap()
-	t.Logf("goroutines: %d before, at most %d, %d after; heap: %.1f MB before, %.1f MB after", goroutines, most, left, float64(before)/1e6, float64(after)/1e6)
+	t.Logf(
+		"goroutines: %d before, at most %d, %d after; heap: %.1f MB before, %.1f MB after",
+		goroutines,
+		most,
+		left,
+		float64(before)/1e6,
+		float64(after)/1e6,
+	)
 	if left > goroutines+10 {
 		t.Errorf("%d goroutines are left of %d", left, goroutines)
 	}

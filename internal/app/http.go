@@ -93,7 +93,15 @@ func (a *App) shut(w http.ResponseWriter, r *http.Request, shut bool) {
 		problem.Write(w, http.StatusNotFound, "the call has no such leg")
 		return
 	}
-	answer(w, map[string]any{"call": r.PathValue("call"), "leg": leg, "paused": shut, "discarded_seconds": screen.Seconds(c.Recorder().Stats()[leg].Paused)})
+	answer(
+		w,
+		map[string]any{
+			"call":              r.PathValue("call"),
+			"leg":               leg,
+			"paused":            shut,
+			"discarded_seconds": screen.Seconds(c.Recorder().Stats()[leg].Paused),
+		},
+	)
 }
 
 // stopLeg ends the session of a leg, whoever began it.

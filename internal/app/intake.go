@@ -123,7 +123,14 @@ func (l *leg) LastPacket() (last time.Time) {
 // Close implements whip.Leg.
 func (l *leg) Close(lost bool) {
 	l.app.opt.Log.Info("a leg left", "call", l.session.Call, "leg", l.session.Leg, "lost", lost)
-	l.app.observe(screen.Step{Name: screen.StepIngest, Call: l.session.Call, Part: l.call.Begun().Part, Leg: l.session.Leg, Start: l.joined, End: time.Now()})
+	l.app.observe(screen.Step{
+		Name:  screen.StepIngest,
+		Call:  l.session.Call,
+		Part:  l.call.Begun().Part,
+		Leg:   l.session.Leg,
+		Start: l.joined,
+		End:   time.Now(),
+	})
 	l.call.Leave(lost)
 }
 

@@ -49,7 +49,11 @@ func TestLoad(t *testing.T) {
 			peak, goroutines = max(peak, memory()), max(goroutines, runtime.NumGoroutine())
 		}
 	}()
-	sum, err := publish.Run(t.Context(), media, &publish.Options{To: fmt.Sprintf("http://%s/whip/load/caller", s.app.Addr()), Calls: legs, Ramp: 10 * time.Millisecond})
+	sum, err := publish.Run(
+		t.Context(),
+		media,
+		&publish.Options{To: fmt.Sprintf("http://%s/whip/load/caller", s.app.Addr()), Calls: legs, Ramp: 10 * time.Millisecond},
+	)
 	stop()
 	<-watched
 	if err != nil || sum.Err() != nil || sum.Connected != legs {
@@ -62,7 +66,16 @@ func TestLoad(t *testing.T) {
 	received, missing, late := total.Received, total.Missing, total.Late
 	used := processor() - cpu
 	minutes := float64(legs) * seconds / 60
-	t.Logf("%d legs for %d s: connected %d, sent %d packets, received %d, missing %d, late %d", legs, seconds, sum.Connected, sum.Packets, received, missing, late)
+	t.Logf(
+		"%d legs for %d s: connected %d, sent %d packets, received %d, missing %d, late %d",
+		legs,
+		seconds,
+		sum.Connected,
+		sum.Packets,
+		received,
+		missing,
+		late,
+	)
 	t.Logf("sender and sidecar together: %.0f ms of CPU and %.0f kB of heap a leg-minute or leg, %.1f goroutines a leg",
 		float64(used.Milliseconds())/minutes, float64(peak-heap)/float64(legs)/1000, float64(goroutines-before)/float64(legs))
 	if received != uint64(sum.Packets) || missing+late > 0 {

@@ -28,10 +28,21 @@ func TestNoNumberGetsIntoTheLog(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := newSidecar(t, simulator.Script{Rules: []simulator.Rule{{Result: simulator.Result{Failed: true, ErrorCode: "x", FailedTimes: 1, Score: 0.9}, Submit: &simulator.Answer{Status: 503, Times: 1}}}}, nil, func(c *config.Config) {
-		c.Webhooks = []config.Webhook{{Name: "crm", URL: crm.URL, Events: []string{"call.flagged", "segment.scored"}, SecretFiles: []string{secret}}}
-		c.Retention.Flagged = time.Hour
-	})
+	s := newSidecar(
+		t,
+		simulator.Script{
+			Rules: []simulator.Rule{
+				{Result: simulator.Result{Failed: true, ErrorCode: "x", FailedTimes: 1, Score: 0.9}, Submit: &simulator.Answer{Status: 503, Times: 1}},
+			},
+		},
+		nil,
+		func(c *config.Config) {
+			c.Webhooks = []config.Webhook{
+				{Name: "crm", URL: crm.URL, Events: []string{"call.flagged", "segment.scored"}, SecretFiles: []string{secret}},
+			}
+			c.Retention.Flagged = time.Hour
+		},
+	)
 	if a, body := s.ask("PUT", "/api/v1/log-level", "", `{"level":"debug"}`); a.status != 200 {
 		t.Fatalf("HTTP %d %s", a.status, body)
 	}
@@ -41,7 +52,11 @@ func TestNoNumberGetsIntoTheLog(t *testing.T) {
 	}
 	voice.Packets = voice.Packets[:12*50]
 	const number = "49301234567"
-	sum, err := publish.Run(t.Context(), voice, &publish.Options{To: "http://" + s.app.Addr() + "/whip/secretive/caller?from=%2B" + number + "&to=%2B" + number})
+	sum, err := publish.Run(
+		t.Context(),
+		voice,
+		&publish.Options{To: "http://" + s.app.Addr() + "/whip/secretive/caller?from=%2B" + number + "&to=%2B" + number},
+	)
 	if err != nil || sum.Err() != nil {
 		t.Fatal(err, sum.Err())
 	}
@@ -68,7 +83,13 @@ func TestNoNumberGetsIntoTheLog(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"level=DEBUG msg=\"a segment is safe\" call=secretive", "msg=\"a leg joined\" call=secretive", "msg=\"a webhook message was not taken\"", "could not be submitted", "msg=\"a WHEP session ended"} {
+	for _, want := range []string{
+		"level=DEBUG msg=\"a segment is safe\" call=secretive",
+		"msg=\"a leg joined\" call=secretive",
+		"msg=\"a webhook message was not taken\"",
+		"could not be submitted",
+		"msg=\"a WHEP session ended",
+	} {
 		if !strings.Contains(log, want) {
 			t.Errorf("no %q in the log", want)
 		}
@@ -76,7 +97,9 @@ func TestNoNumberGetsIntoTheLog(t *testing.T) {
 	for line := range strings.Lines(log) {
 		about := []string{"segment", "leg ", "call ", "webhook message", "WHEP", "track", "session"}
 		for _, word := range about {
-			if strings.Contains(line, "msg=") && strings.Contains(strings.SplitN(line, "msg=", 2)[1], word) && !strings.Contains(line, " call=") && !strings.Contains(line, "shutting down") && !strings.Contains(line, "pion=") {
+			if strings.Contains(line, "msg=") && strings.Contains(strings.SplitN(line, "msg=", 2)[1], word) && !strings.Contains(line, " call=") &&
+				!strings.Contains(line, "shutting down") &&
+				!strings.Contains(line, "pion=") {
 				t.Errorf("a line about a call without its id: %s", line)
 			}
 		}

@@ -30,26 +30,57 @@ type Meter struct {
 // NewMeter makes a meter that stands at zero.
 func NewMeter() *Meter {
 	m := &Meter{}
-	m.requests = keep(m, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "callscreen_analysis_request_duration_seconds",
-		Help: "How long requests to the analysis API took, of uploads (submit) and of questions about a job (poll).", Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20}}, []string{"op"}))
+	m.requests = keep(m, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "callscreen_analysis_request_duration_seconds",
+		Help:    "How long requests to the analysis API took, of uploads (submit) and of questions about a job (poll).",
+		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20},
+	}, []string{"op"}))
 	m.errors = keep(m, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "callscreen_analysis_errors_total",
-		Help: "Requests to the analysis API that came to nothing, by what was wrong. Those that are not even sent, because the key was refused, are among them."}, []string{"op", "kind"}))
+		Help: "Requests to the analysis API that came to nothing, by what was wrong. Those that are not even sent, because the key was refused, are among them."}, []string{
+		"op",
+		"kind",
+	}))
 	m.resends = keep(m, prometheus.NewCounter(prometheus.CounterOpts{Name: "callscreen_analysis_resends_total",
 		Help: "Uploads that repeated one of which it was not known whether the API had taken it. They may be paid for twice."}))
-	m.polls = keep(m, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "callscreen_analysis_polls_per_job",
-		Help: "Questions that were asked about a job, within the 20 s or less in which it was found to be finished.", Buckets: []float64{1, 2, 3, 4, 5, 7, 10, 15, 20}}))
+	m.polls = keep(m, prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "callscreen_analysis_polls_per_job",
+		Help:    "Questions that were asked about a job, within the 20 s or less in which it was found to be finished.",
+		Buckets: []float64{1, 2, 3, 4, 5, 7, 10, 15, 20},
+	}))
 	m.gap = keep(m, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "callscreen_analysis_detection_delay_seconds",
 		Help:    "Time between the last answer that a job is not finished, or the begin of the asking, and the answer that it is. The API does not say when a job finished; its result was known at most so late.",
 		Buckets: []float64{.1, .25, .5, 1, 1.5, 2, 3, 4, 6, 10}}))
 	m.delay = keep(m, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "callscreen_decision_delay_seconds",
 		Help:    "Time from the begin of the first segment of a call that holds speech to the first decision that was announced: a flag, or what is known at the end of the call. The length of the call is part of it.",
 		Buckets: []float64{5, 10, 15, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400}}))
-	m.decisions = keep(m, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "callscreen_decisions_total", Help: "Decisions that were announced by this node."}, []string{"decision"}))
+	m.decisions = keep(
+		m,
+		prometheus.NewCounterVec(
+			prometheus.CounterOpts{Name: "callscreen_decisions_total", Help: "Decisions that were announced by this node."},
+			[]string{"decision"},
+		),
+	)
 	m.recorded = keep(m, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "callscreen_segments_recorded_total",
-		Help: "Segments that were cut: kept for the analysis, skipped as not worth one, or lost because they could not be kept."}, []string{"outcome"}))
-	m.settled = keep(m, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "callscreen_segments_settled_total", Help: "Segments that have a score or have failed."}, []string{"state", "reason"}))
-	m.speech = keep(m, prometheus.NewCounter(prometheus.CounterOpts{Name: "callscreen_speech_seconds_total", Help: "Speech in all segments that were cut, without the pauses."}))
-	m.analysed = keep(m, prometheus.NewCounter(prometheus.CounterOpts{Name: "callscreen_analysed_seconds_total", Help: "Speech in segments that got a score."}))
+		Help: "Segments that were cut: kept for the analysis, skipped as not worth one, or lost because they could not be kept."}, []string{
+		"outcome",
+	}))
+	m.settled = keep(
+		m,
+		prometheus.NewCounterVec(
+			prometheus.CounterOpts{Name: "callscreen_segments_settled_total", Help: "Segments that have a score or have failed."},
+			[]string{"state", "reason"},
+		),
+	)
+	m.speech = keep(
+		m,
+		prometheus.NewCounter(
+			prometheus.CounterOpts{Name: "callscreen_speech_seconds_total", Help: "Speech in all segments that were cut, without the pauses."},
+		),
+	)
+	m.analysed = keep(
+		m,
+		prometheus.NewCounter(prometheus.CounterOpts{Name: "callscreen_analysed_seconds_total", Help: "Speech in segments that got a score."}),
+	)
 	// What has not happened yet counts as 0, so that a first time can be seen as an increase.
 	for _, op := range []string{"submit", "poll"} {
 		m.requests.WithLabelValues(op)
@@ -69,8 +100,16 @@ func NewMeter() *Meter {
 
 // The errors that a request to the API can come to.
 var kinds = []analyzer.Kind{
-	analyzer.KindNetwork, analyzer.KindUnavailable, analyzer.KindRateLimited, analyzer.KindUnauthorized, analyzer.KindRejected, analyzer.KindTooLarge, analyzer.KindInDoubt,
-	analyzer.KindJobNotFound, analyzer.KindInvalidAnswer, analyzer.KindUnreadable,
+	analyzer.KindNetwork,
+	analyzer.KindUnavailable,
+	analyzer.KindRateLimited,
+	analyzer.KindUnauthorized,
+	analyzer.KindRejected,
+	analyzer.KindTooLarge,
+	analyzer.KindInDoubt,
+	analyzer.KindJobNotFound,
+	analyzer.KindInvalidAnswer,
+	analyzer.KindUnreadable,
 }
 
 // What becomes of a segment when it is cut.

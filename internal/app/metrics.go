@@ -20,36 +20,97 @@ type metrics struct {
 }
 
 var (
-	legsDesc         = prometheus.NewDesc("callscreen_legs_live", "Legs that are being recorded.", nil, nil)
-	sessionsDesc     = prometheus.NewDesc("callscreen_whip_sessions", "WHIP sessions that are open.", nil, nil)
-	openedDesc       = prometheus.NewDesc("callscreen_whip_sessions_opened_total", "WHIP sessions that were opened.", nil, nil)
-	refusedDesc      = prometheus.NewDesc("callscreen_whip_requests_refused_total", "Requests for a session that were refused.", nil, nil)
-	lostDesc         = prometheus.NewDesc("callscreen_whip_sessions_lost_total", "WHIP sessions that ended without a DELETE.", nil, nil)
-	lenientDesc      = prometheus.NewDesc("callscreen_whip_preconditions_missing_total", "PATCH requests without If-Match that were let through.", nil, nil)
-	packetsDesc      = prometheus.NewDesc("callscreen_packets_received_total", "RTP packets that came in.", nil, nil)
-	missingDesc      = prometheus.NewDesc("callscreen_packets_lost_total", "RTP packets that never came, copies of them neither.", nil, nil)
-	lateDesc         = prometheus.NewDesc("callscreen_packets_late_total", "RTP packets that came after their place was filled.", nil, nil)
-	repairedDesc     = prometheus.NewDesc("callscreen_packets_repaired_total", "RTP packets that never came, but a copy of them did.", nil, nil)
-	concealedDesc    = prometheus.NewDesc("callscreen_concealed_seconds_total", "Audio that was made up for short losses.", nil, nil)
-	breakerDesc      = prometheus.NewDesc("callscreen_analysis_breaker_open", "1 while the API is left alone because it failed several times in a row.", nil, nil)
-	backlogDesc      = prometheus.NewDesc("callscreen_backlog_segments", "Segments that are not settled, of all nodes.", []string{"state"}, nil)
-	oldestDesc       = prometheus.NewDesc("callscreen_backlog_oldest_seconds", "How long the oldest segment that is not settled has waited.", nil, nil)
-	spoolEntriesDesc = prometheus.NewDesc("callscreen_spool_entries", "Entries of the spool, which wait for the database or the audio store.", nil, nil)
-	spoolBytesDesc   = prometheus.NewDesc("callscreen_spool_bytes", "Size of the spool.", nil, nil)
-	spoolFreeDesc    = prometheus.NewDesc("callscreen_spool_free_bytes", "Free space on the disk of the spool.", nil, nil)
-	hooksDesc        = prometheus.NewDesc("callscreen_webhook_attempts_total", "Attempts to deliver webhook messages, and messages that were given up.", []string{"outcome"}, nil)
-	outboxDesc       = prometheus.NewDesc("callscreen_webhook_messages", "Webhook messages that wait, or were given up.", []string{"endpoint", "state"}, nil)
-	databaseDesc     = prometheus.NewDesc("callscreen_database_up", "1 if the database answers.", nil, nil)
-	readyDesc        = prometheus.NewDesc("callscreen_ready", "1 while new calls are taken.", nil, nil)
-	undeliveredDesc  = prometheus.NewDesc("callscreen_spool_undeliverable_seconds", "For how long something in the spool could not be delivered to the database or the audio store; 0 if all is well.", nil, nil)
-	overflowDesc     = prometheus.NewDesc("callscreen_udp_receive_drops_total", "Packets of media that the kernel threw away because the receive buffer was full. Missing where the system does not say.", nil, nil)
-	listenersDesc    = prometheus.NewDesc("callscreen_event_listeners", "Pages and programs that listen to events.", nil, nil)
-	droppedDesc      = prometheus.NewDesc("callscreen_segments_dropped_total", "Segments whose audio was let go of because the analysis was behind.", nil, nil)
+	legsDesc     = prometheus.NewDesc("callscreen_legs_live", "Legs that are being recorded.", nil, nil)
+	sessionsDesc = prometheus.NewDesc("callscreen_whip_sessions", "WHIP sessions that are open.", nil, nil)
+	openedDesc   = prometheus.NewDesc("callscreen_whip_sessions_opened_total", "WHIP sessions that were opened.", nil, nil)
+	refusedDesc  = prometheus.NewDesc("callscreen_whip_requests_refused_total", "Requests for a session that were refused.", nil, nil)
+	lostDesc     = prometheus.NewDesc("callscreen_whip_sessions_lost_total", "WHIP sessions that ended without a DELETE.", nil, nil)
+	lenientDesc  = prometheus.NewDesc(
+		"callscreen_whip_preconditions_missing_total",
+		"PATCH requests without If-Match that were let through.",
+		nil,
+		nil,
+	)
+	packetsDesc  = prometheus.NewDesc("callscreen_packets_received_total", "RTP packets that came in.", nil, nil)
+	missingDesc  = prometheus.NewDesc("callscreen_packets_lost_total", "RTP packets that never came, copies of them neither.", nil, nil)
+	lateDesc     = prometheus.NewDesc("callscreen_packets_late_total", "RTP packets that came after their place was filled.", nil, nil)
+	repairedDesc = prometheus.NewDesc(
+		"callscreen_packets_repaired_total",
+		"RTP packets that never came, but a copy of them did.",
+		nil,
+		nil,
+	)
+	concealedDesc = prometheus.NewDesc("callscreen_concealed_seconds_total", "Audio that was made up for short losses.", nil, nil)
+	breakerDesc   = prometheus.NewDesc(
+		"callscreen_analysis_breaker_open",
+		"1 while the API is left alone because it failed several times in a row.",
+		nil,
+		nil,
+	)
+	backlogDesc = prometheus.NewDesc(
+		"callscreen_backlog_segments",
+		"Segments that are not settled, of all nodes.",
+		[]string{"state"},
+		nil,
+	)
+	oldestDesc = prometheus.NewDesc(
+		"callscreen_backlog_oldest_seconds",
+		"How long the oldest segment that is not settled has waited.",
+		nil,
+		nil,
+	)
+	spoolEntriesDesc = prometheus.NewDesc(
+		"callscreen_spool_entries",
+		"Entries of the spool, which wait for the database or the audio store.",
+		nil,
+		nil,
+	)
+	spoolBytesDesc = prometheus.NewDesc("callscreen_spool_bytes", "Size of the spool.", nil, nil)
+	spoolFreeDesc  = prometheus.NewDesc("callscreen_spool_free_bytes", "Free space on the disk of the spool.", nil, nil)
+	hooksDesc      = prometheus.NewDesc(
+		"callscreen_webhook_attempts_total",
+		"Attempts to deliver webhook messages, and messages that were given up.",
+		[]string{"outcome"},
+		nil,
+	)
+	outboxDesc = prometheus.NewDesc(
+		"callscreen_webhook_messages",
+		"Webhook messages that wait, or were given up.",
+		[]string{"endpoint", "state"},
+		nil,
+	)
+	databaseDesc    = prometheus.NewDesc("callscreen_database_up", "1 if the database answers.", nil, nil)
+	readyDesc       = prometheus.NewDesc("callscreen_ready", "1 while new calls are taken.", nil, nil)
+	undeliveredDesc = prometheus.NewDesc(
+		"callscreen_spool_undeliverable_seconds",
+		"For how long something in the spool could not be delivered to the database or the audio store; 0 if all is well.",
+		nil,
+		nil,
+	)
+	overflowDesc = prometheus.NewDesc(
+		"callscreen_udp_receive_drops_total",
+		"Packets of media that the kernel threw away because the receive buffer was full. Missing where the system does not say.",
+		nil,
+		nil,
+	)
+	listenersDesc = prometheus.NewDesc("callscreen_event_listeners", "Pages and programs that listen to events.", nil, nil)
+	droppedDesc   = prometheus.NewDesc(
+		"callscreen_segments_dropped_total",
+		"Segments whose audio was let go of because the analysis was behind.",
+		nil,
+		nil,
+	)
 )
 
 func newMetrics(a *App) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry(), app: a}
-	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "callscreen_build_info", Help: "Always 1. The labels say what runs.", ConstLabels: prometheus.Labels{"go": runtime.Version(), "version": cmp.Or(a.opt.Version, "unknown")}})
+	info := prometheus.NewGauge(
+		prometheus.GaugeOpts{
+			Name:        "callscreen_build_info",
+			Help:        "Always 1. The labels say what runs.",
+			ConstLabels: prometheus.Labels{"go": runtime.Version(), "version": cmp.Or(a.opt.Version, "unknown")},
+		},
+	)
 	info.Set(1)
 	m.registry.MustRegister(a.opt.Meter.all...)
 	m.registry.MustRegister(info, m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -58,8 +119,33 @@ func newMetrics(a *App) *metrics {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{legsDesc, sessionsDesc, openedDesc, refusedDesc, lostDesc, lenientDesc, packetsDesc, missingDesc, lateDesc, repairedDesc, concealedDesc, droppedDesc,
-		breakerDesc, backlogDesc, oldestDesc, spoolEntriesDesc, spoolBytesDesc, spoolFreeDesc, hooksDesc, outboxDesc, databaseDesc, listenersDesc, readyDesc, undeliveredDesc, overflowDesc} {
+	for _, d := range []*prometheus.Desc{
+		legsDesc,
+		sessionsDesc,
+		openedDesc,
+		refusedDesc,
+		lostDesc,
+		lenientDesc,
+		packetsDesc,
+		missingDesc,
+		lateDesc,
+		repairedDesc,
+		concealedDesc,
+		droppedDesc,
+		breakerDesc,
+		backlogDesc,
+		oldestDesc,
+		spoolEntriesDesc,
+		spoolBytesDesc,
+		spoolFreeDesc,
+		hooksDesc,
+		outboxDesc,
+		databaseDesc,
+		listenersDesc,
+		readyDesc,
+		undeliveredDesc,
+		overflowDesc,
+	} {
 		ch <- d
 	}
 }

@@ -130,7 +130,8 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 	if refused < 1 {
 		t.Errorf("%v uploads were refused, want at least 1", refused)
 	}
-	if polls := f["callscreen_analysis_polls_per_job"].GetMetric()[0].GetHistogram().GetSampleSum(); polls < scored || polls != f.value("callscreen_analysis_request_duration_seconds", "op", "poll") {
+	if polls := f["callscreen_analysis_polls_per_job"].GetMetric()[0].GetHistogram().GetSampleSum(); polls < scored ||
+		polls != f.value("callscreen_analysis_request_duration_seconds", "op", "poll") {
 		t.Errorf("%v polls of %v jobs, %v requests", polls, scored, f.value("callscreen_analysis_request_duration_seconds", "op", "poll"))
 	}
 	if delay := f["callscreen_decision_delay_seconds"].GetMetric()[0].GetHistogram().GetSampleSum(); delay < 3 || delay > 60 {

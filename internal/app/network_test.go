@@ -20,7 +20,10 @@ func TestABadNetworkDoesNotMoveTheTape(t *testing.T) {
 	s := newSidecar(t, simulator.Script{}, nil, nil)
 	var all sync.WaitGroup
 	for name, how := range map[string]publish.Impairment{
-		"loss": {Loss: 0.05}, "bursts": {Loss: 0.05, Burst: 3}, "jitter": {Jitter: 100 * time.Millisecond}, "both": {Loss: 0.02, Jitter: 60 * time.Millisecond},
+		"loss":   {Loss: 0.05},
+		"bursts": {Loss: 0.05, Burst: 3},
+		"jitter": {Jitter: 100 * time.Millisecond},
+		"both":   {Loss: 0.02, Jitter: 60 * time.Millisecond},
 	} {
 		all.Go(func() {
 			if sum, _ := s.play(t.Context(), demo.Human, name, "caller", 10, how); sum.Err() != nil {
@@ -108,7 +111,11 @@ func TestANetworkThatDoesNotComeBack(t *testing.T) {
 	for range 3 {
 		long.Packets = append(long.Packets, media.Packets...)
 	}
-	sum, err := publish.Run(ctx, &long, &publish.Options{To: "http://" + s.app.Addr() + "/whip/gone/caller", Impairment: publish.Impairment{Blackout: dark}})
+	sum, err := publish.Run(
+		ctx,
+		&long,
+		&publish.Options{To: "http://" + s.app.Addr() + "/whip/gone/caller", Impairment: publish.Impairment{Blackout: dark}},
+	)
 	if err != nil || sum.Err() == nil {
 		t.Errorf("the sender noticed nothing: %v %v", err, sum)
 	}
@@ -129,7 +136,8 @@ func TestACallOverIPv6(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.Listen = "[::1]:0" })
-	if sum, media := s.play(t.Context(), demo.Human, "six", "caller", 6, publish.Impairment{}); sum.Err() != nil || sum.Packets != int64(len(media.Packets)) {
+	if sum, media := s.play(t.Context(), demo.Human, "six", "caller", 6, publish.Impairment{}); sum.Err() != nil ||
+		sum.Packets != int64(len(media.Packets)) {
 		t.Errorf("%+v of %d packets", sum, len(media.Packets))
 	}
 	if r := s.ended("six"); r.Decision != "clear" || r.Lost != 0 {

@@ -43,5 +43,12 @@ func (a *App) told(m store.Delivery, start, end time.Time, err error) {
 	if e := json.Unmarshal([]byte(m.Body), &body); e != nil || m.Call == "" || body.Data.StartedAt.IsZero() {
 		return // it does not say which trace it belongs to
 	}
-	a.trace.Step(screen.Step{Name: screen.StepWebhook, Call: m.Call, Began: body.Data.StartedAt, Start: start, End: end, Err: err})
+	a.trace.Step(screen.Step{
+		Name:  screen.StepWebhook,
+		Call:  m.Call,
+		Began: body.Data.StartedAt,
+		Start: start,
+		End:   end,
+		Err:   err,
+	})
 }

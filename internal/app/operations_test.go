@@ -41,7 +41,8 @@ func expressions(t *testing.T) map[string]string {
 	for _, g := range rules.Groups {
 		for _, r := range g.Rules {
 			all["alert "+r.Alert] = r.Expr
-			if r.Annotations["action"] == "" || r.Annotations["summary"] == "" || !slices.Contains([]string{"critical", "warning"}, r.Labels["severity"]) {
+			if r.Annotations["action"] == "" || r.Annotations["summary"] == "" ||
+				!slices.Contains([]string{"critical", "warning"}, r.Labels["severity"]) {
 				t.Errorf("%s does not say what it is about, what to do and how bad it is", r.Alert)
 			}
 		}

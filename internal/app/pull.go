@@ -103,7 +103,13 @@ func (a *App) startPull(w http.ResponseWriter, r *http.Request) {
 		transport.Proxy = nil // media servers are near
 		client := &http.Client{Transport: transport, Timeout: pullAnswers}
 		defer client.CloseIdleConnections()
-		err := whep.Run(ctx, whep.Config{URL: body.URL, Token: body.Token, Leg: l, Client: client, Log: a.opt.Log.With("call", key[0], "leg", key[1])})
+		err := whep.Run(ctx, whep.Config{
+			URL:    body.URL,
+			Token:  body.Token,
+			Leg:    l,
+			Client: client,
+			Log:    a.opt.Log.With("call", key[0], "leg", key[1]),
+		})
 		stopped := errors.Is(err, context.Canceled)
 		if !stopped {
 			a.opt.Log.Warn("a leg is not fetched any more", "call", key[0], "leg", key[1], "error", err)

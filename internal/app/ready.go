@@ -42,7 +42,10 @@ func (a *App) health(ctx context.Context) health {
 	}
 	var trouble time.Time
 	if h.Spooled, trouble = a.courier.Waiting(); !trouble.IsZero() {
-		h.Delayed["delivery"] = fmt.Sprintf("nothing recorded could be delivered since %s; it waits in the spool", trouble.UTC().Format(time.RFC3339))
+		h.Delayed["delivery"] = fmt.Sprintf(
+			"nothing recorded could be delivered since %s; it waits in the spool",
+			trouble.UTC().Format(time.RFC3339),
+		)
 	}
 	h.Ready = len(h.Faults) == 0
 	return h
@@ -56,5 +59,10 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Retry-After", "10")
-	problem.With(w, http.StatusServiceUnavailable, "no new calls are taken", map[string]any{"ready": false, "faults": h.Faults, "delayed": h.Delayed, "backlog": h.Backlog, "spooled": h.Spooled})
+	problem.With(
+		w,
+		http.StatusServiceUnavailable,
+		"no new calls are taken",
+		map[string]any{"ready": false, "faults": h.Faults, "delayed": h.Delayed, "backlog": h.Backlog, "spooled": h.Spooled},
+	)
 }

@@ -45,7 +45,13 @@ func (a *App) Reload(ctx context.Context, cfg config.Config, tokens auth.Tokens)
 	a.hooks.replace(a.dispatcher(endpoints, allow))
 	a.opt.Log.Info("the configuration is read again", "policy_version", version, "webhooks", len(endpoints))
 	if late := later(a.opt.Config, cfg); len(late) > 0 {
-		a.opt.Log.Warn("some of what has changed takes effect with the next start", "sections", late, "hint", "policy, auth.tokens and webhooks are taken over at once")
+		a.opt.Log.Warn(
+			"some of what has changed takes effect with the next start",
+			"sections",
+			late,
+			"hint",
+			"policy, auth.tokens and webhooks are taken over at once",
+		)
 	}
 	return nil
 }

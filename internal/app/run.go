@@ -52,7 +52,13 @@ func (a *App) drain(base context.Context) {
 	defer cancel()
 	if err := a.courier.Drain(ctx); err != nil {
 		n, _ := a.courier.Waiting()
-		a.opt.Log.Warn("what was recorded could not be delivered in time and waits in the spool", "entries", n, "hint", "it is delivered when this node starts again on the same data_dir")
+		a.opt.Log.Warn(
+			"what was recorded could not be delivered in time and waits in the spool",
+			"entries",
+			n,
+			"hint",
+			"it is delivered when this node starts again on the same data_dir",
+		)
 		return
 	}
 	for {
@@ -63,7 +69,15 @@ func (a *App) drain(base context.Context) {
 		case a.store.Shared():
 			return // another node, or this one later, goes on; what is under way is finished by the engine
 		case err != nil || a.worker.BreakerOpen() || ctx.Err() != nil:
-			a.opt.Log.Warn("segments are not analysed yet and wait in the database", "recorded", b.Recorded, "submitted", b.Submitted, "hint", "they are when this node starts again")
+			a.opt.Log.Warn(
+				"segments are not analysed yet and wait in the database",
+				"recorded",
+				b.Recorded,
+				"submitted",
+				b.Submitted,
+				"hint",
+				"they are when this node starts again",
+			)
 			return
 		}
 		pause(ctx, drainLooks)

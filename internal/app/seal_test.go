@@ -28,7 +28,12 @@ func TestAudioIsEncryptedOnTheDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSidecar(t, simulator.Script{}, auth.Tokens{"ingest": "in", "reviewer": "rev"}, func(c *config.Config) { c.AudioKey = config.Secret(key) })
+	s := newSidecar(
+		t,
+		simulator.Script{},
+		auth.Tokens{"ingest": "in", "reviewer": "rev"},
+		func(c *config.Config) { c.AudioKey = config.Secret(key) },
+	)
 	if sum, _ := s.play(t.Context(), demo.Synthetic, "c", "caller", 8, publish.Impairment{}); sum.Err() != nil {
 		t.Fatal(sum.Err())
 	}

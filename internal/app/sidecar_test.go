@@ -47,7 +47,13 @@ func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, chang
 	s := &sidecar{t: t, stand: simulator.New(script), log: &testkit.Log{}}
 	api := httptest.NewServer(s.stand)
 	meter := app.NewMeter()
-	client, err := analyzer.New("key", &analyzer.Options{BaseURL: api.URL, Observe: meter.Request, PollInitial: 5 * time.Millisecond, PollMax: 20 * time.Millisecond, Deadline: 20 * time.Second})
+	client, err := analyzer.New("key", &analyzer.Options{
+		BaseURL:     api.URL,
+		Observe:     meter.Request,
+		PollInitial: 5 * time.Millisecond,
+		PollMax:     20 * time.Millisecond,
+		Deadline:    20 * time.Second,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +68,15 @@ func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, chang
 	s.dir = cfg.DataDir
 	storetest.Empty(t, s.dir)
 	level := &slog.LevelVar{}
-	s.app, err = app.New(t.Context(), app.Options{Config: cfg, Tokens: tokens, API: client, Version: "1.2.3", Meter: meter, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: level})), Level: level})
+	s.app, err = app.New(t.Context(), app.Options{
+		Config:  cfg,
+		Tokens:  tokens,
+		API:     client,
+		Version: "1.2.3",
+		Meter:   meter,
+		Log:     slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: level})),
+		Level:   level,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,14 +128,24 @@ func (s *sidecar) get(method, path, token string) (int, map[string]any) {
 }
 
 // play publishes one of the demo's voices, at most so many seconds of it, as a leg.
-func (s *sidecar) play(ctx context.Context, voice []byte, call, leg string, seconds int, how publish.Impairment) (publish.Summary, *publish.Media) {
+func (s *sidecar) play(
+	ctx context.Context,
+	voice []byte,
+	call, leg string,
+	seconds int,
+	how publish.Impairment,
+) (publish.Summary, *publish.Media) {
 	s.t.Helper()
 	media, err := publish.Opus(bytes.NewReader(voice))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	media.Packets = media.Packets[:min(len(media.Packets), seconds*50)]
-	sum, err := publish.Run(ctx, media, &publish.Options{To: fmt.Sprintf("http://%s/whip/%s/%s", s.app.Addr(), call, leg), Token: "in", Impairment: how})
+	sum, err := publish.Run(
+		ctx,
+		media,
+		&publish.Options{To: fmt.Sprintf("http://%s/whip/%s/%s", s.app.Addr(), call, leg), Token: "in", Impairment: how},
+	)
 	if err != nil {
 		s.t.Fatal(err)
 	}

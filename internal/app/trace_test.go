@@ -95,11 +95,15 @@ func TestACallIsOneTrace(t *testing.T) {
 			}
 		}
 		start, end := time.Unix(0, int64(span.StartTimeUnixNano)), time.Unix(0, int64(span.EndTimeUnixNano))
-		if call != "traced" || end.Before(start) || start.Before(before.Add(-time.Second)) || end.After(time.Now().Add(time.Second)) || span.GetStatus().GetCode() == v1.Status_STATUS_CODE_ERROR {
+		if call != "traced" || end.Before(start) || start.Before(before.Add(-time.Second)) || end.After(time.Now().Add(time.Second)) ||
+			span.GetStatus().GetCode() == v1.Status_STATUS_CODE_ERROR {
 			t.Errorf("%v", span)
 		}
 	}
-	if want := []string{"call", "decide", "ingest", "poll", "segment", "submit", "webhook"}; !slices.Equal(slices.Sorted(maps.Keys(seen)), want) {
+	if want := []string{"call", "decide", "ingest", "poll", "segment", "submit", "webhook"}; !slices.Equal(
+		slices.Sorted(maps.Keys(seen)),
+		want,
+	) {
 		t.Errorf("spans are %v, want %v", slices.Sorted(maps.Keys(seen)), want)
 	}
 	if len(traces) != 1 || len(roots) != 1 {

@@ -44,7 +44,10 @@ func New(ctx context.Context, address, folder string) (Store, error) {
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "s3" || u.Host == "" {
-		return nil, fmt.Errorf("audio: %q is no S3 address (hint: s3://bucket/prefix?endpoint=https://host, or the absolute path of a folder)", address)
+		return nil, fmt.Errorf(
+			"audio: %q is no S3 address (hint: s3://bucket/prefix?endpoint=https://host, or the absolute path of a folder)",
+			address,
+		)
 	}
 	q := u.Query()
 	for k := range q {

@@ -173,7 +173,8 @@ func TestS3(t *testing.T) {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
 	suites(t, s)
-	if _, err := audio.New(t.Context(), strings.Replace(address, "calls", "other", 1), ""); err == nil || !strings.Contains(err.Error(), "no bucket other") {
+	if _, err := audio.New(t.Context(), strings.Replace(address, "calls", "other", 1), ""); err == nil ||
+		!strings.Contains(err.Error(), "no bucket other") {
 		t.Error(err)
 	}
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -184,7 +185,10 @@ func TestS3(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	for address, want := range map[string]string{
-		"http://x": "is no S3 address", "s3://": "is no S3 address", "s3://b?x=1": `no parameter "x"`, "s3://b?endpoint=ftp://x": "is no address of a server",
+		"http://x":                      "is no S3 address",
+		"s3://":                         "is no S3 address",
+		"s3://b?x=1":                    `no parameter "x"`,
+		"s3://b?endpoint=ftp://x":       "is no address of a server",
 		"s3://b?endpoint=https://u:p@h": "is no address of a server",
 	} {
 		if _, err := audio.New(t.Context(), address, ""); err == nil || !strings.Contains(err.Error(), want) {

@@ -99,7 +99,11 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 func (s *S3) Check(ctx context.Context) error {
 	ok, err := s.client.BucketExists(ctx, s.bucket)
 	if err != nil {
-		return fmt.Errorf("audio: bucket %s cannot be reached: %w (hint: check the endpoint, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)", s.bucket, err)
+		return fmt.Errorf(
+			"audio: bucket %s cannot be reached: %w (hint: check the endpoint, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
+			s.bucket,
+			err,
+		)
 	}
 	if !ok {
 		return fmt.Errorf("audio: there is no bucket %s (hint: make it; callscreen does not)", s.bucket)

@@ -35,7 +35,11 @@ func TestAudioFromBeforeThereWasAKey(t *testing.T) {
 	}
 	plain, with := audio.Sealed(below, nil, temp), audio.Sealed(below, keys, temp)
 	ctx := t.Context()
-	if err := errors.Join(plain.Put(ctx, "aa/old.wav", spooled), with.Put(ctx, "bb/new.wav", spooled), with.Put(ctx, "bb/new.wav", spooled)); err != nil {
+	if err := errors.Join(
+		plain.Put(ctx, "aa/old.wav", spooled),
+		with.Put(ctx, "bb/new.wav", spooled),
+		with.Put(ctx, "bb/new.wav", spooled),
+	); err != nil {
 		t.Fatal(err)
 	}
 	read := func(s audio.Store, key string) ([]byte, error) {

@@ -50,7 +50,12 @@ type holder struct {
 }
 
 // implied are the roles that a role brings along.
-var implied = map[string][]string{"admin": {"admin", "reviewer", "viewer", "ingest"}, "reviewer": {"reviewer", "viewer"}, "viewer": {"viewer"}, "ingest": {"ingest"}}
+var implied = map[string][]string{
+	"admin":    {"admin", "reviewer", "viewer", "ingest"},
+	"reviewer": {"reviewer", "viewer"},
+	"viewer":   {"viewer"},
+	"ingest":   {"ingest"},
+}
 
 func withImplied(roles []string) (all []string) {
 	for _, r := range roles {
@@ -62,7 +67,14 @@ func withImplied(roles []string) (all []string) {
 // New takes the tokens of a configuration and of the environment. Without any, and without another way to sign in,
 // everybody may do everything, which is refused where others than this machine can connect.
 func New(cfg config.Config, tokens Tokens) (*Auth, error) {
-	a := &Auth{cfg: cfg.Auth, failures: newFailures(), visits: limit.NewTable(1, visitsAtOnce), origin: http.NewCrossOriginProtection(), log: slog.New(slog.DiscardHandler), now: time.Now}
+	a := &Auth{
+		cfg:      cfg.Auth,
+		failures: newFailures(),
+		visits:   limit.NewTable(1, visitsAtOnce),
+		origin:   http.NewCrossOriginProtection(),
+		log:      slog.New(slog.DiscardHandler),
+		now:      time.Now,
+	}
 	holders, err := holdersOf(cfg.Auth, tokens)
 	if err != nil {
 		return nil, err
@@ -113,7 +125,9 @@ func (a *Auth) Renew(cfg config.Config, tokens Tokens) (use func(), err error) {
 		return nil, err
 	}
 	if (len(holders) == 0) != (len(a.holders()) == 0) {
-		return nil, errors.New("auth.tokens: the first token cannot be added, nor the last one taken away, while the program runs (hint: start it again)")
+		return nil, errors.New(
+			"auth.tokens: the first token cannot be added, nor the last one taken away, while the program runs (hint: start it again)",
+		)
 	}
 	return func() { a.tokens.Store(&holders) }, nil
 }

@@ -88,7 +88,13 @@ type browser struct {
 }
 
 func (h *house) browser() *browser {
-	return &browser{h: h, cookies: map[string]string{}, headers: map[string]string{"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}, from: "192.0.2.1:5000", host: "calls.example.com"}
+	return &browser{
+		h:       h,
+		cookies: map[string]string{},
+		headers: map[string]string{"Accept": "text/html", "Sec-Fetch-Site": "same-origin"},
+		from:    "192.0.2.1:5000",
+		host:    "calls.example.com",
+	}
 }
 
 // answer is what matters of an answer, besides its body.
@@ -147,7 +153,17 @@ func (b *browser) want(what, method, path string, status int, text string) {
 		body = "x=1"
 	}
 	if resp, got := b.do(method, path, body); resp.StatusCode != status || !strings.Contains(got+resp.Header.Get("Location"), text) {
-		b.h.t.Errorf("%s: %s %s: HTTP %d %s %.300s, want %d with %q", what, method, path, resp.StatusCode, resp.Header.Get("Location"), got, status, text)
+		b.h.t.Errorf(
+			"%s: %s %s: HTTP %d %s %.300s, want %d with %q",
+			what,
+			method,
+			path,
+			resp.StatusCode,
+			resp.Header.Get("Location"),
+			got,
+			status,
+			text,
+		)
 	}
 }
 
@@ -160,7 +176,8 @@ func TestSignInAndOut(t *testing.T) {
 	b.want("a wrong token", "POST", "/login", 403, "not known")
 	b.signIn("anna's", "/calls/a")
 	c := b.set[0]
-	if c.Name != "callscreen" || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Secure || len(c.Value) != 43 || c.MaxAge != 12*3600 {
+	if c.Name != "callscreen" || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Secure || len(c.Value) != 43 ||
+		c.MaxAge != 12*3600 {
 		t.Errorf("%+v", c)
 	}
 	b.want("signed in", "GET", "/", 200, "hello anna")
@@ -177,7 +194,8 @@ func TestSignInAndOut(t *testing.T) {
 	v.want("may look", "GET", "/", 200, "hello vera")
 	v.want("may not decide", "POST", "/calls/a/review", 403, "needed: reviewer")
 	p := h.browser()
-	if resp, body := p.do("POST", "/login", "token=pbx%27s"); resp.StatusCode != 403 || !strings.Contains(body, "for programs") || len(p.cookies) > 0 {
+	if resp, body := p.do("POST", "/login", "token=pbx%27s"); resp.StatusCode != 403 || !strings.Contains(body, "for programs") ||
+		len(p.cookies) > 0 {
 		t.Errorf("a token for programs: HTTP %d %s", resp.StatusCode, body)
 	}
 }
@@ -260,8 +278,14 @@ func TestCrossSiteRequestsAreRefused(t *testing.T) {
 		site, origin string
 		status       int
 	}{
-		"our own page": {"same-origin", "https://calls.example.com", 200}, "typed": {"none", "", 200}, "a subdomain": {"same-site", "https://evil.example.com", 403}, "another site": {"cross-site", "https://evil.test", 403},
-		"an old browser, our page": {"", "http://calls.example.com", 200}, "an old browser, another site": {"", "https://evil.test", 403}, "a page without an origin": {"", "null", 403}, "a program": {"", "", 200},
+		"our own page":                 {"same-origin", "https://calls.example.com", 200},
+		"typed":                        {"none", "", 200},
+		"a subdomain":                  {"same-site", "https://evil.example.com", 403},
+		"another site":                 {"cross-site", "https://evil.test", 403},
+		"an old browser, our page":     {"", "http://calls.example.com", 200},
+		"an old browser, another site": {"", "https://evil.test", 403},
+		"a page without an origin":     {"", "null", 403},
+		"a program":                    {"", "", 200},
 	} {
 		for _, who := range []*browser{b, p} {
 			who.headers["Sec-Fetch-Site"], who.headers["Origin"] = c.site, c.origin
@@ -338,9 +362,15 @@ func TestTheWordOfAProxy(t *testing.T) {
 		name, from, user, groups string
 		look, decide             int
 	}{
-		{"in a group", "10.0.0.9:1", "paul", "staff, fraud", 200, 200}, {"in another", "10.0.0.9:1", "paul", "desk", 200, 403}, {"in none of ours", "[::1]:1", "paul", "staff", 403, 403},
-		{"no groups", "10.0.0.9:1", "paul", "", 403, 403}, {"no name", "10.0.0.9:1", "", "fraud", 303, 401}, {"the machine", "10.0.0.9:1", "machine", "fraud", 303, 401},
-		{"a name that rings", "10.0.0.9:1", "paul\x07", "fraud", 303, 401}, {"not our proxy", "10.0.1.9:1", "paul", "fraud", 303, 401}, {"mapped", "[::ffff:10.0.0.9]:1", "paul", "fraud", 200, 200},
+		{"in a group", "10.0.0.9:1", "paul", "staff, fraud", 200, 200},
+		{"in another", "10.0.0.9:1", "paul", "desk", 200, 403},
+		{"in none of ours", "[::1]:1", "paul", "staff", 403, 403},
+		{"no groups", "10.0.0.9:1", "paul", "", 403, 403},
+		{"no name", "10.0.0.9:1", "", "fraud", 303, 401},
+		{"the machine", "10.0.0.9:1", "machine", "fraud", 303, 401},
+		{"a name that rings", "10.0.0.9:1", "paul\x07", "fraud", 303, 401},
+		{"not our proxy", "10.0.1.9:1", "paul", "fraud", 303, 401},
+		{"mapped", "[::ffff:10.0.0.9]:1", "paul", "fraud", 200, 200},
 	} {
 		b := h.browser()
 		b.from, b.headers["X-Forwarded-User"], b.headers["X-Forwarded-Groups"] = c.from, c.user, c.groups
@@ -356,8 +386,18 @@ func TestTheWordOfAProxy(t *testing.T) {
 func TestWhereToGoAfterSigningIn(t *testing.T) {
 	h := newHouse(t, nil)
 	for next, want := range map[string]string{
-		"/calls/a?x=1": "/calls/a?x=1", "/calls/..%2F..": "/calls/..%2F..", "": "/", "//evil.test/": "/", "///evil.test": "/", `/\evil.test`: "/", "https://evil.test/": "/", "javascript:alert(1)": "/", "evil.test": "/",
-		"/a\r\nSet-Cookie: x=1": "/", "/login?next=/login": "/", "/\t/evil.test": "/",
+		"/calls/a?x=1":          "/calls/a?x=1",
+		"/calls/..%2F..":        "/calls/..%2F..",
+		"":                      "/",
+		"//evil.test/":          "/",
+		"///evil.test":          "/",
+		`/\evil.test`:           "/",
+		"https://evil.test/":    "/",
+		"javascript:alert(1)":   "/",
+		"evil.test":             "/",
+		"/a\r\nSet-Cookie: x=1": "/",
+		"/login?next=/login":    "/",
+		"/\t/evil.test":         "/",
 	} {
 		b := h.browser()
 		resp, _ := b.do("POST", "/login", url.Values{"token": {"anna's"}, "next": {next}}.Encode())
@@ -374,9 +414,14 @@ func TestWithoutAuthentication(t *testing.T) {
 		host, site, origin string
 		look, decide       int
 	}{
-		{"127.0.0.1:8080", "same-origin", "http://127.0.0.1:8080", 200, 200}, {"localhost:8080", "", "", 200, 200}, {"[::1]:8080", "", "", 200, 200}, {"localhost", "", "", 200, 200},
-		{"127.0.0.1:8080", "cross-site", "https://evil.test", 200, 403}, {"127.0.0.1:8080", "", "https://evil.test", 200, 403},
-		{"evil.test:8080", "same-origin", "http://evil.test:8080", 403, 403}, {"localhost.evil.test", "", "", 403, 403},
+		{"127.0.0.1:8080", "same-origin", "http://127.0.0.1:8080", 200, 200},
+		{"localhost:8080", "", "", 200, 200},
+		{"[::1]:8080", "", "", 200, 200},
+		{"localhost", "", "", 200, 200},
+		{"127.0.0.1:8080", "cross-site", "https://evil.test", 200, 403},
+		{"127.0.0.1:8080", "", "https://evil.test", 200, 403},
+		{"evil.test:8080", "same-origin", "http://evil.test:8080", 403, 403},
+		{"localhost.evil.test", "", "", 403, 403},
 	} {
 		b := h.browser()
 		b.host, b.headers["Sec-Fetch-Site"], b.headers["Origin"] = c.host, c.site, c.origin

@@ -23,7 +23,13 @@ func FuzzToken(f *testing.F) {
 	if err := os.WriteFile(file, []byte(set), 0o600); err != nil {
 		f.Fatal(err)
 	}
-	s := newSigned(config.JWT{Secret: secret, JWKS: file, Issuer: "i", Audience: "a", Leeway: time.Second})
+	s := newSigned(config.JWT{
+		Secret:   secret,
+		JWKS:     file,
+		Issuer:   "i",
+		Audience: "a",
+		Leeway:   time.Second,
+	})
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(secret)}, nil)
 	if err != nil {
 		f.Fatal(err)
@@ -55,8 +61,16 @@ func FuzzToken(f *testing.F) {
 
 // Whoever answers in place of the keys: only public keys are taken, and few of them.
 func FuzzKeys(f *testing.F) {
-	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-256","kid":"e","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`))
-	f.Add([]byte(`{"keys":[{"kty":"oct","k":"c2VjcmV0"},{"kty":"RSA","n":"AQAB","e":"AQAB"},{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`))
+	f.Add(
+		[]byte(
+			`{"keys":[{"kty":"EC","crv":"P-256","kid":"e","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`,
+		),
+	)
+	f.Add(
+		[]byte(
+			`{"keys":[{"kty":"oct","k":"c2VjcmV0"},{"kty":"RSA","n":"AQAB","e":"AQAB"},{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
+		),
+	)
 	f.Add([]byte(`{"keys":[{"x5c":["AA=="]},null,5]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		defer testkit.Bounded(t)()

@@ -52,7 +52,10 @@ func newIssuer(t *testing.T) *issuer {
 }
 
 func (i *issuer) public() []jose.JSONWebKey {
-	return []jose.JSONWebKey{{Key: &i.rsa.PublicKey, KeyID: "r", Algorithm: "RS256", Use: "sig"}, {Key: &i.ec.PublicKey, KeyID: "e", Use: "sig"}}
+	return []jose.JSONWebKey{
+		{Key: &i.rsa.PublicKey, KeyID: "r", Algorithm: "RS256", Use: "sig"},
+		{Key: &i.ec.PublicKey, KeyID: "e", Use: "sig"},
+	}
 }
 
 func (i *issuer) publish(keys ...jose.JSONWebKey) {
@@ -67,7 +70,13 @@ func (i *issuer) publish(keys ...jose.JSONWebKey) {
 
 // claims are those of a good token, changed.
 func (i *issuer) claims(change map[string]any) map[string]any {
-	c := map[string]any{"sub": "sbc-1", "iss": "https://issuer.example.com", "aud": []string{"other", "callscreen"}, "exp": i.now.Add(time.Hour).Unix(), "nbf": i.now.Unix()}
+	c := map[string]any{
+		"sub": "sbc-1",
+		"iss": "https://issuer.example.com",
+		"aud": []string{"other", "callscreen"},
+		"exp": i.now.Add(time.Hour).Unix(),
+		"nbf": i.now.Unix(),
+	}
 	for k, v := range change {
 		if c[k] = v; v == nil {
 			delete(c, k)
@@ -106,7 +115,13 @@ func (i *issuer) hs(claims any) string { return i.sign(jose.HS256, []byte(jwtSec
 func (i *issuer) auth(change func(*config.Config)) *auth.Auth {
 	i.t.Helper()
 	cfg := config.Default()
-	cfg.Auth.JWT = config.JWT{Secret: jwtSecret, JWKS: i.jws, Issuer: "https://issuer.example.com", Audience: "callscreen", Leeway: 30 * time.Second}
+	cfg.Auth.JWT = config.JWT{
+		Secret:   jwtSecret,
+		JWKS:     i.jws,
+		Issuer:   "https://issuer.example.com",
+		Audience: "callscreen",
+		Leeway:   30 * time.Second,
+	}
 	cfg.Auth.Tokens = []config.Token{token("pbx", "pbx's", "ingest"), token("vera", "vera's", "viewer")}
 	if change != nil {
 		change(&cfg)
@@ -138,12 +153,15 @@ func TestGoodTokensOfSenders(t *testing.T) {
 		token string
 		want  auth.Sender
 	}{
-		"a fixed one":               {"pbx's", auth.Sender{Name: "pbx"}},
-		"HS256":                     {i.hs(i.claims(nil)), plain},
-		"RS256":                     {i.sign(jose.RS256, i.rsa, "r", i.claims(nil)), plain},
-		"ES256":                     {i.sign(jose.ES256, i.ec, "e", i.claims(nil)), plain},
-		"a single audience":         {i.hs(i.claims(map[string]any{"aud": "callscreen"})), plain},
-		"for a call and a leg":      {i.hs(i.claims(map[string]any{"call": "c1", "leg": "caller"})), auth.Sender{Name: "sbc-1", Call: "c1", Leg: "caller"}},
+		"a fixed one":       {"pbx's", auth.Sender{Name: "pbx"}},
+		"HS256":             {i.hs(i.claims(nil)), plain},
+		"RS256":             {i.sign(jose.RS256, i.rsa, "r", i.claims(nil)), plain},
+		"ES256":             {i.sign(jose.ES256, i.ec, "e", i.claims(nil)), plain},
+		"a single audience": {i.hs(i.claims(map[string]any{"aud": "callscreen"})), plain},
+		"for a call and a leg": {
+			i.hs(i.claims(map[string]any{"call": "c1", "leg": "caller"})),
+			auth.Sender{Name: "sbc-1", Call: "c1", Leg: "caller"},
+		},
 		"expired within the leeway": {i.hs(i.claims(map[string]any{"exp": i.now.Add(-20 * time.Second).Unix()})), plain},
 	} {
 		if got, ok := ingest(c.token); !ok || got != c.want {
@@ -207,16 +225,18 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		"the name of the machine":          with("sub", "machine"),
 		"the name of a fixed token":        with("sub", "pbx"),
 		"a call that is no text":           with("call", 5),
-		"a call that is null":              i.hs(json.RawMessage(strings.Replace(mustJSON(i.claims(map[string]any{"call": "x"})), `"x"`, "null", 1))),
-		"an empty leg":                     with("leg", ""),
-		"huge":                             with("sub", strings.Repeat("x", 100_000)),
-		"a huge claim beside":              with("x", strings.Repeat("x", 10_000)),
-		"garbage":                          "a.b.c",
-		"dots":                             "..",
-		"nothing":                          "",
-		"JSON serialization":               `{"payload":"e30","signatures":[]}`,
-		"a fixed one without the role":     "vera's",
-		"encrypted":                        "a.b.c.d.e",
+		"a call that is null": i.hs(json.RawMessage(strings.Replace(mustJSON(i.claims(map[string]any{
+			"call": "x",
+		})), `"x"`, "null", 1))),
+		"an empty leg":                 with("leg", ""),
+		"huge":                         with("sub", strings.Repeat("x", 100_000)),
+		"a huge claim beside":          with("x", strings.Repeat("x", 10_000)),
+		"garbage":                      "a.b.c",
+		"dots":                         "..",
+		"nothing":                      "",
+		"JSON serialization":           `{"payload":"e30","signatures":[]}`,
+		"a fixed one without the role": "vera's",
+		"encrypted":                    "a.b.c.d.e",
 	} {
 		if who, ok := ingest(token); ok {
 			t.Errorf("%s: taken as %+v", name, who)

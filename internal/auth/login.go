@@ -67,7 +67,9 @@ func (a *Auth) own(next http.HandlerFunc) http.HandlerFunc {
 // safeNext is where to go after signing in: a page of ours, whatever the address asks for.
 func safeNext(next string) string {
 	u, err := url.Parse(next)
-	if err != nil || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") || u.Host != "" || u.Scheme != "" || strings.HasPrefix(u.Path, "/login") {
+	if err != nil || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") || u.Host != "" ||
+		u.Scheme != "" ||
+		strings.HasPrefix(u.Path, "/login") {
 		return "/"
 	}
 	return next
@@ -87,7 +89,13 @@ func (a *Auth) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *Auth) showLogin(w http.ResponseWriter, r *http.Request, status int, next, why string) {
-	v := pageView{Title: "Sign in", Problem: why, Next: next, Tokens: len(a.holders()) > 0, Out: r.Method == http.MethodGet && r.URL.Query().Has("out")}
+	v := pageView{
+		Title:   "Sign in",
+		Problem: why,
+		Next:    next,
+		Tokens:  len(a.holders()) > 0,
+		Out:     r.Method == http.MethodGet && r.URL.Query().Has("out"),
+	}
 	if a.sso != nil {
 		v.SSO = "/login/oidc?" + url.Values{"next": {next}}.Encode()
 	}

@@ -59,7 +59,11 @@ func (s *sso) ready(ctx context.Context) (*oidc.Provider, *oauth2.Config, error)
 		s.provider = p
 	}
 	return s.provider, &oauth2.Config{
-		ClientID: s.cfg.ClientID, ClientSecret: s.cfg.ClientSecret.Reveal(), Endpoint: s.provider.Endpoint(), RedirectURL: s.cfg.RedirectURL, Scopes: s.cfg.Scopes,
+		ClientID:     s.cfg.ClientID,
+		ClientSecret: s.cfg.ClientSecret.Reveal(),
+		Endpoint:     s.provider.Endpoint(),
+		RedirectURL:  s.cfg.RedirectURL,
+		Scopes:       s.cfg.Scopes,
 	}, nil
 }
 
@@ -106,7 +110,15 @@ func (a *Auth) endSSO(w http.ResponseWriter, r *http.Request) {
 	}
 	person := Identity{Name: who.name, Roles: a.rolesOf(who.groups, a.sso.cfg.Roles)}
 	if !person.Has("viewer") {
-		a.log.Warn("somebody signed on who has no role here", "name", who.name, "groups", who.groups, "hint", "see auth.groups and auth.oidc.roles")
+		a.log.Warn(
+			"somebody signed on who has no role here",
+			"name",
+			who.name,
+			"groups",
+			who.groups,
+			"hint",
+			"see auth.groups and auth.oidc.roles",
+		)
 		a.showLogin(w, r, http.StatusForbidden, next, "You are known, as "+who.name+", but none of your groups may look at calls here.")
 		return
 	}

@@ -35,7 +35,13 @@ func newProvider(t *testing.T) *provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &provider{t: t, key: key, signer: key, claims: map[string]any{}, codes: map[string]url.Values{}}
+	p := &provider{
+		t:      t,
+		key:    key,
+		signer: key,
+		claims: map[string]any{},
+		codes:  map[string]url.Values{},
+	}
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, v any) {
 		w.Header().Set("Content-Type", "application/json")
@@ -59,13 +65,24 @@ func newProvider(t *testing.T) *provider {
 		if id == "" {
 			id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
 		}
-		if asked == nil || asked.Get("code_challenge") != base64.RawURLEncoding.EncodeToString(sum[:]) || id != "callscreen" || secret != "hush" || r.PostFormValue("redirect_uri") != asked.Get("redirect_uri") {
+		if asked == nil || asked.Get("code_challenge") != base64.RawURLEncoding.EncodeToString(sum[:]) || id != "callscreen" ||
+			secret != "hush" ||
+			r.PostFormValue("redirect_uri") != asked.Get("redirect_uri") {
 			w.WriteHeader(http.StatusBadRequest)
 			answer(w, map[string]any{"error": "invalid_grant"})
 			return
 		}
-		claims := map[string]any{"iss": p.url, "aud": "callscreen", "sub": "1", "exp": time.Now().Add(time.Minute).Unix(), "iat": time.Now().Unix(), "nonce": asked.Get("nonce"),
-			"email": "olga@example.com", "email_verified": true, "groups": []string{"staff", "fraud"}}
+		claims := map[string]any{
+			"iss":            p.url,
+			"aud":            "callscreen",
+			"sub":            "1",
+			"exp":            time.Now().Add(time.Minute).Unix(),
+			"iat":            time.Now().Unix(),
+			"nonce":          asked.Get("nonce"),
+			"email":          "olga@example.com",
+			"email_verified": true,
+			"groups":         []string{"staff", "fraud"},
+		}
 		for k, v := range p.claims {
 			if claims[k] = v; v == nil {
 				delete(claims, k)
@@ -125,7 +142,13 @@ func TestSingleSignOn(t *testing.T) {
 	b.want("the page offers it", "GET", "/login?next=/calls/a", 200, "/login/oidc?next=%2Fcalls%2Fa")
 	resp, _ := b.do("GET", "/login/oidc?next=/calls/a", "")
 	back := p.authorize(resp.Header.Get("Location"))
-	for key, want := range map[string]string{"response_type": "code", "client_id": "callscreen", "redirect_uri": "https://calls.example.com/login/oidc/callback", "scope": "openid profile email", "code_challenge_method": "S256"} {
+	for key, want := range map[string]string{
+		"response_type":         "code",
+		"client_id":             "callscreen",
+		"redirect_uri":          "https://calls.example.com/login/oidc/callback",
+		"scope":                 "openid profile email",
+		"code_challenge_method": "S256",
+	} {
 		if got := p.asked.Get(key); got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}

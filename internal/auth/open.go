@@ -17,7 +17,9 @@ func (a *Auth) checkListen(cfg config.Config) error {
 		return err
 	}
 	if !loopback(host) {
-		return errors.New("listen is not a loopback address and no authentication is configured: anybody could send and see calls (hint: set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN, or listen on 127.0.0.1)")
+		return errors.New(
+			"listen is not a loopback address and no authentication is configured: anybody could send and see calls (hint: set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN, or listen on 127.0.0.1)",
+		)
 	}
 	if cfg.AdminListen == "" {
 		return nil
@@ -26,7 +28,9 @@ func (a *Auth) checkListen(cfg config.Config) error {
 		return err
 	}
 	if !loopback(host) {
-		return errors.New("admin_listen is not a loopback address and no authentication is configured: anybody could erase calls (hint: set CALLSCREEN_ADMIN_TOKEN, or listen on 127.0.0.1)")
+		return errors.New(
+			"admin_listen is not a loopback address and no authentication is configured: anybody could erase calls (hint: set CALLSCREEN_ADMIN_TOKEN, or listen on 127.0.0.1)",
+		)
 	}
 	return nil
 }

@@ -64,5 +64,6 @@ func (a *Auth) byProxy(r *http.Request) (Identity, bool) {
 
 // validName tells whether a name can stand in the audit, where the machine and those without a name have theirs.
 func validName(name string) bool {
-	return name != "" && len(name) <= 200 && name != "machine" && name != Nobody && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
+	return name != "" && len(name) <= 200 && name != "machine" && name != Nobody &&
+		!strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
 }

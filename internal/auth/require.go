@@ -121,7 +121,12 @@ func (a *Auth) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		http.Redirect(w, r, "/login?"+url.Values{"next": {r.URL.RequestURI()}}.Encode(), http.StatusSeeOther)
 	default:
-		deny(w, r, http.StatusUnauthorized, "You have been signed out. Sign in in another tab, go back here, and send it again: what you wrote is still in the form.")
+		deny(
+			w,
+			r,
+			http.StatusUnauthorized,
+			"You have been signed out. Sign in in another tab, go back here, and send it again: what you wrote is still in the form.",
+		)
 	}
 }
 

@@ -29,7 +29,14 @@ const (
 
 // cookie is one of ours. Over TLS its name keeps subdomains and plain connections from setting it (RFC 6265bis, 4.1.3).
 func (a *Auth) cookie(r *http.Request, name, value string, maxAge time.Duration) *http.Cookie {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(maxAge.Seconds())}
+	c := &http.Cookie{
+		Name:     name,
+		Value:    value,
+		Path:     "/",
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+		MaxAge:   int(maxAge.Seconds()),
+	}
 	if value == "" {
 		c.MaxAge = -1
 	}
@@ -66,7 +73,15 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, who Identity, sourc
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // never fails
 	id := base64.RawURLEncoding.EncodeToString(random[:])
-	s := store.Session{Hash: hashOf(id), Name: who.Name, Roles: who.Roles, Source: source, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(a.cfg.Session.Max)}
+	s := store.Session{
+		Hash:      hashOf(id),
+		Name:      who.Name,
+		Roles:     who.Roles,
+		Source:    source,
+		CreatedAt: now,
+		SeenAt:    now,
+		ExpiresAt: now.Add(a.cfg.Session.Max),
+	}
 	if err := a.sessions.SaveSession(ctx, s, now.Add(-a.cfg.Session.Idle)); err != nil {
 		return err
 	}

@@ -16,7 +16,11 @@ func ReadTokens(environ []string) (Tokens, error) {
 	t := Tokens{}
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
-		for role, variable := range map[string]string{"ingest": "CALLSCREEN_INGEST_TOKEN", "reviewer": "CALLSCREEN_REVIEW_TOKEN", "admin": "CALLSCREEN_ADMIN_TOKEN"} {
+		for role, variable := range map[string]string{
+			"ingest":   "CALLSCREEN_INGEST_TOKEN",
+			"reviewer": "CALLSCREEN_REVIEW_TOKEN",
+			"admin":    "CALLSCREEN_ADMIN_TOKEN",
+		} {
 			switch name {
 			case variable:
 				t[role] = config.Secret(strings.TrimSpace(value))

@@ -174,7 +174,13 @@ func Run(calls iter.Seq2[Call, error], o Options) (Result, error) {
 	if !(o.FalseAlarmRate > 0 && o.FalseAlarmRate < 1) {
 		return Result{}, fmt.Errorf("the false-alarm rate is %v, must be between 0 and 1", o.FalseAlarmRate)
 	}
-	r := Result{Current: Side{Threshold: o.Current.Threshold}, New: Side{Threshold: o.New.Threshold}, Transitions: []Transition{}, Changes: []Change{}, Notes: []string{}}
+	r := Result{
+		Current:     Side{Threshold: o.Current.Threshold},
+		New:         Side{Threshold: o.New.Threshold},
+		Transitions: []Transition{},
+		Changes:     []Change{},
+		Notes:       []string{},
+	}
 	var s sweep
 	transitions := map[[2]string]int{}
 	otherwise := 0
@@ -216,7 +222,13 @@ func Run(calls iter.Seq2[Call, error], o Options) (Result, error) {
 		r.Changed++
 		transitions[[2]string{from, to}]++
 		if len(r.Changes) < o.Show {
-			r.Changes = append(r.Changes, Change{Call: c.ID, From: from, Current: current, To: to, Disposition: c.Disposition})
+			r.Changes = append(r.Changes, Change{
+				Call:        c.ID,
+				From:        from,
+				Current:     current,
+				To:          to,
+				Disposition: c.Disposition,
+			})
 		}
 	}
 	for t, n := range transitions {

@@ -19,8 +19,11 @@ import (
 // call is one of a single leg with one score.
 func call(id string, score float64, decision, disposition string) backtest.Call {
 	return backtest.Call{
-		ID: id, Findings: []policy.Finding{{Leg: "caller", Speech: 10 * time.Second, State: policy.Scored, Score: score}},
-		Decision: decision, Review: decision != "clear", Disposition: disposition,
+		ID:          id,
+		Findings:    []policy.Finding{{Leg: "caller", Speech: 10 * time.Second, State: policy.Scored, Score: score}},
+		Decision:    decision,
+		Review:      decision != "clear",
+		Disposition: disposition,
 	}
 }
 
@@ -59,31 +62,48 @@ func TestWhatChangesIsToldAndJudged(t *testing.T) {
 		call("h", 0.61, "flagged", ""),
 		pending,
 	)
-	if r.Calls != 8 || r.Findings != 8 || r.Unfinished != 1 || r.Dispositions != (backtest.Dispositions{ConfirmedSynthetic: 2, FalseAlarm: 1, Unsure: 1}) {
+	if r.Calls != 8 || r.Findings != 8 || r.Unfinished != 1 ||
+		r.Dispositions != (backtest.Dispositions{ConfirmedSynthetic: 2, FalseAlarm: 1, Unsure: 1}) {
 		t.Errorf("%+v", r)
 	}
-	if r.Decided != (backtest.Outcomes{Flagged: 5, Clear: 3, Review: 5}) || r.Current.Outcomes != (backtest.Outcomes{Flagged: 7, Clear: 1, Review: 7}) || r.New.Outcomes != (backtest.Outcomes{Flagged: 2, Clear: 6, Review: 2}) {
+	if r.Decided != (backtest.Outcomes{Flagged: 5, Clear: 3, Review: 5}) ||
+		r.Current.Outcomes != (backtest.Outcomes{Flagged: 7, Clear: 1, Review: 7}) ||
+		r.New.Outcomes != (backtest.Outcomes{Flagged: 2, Clear: 6, Review: 2}) {
 		t.Errorf("%+v %+v %+v", r.Decided, r.Current, r.New)
 	}
-	if got := fmt.Sprint(r.Current.Precision, r.Current.Recall, r.Current.FalseAlarmRate); got != "66.7 % (20.8 to 93.9 %) 100 % (34.2 to 100 %) 100 % (20.7 to 100 %)" {
+	if got := fmt.Sprint(
+		r.Current.Precision,
+		r.Current.Recall,
+		r.Current.FalseAlarmRate,
+	); got != "66.7 % (20.8 to 93.9 %) 100 % (34.2 to 100 %) 100 % (20.7 to 100 %)" {
 		t.Error(got)
 	}
-	if r.New.Precision != (backtest.Rate{Count: 1, Of: 1}) || r.New.Recall != (backtest.Rate{Count: 1, Of: 2}) || r.New.FalseAlarmRate != (backtest.Rate{Count: 0, Of: 1}) {
+	if r.New.Precision != (backtest.Rate{Count: 1, Of: 1}) || r.New.Recall != (backtest.Rate{Count: 1, Of: 2}) ||
+		r.New.FalseAlarmRate != (backtest.Rate{Count: 0, Of: 1}) {
 		t.Errorf("%+v", r.New)
 	}
 	if r.Reviewed != (backtest.Shift{ConfirmedLost: 1, FalseAlarmsAvoided: 1}) {
 		t.Errorf("%+v", r.Reviewed)
 	}
-	if r.Changed != 5 || r.ChangedFromCurrent != 5 || len(r.Changes) != 3 || r.Changes[0] != (backtest.Change{Call: "b", From: "flagged", Current: "flagged", To: "clear", Disposition: "confirmed_synthetic"}) {
+	if r.Changed != 5 || r.ChangedFromCurrent != 5 || len(r.Changes) != 3 || r.Changes[0] != (backtest.Change{
+		Call:        "b",
+		From:        "flagged",
+		Current:     "flagged",
+		To:          "clear",
+		Disposition: "confirmed_synthetic",
+	}) {
 		t.Errorf("%d %d %+v", r.Changed, r.ChangedFromCurrent, r.Changes)
 	}
-	if len(r.Transitions) != 2 || r.Transitions[0] != (backtest.Transition{From: "flagged", To: "clear", Calls: 4}) || r.Transitions[1] != (backtest.Transition{From: "clear", To: "flagged", Calls: 1}) {
+	if len(r.Transitions) != 2 || r.Transitions[0] != (backtest.Transition{From: "flagged", To: "clear", Calls: 4}) ||
+		r.Transitions[1] != (backtest.Transition{From: "clear", To: "flagged", Calls: 1}) {
 		t.Errorf("%+v", r.Transitions)
 	}
 	notes := strings.Join(r.Notes, "\n")
 	for _, want := range []string{
-		"Too few dispositions to conclude anything: 2 confirmed_synthetic and 1 false_alarm. It takes 93 of each", "only about 3 calls that were reviewed (verification bias)",
-		"1 call is left out because the analysis is not finished", "2 calls were decided otherwise than the current policy",
+		"Too few dispositions to conclude anything: 2 confirmed_synthetic and 1 false_alarm. It takes 93 of each",
+		"only about 3 calls that were reviewed (verification bias)",
+		"1 call is left out because the analysis is not finished",
+		"2 calls were decided otherwise than the current policy",
 	} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("no %q in\n%s", want, notes)
@@ -95,7 +115,13 @@ func TestWhatChangesIsToldAndJudged(t *testing.T) {
 }
 
 func TestNewFlagsAndNewFalseAlarmsAreTold(t *testing.T) {
-	r := run(t, backtest.Options{Current: with(0.8), New: policy.Default()}, call("a", 0.7, "clear", "confirmed_synthetic"), call("b", 0.7, "clear", "false_alarm"), call("c", 0.9, "flagged", "false_alarm"))
+	r := run(
+		t,
+		backtest.Options{Current: with(0.8), New: policy.Default()},
+		call("a", 0.7, "clear", "confirmed_synthetic"),
+		call("b", 0.7, "clear", "false_alarm"),
+		call("c", 0.9, "flagged", "false_alarm"),
+	)
 	if r.Reviewed != (backtest.Shift{ConfirmedGained: 1, FalseAlarmsAdded: 1}) || r.Changed != 2 || len(r.Changes) != 0 {
 		t.Errorf("%+v", r)
 	}
@@ -105,7 +131,12 @@ func TestSimulatedCallsAreToldOrLeftOut(t *testing.T) {
 	made := call("made up", 0.9, "flagged", "")
 	made.Simulated = true
 	for _, skip := range []bool{false, true} {
-		r := run(t, backtest.Options{Current: policy.Default(), New: policy.Default(), SkipSimulated: skip}, made, call("real", 0.9, "flagged", ""))
+		r := run(
+			t,
+			backtest.Options{Current: policy.Default(), New: policy.Default(), SkipSimulated: skip},
+			made,
+			call("real", 0.9, "flagged", ""),
+		)
 		want := map[bool]string{false: "1 call was simulated: the stand-in detects nothing", true: "1 simulated call is left out"}[skip]
 		if r.Simulated != 1 || r.Calls != map[bool]int{false: 2, true: 1}[skip] || !strings.Contains(strings.Join(r.Notes, "\n"), want) {
 			t.Errorf("skip %v: %+v", skip, r)
@@ -149,7 +180,8 @@ func TestErrorsOfTheCallsAndWrongRatesAreErrors(t *testing.T) {
 func TestNothingIsAResultToo(t *testing.T) {
 	r := run(t, backtest.Options{Current: policy.Default(), New: policy.Default()})
 	data, err := json.Marshal(r)
-	if err != nil || strings.Contains(string(data), `"changes":null`) || len(r.Curve) != 101 || r.Target.Possible || !strings.Contains(r.Target.String(), "at least 381") {
+	if err != nil || strings.Contains(string(data), `"changes":null`) || len(r.Curve) != 101 || r.Target.Possible ||
+		!strings.Contains(r.Target.String(), "at least 381") {
 		t.Errorf("%s %v", data, err)
 	}
 }
@@ -165,8 +197,13 @@ func random(seed uint64, n int) (calls []backtest.Call) {
 				findings[j].Score *= rng.Float64() // every score is another
 			}
 		}
-		calls = append(calls, backtest.Call{ID: fmt.Sprint(i), Findings: findings, Metadata: metadata, Decision: "clear",
-			Disposition: []string{"", "", "", "confirmed_synthetic", "false_alarm", "unsure"}[rng.IntN(6)]})
+		calls = append(calls, backtest.Call{
+			ID:          fmt.Sprint(i),
+			Findings:    findings,
+			Metadata:    metadata,
+			Decision:    "clear",
+			Disposition: []string{"", "", "", "confirmed_synthetic", "false_alarm", "unsure"}[rng.IntN(6)],
+		})
 	}
 	return calls
 }

@@ -37,17 +37,34 @@ func TestTheChartIsXMLThatCanBeReadByAll(t *testing.T) {
 				}
 			}
 			svg := b.String()
-			for _, want := range []string{`role="img"`, `aria-labelledby="backtest-title backtest-desc"`, `<title id="backtest-title">`, `<desc id="backtest-desc">`, "prefers-color-scheme: dark", "viewBox="} {
+			for _, want := range []string{
+				`role="img"`,
+				`aria-labelledby="backtest-title backtest-desc"`,
+				`<title id="backtest-title">`,
+				`<desc id="backtest-desc">`,
+				"prefers-color-scheme: dark",
+				"viewBox=",
+			} {
 				if !strings.Contains(svg, want) {
 					t.Errorf("no %s", want)
 				}
 			}
-			for _, want := range []string{"threshold", "precision", "recall", "false-alarm rate", "current 0.6", "proposed 0.75", "100 %", "With the proposed threshold 0.75: precision"} {
+			for _, want := range []string{
+				"threshold",
+				"precision",
+				"recall",
+				"false-alarm rate",
+				"current 0.6",
+				"proposed 0.75",
+				"100 %",
+				"With the proposed threshold 0.75: precision",
+			} {
 				if !strings.Contains(texts, want) {
 					t.Errorf("no %q in\n%s", want, texts)
 				}
 			}
-			if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") || strings.Contains(svg, "<script") || strings.Contains(strings.ReplaceAll(svg, "http://www.w3.org/2000/svg", ""), "http") {
+			if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") || strings.Contains(svg, "<script") ||
+				strings.Contains(strings.ReplaceAll(svg, "http://www.w3.org/2000/svg", ""), "http") {
 				t.Error("it holds what no chart should")
 			}
 			for _, n := range regexp.MustCompile(`[ML](-?[0-9.]+) (-?[0-9.]+)`).FindAllStringSubmatch(svg, -1) {
@@ -62,7 +79,12 @@ func TestTheChartIsXMLThatCanBeReadByAll(t *testing.T) {
 }
 
 func TestTheTableHoldsTheCurve(t *testing.T) {
-	r := run(t, backtest.Options{Current: policy.Default(), New: policy.Default()}, call("a", 0.9, "flagged", "confirmed_synthetic"), call("b", 0.7, "flagged", "false_alarm"))
+	r := run(
+		t,
+		backtest.Options{Current: policy.Default(), New: policy.Default()},
+		call("a", 0.9, "flagged", "confirmed_synthetic"),
+		call("b", 0.7, "flagged", "false_alarm"),
+	)
 	var b bytes.Buffer
 	if err := backtest.WriteCSV(&b, r); err != nil {
 		t.Fatal(err)
@@ -74,7 +96,8 @@ func TestTheTableHoldsTheCurve(t *testing.T) {
 	for _, row := range rows {
 		switch row[0] {
 		case "0.65":
-			if got := strings.Join(row, ","); !strings.HasPrefix(got, "0.65,2,0.5,0.0945") || !strings.HasSuffix(got, ",1,2,1,0.20654931437723745,1,1,1,1,0.20654931437723745,1,1,1") {
+			if got := strings.Join(row, ","); !strings.HasPrefix(got, "0.65,2,0.5,0.0945") ||
+				!strings.HasSuffix(got, ",1,2,1,0.20654931437723745,1,1,1,1,0.20654931437723745,1,1,1") {
 				t.Error(got)
 			}
 		case "0.9":

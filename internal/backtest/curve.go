@@ -48,8 +48,11 @@ func flagged(tippings []float64, threshold float64) int {
 func (s *sweep) at(threshold float64) Point {
 	hits, alarms := flagged(s.confirmed, threshold), flagged(s.falseAlarms, threshold)
 	return Point{
-		Threshold: threshold, Flagged: flagged(s.all, threshold), Precision: Rate{hits, hits + alarms},
-		Recall: Rate{hits, len(s.confirmed)}, FalseAlarmRate: Rate{alarms, len(s.falseAlarms)},
+		Threshold:      threshold,
+		Flagged:        flagged(s.all, threshold),
+		Precision:      Rate{hits, hits + alarms},
+		Recall:         Rate{hits, len(s.confirmed)},
+		FalseAlarmRate: Rate{alarms, len(s.falseAlarms)},
 	}
 }
 

@@ -30,9 +30,18 @@ func (r *Result) conclude(o Options, otherwise int) {
 	d, need := r.Dispositions, enough()
 	r.Conclusive = d.ConfirmedSynthetic >= need && d.FalseAlarm >= need
 	if !r.Conclusive {
-		note("Too few dispositions to conclude anything: %d confirmed_synthetic and %d false_alarm. It takes %d of each for intervals of at most ±%.0f points.", d.ConfirmedSynthetic, d.FalseAlarm, need, 100*margin)
+		note(
+			"Too few dispositions to conclude anything: %d confirmed_synthetic and %d false_alarm. It takes %d of each for intervals of at most ±%.0f points.",
+			d.ConfirmedSynthetic,
+			d.FalseAlarm,
+			need,
+			100*margin,
+		)
 	}
-	note("Calls that were never flagged have no disposition, unless somebody reviewed them all the same: recall and the false-alarm rate are only about %s reviewed (verification bias).", plural(d.ConfirmedSynthetic+d.FalseAlarm, "call that was", "calls that were"))
+	note(
+		"Calls that were never flagged have no disposition, unless somebody reviewed them all the same: recall and the false-alarm rate are only about %s reviewed (verification bias).",
+		plural(d.ConfirmedSynthetic+d.FalseAlarm, "call that was", "calls that were"),
+	)
 	if r.Simulated > r.Skipped {
 		note("%s simulated: the stand-in detects nothing, its scores mean nothing.", plural(r.Simulated, "call was", "calls were"))
 	}

@@ -49,7 +49,11 @@ func TestARateIsWrittenWithItsInterval(t *testing.T) {
 		text, json string
 	}{
 		{backtest.Rate{}, "unknown", `{"count":0,"of":0,"value":null,"low":null,"high":null}`},
-		{backtest.Rate{Count: 1, Of: 2}, "50 % (9.5 to 90.5 %)", `{"count":1,"of":2,"value":0.5,"low":0.09453120573423074,"high":0.9054687942657693}`},
+		{
+			backtest.Rate{Count: 1, Of: 2},
+			"50 % (9.5 to 90.5 %)",
+			`{"count":1,"of":2,"value":0.5,"low":0.09453120573423074,"high":0.9054687942657693}`,
+		},
 		{backtest.Rate{Count: 20, Of: 20}, "100 % (83.9 to 100 %)", ""},
 		{backtest.Rate{Count: 3, Of: 373}, "0.80 % (0.27 to 2.3 %)", ""},
 		{backtest.Rate{Count: 999, Of: 1000}, "99.90 % (99.44 to 99.98 %)", ""},

@@ -61,8 +61,18 @@ func WriteSVG(w io.Writer, r Result) error {
 		{"share", "share of all calls", func(p Point) Rate { return Rate{p.Flagged, r.Calls} }, false},
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="backtest" viewBox="0 0 %g %g" role="img" aria-labelledby="backtest-title backtest-desc">`+"\n", width, height)
-	fmt.Fprintf(&b, "<title id=\"backtest-title\">What the new policy flags, by its threshold</title>\n<desc id=\"backtest-desc\">%s</desc>\n<style>%s</style>\n", describe(r), style)
+	fmt.Fprintf(
+		&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" class="backtest" viewBox="0 0 %g %g" role="img" aria-labelledby="backtest-title backtest-desc">`+"\n",
+		width,
+		height,
+	)
+	fmt.Fprintf(
+		&b,
+		"<title id=\"backtest-title\">What the new policy flags, by its threshold</title>\n<desc id=\"backtest-desc\">%s</desc>\n<style>%s</style>\n",
+		describe(r),
+		style,
+	)
 	fmt.Fprintf(&b, `<rect class="paper" width="%g" height="%g"/>`+"\n", width, height)
 	axes(&b)
 	for _, l := range lines {
@@ -82,10 +92,22 @@ func WriteSVG(w io.Writer, r Result) error {
 // describe is the chart for those who do not see it.
 func describe(r Result) string {
 	side := func(name string, s Side) string {
-		return fmt.Sprintf("With the %s threshold %v: precision %v, recall %v, false-alarm rate %v.", name, s.Threshold, s.Precision, s.Recall, s.FalseAlarmRate)
+		return fmt.Sprintf(
+			"With the %s threshold %v: precision %v, recall %v, false-alarm rate %v.",
+			name,
+			s.Threshold,
+			s.Precision,
+			s.Recall,
+			s.FalseAlarmRate,
+		)
 	}
-	return fmt.Sprintf("Precision, recall and false-alarm rate over thresholds from 0 to 1, with intervals of 95 %%, by %d reviewed calls. %s %s %s",
-		r.Dispositions.ConfirmedSynthetic+r.Dispositions.FalseAlarm, side("current", r.Current), side("proposed", r.New), strings.TrimSuffix(r.Target.String(), "."))
+	return fmt.Sprintf(
+		"Precision, recall and false-alarm rate over thresholds from 0 to 1, with intervals of 95 %%, by %d reviewed calls. %s %s %s",
+		r.Dispositions.ConfirmedSynthetic+r.Dispositions.FalseAlarm,
+		side("current", r.Current),
+		side("proposed", r.New),
+		strings.TrimSuffix(r.Target.String(), "."),
+	)
 }
 
 func x(threshold float64) float64 { return left + (right-left)*threshold }
@@ -94,10 +116,35 @@ func y(share float64) float64     { return bottom - (bottom-top)*share }
 func axes(b *bytes.Buffer) {
 	for i := range 6 {
 		at := float64(i) / 5
-		fmt.Fprintf(b, `<path class="grid" d="M%g %gH%g"/><text x="%g" y="%g" text-anchor="end">%.0f %%</text>`+"\n", left, y(at), right, left-8, y(at)+4, 100*at)
-		fmt.Fprintf(b, `<path class="axis" d="M%g %gv5"/><text x="%g" y="%g" text-anchor="middle">%.1f</text>`+"\n", x(at), bottom, x(at), bottom+20, at)
+		fmt.Fprintf(
+			b,
+			`<path class="grid" d="M%g %gH%g"/><text x="%g" y="%g" text-anchor="end">%.0f %%</text>`+"\n",
+			left,
+			y(at),
+			right,
+			left-8,
+			y(at)+4,
+			100*at,
+		)
+		fmt.Fprintf(
+			b,
+			`<path class="axis" d="M%g %gv5"/><text x="%g" y="%g" text-anchor="middle">%.1f</text>`+"\n",
+			x(at),
+			bottom,
+			x(at),
+			bottom+20,
+			at,
+		)
 	}
-	fmt.Fprintf(b, `<path class="axis" d="M%g %gH%g"/><text x="%g" y="%g" text-anchor="middle">threshold</text>`+"\n", left, bottom, right, (left+right)/2, bottom+40)
+	fmt.Fprintf(
+		b,
+		`<path class="axis" d="M%g %gH%g"/><text x="%g" y="%g" text-anchor="middle">threshold</text>`+"\n",
+		left,
+		bottom,
+		right,
+		(left+right)/2,
+		bottom+40,
+	)
 }
 
 // draw draws a line as the steps that it has, each point holding until the next, and its intervals behind it.
@@ -149,5 +196,16 @@ func mark(b *bytes.Buffer, row int, threshold float64, name string) {
 		anchor, shift = "end", -5
 	}
 	from := 46 + 16*float64(row)
-	fmt.Fprintf(b, `<path class="mark" d="M%.1f %gV%g"/><text x="%.1f" y="%g" text-anchor="%s">%s %v</text>`+"\n", at, from-8, bottom, at+shift, from+3, anchor, name, threshold)
+	fmt.Fprintf(
+		b,
+		`<path class="mark" d="M%.1f %gV%g"/><text x="%.1f" y="%g" text-anchor="%s">%s %v</text>`+"\n",
+		at,
+		from-8,
+		bottom,
+		at+shift,
+		from+3,
+		anchor,
+		name,
+		threshold,
+	)
 }

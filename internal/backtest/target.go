@@ -51,12 +51,27 @@ func (s *sweep) target(rate float64) Target {
 func (t Target) String() string {
 	rate := percent(t.Rate)
 	if !t.Possible {
-		return fmt.Sprintf("No threshold can be told that keeps the false-alarm rate within %s: that takes false_alarm dispositions, at least %d to show it, and no override with a threshold of its own that flags too many of them.", rate, t.Needed)
+		return fmt.Sprintf(
+			"No threshold can be told that keeps the false-alarm rate within %s: that takes false_alarm dispositions, at least %d to show it, and no override with a threshold of its own that flags too many of them.",
+			rate,
+			t.Needed,
+		)
 	}
 	found := t.Point.FalseAlarmRate
 	text := fmt.Sprintf("%v, with which %d of %d false alarms would still be flagged, %v", t.Threshold, found.Count, found.Of, found)
 	if t.Proven {
-		return fmt.Sprintf("The lowest threshold that keeps the false-alarm rate within %s, also by the upper bound of its interval of 95 %%, is %s; recall %v.", rate, text, t.Point.Recall)
+		return fmt.Sprintf(
+			"The lowest threshold that keeps the false-alarm rate within %s, also by the upper bound of its interval of 95 %%, is %s; recall %v.",
+			rate,
+			text,
+			t.Point.Recall,
+		)
 	}
-	return fmt.Sprintf("No threshold can be shown to keep the false-alarm rate within %s: that takes at least %d false_alarm dispositions. By what was seen it would be %s; recall %v.", rate, t.Needed, text, t.Point.Recall)
+	return fmt.Sprintf(
+		"No threshold can be shown to keep the false-alarm rate within %s: that takes at least %d false_alarm dispositions. By what was seen it would be %s; recall %v.",
+		rate,
+		t.Needed,
+		text,
+		t.Point.Recall,
+	)
 }

@@ -44,7 +44,13 @@ func world(seed uint64) (policy.Policy, []policy.Finding, map[string]string) {
 	var findings []policy.Finding
 	for _, leg := range []string{"caller", "agent", "third"}[:1+rng.IntN(3)] {
 		for seq := range rng.IntN(9) {
-			f := policy.Finding{Leg: leg, Seq: seq + rng.IntN(2), Speech: time.Duration(rng.IntN(9000)) * time.Millisecond, State: policy.Scored, Score: float64(rng.IntN(11)) / 10}
+			f := policy.Finding{
+				Leg:    leg,
+				Seq:    seq + rng.IntN(2),
+				Speech: time.Duration(rng.IntN(9000)) * time.Millisecond,
+				State:  policy.Scored,
+				Score:  float64(rng.IntN(11)) / 10,
+			}
 			switch rng.IntN(12) {
 			case 0:
 				f.State, f.Reason = policy.Failed, "timeout"

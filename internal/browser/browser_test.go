@@ -64,7 +64,10 @@ var address = regexp.MustCompile(`http=(http://[0-9.:]+)`)
 func serve(t *testing.T, program, dir string) string {
 	t.Helper()
 	file, data, stand := filepath.Join(dir, "callscreen.yaml"), filepath.Join(dir, "data"), filepath.Join(dir, "script.yaml")
-	for name, text := range map[string]string{file: fmt.Sprintf(configuration, data, hash(secrets["pbx"]), hash(secrets["anna"]), hash(secrets["bob"])), stand: script} {
+	for name, text := range map[string]string{
+		file:  fmt.Sprintf(configuration, data, hash(secrets["pbx"]), hash(secrets["anna"]), hash(secrets["bob"])),
+		stand: script,
+	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +131,10 @@ func fill(t *testing.T, dir string, calls int) {
 	err = db.InTx(ctx, func(tx *store.Tx) error {
 		for i := range calls {
 			id, at := fmt.Sprintf("call-%05d", i), time.Now().Add(-time.Duration(i)*time.Minute)
-			part := store.Part{PartKey: store.PartKey{Call: id, Part: at.UnixMilli(), Node: "n"}, Metadata: map[string]string{"queue": "payments", "from": fmt.Sprintf("+49301%06d", i)}}
+			part := store.Part{
+				PartKey:  store.PartKey{Call: id, Part: at.UnixMilli(), Node: "n"},
+				Metadata: map[string]string{"queue": "payments", "from": fmt.Sprintf("+49301%06d", i)},
+			}
 			c, err := tx.Begin(ctx, part)
 			if err != nil {
 				return err
@@ -139,7 +145,9 @@ func fill(t *testing.T, dir string, calls int) {
 			}
 			score := 0.93
 			c.State, c.EndedAt, c.Decision, c.Final, c.Review, c.Score, c.Published, c.DecidedAt = store.CallEnded, part.EndedAt, "flagged", true, true, &score, "flagged", part.EndedAt
-			c.Summary = []byte(`{"call":"` + id + `","decision":"flagged","review":true,"score":0.93,"threshold":0.6,"reasons":["score_over_threshold"],"duration_seconds":30,"speech_seconds":22,"analysed_seconds":22,"legs":[{"leg":"caller","decision":"flagged","score":0.93,"threshold":0.6}]}`)
+			c.Summary = []byte(
+				`{"call":"` + id + `","decision":"flagged","review":true,"score":0.93,"threshold":0.6,"reasons":["score_over_threshold"],"duration_seconds":30,"speech_seconds":22,"analysed_seconds":22,"legs":[{"leg":"caller","decision":"flagged","score":0.93,"threshold":0.6}]}`,
+			)
 			if err := tx.SaveCall(ctx, &c); err != nil {
 				return err
 			}
@@ -205,8 +213,16 @@ func TestTheStoryOfACall(t *testing.T) {
 	fill(t, many, 10_000)
 	base := serve(t, program, one)
 	story, err := json.Marshal(map[string]any{
-		"base": base, "plain": strings.Replace(base, "127.0.0.1", "calls.test", 1), "many": serve(t, program, many), "program": program, "tokens": secrets, "data": filepath.Join(one, "data"), "shots": shots,
-		"synthetic": filepath.Join(dir, "synthetic.opus"), "human": filepath.Join(dir, "human.opus"), "silent": silent,
+		"base":      base,
+		"plain":     strings.Replace(base, "127.0.0.1", "calls.test", 1),
+		"many":      serve(t, program, many),
+		"program":   program,
+		"tokens":    secrets,
+		"data":      filepath.Join(one, "data"),
+		"shots":     shots,
+		"synthetic": filepath.Join(dir, "synthetic.opus"),
+		"human":     filepath.Join(dir, "human.opus"),
+		"silent":    silent,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -255,6 +271,13 @@ func TestTheStoryOfACall(t *testing.T) {
 			t.Log(line)
 		}
 	}
-	t.Logf("the call was in the list after %d ms, flagged there after %d ms; played %v, %d bytes compared; pages %v", seen.ArrivedMS, seen.FlaggedMS, seen.Played, seen.ComparedBytes, seen.Pages)
+	t.Logf(
+		"the call was in the list after %d ms, flagged there after %d ms; played %v, %d bytes compared; pages %v",
+		seen.ArrivedMS,
+		seen.FlaggedMS,
+		seen.Played,
+		seen.ComparedBytes,
+		seen.Pages,
+	)
 	t.Logf("first paint of a list of which %s calls wait: %d ms", seen.Many, seen.FirstPaintMS)
 }

@@ -76,7 +76,13 @@ func (f *Files) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		// Those who renew write one file after the other, so it may be half done: it is looked at again until it is good,
 		// and reported once for each change.
 		if f.seen != seen {
-			f.log.Error("the new certificate cannot be used; the one before is used on", "error", err, "hint", "check tls.cert_file and tls.key_file")
+			f.log.Error(
+				"the new certificate cannot be used; the one before is used on",
+				"error",
+				err,
+				"hint",
+				"check tls.cert_file and tls.key_file",
+			)
 		}
 		f.seen = seen
 		return f.pair, nil

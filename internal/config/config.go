@@ -168,8 +168,16 @@ type Token struct {
 // Default is the configuration that applies where nothing is set.
 func Default() Config {
 	return Config{
-		Listen:  "127.0.0.1:8080",
-		WebRTC:  WebRTC{UDPPort: 8988, TCPPort: 8988, MaxSessions: 1000, MaxSessionsPerToken: 1000, RequestsPerSecond: 50, Idle: 10 * time.Minute, Grace: time.Minute},
+		Listen: "127.0.0.1:8080",
+		WebRTC: WebRTC{
+			UDPPort:             8988,
+			TCPPort:             8988,
+			MaxSessions:         1000,
+			MaxSessionsPerToken: 1000,
+			RequestsPerSecond:   50,
+			Idle:                10 * time.Minute,
+			Grace:               time.Minute,
+		},
 		DataDir: "./data",
 		Analysis: Analysis{
 			BaseURL:       "https://api.dataspike.io",

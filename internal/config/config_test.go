@@ -38,7 +38,9 @@ func TestDefaultsAreValidAndAreThoseOfTheContract(t *testing.T) {
 	if !reflect.DeepEqual(c, config.Default()) {
 		t.Errorf("an empty file changes the defaults: %+v", c)
 	}
-	if c.Policy.Threshold != 0.6 || c.Analysis.PollMax != 3*time.Second || c.Segment.FirstSpeech != 4*time.Second || c.Retention.Flagged != 720*time.Hour || c.Listen != "127.0.0.1:8080" {
+	if c.Policy.Threshold != 0.6 || c.Analysis.PollMax != 3*time.Second || c.Segment.FirstSpeech != 4*time.Second ||
+		c.Retention.Flagged != 720*time.Hour ||
+		c.Listen != "127.0.0.1:8080" {
 		t.Errorf("%+v", c)
 	}
 }
@@ -84,8 +86,13 @@ func TestProblemsAreAllNamedAtOnceWithAHint(t *testing.T) {
 		}},
 		{"a secret in the file", "analysis: {api_key: abc}", nil, []string{"analysis.api_key: line 1", "set DATASPIKE_API_KEY"}},
 		{"wrong kinds", "analysis: {deadline: soon, max_in_flight: many}\npolicy: 3\nsegment: [1]\nauth: {tokens: [{nam: x}]}", nil, []string{
-			"analysis.deadline: line 1", "want a duration such as", "analysis.max_in_flight: line 1", "want a whole number",
-			"policy: line 2: must be a section of keys", "segment: line 3", "auth.tokens[0].nam: line 4: there is no such key (hint: did you mean auth.tokens[0].name?)",
+			"analysis.deadline: line 1",
+			"want a duration such as",
+			"analysis.max_in_flight: line 1",
+			"want a whole number",
+			"policy: line 2: must be a section of keys",
+			"segment: line 3",
+			"auth.tokens[0].nam: line 4: there is no such key (hint: did you mean auth.tokens[0].name?)",
 		}},
 		{"set twice", "listen: a:1\nlisten: b:1", nil, []string{"listen"}},
 		{"no YAML", "a: b: c: [", nil, []string{"file: "}},
@@ -105,10 +112,25 @@ policy: {threshold: 1.5, need: -1}
 retention: {flagged: -1h}
 auth: {tokens: [{name: "", roles: [boss], sha256: xyz}]}
 `, nil, []string{
-			"listen: \"nowhere\"", "webrtc.udp_port: is 70000", "database: is no PostgreSQL", "audio: \"tmp/x\"", "data_dir: is empty",
-			"analysis.base_url: would send the key and the audio unencrypted", "analysis.poll_initial:", "analysis.poll_max:", "analysis.deadline:",
-			"analysis.max_in_flight:", "analysis.rate_per_second:", "segment.first_speech: is 1s, less than min_speech", "segment.max_duration: is 10m0s, more than the",
-			"policy.threshold: is 1.5", "policy.need: is -1", "retention.flagged:", "auth.tokens[0].name", "auth.tokens[0].roles: there is no role \"boss\"", "auth.tokens[0].sha256",
+			"listen: \"nowhere\"",
+			"webrtc.udp_port: is 70000",
+			"database: is no PostgreSQL",
+			"audio: \"tmp/x\"",
+			"data_dir: is empty",
+			"analysis.base_url: would send the key and the audio unencrypted",
+			"analysis.poll_initial:",
+			"analysis.poll_max:",
+			"analysis.deadline:",
+			"analysis.max_in_flight:",
+			"analysis.rate_per_second:",
+			"segment.first_speech: is 1s, less than min_speech",
+			"segment.max_duration: is 10m0s, more than the",
+			"policy.threshold: is 1.5",
+			"policy.need: is -1",
+			"retention.flagged:",
+			"auth.tokens[0].name",
+			"auth.tokens[0].roles: there is no role \"boss\"",
+			"auth.tokens[0].sha256",
 		}},
 		{"who may do what", `
 auth:
@@ -119,23 +141,74 @@ auth:
   proxy: {groups_header: "X Groups", roles: [boss]}
   oidc: {issuer: "http://login.example.com", redirect_url: "https://h/elsewhere", scopes: [email], name_claim: "", groups_claim: ""}
 `, nil, []string{
-			"auth.tokens[0].name: must not be \"machine\"", "auth.session.idle: is 1s", "auth.session.max: is 0s", "auth.trusted_proxies: \"10.0.0.1\" is no network", "auth.groups[0].group: is empty", "auth.groups[0].roles: is empty",
-			"auth.groups[1].roles: there is no role", "auth.proxy.roles: there is no role", "auth.proxy.groups_header: \"X Groups\" is no name", "auth.proxy.user_header: is empty, but",
-			"auth.oidc.issuer: would sign people in unencrypted", "auth.oidc.redirect_url: does not lead to", "auth.oidc.client_id: is empty", "auth.oidc.scopes: openid is missing", "auth.oidc.name_claim: is empty", "auth.oidc.roles: nobody who signs in",
+			"auth.tokens[0].name: must not be \"machine\"",
+			"auth.session.idle: is 1s",
+			"auth.session.max: is 0s",
+			"auth.trusted_proxies: \"10.0.0.1\" is no network",
+			"auth.groups[0].group: is empty",
+			"auth.groups[0].roles: is empty",
+			"auth.groups[1].roles: there is no role",
+			"auth.proxy.roles: there is no role",
+			"auth.proxy.groups_header: \"X Groups\" is no name",
+			"auth.proxy.user_header: is empty, but",
+			"auth.oidc.issuer: would sign people in unencrypted",
+			"auth.oidc.redirect_url: does not lead to",
+			"auth.oidc.client_id: is empty",
+			"auth.oidc.scopes: openid is missing",
+			"auth.oidc.name_claim: is empty",
+			"auth.oidc.roles: nobody who signs in",
 		}},
-		{"a proxy that anybody could be", "auth: {proxy: {user_header: X-User}}", nil, []string{"auth.trusted_proxies: is empty, but auth.proxy.user_header is not"}},
-		{"a proxy that is of no use", "auth: {trusted_proxies: [10.0.0.0/8], proxy: {user_header: X-User, groups_header: X-Groups}}", nil, []string{"auth.proxy.roles: nobody who comes by the proxy"}},
-		{"a client secret in the file", "auth: {oidc: {client_secret: abc}}", nil, []string{"auth.oidc.client_secret: line 1", "set CALLSCREEN_OIDC_CLIENT_SECRET"}},
-		{"a client secret that is not there", "auth: {oidc: {client_secret_file: /nothing/here}}", nil, []string{"auth.oidc.client_secret_file: "}},
-		{"a plan by which no leg is clear", "analysis: {enough_speech: 2s, recheck: 0s}", nil, []string{"analysis.enough_speech: is 2s, less than policy.min_speech 3s", "analysis.recheck: is 0s"}},
+		{
+			"a proxy that anybody could be",
+			"auth: {proxy: {user_header: X-User}}",
+			nil,
+			[]string{"auth.trusted_proxies: is empty, but auth.proxy.user_header is not"},
+		},
+		{
+			"a proxy that is of no use",
+			"auth: {trusted_proxies: [10.0.0.0/8], proxy: {user_header: X-User, groups_header: X-Groups}}",
+			nil,
+			[]string{"auth.proxy.roles: nobody who comes by the proxy"},
+		},
+		{
+			"a client secret in the file",
+			"auth: {oidc: {client_secret: abc}}",
+			nil,
+			[]string{"auth.oidc.client_secret: line 1", "set CALLSCREEN_OIDC_CLIENT_SECRET"},
+		},
+		{
+			"a client secret that is not there",
+			"auth: {oidc: {client_secret_file: /nothing/here}}",
+			nil,
+			[]string{"auth.oidc.client_secret_file: "},
+		},
+		{
+			"a plan by which no leg is clear",
+			"analysis: {enough_speech: 2s, recheck: 0s}",
+			nil,
+			[]string{"analysis.enough_speech: is 2s, less than policy.min_speech 3s", "analysis.recheck: is 0s"},
+		},
 		{"records that are gone at once", "retention: {records: 1h}", nil, []string{"retention.records: is less than 24h"}},
 		{"a key that is none", "", []string{"CALLSCREEN_AUDIO_KEY=x"}, []string{"audio_key_file: holds no age keys"}},
 		{"a key in the file", "audio_key: x", nil, []string{"audio_key: line 1", "set CALLSCREEN_AUDIO_KEY or audio_key_file"}},
 		{"servers of ICE", "webrtc: {ice_servers: [example.com, 'http://example.com', 'turn:example.com']}", nil, []string{
-			"webrtc.ice_servers: \"example.com\" is no STUN or TURN server", "webrtc.ice_servers: \"http://example.com\"", "webrtc.turn_secret_file: a TURN server wants credentials"}},
-		{"a name at no TURN server", "webrtc: {ice_servers: ['stun:example.com'], turn_username: me}", nil, []string{"webrtc.turn_username: there is no TURN server"}},
+			"webrtc.ice_servers: \"example.com\" is no STUN or TURN server",
+			"webrtc.ice_servers: \"http://example.com\"",
+			"webrtc.turn_secret_file: a TURN server wants credentials",
+		}},
+		{
+			"a name at no TURN server",
+			"webrtc: {ice_servers: ['stun:example.com'], turn_username: me}",
+			nil,
+			[]string{"webrtc.turn_username: there is no TURN server"},
+		},
 		{"a TURN secret in the file", "webrtc: {turn_secret: abc}", nil, []string{"webrtc.turn_secret: line 1", "set CALLSCREEN_TURN_SECRET"}},
-		{"logs", "log: {level: loud, format: xml}", nil, []string{"log.level: there is no level \"loud\"", "log.format: there is no format \"xml\""}},
+		{
+			"logs",
+			"log: {level: loud, format: xml}",
+			nil,
+			[]string{"log.level: there is no level \"loud\"", "log.format: there is no format \"xml\""},
+		},
 		{"traces", "trace: {endpoint: collector:4318}", nil, []string{"trace.endpoint: \"collector:4318\" is no web address"}},
 		{"traces with credentials", "trace: {endpoint: 'http://a:b@c'}", nil, []string{"trace.endpoint: must not hold credentials"}},
 		{"sample rate", "segment: {sample_rate: 44100}", nil, []string{"segment.sample_rate: is 44100 Hz"}},
@@ -240,7 +313,10 @@ func TestReferenceIsAValidFileOfTheDefaults(t *testing.T) {
 }
 
 func TestPrintCanBeLoadedAgain(t *testing.T) {
-	c, err := load(t, "policy: {overrides: [{leg: agent, need: 2}]}\nauth: {tokens: [{name: pbx, roles: [ingest], sha256: "+strings.Repeat("ab", 32)+"}]}")
+	c, err := load(
+		t,
+		"policy: {overrides: [{leg: agent, need: 2}]}\nauth: {tokens: [{name: pbx, roles: [ingest], sha256: "+strings.Repeat("ab", 32)+"}]}",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,8 @@ func checkAllow(ps *Problems, path string, list []string) {
 			}
 			continue
 		}
-		if host := strings.Trim(one, "[]"); host == "" || strings.ContainsAny(host, " *") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
+		if host := strings.Trim(one, "[]"); host == "" || strings.ContainsAny(host, " *") ||
+			strings.Contains(host, ":") && net.ParseIP(host) == nil {
 			ps.add(path, "write 10.1.0.0/16 or crm.example.com, without port and wildcard", "%q is neither a network nor a host", one)
 		}
 	}
@@ -66,7 +67,12 @@ func checkAllow(ps *Problems, path string, list []string) {
 
 func (j JWT) validate(ps *Problems) {
 	if j.Secret != "" && len(j.Secret) < 32 {
-		ps.add("auth.jwt.secret_file", "head -c 32 /dev/urandom | base64 > jwt.secret", "the secret has %d bytes, and could be guessed: 32 are the least", len(j.Secret))
+		ps.add(
+			"auth.jwt.secret_file",
+			"head -c 32 /dev/urandom | base64 > jwt.secret",
+			"the secret has %d bytes, and could be guessed: 32 are the least",
+			len(j.Secret),
+		)
 	}
 	if j.Leeway < 0 || j.Leeway > 10*time.Minute {
 		ps.add("auth.jwt.leeway", "30s is usual", "is %v, must be between 0s and 10m", j.Leeway)

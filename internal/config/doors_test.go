@@ -36,7 +36,8 @@ func TestDoorsAreJudged(t *testing.T) {
 		cfg := config.Default()
 		c.change(&cfg)
 		err := cfg.Validate()
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "hint: ")) {
+		if c.want == "" && err != nil ||
+			c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "hint: ")) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

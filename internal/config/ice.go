@@ -8,14 +8,23 @@ func (w WebRTC) validateICE(ps *Problems) {
 	for _, text := range w.ICEServers {
 		u, err := stun.ParseURI(text)
 		if err != nil {
-			ps.add("webrtc.ice_servers", "write stun:HOST:PORT, turn:HOST:PORT or turns:HOST:PORT?transport=tcp", "%q is no STUN or TURN server", text)
+			ps.add(
+				"webrtc.ice_servers",
+				"write stun:HOST:PORT, turn:HOST:PORT or turns:HOST:PORT?transport=tcp",
+				"%q is no STUN or TURN server",
+				text,
+			)
 			continue
 		}
 		turn = turn || u.Scheme == stun.SchemeTypeTURN || u.Scheme == stun.SchemeTypeTURNS
 	}
 	switch {
 	case turn && w.TURNSecret == "":
-		ps.add("webrtc.turn_secret_file", "set "+envTURNSecret+" or webrtc.turn_secret_file", "a TURN server wants credentials, and there are none")
+		ps.add(
+			"webrtc.turn_secret_file",
+			"set "+envTURNSecret+" or webrtc.turn_secret_file",
+			"a TURN server wants credentials, and there are none",
+		)
 	case !turn && w.TURNUsername != "":
 		ps.add("webrtc.turn_username", "add turn:HOST:PORT to webrtc.ice_servers, or leave it empty", "there is no TURN server")
 	}

@@ -28,7 +28,10 @@ func TestAPolicyFileHoldsTheKeysOfTheSection(t *testing.T) {
 	want := policy.Default()
 	want.Threshold, want.Need, want.MinSpeech = 0.7, 2, 5*time.Second
 	want.Overrides = []policy.Override{{Leg: "caller", Metadata: map[string]string{"queue": "payments"}, Threshold: &half, Need: &need}}
-	got, err := loadPolicy(t, "threshold: 0.7\nneed: 2\nmin_speech: 5s\noverrides: [{leg: caller, metadata: {queue: payments}, threshold: 0.5, need: 2}]\n")
+	got, err := loadPolicy(
+		t,
+		"threshold: 0.7\nneed: 2\nmin_speech: 5s\noverrides: [{leg: caller, metadata: {queue: payments}, threshold: 0.5, need: 2}]\n",
+	)
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v %v\nwant %+v", got, err, want)
 	}
@@ -45,14 +48,25 @@ func TestEveryProblemOfAPolicyFileIsNamed(t *testing.T) {
 		want []string
 	}{
 		"unknown keys": {"treshold: 0.7\nclear_bellow: 0.1", []string{
-			"new.yaml: treshold: line 1: there is no such key (hint: did you mean threshold?)", "clear_bellow: line 2: there is no such key (hint: did you mean clear_below?)"}},
-		"a whole configuration": {"policy: {threshold: 0.7}", []string{"policy: line 1: there is no such key (hint: write the keys below it alone"}},
-		"wrong kinds":           {"threshold: high\nmin_speech: 3", []string{"threshold: line 1", "want a number", "min_speech: line 2", "want a duration"}},
-		"wrong values":          {"threshold: 1.5\nneed: -1", []string{"threshold: is 1.5, must be within 0..1", "need: is -1"}},
-		"an unknown override":   {"overrides: [{leg: a}, {leg: b, treshold: 0.5}]", []string{"overrides[1].treshold: line 1: there is no such key (hint: did you mean overrides[1].threshold?)"}},
-		"set twice":             {"need: 1\nneed: 2", []string{"need: line 2: is set twice"}},
-		"a list":                {"- 1", []string{"file: line 1: must be a section of keys"}},
-		"no YAML":               {"a: b: [", []string{"file: "}},
+			"new.yaml: treshold: line 1: there is no such key (hint: did you mean threshold?)",
+			"clear_bellow: line 2: there is no such key (hint: did you mean clear_below?)",
+		}},
+		"a whole configuration": {
+			"policy: {threshold: 0.7}",
+			[]string{"policy: line 1: there is no such key (hint: write the keys below it alone"},
+		},
+		"wrong kinds": {
+			"threshold: high\nmin_speech: 3",
+			[]string{"threshold: line 1", "want a number", "min_speech: line 2", "want a duration"},
+		},
+		"wrong values": {"threshold: 1.5\nneed: -1", []string{"threshold: is 1.5, must be within 0..1", "need: is -1"}},
+		"an unknown override": {
+			"overrides: [{leg: a}, {leg: b, treshold: 0.5}]",
+			[]string{"overrides[1].treshold: line 1: there is no such key (hint: did you mean overrides[1].threshold?)"},
+		},
+		"set twice": {"need: 1\nneed: 2", []string{"need: line 2: is set twice"}},
+		"a list":    {"- 1", []string{"file: line 1: must be a section of keys"}},
+		"no YAML":   {"a: b: [", []string{"file: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := loadPolicy(t, c.text)

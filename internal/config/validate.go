@@ -24,7 +24,10 @@ func (c Config) Validate() error {
 			ps.add(path, "ports are 1 to 65535, 0 takes a free one", "is %d", port)
 		}
 	}
-	for path, n := range map[string]int{"webrtc.max_sessions": c.WebRTC.MaxSessions, "webrtc.max_sessions_per_token": c.WebRTC.MaxSessionsPerToken} {
+	for path, n := range map[string]int{
+		"webrtc.max_sessions":           c.WebRTC.MaxSessions,
+		"webrtc.max_sessions_per_token": c.WebRTC.MaxSessionsPerToken,
+	} {
 		if n < 1 {
 			ps.add(path, "1000 is usual", "is %d, must be at least 1", n)
 		}
@@ -47,7 +50,12 @@ func (c Config) Validate() error {
 		ps.add("database", "write postgres://user@host/name, or leave it empty for SQLite", "is no PostgreSQL address")
 	}
 	if c.Audio != "" && !strings.HasPrefix(c.Audio, "s3://") && !filepath.IsAbs(c.Audio) {
-		ps.add("audio", "write s3://bucket/prefix or the absolute path of a folder, or leave it empty for a folder in data_dir", "%q is no S3 address", c.Audio)
+		ps.add(
+			"audio",
+			"write s3://bucket/prefix or the absolute path of a folder, or leave it empty for a folder in data_dir",
+			"%q is no S3 address",
+			c.Audio,
+		)
 	}
 	if c.AudioKey != "" {
 		if _, err := seal.Parse(c.AudioKey.Reveal()); err != nil {
@@ -57,7 +65,11 @@ func (c Config) Validate() error {
 	c.validateAnalysis(&ps)
 	c.validateSegment(&ps)
 	split(&ps, "policy", "see callscreen config describe", c.Policy.Validate())
-	for path, d := range map[string]int64{"clear": int64(c.Retention.Clear), "flagged": int64(c.Retention.Flagged), "inconclusive": int64(c.Retention.Inconclusive)} {
+	for path, d := range map[string]int64{
+		"clear":        int64(c.Retention.Clear),
+		"flagged":      int64(c.Retention.Flagged),
+		"inconclusive": int64(c.Retention.Inconclusive),
+	} {
 		if d < 0 {
 			ps.add("retention."+path, "0s keeps nothing", "must not be negative")
 		}
@@ -111,7 +123,13 @@ func (c Config) validateAnalysis(ps *Problems) {
 		ps.add("analysis.max_in_flight", "16 is usual", "is %d, must be at least 1", a.MaxInFlight)
 	}
 	if a.EnoughSpeech != 0 && a.EnoughSpeech < max(c.Policy.MinSpeech, time.Second) {
-		ps.add("analysis.enough_speech", "60s, or 0s to analyse all speech", "is %v, less than policy.min_speech %v: no leg could be clear", a.EnoughSpeech, c.Policy.MinSpeech)
+		ps.add(
+			"analysis.enough_speech",
+			"60s, or 0s to analyse all speech",
+			"is %v, less than policy.min_speech %v: no leg could be clear",
+			a.EnoughSpeech,
+			c.Policy.MinSpeech,
+		)
 	}
 	if a.Recheck < time.Second {
 		ps.add("analysis.recheck", "1m is usual", "is %v, must be at least 1s", a.Recheck)
@@ -166,14 +184,26 @@ func (c Config) validateSegment(ps *Problems) {
 		ps.add("segment.sample_rate", "speech detection runs at 8000 or 16000", "is %d Hz", s.SampleRate)
 		return
 	}
-	for path, d := range map[string]int64{"first_speech": int64(s.FirstSpeech), "target_speech": int64(s.TargetSpeech), "min_speech": int64(s.MinSpeech), "max_duration": int64(s.MaxDuration)} {
+	for path, d := range map[string]int64{
+		"first_speech":  int64(s.FirstSpeech),
+		"target_speech": int64(s.TargetSpeech),
+		"min_speech":    int64(s.MinSpeech),
+		"max_duration":  int64(s.MaxDuration),
+	} {
 		if d <= 0 {
 			ps.add("segment."+path, "see callscreen config describe", "must be positive")
 		}
 	}
 	split(ps, "segment", "see callscreen config describe", s.Segmenter().Validate())
 	if fit := encode.Fit(s.SampleRate); s.MaxDuration.Seconds()*float64(s.SampleRate) > float64(fit) {
-		ps.add("segment.max_duration", "the API takes files under 10 MB", "is %v, more than the %d s that fit at %d Hz", s.MaxDuration, fit/s.SampleRate, s.SampleRate)
+		ps.add(
+			"segment.max_duration",
+			"the API takes files under 10 MB",
+			"is %v, more than the %d s that fit at %d Hz",
+			s.MaxDuration,
+			fit/s.SampleRate,
+			s.SampleRate,
+		)
 	}
 }
 

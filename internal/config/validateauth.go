@@ -83,7 +83,11 @@ func (p Proxy) validate(ps *Problems, a Auth) {
 	case p.UserHeader == "" && (p.GroupsHeader != "" || len(p.Roles) > 0):
 		ps.add("auth.proxy.user_header", "such as X-Forwarded-User", "is empty, but other keys of auth.proxy are not")
 	case p.UserHeader != "" && len(a.TrustedProxies) == 0:
-		ps.add("auth.trusted_proxies", "name the addresses of the proxy, or anybody could be anybody", "is empty, but auth.proxy.user_header is not")
+		ps.add(
+			"auth.trusted_proxies",
+			"name the addresses of the proxy, or anybody could be anybody",
+			"is empty, but auth.proxy.user_header is not",
+		)
 	case p.UserHeader != "" && len(p.Roles) == 0 && (p.GroupsHeader == "" || len(a.Groups) == 0):
 		ps.add("auth.proxy.roles", "give roles here, or a groups_header and auth.groups", "nobody who comes by the proxy could do anything")
 	}

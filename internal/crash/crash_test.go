@@ -68,5 +68,15 @@ func killed(t *testing.T, w *world, name string, kills int, env ...string) {
 	if v.paidTwice > inFlight {
 		t.Errorf("%d uploads were paid twice, %d were in flight at a kill", v.paidTwice, inFlight)
 	}
-	w.report("| %s | %d | %d | %d | %d | %d of %d in flight | %.1f s |", name, kills, v.promised, v.lost, v.undecided, v.paidTwice, inFlight, v.drained.Seconds())
+	w.report(
+		"| %s | %d | %d | %d | %d | %d of %d in flight | %.1f s |",
+		name,
+		kills,
+		v.promised,
+		v.lost,
+		v.undecided,
+		v.paidTwice,
+		inFlight,
+		v.drained.Seconds(),
+	)
 }

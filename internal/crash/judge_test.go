@@ -17,7 +17,14 @@ type verdict struct {
 }
 
 func (v verdict) String() string {
-	return fmt.Sprintf("promised %d, lost %d, undecided %d, paid twice %d, drained in %.1f s", v.promised, v.lost, v.undecided, v.paidTwice, v.drained.Seconds())
+	return fmt.Sprintf(
+		"promised %d, lost %d, undecided %d, paid twice %d, drained in %.1f s",
+		v.promised,
+		v.lost,
+		v.undecided,
+		v.paidTwice,
+		v.drained.Seconds(),
+	)
 }
 
 // drain waits until nothing waits for anything any more.
@@ -36,7 +43,14 @@ func (w *world) drain(within time.Duration, nodes ...*node) time.Duration {
 		for _, n := range nodes {
 			logs += n.tail()
 		}
-		return spooled+open+live+hooks == 0, fmt.Sprintf("%d in the spool, %d segments open, %d calls not final, %d messages\n%s", spooled, open, live, hooks, logs)
+		return spooled+open+live+hooks == 0, fmt.Sprintf(
+			"%d in the spool, %d segments open, %d calls not final, %d messages\n%s",
+			spooled,
+			open,
+			live,
+			hooks,
+			logs,
+		)
 	})
 }
 

@@ -46,7 +46,10 @@ func TestANodeIsGoneForGood(t *testing.T) {
 	id := fmt.Sprintf("'%s'", nodeName(t, nodes[0]))
 	took := eventually(t, time.Minute, "the other node finishes what is in the database", func() (bool, string) {
 		open := w.count(nodes[1], "SELECT count(*) FROM segment WHERE state IN ('recorded', 'submitted') AND node = "+id)
-		live := w.count(nodes[1], "SELECT count(*) FROM call WHERE final = 0 AND id IN (SELECT call_id FROM part WHERE node = "+id+") AND id NOT IN (SELECT call_id FROM part WHERE node <> "+id+")")
+		live := w.count(
+			nodes[1],
+			"SELECT count(*) FROM call WHERE final = 0 AND id IN (SELECT call_id FROM part WHERE node = "+id+") AND id NOT IN (SELECT call_id FROM part WHERE node <> "+id+")",
+		)
 		return open+live == 0, fmt.Sprintf("%d segments, %d calls\n%s", open, live, nodes[1].tail())
 	})
 	p.stop()
@@ -56,7 +59,12 @@ func TestANodeIsGoneForGood(t *testing.T) {
 	nodes[0].start()
 	w.drain(2*time.Minute, nodes[:]...)
 	v := w.judge(nodes[1])
-	w.report("| a node is killed for good, %d segments open | all of them and its calls decided by the other after %.1f s | afterwards, with its disk back: %v |", left, took.Seconds(), v)
+	w.report(
+		"| a node is killed for good, %d segments open | all of them and its calls decided by the other after %.1f s | afterwards, with its disk back: %v |",
+		left,
+		took.Seconds(),
+		v,
+	)
 }
 
 // A node is frozen for longer than it takes to be given up, and wakes: nothing is decided or told twice.
@@ -78,7 +86,10 @@ func TestANodeIsFrozen(t *testing.T) {
 	took := w.drain(3*time.Minute, nodes[:]...)
 	v := w.judge(nodes[1])
 	v.drained = took
-	if twice := w.count(nodes[1], "SELECT count(*) FROM (SELECT call_id FROM audit WHERE what IN ('segment.scored', 'segment.failed') GROUP BY call_id, segment_id HAVING count(*) > 1) x"); twice != 0 {
+	if twice := w.count(
+		nodes[1],
+		"SELECT count(*) FROM (SELECT call_id FROM audit WHERE what IN ('segment.scored', 'segment.failed') GROUP BY call_id, segment_id HAVING count(*) > 1) x",
+	); twice != 0 {
 		t.Errorf("%d segments were settled twice", twice)
 	}
 	w.report("| a node is frozen for %v | %v | no segment settled twice, no message twice |", frozen, v)

@@ -91,7 +91,14 @@ func TestPostgreSQLIsStopped(t *testing.T) {
 		w.mu.Lock()
 		after := len(w.promised)
 		w.mu.Unlock()
-		return strings.Contains(seen, `"ready":true`) && strings.Contains(seen, `"database":"does not answer`) && strings.Contains(seen, `"delivery"`) && after > before, fmt.Sprintf("%s, %d promised before, %d now", seen, before, after)
+		return strings.Contains(seen, `"ready":true`) && strings.Contains(seen, `"database":"does not answer`) &&
+				strings.Contains(seen, `"delivery"`) &&
+				after > before, fmt.Sprintf(
+				"%s, %d promised before, %d now",
+				seen,
+				before,
+				after,
+			)
 	})
 	time.Sleep(away - time.Since(start))
 	server.Start()
@@ -145,7 +152,8 @@ func TestTheDiskIsFull(t *testing.T) {
 	seen := ""
 	eventually(t, time.Minute, "recording stops", func() (bool, string) {
 		seen = n.health()
-		return strings.Contains(seen, `"spool":"the disk is too full to record`) && n.said("is lost: the disk is too full to record") && n.said("a call is not recorded"), seen + n.tail()
+		return strings.Contains(seen, `"spool":"the disk is too full to record`) && n.said("is lost: the disk is too full to record") &&
+			n.said("a call is not recorded"), seen + n.tail()
 	})
 	eventually(t, time.Minute, "what was promised is decided meanwhile", func() (bool, string) {
 		open := w.count(n, "SELECT count(*) FROM segment WHERE state IN ('recorded', 'submitted')")
@@ -156,7 +164,10 @@ func TestTheDiskIsFull(t *testing.T) {
 		failed := w.count(n, "SELECT count(*) FROM segment WHERE state = 'failed' AND reason = 'storage'")
 		return failed > 0, "none"
 	})
-	if wrong := w.count(n, "SELECT count(*) FROM call c WHERE final = 1 AND decision = 'clear' AND EXISTS (SELECT 1 FROM segment s WHERE s.call_id = c.id AND s.reason = 'storage')"); wrong != 0 {
+	if wrong := w.count(
+		n,
+		"SELECT count(*) FROM call c WHERE final = 1 AND decision = 'clear' AND EXISTS (SELECT 1 FROM segment s WHERE s.call_id = c.id AND s.reason = 'storage')",
+	); wrong != 0 {
 		t.Errorf("%d calls are clear though something of them could not be kept", wrong)
 	}
 	fill("to the brim", 0)

@@ -133,7 +133,14 @@ func newWorld(t *testing.T, database string, script simulator.Script) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, bin: bin, database: database, stand: simulator.New(script), inbox: &inbox{ids: map[string]map[string]int{}}, promised: map[string]string{}}
+	w := &world{
+		t:        t,
+		bin:      bin,
+		database: database,
+		stand:    simulator.New(script),
+		inbox:    &inbox{ids: map[string]map[string]int{}},
+		promised: map[string]string{},
+	}
 	w.api, w.hooks = newService(t, http.HandlerFunc(w.answerLate)), newService(t, w.inbox)
 	w.secret = filepath.Join(t.TempDir(), "hook.secret")
 	if err := os.WriteFile(w.secret, []byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), 0o600); err != nil {
@@ -233,7 +240,11 @@ func (w *world) publishers(calls int, target func() string) *callers {
 				begin := random.IntN(max(len(media.Packets)-seconds*50, 1))
 				part := publish.Media{Codec: media.Codec, Packets: media.Packets[begin:min(begin+seconds*50, len(media.Packets))]}
 				ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-				sum, err := publish.Run(ctx, &part, &publish.Options{To: fmt.Sprintf("http://%s/whip/call-%d-%d/caller?queue=q%d", target(), p, n, p%3)})
+				sum, err := publish.Run(
+					ctx,
+					&part,
+					&publish.Options{To: fmt.Sprintf("http://%s/whip/call-%d-%d/caller?queue=q%d", target(), p, n, p%3)},
+				)
 				cancel()
 				if err != nil || sum.Err() != nil {
 					time.Sleep(100 * time.Millisecond)

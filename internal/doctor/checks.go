@@ -24,7 +24,18 @@ func (p patient) configuration(context.Context) []Finding {
 		return Misconfigured(err)
 	}
 	if enough, share := p.cfg.Analysis.EnoughSpeech, p.cfg.Policy.MinCoverage; enough > 0 && share > 0 {
-		return []Finding{{"configuration", Warning, fmt.Sprintf("legs with much more than %v of speech will be inconclusive (too_little_coverage): analysis.enough_speech leaves out most of it, and policy.min_coverage is %v", time.Duration(float64(enough)/share).Round(time.Second), share), "policy.min_coverage: 0 accepts that"}}
+		return []Finding{
+			{
+				"configuration",
+				Warning,
+				fmt.Sprintf(
+					"legs with much more than %v of speech will be inconclusive (too_little_coverage): analysis.enough_speech leaves out most of it, and policy.min_coverage is %v",
+					time.Duration(float64(enough)/share).Round(time.Second),
+					share,
+				),
+				"policy.min_coverage: 0 accepts that",
+			},
+		}
 	}
 	return fine("configuration", "valid")
 }
@@ -49,7 +60,15 @@ func (p patient) api(ctx context.Context) []Finding {
 		return all
 	}
 	if off := p.Now().Sub(date).Round(time.Second); off.Abs() > skew {
-		return append(all, Finding{"clock", Warning, fmt.Sprintf("this machine's clock is %v off from that of the API", off), "let it be set by NTP: timedatectl set-ntp true"})
+		return append(
+			all,
+			Finding{
+				"clock",
+				Warning,
+				fmt.Sprintf("this machine's clock is %v off from that of the API", off),
+				"let it be set by NTP: timedatectl set-ntp true",
+			},
+		)
 	}
 	return append(all, fine("clock", "agrees with that of the API")...)
 }
@@ -86,13 +105,27 @@ func (p patient) disk(context.Context) []Finding {
 	case err != nil:
 		return fault("disk", Error, err, "check data_dir")
 	case free < least:
-		return []Finding{{"disk", Error, fmt.Sprintf("%d MB are free, less than spool.min_free_mb %d: calls are refused", free/mb, p.cfg.Spool.MinFreeMB), "make room on the disk of data_dir"}}
+		return []Finding{
+			{
+				"disk",
+				Error,
+				fmt.Sprintf("%d MB are free, less than spool.min_free_mb %d: calls are refused", free/mb, p.cfg.Spool.MinFreeMB),
+				"make room on the disk of data_dir",
+			},
+		}
 	}
 	if err := p.Sync(p.cfg.DataDir); err != nil {
 		return fault("disk", Error, err, "data_dir must be a local disk that this user may write to")
 	}
 	if free < 2*least {
-		return []Finding{{"disk", Warning, fmt.Sprintf("%d MB are free, not much more than spool.min_free_mb %d", free/mb, p.cfg.Spool.MinFreeMB), "make room on the disk of data_dir"}}
+		return []Finding{
+			{
+				"disk",
+				Warning,
+				fmt.Sprintf("%d MB are free, not much more than spool.min_free_mb %d", free/mb, p.cfg.Spool.MinFreeMB),
+				"make room on the disk of data_dir",
+			},
+		}
 	}
 	return fine("disk", "%d MB are free, and what is written is kept", free/mb)
 }
@@ -100,11 +133,15 @@ func (p patient) disk(context.Context) []Finding {
 func (p patient) port(context.Context) []Finding {
 	port := p.cfg.WebRTC.UDPPort
 	if port == 0 {
-		return []Finding{{"port", Warning, "webrtc.udp_port is 0: it is another one after each start", "set a port that the firewall lets through"}}
+		return []Finding{
+			{"port", Warning, "webrtc.udp_port is 0: it is another one after each start", "set a port that the firewall lets through"},
+		}
 	}
 	switch err := p.Bind(port); {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return []Finding{{"port", Warning, fmt.Sprintf("UDP port %d is taken", port), "if it is not callscreen serve that runs, set another webrtc.udp_port"}}
+		return []Finding{
+			{"port", Warning, fmt.Sprintf("UDP port %d is taken", port), "if it is not callscreen serve that runs, set another webrtc.udp_port"},
+		}
 	case err != nil:
 		return fault("port", Error, err, "set another webrtc.udp_port")
 	}
@@ -127,7 +164,9 @@ func (p patient) buffer(context.Context) []Finding {
 
 func (p patient) ffmpeg(context.Context) []Finding {
 	if err := p.Find("ffmpeg"); err != nil {
-		return []Finding{{"ffmpeg", Warning, "it is not installed; replay reads WAV, MP3 and Ogg Opus only. Live calls do not need it", "apt-get install ffmpeg"}}
+		return []Finding{
+			{"ffmpeg", Warning, "it is not installed; replay reads WAV, MP3 and Ogg Opus only. Live calls do not need it", "apt-get install ffmpeg"},
+		}
 	}
 	return fine("ffmpeg", "it is installed")
 }

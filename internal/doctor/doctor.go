@@ -58,7 +58,17 @@ const patience = 20 * time.Second
 // Examine looks at everything in turn. With submit it also has a test tone analysed.
 func Examine(ctx context.Context, w World, cfg config.Config, submit bool) (all []Finding) {
 	p := patient{World: w, cfg: cfg}
-	for _, look := range []func(context.Context) []Finding{p.configuration, p.key, p.api, p.database, p.audio, p.disk, p.port, p.buffer, p.ffmpeg} {
+	for _, look := range []func(context.Context) []Finding{
+		p.configuration,
+		p.key,
+		p.api,
+		p.database,
+		p.audio,
+		p.disk,
+		p.port,
+		p.buffer,
+		p.ffmpeg,
+	} {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		all = append(all, look(ctx)...)
 		cancel()

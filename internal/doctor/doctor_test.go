@@ -61,18 +61,26 @@ func TestEveryFaultIsFoundAndHasAHint(t *testing.T) {
 		check  string
 		level  doctor.Level
 	}{
-		"nothing":                  {func(*world, *config.Config) {}, "", doctor.OK},
-		"no database yet":          {func(w *world, _ *config.Config) { w.fresh = true }, "", doctor.OK},
-		"no time from the API":     {func(w *world, _ *config.Config) { w.date = time.Time{} }, "", doctor.OK},
-		"a buffer nobody knows":    {func(w *world, _ *config.Config) { w.buffer = errors.ErrUnsupported }, "", doctor.OK},
-		"a tone that has no voice": {func(w *world, _ *config.Config) { w.submit = &analyzer.Error{Kind: analyzer.KindJobFailed} }, "", doctor.OK},
-		"a plan that fills the list of those who wait": {func(_ *world, c *config.Config) { c.Analysis.EnoughSpeech = time.Minute }, "configuration", doctor.Warning},
-		"a value that makes no sense":                  {func(_ *world, c *config.Config) { c.Analysis.MaxInFlight = 0 }, "configuration", doctor.Error},
-		"no key":                                       {func(_ *world, c *config.Config) { c.Analysis.APIKey = "" }, "key", doctor.Error},
-		"no network":                                   {func(w *world, _ *config.Config) { w.reach = broken }, "api", doctor.Error},
-		"a slow clock":                                 {func(w *world, _ *config.Config) { w.date = noon.Add(time.Minute) }, "clock", doctor.Warning},
-		"a fast clock":                                 {func(w *world, _ *config.Config) { w.date = noon.Add(-time.Hour) }, "clock", doctor.Warning},
-		"no database":                                  {func(w *world, _ *config.Config) { w.database = broken }, "database", doctor.Error},
+		"nothing":               {func(*world, *config.Config) {}, "", doctor.OK},
+		"no database yet":       {func(w *world, _ *config.Config) { w.fresh = true }, "", doctor.OK},
+		"no time from the API":  {func(w *world, _ *config.Config) { w.date = time.Time{} }, "", doctor.OK},
+		"a buffer nobody knows": {func(w *world, _ *config.Config) { w.buffer = errors.ErrUnsupported }, "", doctor.OK},
+		"a tone that has no voice": {
+			func(w *world, _ *config.Config) { w.submit = &analyzer.Error{Kind: analyzer.KindJobFailed} },
+			"",
+			doctor.OK,
+		},
+		"a plan that fills the list of those who wait": {
+			func(_ *world, c *config.Config) { c.Analysis.EnoughSpeech = time.Minute },
+			"configuration",
+			doctor.Warning,
+		},
+		"a value that makes no sense": {func(_ *world, c *config.Config) { c.Analysis.MaxInFlight = 0 }, "configuration", doctor.Error},
+		"no key":                      {func(_ *world, c *config.Config) { c.Analysis.APIKey = "" }, "key", doctor.Error},
+		"no network":                  {func(w *world, _ *config.Config) { w.reach = broken }, "api", doctor.Error},
+		"a slow clock":                {func(w *world, _ *config.Config) { w.date = noon.Add(time.Minute) }, "clock", doctor.Warning},
+		"a fast clock":                {func(w *world, _ *config.Config) { w.date = noon.Add(-time.Hour) }, "clock", doctor.Warning},
+		"no database":                 {func(w *world, _ *config.Config) { w.database = broken }, "database", doctor.Error},
 		"old tables": {func(w *world, _ *config.Config) {
 			w.database = fmt.Errorf("%w (hint: run callscreen migrate)", store.ErrSchema)
 		}, "database", doctor.Error},
@@ -86,7 +94,11 @@ func TestEveryFaultIsFoundAndHasAHint(t *testing.T) {
 		"a small buffer":               {func(w *world, _ *config.Config) { w.most = 212992 }, "buffer", doctor.Warning},
 		"a buffer that cannot be read": {func(w *world, _ *config.Config) { w.buffer = broken }, "buffer", doctor.Warning},
 		"no ffmpeg":                    {func(w *world, _ *config.Config) { w.find = broken }, "ffmpeg", doctor.Warning},
-		"a key that is refused":        {func(w *world, _ *config.Config) { w.submit = &analyzer.Error{Kind: analyzer.KindUnauthorized} }, "submit", doctor.Error},
+		"a key that is refused": {
+			func(w *world, _ *config.Config) { w.submit = &analyzer.Error{Kind: analyzer.KindUnauthorized} },
+			"submit",
+			doctor.Error,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, cfg := well(), config.Default()

@@ -50,7 +50,12 @@ func (m Machine) Reach(ctx context.Context, baseURL string) (date time.Time, err
 // Submit implements World.
 func (m Machine) Submit(ctx context.Context, cfg config.Config) error {
 	client, err := analyzer.New(analyzer.Key(cfg.Analysis.APIKey.Reveal()), &analyzer.Options{
-		BaseURL: cfg.Analysis.BaseURL, UserAgent: m.UserAgent, PollInitial: cfg.Analysis.PollInitial, PollMax: cfg.Analysis.PollMax, Deadline: cfg.Analysis.Deadline, NeverResend: true,
+		BaseURL:     cfg.Analysis.BaseURL,
+		UserAgent:   m.UserAgent,
+		PollInitial: cfg.Analysis.PollInitial,
+		PollMax:     cfg.Analysis.PollMax,
+		Deadline:    cfg.Analysis.Deadline,
+		NeverResend: true,
 	})
 	if err != nil {
 		return err

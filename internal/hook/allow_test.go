@@ -17,10 +17,18 @@ func TestMessagesGoOnlyWhereTheyMay(t *testing.T) {
 			t.Fatal(err)
 		}
 		e, r := newEndpoint(t, nil), newRig(t, nil)
-		r.run(hook.Config{Endpoints: []hook.Endpoint{{Name: "crm", URL: strings.Replace(e.url, "127.0.0.1", map[bool]string{true: "127.0.0.1", false: "localhost"}[delivered], 1)}}, Allow: allow})
+		r.run(
+			hook.Config{
+				Endpoints: []hook.Endpoint{
+					{Name: "crm", URL: strings.Replace(e.url, "127.0.0.1", map[bool]string{true: "127.0.0.1", false: "localhost"}[delivered], 1)},
+				},
+				Allow: allow,
+			},
+		)
 		r.tell("msg_1", "crm")
 		d := r.next()
-		if got := d.State == "delivered"; got != delivered || !delivered && !strings.Contains(d.LastError, "is not allowed (hint: webhook_allow)") {
+		if got := d.State == "delivered"; got != delivered ||
+			!delivered && !strings.Contains(d.LastError, "is not allowed (hint: webhook_allow)") {
 			t.Errorf("%s: %+v", list, d)
 		}
 		r.stop()

@@ -35,7 +35,8 @@ func TestScheduleDeadLetterAndReplay(t *testing.T) {
 	for i, wait := range schedule {
 		got, d := e.next(t), r.next()
 		want := r.now().Add(wait + time.Duration(random[i]*0.2*float64(wait)))
-		if d.State != "pending" || d.Attempts != i+1 || d.NextAt.Sub(want).Abs() > time.Millisecond || d.LastStatus != 500 || d.LastError != "HTTP 500" {
+		if d.State != "pending" || d.Attempts != i+1 || d.NextAt.Sub(want).Abs() > time.Millisecond || d.LastStatus != 500 ||
+			d.LastError != "HTTP 500" {
 			t.Errorf("attempt %d: %+v, want the next at %v", i+1, d, want)
 		}
 		if got.header.Get("webhook-id") != "msg_1" || got.header.Get("webhook-timestamp") != strconv.FormatInt(r.now().Unix(), 10) {
@@ -61,7 +62,9 @@ func TestScheduleDeadLetterAndReplay(t *testing.T) {
 	if err != nil || len(dead) != 1 || dead[0].ID != "msg_1" || dead[0].Attempts != 4 || dead[0].Call != "c" {
 		t.Errorf("%+v %v", dead, err)
 	}
-	if log := r.log.String(); strings.Count(log, "level=ERROR") != 1 || strings.Count(log, "level=WARN") != 3 || !strings.Contains(log, "msg_1") || strings.Contains(log, "whsec_") {
+	if log := r.log.String(); strings.Count(log, "level=ERROR") != 1 || strings.Count(log, "level=WARN") != 3 ||
+		!strings.Contains(log, "msg_1") ||
+		strings.Contains(log, "whsec_") {
 		t.Error(log)
 	}
 	if delivered, failed, dead := r.hooks.Counts(); delivered != 0 || failed != 4 || dead != 1 {
@@ -112,9 +115,18 @@ func TestRetryAfterIsHonouredWhereItIsLonger(t *testing.T) {
 	base := r.now().UTC()
 	wants, to := map[string]time.Duration{}, []hook.Endpoint{}
 	for value, want := range map[string]time.Duration{
-		"120": 2 * time.Minute, " 120 ": 2 * time.Minute, "1": 11 * time.Second, "0": 11 * time.Second, "-5": 11 * time.Second, "": 11 * time.Second, "soon": 11 * time.Second,
-		"99999999": 24 * time.Hour, "99999999999999999999": 11 * time.Second,
-		base.Add(time.Hour).Format(http.TimeFormat): time.Hour, base.Add(-time.Hour).Format(http.TimeFormat): 11 * time.Second, base.Add(1000 * time.Hour).Format(http.TimeFormat): 24 * time.Hour,
+		"120":                  2 * time.Minute,
+		" 120 ":                2 * time.Minute,
+		"1":                    11 * time.Second,
+		"0":                    11 * time.Second,
+		"-5":                   11 * time.Second,
+		"":                     11 * time.Second,
+		"soon":                 11 * time.Second,
+		"99999999":             24 * time.Hour,
+		"99999999999999999999": 11 * time.Second,
+		base.Add(time.Hour).Format(http.TimeFormat):        time.Hour,
+		base.Add(-time.Hour).Format(http.TimeFormat):       11 * time.Second,
+		base.Add(1000 * time.Hour).Format(http.TimeFormat): 24 * time.Hour,
 	} {
 		for _, code := range []int{429, 503} {
 			e := newEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -170,7 +182,8 @@ func TestAnswers(t *testing.T) {
 	r.tell("msg_1", slices.Collect(maps.Keys(cases))...)
 	for range cases {
 		d := r.next()
-		if c := cases[d.Endpoint]; d.State != c.state || d.LastStatus != c.status || !strings.Contains(d.LastError, c.text) || (d.LastError == "") != (c.text == "") {
+		if c := cases[d.Endpoint]; d.State != c.state || d.LastStatus != c.status || !strings.Contains(d.LastError, c.text) ||
+			(d.LastError == "") != (c.text == "") {
 			t.Errorf("%+v", d)
 		}
 	}
@@ -227,7 +240,8 @@ func TestGoneDisablesAnEndpoint(t *testing.T) {
 	if dead, err := r.store.DeadLetters(t.Context(), 10); err != nil || len(dead) != 2 || len(e.got) != 1 || len(other.got) != 1 {
 		t.Errorf("%+v %v, %d requests", dead, err, len(e.got))
 	}
-	if since, reason, err := r.store.Store.Disabled(t.Context(), "crm"); err != nil || since.IsZero() || !strings.Contains(reason, "410") || !strings.Contains(r.log.String(), "level=ERROR") {
+	if since, reason, err := r.store.Store.Disabled(t.Context(), "crm"); err != nil || since.IsZero() || !strings.Contains(reason, "410") ||
+		!strings.Contains(r.log.String(), "level=ERROR") {
 		t.Error(since, reason, err, r.log.String())
 	}
 	gone.Store(false)

@@ -68,7 +68,18 @@ const (
 // NewDispatcher makes a dispatcher.
 func NewDispatcher(cfg Config) *Dispatcher {
 	if cfg.Schedule == nil {
-		cfg.Schedule = []time.Duration{5 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour}
+		cfg.Schedule = []time.Duration{
+			5 * time.Second,
+			time.Minute,
+			5 * time.Minute,
+			30 * time.Minute,
+			2 * time.Hour,
+			5 * time.Hour,
+			10 * time.Hour,
+			14 * time.Hour,
+			20 * time.Hour,
+			24 * time.Hour,
+		}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -212,9 +223,18 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 		return true, d.save(ctx, m, store.DeliveryDelivered, time.Time{}, status, "")
 	case status == http.StatusGone:
 		const reason = "the endpoint has answered 410 Gone"
-		d.cfg.Log.Error("a webhook endpoint wants no more messages, and gets none", "endpoint", e.Name, "hint", "remove it from webhooks, or enable it again")
+		d.cfg.Log.Error(
+			"a webhook endpoint wants no more messages, and gets none",
+			"endpoint",
+			e.Name,
+			"hint",
+			"remove it from webhooks, or enable it again",
+		)
 		d.dead.Add(1)
-		return true, errors.Join(d.save(ctx, m, store.DeliveryDead, time.Time{}, status, reason), d.cfg.Store.DisableEndpoint(ctx, e.Name, reason, d.cfg.Now()))
+		return true, errors.Join(
+			d.save(ctx, m, store.DeliveryDead, time.Time{}, status, reason),
+			d.cfg.Store.DisableEndpoint(ctx, e.Name, reason, d.cfg.Now()),
+		)
 	case ctx.Err() != nil:
 		// Stopped in the middle. The lease runs out, and another attempt is made.
 		return true, ctx.Err()
@@ -226,13 +246,43 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 	}
 	if m.Attempts > len(d.cfg.Schedule) {
 		d.dead.Add(1)
-		d.cfg.Log.Error("a webhook message is given up", "endpoint", e.Name, "event", m.Event, "call", m.Call, "message", m.ID, "attempts", m.Attempts, "error", text, "hint", "callscreen webhooks replay")
+		d.cfg.Log.Error(
+			"a webhook message is given up",
+			"endpoint",
+			e.Name,
+			"event",
+			m.Event,
+			"call",
+			m.Call,
+			"message",
+			m.ID,
+			"attempts",
+			m.Attempts,
+			"error",
+			text,
+			"hint",
+			"callscreen webhooks replay",
+		)
 		return true, d.save(ctx, m, store.DeliveryDead, time.Time{}, status, text)
 	}
 	wait := d.cfg.Schedule[m.Attempts-1]
 	wait += time.Duration(d.cfg.Random() * 0.2 * float64(wait)) // so that what failed together does not come back together
 	wait = max(wait, after)
-	d.cfg.Log.Warn("a webhook message was not taken", "endpoint", e.Name, "event", m.Event, "call", m.Call, "attempt", m.Attempts, "again_in", wait.Round(time.Second), "error", text)
+	d.cfg.Log.Warn(
+		"a webhook message was not taken",
+		"endpoint",
+		e.Name,
+		"event",
+		m.Event,
+		"call",
+		m.Call,
+		"attempt",
+		m.Attempts,
+		"again_in",
+		wait.Round(time.Second),
+		"error",
+		text,
+	)
 	return true, d.save(ctx, m, store.DeliveryPending, d.cfg.Now().Add(wait), status, text)
 }
 

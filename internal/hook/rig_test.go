@@ -124,7 +124,13 @@ func (r *rig) run(cfg hook.Config) {
 func (r *rig) tell(id string, endpoints ...string) {
 	r.t.Helper()
 	if err := r.store.InTx(r.t.Context(), func(tx *store.Tx) error {
-		added, err := tx.AddMessage(r.t.Context(), store.Message{ID: id, Event: "call.flagged", Call: "c", CreatedAt: r.now(), Body: `{"type":"call.flagged","id":"` + id + `"}`}, endpoints)
+		added, err := tx.AddMessage(r.t.Context(), store.Message{
+			ID:        id,
+			Event:     "call.flagged",
+			Call:      "c",
+			CreatedAt: r.now(),
+			Body:      `{"type":"call.flagged","id":"` + id + `"}`,
+		}, endpoints)
 		if !added && err == nil {
 			err = fmt.Errorf("%s is there already", id)
 		}

@@ -57,10 +57,12 @@ func TestReceiversVerifyWhatIsSent(t *testing.T) {
 				t.Error("another body fits too")
 			}
 			h := got.header
-			if h.Get("webhook-id") != "msg_1" || h.Get("webhook-timestamp") != strconv.FormatInt(r.now().Unix(), 10) || len(strings.Fields(h.Get("webhook-signature"))) != len(c.secrets) {
+			if h.Get("webhook-id") != "msg_1" || h.Get("webhook-timestamp") != strconv.FormatInt(r.now().Unix(), 10) ||
+				len(strings.Fields(h.Get("webhook-signature"))) != len(c.secrets) {
 				t.Errorf("%v", h)
 			}
-			if h.Get("Content-Type") != "application/json" || h.Get("User-Agent") != "callscreen/test" || got.body != `{"type":"call.flagged","id":"msg_1"}` {
+			if h.Get("Content-Type") != "application/json" || h.Get("User-Agent") != "callscreen/test" ||
+				got.body != `{"type":"call.flagged","id":"msg_1"}` {
 				t.Errorf("%v %s", h, got.body)
 			}
 			if d := r.next(); d.State != "delivered" || d.LastStatus != 200 || d.Attempts != 1 {
@@ -104,7 +106,8 @@ func TestParseSecret(t *testing.T) {
 		if bytes > 0 && (err != nil || len(s) != bytes) || bytes == 0 && err == nil {
 			t.Errorf("%q: %d bytes, %v", text, len(s), err)
 		}
-		if err != nil && (!strings.Contains(err.Error(), "(hint: ") || strings.Contains(err.Error(), "AAA") || strings.Contains(err.Error(), good)) {
+		if err != nil &&
+			(!strings.Contains(err.Error(), "(hint: ") || strings.Contains(err.Error(), "AAA") || strings.Contains(err.Error(), good)) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -120,20 +123,30 @@ func TestEndpointsReadTheirSecrets(t *testing.T) {
 		return path
 	}
 	a, b, bad := file("a", oldSecret+"\n"), file("b", newSecret), file("bad", "topsecret")
-	list, err := hook.Endpoints([]config.Webhook{{Name: "one", URL: "http://x", Events: []string{"call.flagged"}, SecretFiles: []string{a, b}}, {Name: "two", URL: "http://y", SecretFiles: []string{b}}})
-	if err != nil || len(list) != 2 || len(list[0].Secrets) != 2 || list[0].Name != "one" || list[0].URL != "http://x" || list[0].Events[0] != "call.flagged" || string(list[1].Secrets[0]) != string(list[0].Secrets[1]) {
+	list, err := hook.Endpoints(
+		[]config.Webhook{
+			{Name: "one", URL: "http://x", Events: []string{"call.flagged"}, SecretFiles: []string{a, b}},
+			{Name: "two", URL: "http://y", SecretFiles: []string{b}},
+		},
+	)
+	if err != nil || len(list) != 2 || len(list[0].Secrets) != 2 || list[0].Name != "one" || list[0].URL != "http://x" ||
+		list[0].Events[0] != "call.flagged" ||
+		string(list[1].Secrets[0]) != string(list[0].Secrets[1]) {
 		t.Errorf("%+v %v", list, err)
 	}
 	for _, c := range []struct{ file, want string }{{bad, bad}, {filepath.Join(dir, "none"), "no such file"}} {
 		_, err := hook.Endpoints([]config.Webhook{{Name: "one", SecretFiles: []string{a}}, {Name: "two", SecretFiles: []string{c.file}}})
-		if err == nil || !strings.Contains(err.Error(), "webhooks[1].secret_files") || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "topsecret") {
+		if err == nil || !strings.Contains(err.Error(), "webhooks[1].secret_files") || !strings.Contains(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "topsecret") {
 			t.Error(err)
 		}
 	}
 }
 
 func TestSubscribers(t *testing.T) {
-	d := hook.NewDispatcher(hook.Config{Endpoints: []hook.Endpoint{{Name: "a", Events: []string{"x", "y"}}, {Name: "b", Events: []string{"y"}}}})
+	d := hook.NewDispatcher(
+		hook.Config{Endpoints: []hook.Endpoint{{Name: "a", Events: []string{"x", "y"}}, {Name: "b", Events: []string{"y"}}}},
+	)
 	for event, want := range map[string]string{"x": "a", "y": "a b", "z": ""} {
 		if got := strings.Join(d.Subscribers(event), " "); got != want {
 			t.Errorf("%s: %q", event, got)

@@ -119,10 +119,19 @@ var places = map[string]place{
 	"lite":     {settings: "ice_lite: true"},
 	"loss":     {rules: loss, loses: true},
 	// TURN is all there is: the only thing that gets through the router is WHIP.
-	"turn": {rules: block("tcp dport 8080 accept"), ends: relayed, settings: "ice_servers: ['turn:10.1.0.1:3478']", secret: "secret of both",
-		turn: []string{"--use-auth-secret", "--static-auth-secret=secret of both"}},
-	"turn-tcp": {rules: block("tcp dport 8080 accept") + deaf, settings: "ice_servers: ['turn:10.1.0.1:3478?transport=tcp']\n  turn_username: callscreen", secret: "password",
-		turn: []string{"--lt-cred-mech", "--user=callscreen:password"}},
+	"turn": {
+		rules:    block("tcp dport 8080 accept"),
+		ends:     relayed,
+		settings: "ice_servers: ['turn:10.1.0.1:3478']",
+		secret:   "secret of both",
+		turn:     []string{"--use-auth-secret", "--static-auth-secret=secret of both"},
+	},
+	"turn-tcp": {
+		rules:    block("tcp dport 8080 accept") + deaf,
+		settings: "ice_servers: ['turn:10.1.0.1:3478?transport=tcp']\n  turn_username: callscreen",
+		secret:   "password",
+		turn:     []string{"--lt-cred-mech", "--user=callscreen:password"},
+	},
 }
 
 // A call comes through each of these networks whole, and is flagged.
@@ -216,9 +225,12 @@ func (w *world) start(ctx context.Context, cmd *exec.Cmd) *testkit.Log {
 func (w *world) relay(ctx context.Context, options []string) {
 	w.t.Helper()
 	dir := w.t.TempDir()
-	w.start(ctx, w.command(context.Background(), w.router, append([]string{"turnserver", "-n", "--log-file=stdout", "--no-cli", "--no-tls", "--no-dtls",
-		"--realm=example.com", "--listening-ip=" + nearSidecar4, "--relay-ip=" + nearSidecar4, "--min-port=50000", "--max-port=50100",
-		"--pidfile=" + filepath.Join(dir, "pid"), "--userdb=" + filepath.Join(dir, "db")}, options...)...))
+	w.start(
+		ctx,
+		w.command(context.Background(), w.router, append([]string{"turnserver", "-n", "--log-file=stdout", "--no-cli", "--no-tls", "--no-dtls",
+			"--realm=example.com", "--listening-ip=" + nearSidecar4, "--relay-ip=" + nearSidecar4, "--min-port=50000", "--max-port=50100",
+			"--pidfile=" + filepath.Join(dir, "pid"), "--userdb=" + filepath.Join(dir, "db")}, options...)...),
+	)
 	until(ctx, w.t, "coturn listens", func() bool {
 		c, err := dial(w.sender)(ctx, "tcp", nearSidecar4+":3478")
 		return err == nil && c.Close() == nil
@@ -248,7 +260,13 @@ func (w *world) serve(ctx context.Context, bin string, p place) *serving {
 	w.t.Helper()
 	dir := w.t.TempDir()
 	file := filepath.Join(dir, "callscreen.yaml")
-	text := fmt.Sprintf("listen: ':8080'\ndata_dir: %s\nspool: {min_free_mb: 1}\nwebrtc:\n  udp_port: %d\n  tcp_port: %d\n  %s\n", filepath.Join(dir, "data"), port, port, p.settings)
+	text := fmt.Sprintf(
+		"listen: ':8080'\ndata_dir: %s\nspool: {min_free_mb: 1}\nwebrtc:\n  udp_port: %d\n  tcp_port: %d\n  %s\n",
+		filepath.Join(dir, "data"),
+		port,
+		port,
+		p.settings,
+	)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
@@ -337,7 +355,15 @@ func (s *serving) judge(ctx context.Context, sent int, loses bool) {
 	}
 	metrics := string(s.get(ctx, "/metrics"))
 	received, lost := metric(s.t, metrics, "callscreen_packets_received_total"), metric(s.t, metrics, "callscreen_packets_lost_total")
-	s.t.Logf("sent %d packets, received %d, lost %d; %.2f s of %d recorded, %.2f s lost", sent, received, lost, call.Duration, seconds, call.Lost)
+	s.t.Logf(
+		"sent %d packets, received %d, lost %d; %.2f s of %d recorded, %.2f s lost",
+		sent,
+		received,
+		lost,
+		call.Duration,
+		seconds,
+		call.Lost,
+	)
 	switch {
 	case !loses && (received != sent || lost != 0 || call.Lost != 0):
 		s.t.Errorf("sent %d packets, received %d, lost %d", sent, received, lost)

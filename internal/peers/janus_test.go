@@ -34,7 +34,12 @@ func TestJanus(t *testing.T) {
 	program, addr := build(t), sidecar(ctx, t)
 	j := newJanus(ctx, t, path)
 	control := j.attach()
-	if r := control.ask(map[string]any{"request": "create", "room": 1234, "audiocodec": "opus", "publishers": 2}, nil); r.Data["videoroom"] != "created" {
+	if r := control.ask(map[string]any{
+		"request":    "create",
+		"room":       1234,
+		"audiocodec": "opus",
+		"publishers": 2,
+	}, nil); r.Data["videoroom"] != "created" {
 		t.Fatalf("no room: %v", r.Data)
 	}
 	bridges := map[string]*bridge{}
@@ -119,7 +124,10 @@ func newJanus(ctx context.Context, t *testing.T, path string) *janusServer {
 plugins: { disable = "libjanus_audiobridge.so,libjanus_duktape.so,libjanus_echotest.so,libjanus_lua.so,libjanus_nosip.so,libjanus_recordplay.so,libjanus_sip.so,libjanus_streaming.so,libjanus_textroom.so,libjanus_videocall.so,libjanus_voicemail.so" }
 transports: { disable = "libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so,libjanus_rabbitmq.so,libjanus_websockets.so" }
 `, dir, lib+"/plugins", lib+"/transports"),
-		"janus.transport.http.jcfg":   fmt.Sprintf("general: { http = true, port = %d, ip = \"127.0.0.1\", https = false }\nadmin: { admin_http = false }\n", port),
+		"janus.transport.http.jcfg": fmt.Sprintf(
+			"general: { http = true, port = %d, ip = \"127.0.0.1\", https = false }\nadmin: { admin_http = false }\n",
+			port,
+		),
 		"janus.plugin.videoroom.jcfg": "general: {}\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -235,7 +243,11 @@ func (j *janusServer) publish(name string) janusPublisher {
 			close(connected)
 		}
 	})
-	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}, "audio", name)
+	track, err := webrtc.NewTrackLocalStaticRTP(
+		webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2},
+		"audio",
+		name,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

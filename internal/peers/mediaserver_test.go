@@ -225,7 +225,13 @@ func (s screened) verdicts(t *testing.T, want map[string]string, seconds float64
 
 // inRealTime plays a recording as RTP.
 func inRealTime(ctx context.Context, m *publish.Media, send func(*rtp.Packet) error) error {
-	packet := rtp.Packet{Header: rtp.Header{Version: 2, Marker: true, SequenceNumber: 65000, Timestamp: 1<<32 - 5000, SSRC: 0xcafe}}
+	packet := rtp.Packet{Header: rtp.Header{
+		Version:        2,
+		Marker:         true,
+		SequenceNumber: 65000,
+		Timestamp:      1<<32 - 5000,
+		SSRC:           0xcafe,
+	}}
 	start, ticks := time.Now(), uint64(0)
 	for _, media := range m.Packets {
 		due := start.Add(time.Duration(float64(ticks) / float64(m.Codec.ClockRate) * float64(time.Second)))

@@ -32,7 +32,12 @@ func need(t *testing.T, what string, ok bool) {
 const source = "../../testdata/audio/human.wav"
 
 // record lets a peer publish, and compares what was recorded with what it played.
-func record(t *testing.T, red bool, seconds float64, publish func(ctx context.Context, web, url string) *exec.Cmd) (*whiptest.Studio, map[string]any) {
+func record(
+	t *testing.T,
+	red bool,
+	seconds float64,
+	publish func(ctx context.Context, web, url string) *exec.Cmd,
+) (*whiptest.Studio, map[string]any) {
 	t.Helper()
 	s := whiptest.New(t, red)
 	s.Web.Handle("/", http.FileServer(http.Dir("testdata")))
@@ -110,7 +115,12 @@ func compare(t *testing.T, recorded []int16) {
 	if checked < 5 || sum/float64(checked) < 0.7 {
 		t.Errorf("%d seconds correlate by %.2f in the mean", checked, sum/float64(checked))
 	}
-	t.Logf("%.2f s recorded, lag constant, mean correlation %.3f over %d seconds of speech", float64(len(recorded))/rate, sum/float64(checked), checked)
+	t.Logf(
+		"%.2f s recorded, lag constant, mean correlation %.3f over %d seconds of speech",
+		float64(len(recorded))/rate,
+		sum/float64(checked),
+		checked,
+	)
 }
 
 // search is the place in b at which a correlates best.

@@ -30,9 +30,20 @@ func TestRtpengine(t *testing.T) {
 	e := newRtpengine(ctx, t, path)
 	caller, agent := newParty(t, "../../testdata/audio/synthetic.wav"), newParty(t, source)
 
-	offered := e.ask(map[string]any{"command": "offer", "call-id": "c1", "from-tag": "caller", "sdp": caller.sdp(), "replace": []string{"origin"}})
+	offered := e.ask(
+		map[string]any{"command": "offer", "call-id": "c1", "from-tag": "caller", "sdp": caller.sdp(), "replace": []string{"origin"}},
+	)
 	agent.to = media(t, offered["sdp"])
-	answered := e.ask(map[string]any{"command": "answer", "call-id": "c1", "from-tag": "caller", "to-tag": "agent", "sdp": agent.sdp(), "replace": []string{"origin"}})
+	answered := e.ask(
+		map[string]any{
+			"command":  "answer",
+			"call-id":  "c1",
+			"from-tag": "caller",
+			"to-tag":   "agent",
+			"sdp":      agent.sdp(),
+			"replace":  []string{"origin"},
+		},
+	)
 	caller.to = media(t, answered["sdp"])
 
 	bridges := map[string]*bridge{}
@@ -40,7 +51,15 @@ func TestRtpengine(t *testing.T) {
 		bridges[leg] = newBridge(ctx, t, program, "from=127.0.0.1&idle=3s", "http://"+addr+"/whip/rtpengine/"+leg)
 		r := e.ask(map[string]any{"command": "subscribe request", "call-id": "c1", "from-tag": leg, "to-tag": "tap-" + leg})
 		t.Logf("subscribe request for %s: %q", leg, r["sdp"])
-		e.ask(map[string]any{"command": "subscribe answer", "call-id": "c1", "from-tag": leg, "to-tag": "tap-" + leg, "sdp": description(bridges[leg].port, "recvonly")})
+		e.ask(
+			map[string]any{
+				"command":  "subscribe answer",
+				"call-id":  "c1",
+				"from-tag": leg,
+				"to-tag":   "tap-" + leg,
+				"sdp":      description(bridges[leg].port, "recvonly"),
+			},
+		)
 	}
 
 	speak, stop := context.WithCancel(ctx)
@@ -101,7 +120,11 @@ func (p *party) send(packet *rtp.Packet) error {
 
 // description is the SDP of somebody who takes A-law at a port.
 func description(port int, direction string) string {
-	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\na=%s\r\n", port, direction)
+	return fmt.Sprintf(
+		"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\na=%s\r\n",
+		port,
+		direction,
+	)
 }
 
 // media is where an SDP wants its audio to be sent.
@@ -125,7 +148,19 @@ type rtpengine struct {
 func newRtpengine(ctx context.Context, t *testing.T, path string) *rtpengine {
 	t.Helper()
 	port := freePort(t)
-	daemon(t, path, "--table=-1", "--foreground", "--log-stderr", "--interface=127.0.0.1", fmt.Sprintf("--listen-ng=127.0.0.1:%d", port), "--port-min=30000", "--port-max=30200", "--log-level=5", "--config-file=none")
+	daemon(
+		t,
+		path,
+		"--table=-1",
+		"--foreground",
+		"--log-stderr",
+		"--interface=127.0.0.1",
+		fmt.Sprintf("--listen-ng=127.0.0.1:%d", port),
+		"--port-min=30000",
+		"--port-max=30200",
+		"--log-level=5",
+		"--config-file=none",
+	)
 	conn, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,13 @@ func Bridge(ctx context.Context, src *RTPSource, opt *Options) (Summary, error) 
 	if opt.Listening != nil {
 		opt.Listening(conn.LocalAddr())
 	}
-	b := &bridge{src: src, opt: opt, conn: conn, intake: rtpIntake{formats: src.Formats, from: from}, queue: make(chan *rtp.Packet, waiting)}
+	b := &bridge{
+		src:    src,
+		opt:    opt,
+		conn:   conn,
+		intake: rtpIntake{formats: src.Formats, from: from},
+		queue:  make(chan *rtp.Packet, waiting),
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var reading sync.WaitGroup
 	var readErr error
@@ -141,12 +147,25 @@ func (b *bridge) ended() error {
 	in := &b.intake
 	switch {
 	case !in.source.IsValid() && len(in.unsent.Types) > 0:
-		return fmt.Errorf("no audio came to %s, only payload type %d (hint: rtp://HOST:PORT?codec=...&payload=%d)", b.conn.LocalAddr(), in.other, in.other)
+		return fmt.Errorf(
+			"no audio came to %s, only payload type %d (hint: rtp://HOST:PORT?codec=...&payload=%d)",
+			b.conn.LocalAddr(),
+			in.other,
+			in.other,
+		)
 	case !in.source.IsValid():
-		return fmt.Errorf("no RTP came to %s for %v (hint: does the media server send to it, and may it through the firewall?)", b.conn.LocalAddr(), b.src.Wait)
+		return fmt.Errorf(
+			"no RTP came to %s for %v (hint: does the media server send to it, and may it through the firewall?)",
+			b.conn.LocalAddr(),
+			b.src.Wait,
+		)
 	// As many would be half a second of a key that is held down.
 	case !in.bye && in.since >= 25:
-		return fmt.Errorf("the source has gone on with payload type %d instead of %d (hint: begin the leg anew with the other codec)", in.other, in.payload)
+		return fmt.Errorf(
+			"the source has gone on with payload type %d instead of %d (hint: begin the leg anew with the other codec)",
+			in.other,
+			in.payload,
+		)
 	}
 	return nil
 }
@@ -172,7 +191,15 @@ func (b *bridge) publish(ctx context.Context, to string, sum *Summary) error {
 	if b.pending = <-b.queue; b.pending == nil {
 		return nil // read says why
 	}
-	s := session{opt: b.opt, codec: b.intake.codec, target: to, seed: 1, ready: func() { sum.Connected = 1 }, play: b.play, lostAfter: lostAfter}
+	s := session{
+		opt:       b.opt,
+		codec:     b.intake.codec,
+		target:    to,
+		seed:      1,
+		ready:     func() { sum.Connected = 1 },
+		play:      b.play,
+		lostAfter: lostAfter,
+	}
 	var lost time.Time
 	for {
 		var err error

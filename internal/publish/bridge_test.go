@@ -43,7 +43,13 @@ func newPBX(t *testing.T, to net.Addr, payload uint8) *pbx {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &pbx{t: t, conn: conn, to: addr, payload: payload, ssrc: 0xcafe}
+	return &pbx{
+		t:       t,
+		conn:    conn,
+		to:      addr,
+		payload: payload,
+		ssrc:    0xcafe,
+	}
 }
 
 func (p *pbx) raw(b []byte) {
@@ -81,7 +87,13 @@ func (p *pbx) play(m *publish.Media, change func(i int, packet *rtp.Packet) bool
 	for i, media := range m.Packets {
 		due := start.Add(time.Duration(float64(ts+40000) / float64(m.Codec.ClockRate) * float64(time.Second)))
 		time.Sleep(time.Until(due))
-		packet := rtp.Packet{Header: rtp.Header{PayloadType: p.payload, SSRC: p.ssrc, SequenceNumber: uint16(65500 + i), Timestamp: ts, Marker: i == 0}, Payload: media.Payload}
+		packet := rtp.Packet{Header: rtp.Header{
+			PayloadType:    p.payload,
+			SSRC:           p.ssrc,
+			SequenceNumber: uint16(65500 + i),
+			Timestamp:      ts,
+			Marker:         i == 0,
+		}, Payload: media.Payload}
 		if change == nil || change(i, &packet) {
 			p.send(packet)
 		}
@@ -90,7 +102,12 @@ func (p *pbx) play(m *publish.Media, change func(i int, packet *rtp.Packet) bool
 }
 
 // bridged runs a bridge into a studio while something is sent to it, and returns what came of it.
-func bridged(t *testing.T, query string, opt *publish.Options, feed func(s *whiptest.Studio, at net.Addr)) (*whiptest.Studio, publish.Summary) {
+func bridged(
+	t *testing.T,
+	query string,
+	opt *publish.Options,
+	feed func(s *whiptest.Studio, at net.Addr),
+) (*whiptest.Studio, publish.Summary) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
@@ -356,7 +373,13 @@ func TestTheEndsOfALeg(t *testing.T) {
 	}{
 		{"silence", "idle=500ms", func(t *testing.T, _ *whiptest.Studio, at net.Addr) { newPBX(t, at, 0).play(short(t), nil) }, 1, ""},
 		{"nothing comes", "wait=200ms", func(*testing.T, *whiptest.Studio, net.Addr) {}, 0, "no RTP came to"},
-		{"only another payload type", "wait=1s", func(t *testing.T, _ *whiptest.Studio, at net.Addr) { newPBX(t, at, 111).play(short(t), nil) }, 0, "payload=111"},
+		{
+			"only another payload type",
+			"wait=1s",
+			func(t *testing.T, _ *whiptest.Studio, at net.Addr) { newPBX(t, at, 111).play(short(t), nil) },
+			0,
+			"payload=111",
+		},
 		{"the codec changes", "idle=1500ms", func(t *testing.T, _ *whiptest.Studio, at net.Addr) {
 			p := newPBX(t, at, 0)
 			p.play(short(t), nil)

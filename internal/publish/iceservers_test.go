@@ -20,7 +20,12 @@ func TestServersThatAreNamed(t *testing.T) {
 		password, _ := s.Credential.(string)
 		got = append(got, s.URLs[0]+" "+s.Username+" "+password)
 	}
-	want := []string{"stun:a.example.com  ", `turn:b.example.com?transport=udp 1700043200:me a "secret", or <two>`, "turns:c.example.com u x,y", "stun:d.example.com  "}
+	want := []string{
+		"stun:a.example.com  ",
+		`turn:b.example.com?transport=udp 1700043200:me a "secret", or <two>`,
+		"turns:c.example.com u x,y",
+		"stun:d.example.com  ",
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -84,7 +84,10 @@ func throughFFmpeg(ctx context.Context, file string, channel int) (*Media, error
 	if channel >= 0 {
 		args = append(args, "-af", fmt.Sprintf("pan=mono|c0=c%d", channel))
 	}
-	cmd := exec.CommandContext(ctx, program, append(args, "-ac", "1", "-c:a", "libopus", "-b:a", "32k", "-application", "voip", "-f", "ogg", "-")...)
+	cmd := exec.CommandContext(
+		ctx,
+		program,
+		append(args, "-ac", "1", "-c:a", "libopus", "-b:a", "32k", "-application", "voip", "-f", "ogg", "-")...)
 	var problem strings.Builder
 	cmd.Stderr = &problem
 	out, err := cmd.StdoutPipe()

@@ -51,4 +51,6 @@ func (s *session) network() (settings webrtc.SettingEngine, closeAll func() erro
 	return settings, mux.Close, nil
 }
 
-var errNoMedia = errors.New("no media connection after 15 s (hint: are the UDP and TCP ports of the server for media open? Behind NAT, does it know its webrtc.public_ips?)")
+var errNoMedia = errors.New(
+	"no media connection after 15 s (hint: are the UDP and TCP ports of the server for media open? Behind NAT, does it know its webrtc.public_ips?)",
+)

@@ -108,7 +108,15 @@ func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
 		}
 		all.Go(func() {
 			p := player{media: media, seed: uint64(i + 1), sent: &sent, linger: opt.linger()}
-			s := session{opt: opt, codec: media.Codec, target: t, servers: servers, seed: uint64(i + 1), ready: func() { change(func() { sum.Connected++ }) }, play: p.play}
+			s := session{
+				opt:     opt,
+				codec:   media.Codec,
+				target:  t,
+				servers: servers,
+				seed:    uint64(i + 1),
+				ready:   func() { change(func() { sum.Connected++ }) },
+				play:    p.play,
+			}
 			err := s.run(ctx)
 			change(func() {
 				if err != nil {

@@ -101,7 +101,13 @@ func (r *rtpIntake) take(out []*rtp.Packet, datagram []byte, from netip.AddrPort
 	}
 	audio := p.PayloadType == r.payload
 	// Extensions and contributing sources were agreed on with somebody else.
-	q := &rtp.Packet{Header: rtp.Header{Version: 2, Marker: p.Marker, SequenceNumber: p.SequenceNumber, Timestamp: p.Timestamp, SSRC: p.SSRC}}
+	q := &rtp.Packet{Header: rtp.Header{
+		Version:        2,
+		Marker:         p.Marker,
+		SequenceNumber: p.SequenceNumber,
+		Timestamp:      p.Timestamp,
+		SSRC:           p.SSRC,
+	}}
 	if audio {
 		q.Payload = slices.Clone(p.Payload)
 	}

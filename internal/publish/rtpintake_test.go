@@ -21,7 +21,13 @@ var (
 // datagram is an RTP packet of 20 ms.
 func datagram(t testing.TB, payload uint8, ssrc uint32, i int) []byte {
 	t.Helper()
-	p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: payload, SSRC: ssrc, SequenceNumber: uint16(i), Timestamp: 160 * uint32(i)}, Payload: make([]byte, 160)}
+	p := rtp.Packet{Header: rtp.Header{
+		Version:        2,
+		PayloadType:    payload,
+		SSRC:           ssrc,
+		SequenceNumber: uint16(i),
+		Timestamp:      160 * uint32(i),
+	}, Payload: make([]byte, 160)}
 	b, err := p.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +141,17 @@ func TestWhatIsNoAudioLeavesNoHole(t *testing.T) {
 // Header extensions, contributing sources and padding stay behind.
 func TestPacketsAreStripped(t *testing.T) {
 	r := newIntake(t, "rtp://127.0.0.1:0?codec=opus&payload=96")
-	p := rtp.Packet{Header: rtp.Header{Version: 2, Marker: true, PayloadType: 96, SequenceNumber: 5, Timestamp: 6, SSRC: 7, CSRC: []uint32{8, 9}, Padding: true, PaddingSize: 4}, Payload: []byte{1, 2, 3}}
+	p := rtp.Packet{Header: rtp.Header{
+		Version:        2,
+		Marker:         true,
+		PayloadType:    96,
+		SequenceNumber: 5,
+		Timestamp:      6,
+		SSRC:           7,
+		CSRC:           []uint32{8, 9},
+		Padding:        true,
+		PaddingSize:    4,
+	}, Payload: []byte{1, 2, 3}}
 	if err := p.SetExtension(1, []byte{42}); err != nil {
 		t.Fatal(err)
 	}
@@ -175,15 +191,29 @@ func TestGoodbye(t *testing.T) {
 
 func TestAddressesOfRTP(t *testing.T) {
 	for address, want := range map[string]string{
-		"rtp://127.0.0.1:5004": "", "rtp://[::1]:5004/": "", "rtp://0.0.0.0:0?from=sbc.example.com&idle=1m&wait=5s": "",
-		"rtp://127.0.0.1:5004?codec=opus": "", "rtp://127.0.0.1:5004?codec=opus&payload=96": "", "rtp://127.0.0.1:5004?codec=pcmu&payload=0": "",
-		"rtp://127.0.0.1": "does not say where", "rtp://:5004": "does not say where", "rtp://127.0.0.1:70000": "does not say where", "rtp://127.0.0.1:x": "is no address of RTP",
-		"rtp://127.0.0.1:5004/path": "is no address of RTP", "rtp://user@127.0.0.1:5004": "is no address of RTP",
-		"rtp://127.0.0.1:5004?codec=g729": `there is no codec "g729"`, "rtp://127.0.0.1:5004?payload=111": "of which codec",
-		"rtp://127.0.0.1:5004?codec=opus&payload=128": "is no payload type", "rtp://127.0.0.1:5004?codec=opus&payload=72": "is no payload type",
-		"rtp://127.0.0.1:5004?codec=opus&payload=13": "is no payload type", "rtp://127.0.0.1:5004?codec=": "must have one value",
-		"rtp://127.0.0.1:5004?codec=opus&codec=pcmu": "must have one value", "rtp://127.0.0.1:5004?idle=10": "is no duration", "rtp://127.0.0.1:5004?wait=-1s": "is no duration",
-		"rtp://127.0.0.1:5004?ssrc=7": "takes no ssrc=", "rtp://127.0.0.1:5004?a;b": "between quotes",
+		"rtp://127.0.0.1:5004": "",
+		"rtp://[::1]:5004/":    "",
+		"rtp://0.0.0.0:0?from=sbc.example.com&idle=1m&wait=5s": "",
+		"rtp://127.0.0.1:5004?codec=opus":                      "",
+		"rtp://127.0.0.1:5004?codec=opus&payload=96":           "",
+		"rtp://127.0.0.1:5004?codec=pcmu&payload=0":            "",
+		"rtp://127.0.0.1":                             "does not say where",
+		"rtp://:5004":                                 "does not say where",
+		"rtp://127.0.0.1:70000":                       "does not say where",
+		"rtp://127.0.0.1:x":                           "is no address of RTP",
+		"rtp://127.0.0.1:5004/path":                   "is no address of RTP",
+		"rtp://user@127.0.0.1:5004":                   "is no address of RTP",
+		"rtp://127.0.0.1:5004?codec=g729":             `there is no codec "g729"`,
+		"rtp://127.0.0.1:5004?payload=111":            "of which codec",
+		"rtp://127.0.0.1:5004?codec=opus&payload=128": "is no payload type",
+		"rtp://127.0.0.1:5004?codec=opus&payload=72":  "is no payload type",
+		"rtp://127.0.0.1:5004?codec=opus&payload=13":  "is no payload type",
+		"rtp://127.0.0.1:5004?codec=":                 "must have one value",
+		"rtp://127.0.0.1:5004?codec=opus&codec=pcmu":  "must have one value",
+		"rtp://127.0.0.1:5004?idle=10":                "is no duration",
+		"rtp://127.0.0.1:5004?wait=-1s":               "is no duration",
+		"rtp://127.0.0.1:5004?ssrc=7":                 "takes no ssrc=",
+		"rtp://127.0.0.1:5004?a;b":                    "between quotes",
 	} {
 		src, err := ParseRTP(address)
 		switch {
@@ -191,7 +221,10 @@ func TestAddressesOfRTP(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		case want == "" && (len(src.Formats) == 0 || src.Idle <= 0 || src.Wait <= 0):
 			t.Errorf("%s: %+v", address, src)
-		case want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "hint: ") && !strings.Contains(want, "one value")):
+		case want != "" && (err == nil || !strings.Contains(
+			err.Error(),
+			want,
+		) || !strings.Contains(err.Error(), "hint: ") && !strings.Contains(want, "one value")):
 			t.Errorf("%s: %v, want %q and a hint", address, err, want)
 		}
 	}

@@ -64,7 +64,10 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeNetwork()) }()
 	media := &webrtc.MediaEngine{}
-	if err := media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: s.codec, PayloadType: payloadType(s.codec.MimeType)}, webrtc.RTPCodecTypeAudio); err != nil {
+	if err := media.RegisterCodec(webrtc.RTPCodecParameters{
+		RTPCodecCapability: s.codec,
+		PayloadType:        payloadType(s.codec.MimeType),
+	}, webrtc.RTPCodecTypeAudio); err != nil {
 		return err
 	}
 	registry := &interceptor.Registry{}

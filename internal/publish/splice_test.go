@@ -21,7 +21,12 @@ func newSeams(t *testing.T) *seams { return &seams{t: t, s: splice{clock: 8000}}
 func at(ms int) time.Time { return time.Unix(1000, 0).Add(time.Duration(ms) * time.Millisecond) }
 
 func (s *seams) push(ssrc uint32, seq uint16, ts uint32, ms int) {
-	s.out = s.s.put(s.out, &rtp.Packet{Header: rtp.Header{Version: 2, SSRC: ssrc, SequenceNumber: seq, Timestamp: ts}, Payload: []byte{byte(ssrc)}}, true, at(ms))
+	s.out = s.s.put(
+		s.out,
+		&rtp.Packet{Header: rtp.Header{Version: 2, SSRC: ssrc, SequenceNumber: seq, Timestamp: ts}, Payload: []byte{byte(ssrc)}},
+		true,
+		at(ms),
+	)
 }
 
 // continuous wants sequence numbers without a hole, whatever they begin with.

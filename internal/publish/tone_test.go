@@ -42,7 +42,10 @@ func record(t *testing.T, m *publish.Media) ([]int16, int) {
 		t.Fatal(err)
 	}
 	out := &whiptest.Tape{}
-	l, err := capture.NewLeg(capture.LegConfig{Rate: d.Rate(), PayloadTypes: map[uint8]capture.PayloadType{96: {ClockRate: m.Codec.ClockRate, Decoder: d}}}, out)
+	l, err := capture.NewLeg(
+		capture.LegConfig{Rate: d.Rate(), PayloadTypes: map[uint8]capture.PayloadType{96: {ClockRate: m.Codec.ClockRate, Decoder: d}}},
+		out,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

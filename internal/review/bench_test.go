@@ -25,7 +25,11 @@ func (o *office) waiting(calls int) {
 			}
 			score := 0.93
 			c.State, c.EndedAt, c.Decision, c.Final, c.Review, c.Score = store.CallEnded, begun.Add(time.Minute), "flagged", true, true, &score
-			c.Summary = fmt.Appendf(nil, `{"call":%q,"decision":"flagged","review":true,"score":0.93,"threshold":0.6,"reasons":["score_over_threshold"],"legs":[{"leg":"caller","decision":"flagged","score":0.93,"threshold":0.6}]}`, c.ID)
+			c.Summary = fmt.Appendf(
+				nil,
+				`{"call":%q,"decision":"flagged","review":true,"score":0.93,"threshold":0.6,"reasons":["score_over_threshold"],"legs":[{"leg":"caller","decision":"flagged","score":0.93,"threshold":0.6}]}`,
+				c.ID,
+			)
 			if err := tx.SaveCall(ctx, &c); err != nil {
 				return err
 			}

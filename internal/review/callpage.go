@@ -85,7 +85,11 @@ func (s *Server) showCall(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch done := r.URL.Query().Get("done"); done {
 	case store.ReviewClaim, store.ReviewRelease, store.ReviewDispose:
-		v.Done = map[string]string{store.ReviewClaim: "The call is yours for ten minutes.", store.ReviewRelease: "The call is left to others.", store.ReviewDispose: "Your decision is kept."}[done]
+		v.Done = map[string]string{
+			store.ReviewClaim:   "The call is yours for ten minutes.",
+			store.ReviewRelease: "The call is left to others.",
+			store.ReviewDispose: "Your decision is kept.",
+		}[done]
 		if done != store.ReviewClaim {
 			next, err := s.cfg.Store.NextWaiting(r.Context(), s.cfg.Now(), auth.Who(r.Context()), v.Call)
 			if err != nil {
@@ -96,7 +100,13 @@ func (s *Server) showCall(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	return s.render(w, r, http.StatusOK, frame{Title: v.Call, Page: "call", Simulated: v.Simulated, After: after, Body: v})
+	return s.render(w, r, http.StatusOK, frame{
+		Title:     v.Call,
+		Page:      "call",
+		Simulated: v.Simulated,
+		After:     after,
+		Body:      v,
+	})
 }
 
 func (s *Server) viewCall(ctx context.Context, call string) (v callView, err error) {
@@ -131,7 +141,9 @@ func (s *Server) viewCall(ctx context.Context, call string) (v callView, err err
 		}
 	}
 	if had > 0 && !v.Playable {
-		v.Gone = "The audio was deleted on " + deleted.UTC().Format("2006-01-02 15:04 UTC") + ", as the retention says. The hash of each segment is kept, so that a copy elsewhere can be told to be the same."
+		v.Gone = "The audio was deleted on " + deleted.UTC().
+			Format("2006-01-02 15:04 UTC") +
+			", as the retention says. The hash of each segment is kept, so that a copy elsewhere can be told to be the same."
 	}
 	if v.Review, err = s.viewReview(ctx, v.Call); err != nil {
 		return v, err
@@ -173,8 +185,16 @@ func coverageSentence(r screen.LiveReport) string {
 func rowOfSegment(g store.Segment, shift time.Duration, threshold float64) segmentRow {
 	from := shift + g.Offset
 	v := segmentRow{
-		ID: g.ID, Leg: g.Leg, At: screen.Seconds(from), Length: screen.Seconds(g.Duration), Speech: screen.Seconds(g.Speech), Score: g.Score, SHA256: g.AudioSHA256, DeletedAt: g.AudioDeletedAt,
-		OffsetText: fmt.Sprintf("%.3f", from.Seconds()), EndText: fmt.Sprintf("%.3f", (from + g.Duration).Seconds()),
+		ID:         g.ID,
+		Leg:        g.Leg,
+		At:         screen.Seconds(from),
+		Length:     screen.Seconds(g.Duration),
+		Speech:     screen.Seconds(g.Speech),
+		Score:      g.Score,
+		SHA256:     g.AudioSHA256,
+		DeletedAt:  g.AudioDeletedAt,
+		OffsetText: fmt.Sprintf("%.3f", from.Seconds()),
+		EndText:    fmt.Sprintf("%.3f", (from + g.Duration).Seconds()),
 	}
 	var notes []string
 	switch {
@@ -215,8 +235,18 @@ func (s *Server) viewReview(ctx context.Context, call string) (*reviewView, erro
 		return nil, nil //nolint:nilnil // nobody has to look
 	}
 	v := &reviewView{
-		Version: r.Version, Waiting: r.State == store.ReviewWaiting, OpenedAt: r.OpenedAt, Holder: r.ClaimedBy(s.cfg.Now()), Until: r.ClaimedUntil, Said: dispositionWords[r.Disposition], SaidBy: r.ClosedBy, SaidAt: r.ClosedAt,
-		Note: r.Note, May: auth.May(ctx, "reviewer"), Action: pathOf(call) + "/review", Choices: choices(),
+		Version:  r.Version,
+		Waiting:  r.State == store.ReviewWaiting,
+		OpenedAt: r.OpenedAt,
+		Holder:   r.ClaimedBy(s.cfg.Now()),
+		Until:    r.ClaimedUntil,
+		Said:     dispositionWords[r.Disposition],
+		SaidBy:   r.ClosedBy,
+		SaidAt:   r.ClosedAt,
+		Note:     r.Note,
+		May:      auth.May(ctx, "reviewer"),
+		Action:   pathOf(call) + "/review",
+		Choices:  choices(),
 	}
 	v.Mine = v.Holder != "" && v.Holder == auth.Who(ctx)
 	v.MayTake = v.Holder != "" && !v.Mine && auth.May(ctx, "admin")

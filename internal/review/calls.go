@@ -52,7 +52,13 @@ const pageSize = 100
 // filter reads what calls are asked for.
 func filter(r *http.Request) (f store.Filter, err error) {
 	q := r.URL.Query()
-	f = store.Filter{Decision: q.Get("decision"), State: q.Get("state"), Review: q.Get("review"), Query: q.Get("q"), Limit: pageSize}
+	f = store.Filter{
+		Decision: q.Get("decision"),
+		State:    q.Get("state"),
+		Review:   q.Get("review"),
+		Query:    q.Get("q"),
+		Limit:    pageSize,
+	}
 	if f.Decision != "" && !slices.Contains([]string{"flagged", "clear", "inconclusive"}, f.Decision) {
 		return f, bad("decision is flagged, clear or inconclusive")
 	}
@@ -166,7 +172,10 @@ func (s *Server) audio(w http.ResponseWriter, r *http.Request) error {
 		return refuse(http.StatusGone, "the audio of this segment is not kept, or not any more")
 	}
 	if g.AudioNode != "" && g.AudioNode != s.cfg.Node {
-		return refuse(http.StatusNotFound, "only node "+g.AudioNode+" has the audio of this segment (hint: set audio to a place that all nodes share)")
+		return refuse(
+			http.StatusNotFound,
+			"only node "+g.AudioNode+" has the audio of this segment (hint: set audio to a place that all nodes share)",
+		)
 	}
 	o, _, err := s.cfg.Audio.Open(r.Context(), g.AudioKey)
 	if errors.Is(err, audio.ErrNotFound) {

@@ -39,7 +39,15 @@ type reviewReport struct {
 }
 
 func reportReview(r store.Review, now time.Time) *reviewReport {
-	v := &reviewReport{State: r.State, Version: r.Version, OpenedAt: r.OpenedAt, Assignee: r.ClaimedBy(now), Disposition: r.Disposition, Note: r.Note, ClosedBy: r.ClosedBy}
+	v := &reviewReport{
+		State:       r.State,
+		Version:     r.Version,
+		OpenedAt:    r.OpenedAt,
+		Assignee:    r.ClaimedBy(now),
+		Disposition: r.Disposition,
+		Note:        r.Note,
+		ClosedBy:    r.ClosedBy,
+	}
 	if v.Assignee != "" {
 		v.ClaimedUntil = &r.ClaimedUntil
 	}
@@ -111,13 +119,24 @@ func (s *Server) apply(r *http.Request, c change) (*reviewReport, error) {
 	}
 	call, now := r.PathValue("call"), s.cfg.Now()
 	done, err := s.cfg.Store.ChangeReview(r.Context(), store.ReviewChange{
-		Call: call, Action: c.Action, Who: auth.Who(r.Context()), Version: c.Version, Override: auth.May(r.Context(), "admin"),
-		Disposition: c.Disposition, Note: c.Note, Lease: claimFor, At: now,
+		Call:        call,
+		Action:      c.Action,
+		Who:         auth.Who(r.Context()),
+		Version:     c.Version,
+		Override:    auth.May(r.Context(), "admin"),
+		Disposition: c.Disposition,
+		Note:        c.Note,
+		Lease:       claimFor,
+		At:          now,
 	})
 	var conflict *store.ReviewConflict
 	switch {
 	case errors.As(err, &conflict):
-		return nil, &refused{http.StatusConflict, conflict.Why, map[string]any{"version": conflict.Current.Version, "review": reportReview(conflict.Current, now)}}
+		return nil, &refused{
+			http.StatusConflict,
+			conflict.Why,
+			map[string]any{"version": conflict.Current.Version, "review": reportReview(conflict.Current, now)},
+		}
 	case errors.Is(err, store.ErrNoReview):
 		return nil, refuse(http.StatusNotFound, err.Error())
 	case err != nil:

@@ -17,7 +17,9 @@ func TestReviewByTheAPI(t *testing.T) {
 	o.flagged("c1")
 	o.say("fine", "caller", 0, 0, 8*time.Second, 0.1)
 	o.hangUp("fine", 10*time.Second, "caller")
-	if _, call, _ := o.do("GET", "/api/v1/calls/c1", "vera", ""); call["decision"] != "flagged" || call["review"].(map[string]any)["state"] != "waiting" || call["review"].(map[string]any)["version"] != 1.0 {
+	if _, call, _ := o.do("GET", "/api/v1/calls/c1", "vera", ""); call["decision"] != "flagged" ||
+		call["review"].(map[string]any)["state"] != "waiting" ||
+		call["review"].(map[string]any)["version"] != 1.0 {
 		t.Fatalf("%v", call)
 	}
 	if _, call, _ := o.do("GET", "/api/v1/calls/fine", "vera", ""); call["decision"] != "clear" || call["review"] != nil {
@@ -54,11 +56,19 @@ func TestReviewByTheAPI(t *testing.T) {
 		{"a correction", "c1", "bob", `{"action":"dispose","version":3,"disposition":"confirmed_synthetic"}`, 200, `"version":4`},
 	} {
 		resp, _, body := o.do("POST", "/api/v1/calls/"+c.call+"/review", c.token, c.body)
-		if resp.StatusCode != c.status || !strings.Contains(body, c.want) || c.status >= 400 && resp.Header.Get("Content-Type") != "application/problem+json" {
+		if resp.StatusCode != c.status || !strings.Contains(body, c.want) ||
+			c.status >= 400 && resp.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: HTTP %d %.300s, want %d with %q", c.name, resp.StatusCode, body, c.status, c.want)
 		}
 	}
-	if resp, _, _ := o.do("POST", "/api/v1/calls/c1/review", "anna", `{"action":"claim","version":1}`, "Content-Type", "text/plain"); resp.StatusCode != 415 {
+	if resp, _, _ := o.do(
+		"POST",
+		"/api/v1/calls/c1/review",
+		"anna",
+		`{"action":"claim","version":1}`,
+		"Content-Type",
+		"text/plain",
+	); resp.StatusCode != 415 {
 		t.Errorf("as text: HTTP %d", resp.StatusCode)
 	}
 	for query, want := range map[string]int{"review=waiting": 0, "review=closed": 1, "review=closed&decision=clear": 0, "": 2} {
@@ -76,11 +86,15 @@ func TestReviewByTheAPI(t *testing.T) {
 		detail := line["detail"].(map[string]any)
 		story = append(story, fmt.Sprint(line["actor"], " ", line["what"], " ", detail["action"], " ", detail["version"]))
 	}
-	if got, want := strings.Join(story[len(story)-3:], "; "), "reviewer review.changed claim 2; reviewer review.changed dispose 3; bob review.changed dispose 4"; got != want {
+	if got, want := strings.Join(
+		story[len(story)-3:],
+		"; ",
+	), "reviewer review.changed claim 2; reviewer review.changed dispose 3; bob review.changed dispose 4"; got != want {
 		t.Errorf("the history ends with %s", got)
 	}
 	said := h["dispositions"].([]any)
-	if len(said) != 2 || said[0].(map[string]any)["who"] != "reviewer" || said[0].(map[string]any)["note"] != long || said[1].(map[string]any)["disposition"] != "confirmed_synthetic" {
+	if len(said) != 2 || said[0].(map[string]any)["who"] != "reviewer" || said[0].(map[string]any)["note"] != long ||
+		said[1].(map[string]any)["disposition"] != "confirmed_synthetic" {
 		t.Errorf("%v", said)
 	}
 	if d := h["decisions"].([]any); len(d) != 1 || d[0].(map[string]any)["decision"] != "flagged" {

@@ -59,7 +59,14 @@ type event struct {
 }
 
 func newFeed(cfg Config) *feed {
-	return &feed{store: cfg.Store, board: cfg.Board, log: cfg.Log, most: cfg.Streams, joined: make(chan struct{}, 1), listeners: map[*listener]bool{}}
+	return &feed{
+		store:     cfg.Store,
+		board:     cfg.Board,
+		log:       cfg.Log,
+		most:      cfg.Streams,
+		joined:    make(chan struct{}, 1),
+		listeners: map[*listener]bool{},
+	}
 }
 
 func (f *feed) listening() int {

@@ -79,15 +79,24 @@ func openOffice(t testing.TB, db *store.Store, dir string, change func(*review.C
 		t.Fatal(err)
 	}
 	cfg := review.Config{
-		Store: db, Audio: folder, Board: review.NewBoard(), Require: a.Require, Now: func() time.Time { return o.now },
-		Begun: func(string) (screen.LiveReport, bool) { return screen.LiveReport{}, false },
-		Log:   slog.New(slog.NewTextHandler(testLog{t}, nil)),
+		Store:   db,
+		Audio:   folder,
+		Board:   review.NewBoard(),
+		Require: a.Require,
+		Now:     func() time.Time { return o.now },
+		Begun:   func(string) (screen.LiveReport, bool) { return screen.LiveReport{}, false },
+		Log:     slog.New(slog.NewTextHandler(testLog{t}, nil)),
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	o.desk = screen.NewDesk(screen.DeskConfig{Store: db, Policy: policy.Default(), OnCommit: cfg.Board.Changed, Now: func() time.Time { return o.now },
-		KeepAudio: map[string]time.Duration{"flagged": time.Hour}})
+	o.desk = screen.NewDesk(screen.DeskConfig{
+		Store:     db,
+		Policy:    policy.Default(),
+		OnCommit:  cfg.Board.Changed,
+		Now:       func() time.Time { return o.now },
+		KeepAudio: map[string]time.Duration{"flagged": time.Hour},
+	})
 	cfg.Desk = o.desk
 	o.server, err = review.NewServer(cfg)
 	o.must(err)
@@ -184,8 +193,20 @@ func (o *office) say(call, leg string, seq int, at, took time.Duration, score fl
 	info, err := os.Stat(file)
 	o.must(err)
 	g := store.Segment{
-		ID: call + "-" + leg + "-" + string(rune('a'+seq)), PartKey: part(call).PartKey, Leg: leg, Seq: seq, Offset: at, Duration: took, Speech: took * 3 / 4, RecordedAt: begun.Add(at + took), Rate: rate,
-		Voiced: [][2]int64{{0, int64(len(pcm)) * 3 / 4}}, State: store.SegmentRecorded, AudioKey: "k/" + leg + string(rune('a'+seq)) + ".wav", AudioSHA256: strings.Repeat("ab", 32), AudioBytes: info.Size(),
+		ID:          call + "-" + leg + "-" + string(rune('a'+seq)),
+		PartKey:     part(call).PartKey,
+		Leg:         leg,
+		Seq:         seq,
+		Offset:      at,
+		Duration:    took,
+		Speech:      took * 3 / 4,
+		RecordedAt:  begun.Add(at + took),
+		Rate:        rate,
+		Voiced:      [][2]int64{{0, int64(len(pcm)) * 3 / 4}},
+		State:       store.SegmentRecorded,
+		AudioKey:    "k/" + leg + string(rune('a'+seq)) + ".wav",
+		AudioSHA256: strings.Repeat("ab", 32),
+		AudioBytes:  info.Size(),
 	}
 	if strings.ContainsAny(g.ID, "/<> ") { // a call of an odd name
 		g.ID = "odd-" + leg + "-" + string(rune('a'+seq))
@@ -193,9 +214,20 @@ func (o *office) say(call, leg string, seq int, at, took time.Duration, score fl
 	o.must(o.audio.Put(ctx, g.AudioKey, file))
 	o.must(o.desk.Recorded(ctx, part(call), g))
 	if score >= 0 {
-		o.must(o.desk.Settle(ctx, g, store.Settlement{State: store.SegmentScored, Score: &score, Verdict: "v", Simulated: true, At: o.now}, nil))
+		o.must(o.desk.Settle(ctx, g, store.Settlement{
+			State:     store.SegmentScored,
+			Score:     &score,
+			Verdict:   "v",
+			Simulated: true,
+			At:        o.now,
+		}, nil))
 	} else {
-		o.must(o.desk.Settle(ctx, g, store.Settlement{State: store.SegmentFailed, Reason: "timeout", Detail: "job 1 is not finished", At: o.now}, nil))
+		o.must(o.desk.Settle(ctx, g, store.Settlement{
+			State:  store.SegmentFailed,
+			Reason: "timeout",
+			Detail: "job 1 is not finished",
+			At:     o.now,
+		}, nil))
 	}
 	return g
 }
@@ -204,7 +236,16 @@ func (o *office) say(call, leg string, seq int, at, took time.Duration, score fl
 func (o *office) skip(call, leg string, seq int, at, took time.Duration, why string) {
 	o.t.Helper()
 	o.must(o.desk.Recorded(o.t.Context(), part(call), store.Segment{
-		ID: call + "-" + leg + "-s", PartKey: part(call).PartKey, Leg: leg, Seq: seq, Offset: at, Duration: took, RecordedAt: begun, Rate: 16000, State: store.SegmentSkipped, Reason: why,
+		ID:         call + "-" + leg + "-s",
+		PartKey:    part(call).PartKey,
+		Leg:        leg,
+		Seq:        seq,
+		Offset:     at,
+		Duration:   took,
+		RecordedAt: begun,
+		Rate:       16000,
+		State:      store.SegmentSkipped,
+		Reason:     why,
 	}))
 }
 

@@ -61,6 +61,9 @@ func (s *Server) showConflict(w http.ResponseWriter, r *http.Request, no *refuse
 	}
 	call := r.PathValue("call")
 	return s.render(w, r, http.StatusConflict, frame{Title: "Somebody was faster", Page: "message", Body: message{
-		Heading: "Somebody was faster", Text: "What you entered was not kept, because the review of " + call + " has changed since you opened it.", Back: Link{pathOf(call), "Open the call as it is now"}, Conflict: v,
+		Heading:  "Somebody was faster",
+		Text:     "What you entered was not kept, because the review of " + call + " has changed since you opened it.",
+		Back:     Link{pathOf(call), "Open the call as it is now"},
+		Conflict: v,
 	}})
 }

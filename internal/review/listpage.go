@@ -131,13 +131,28 @@ func (s *Server) listPage(w http.ResponseWriter, r *http.Request) error {
 		v.Next = v.address(cursor(next))
 	}
 	title := map[string]string{tabWaiting: "Waiting for review", tabUnscreened: "Unscreened calls", tabAll: "All calls"}[v.Tab]
-	return s.render(w, r, http.StatusOK, frame{Title: title, Page: "list", Tab: v.Tab, Simulated: made, After: after, Body: v})
+	return s.render(w, r, http.StatusOK, frame{
+		Title:     title,
+		Page:      "list",
+		Tab:       v.Tab,
+		Simulated: made,
+		After:     after,
+		Body:      v,
+	})
 }
 
 func rowOf(c screen.LiveReport, now time.Time) row {
 	v := row{
-		Call: c.Call, Href: pathOf(c.Call), Metadata: sorted(c.Metadata), StartedAt: c.StartedAt, Duration: c.Duration, Live: c.State == store.CallLive,
-		Score: c.Score, Threshold: c.Threshold, Coverage: coverage(c.Speech, c.Analysed), Simulated: c.Simulated,
+		Call:      c.Call,
+		Href:      pathOf(c.Call),
+		Metadata:  sorted(c.Metadata),
+		StartedAt: c.StartedAt,
+		Duration:  c.Duration,
+		Live:      c.State == store.CallLive,
+		Score:     c.Score,
+		Threshold: c.Threshold,
+		Coverage:  coverage(c.Speech, c.Analysed),
+		Simulated: c.Simulated,
 	}
 	v.Word, v.Class = verdict(c)
 	if v.Live { // how long a call goes on is not written down all the time

@@ -28,7 +28,18 @@ func (o *office) submit(path, token string, fields ...string) (reply, string) {
 	for i := 0; i+1 < len(fields); i += 2 {
 		form.Set(fields[i], fields[i+1])
 	}
-	resp, _, body := o.do("POST", path, token, form.Encode(), "Accept", "text/html", "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin")
+	resp, _, body := o.do(
+		"POST",
+		path,
+		token,
+		form.Encode(),
+		"Accept",
+		"text/html",
+		"Content-Type",
+		"application/x-www-form-urlencoded",
+		"Sec-Fetch-Site",
+		"same-origin",
+	)
 	return resp, body
 }
 
@@ -46,7 +57,16 @@ func wants(t *testing.T, what, page string, texts ...string) {
 func TestTheListsOfPeople(t *testing.T) {
 	o := newOffice(t, nil)
 	_, page := o.see("/", "vera")
-	wants(t, "nothing yet", page, "Nothing waits for you.", `<span class="count" id="count-waiting">0</span>`, `<a href="/backtest">Backtest</a>`, "not", "Simulated:")
+	wants(
+		t,
+		"nothing yet",
+		page,
+		"Nothing waits for you.",
+		`<span class="count" id="count-waiting">0</span>`,
+		`<a href="/backtest">Backtest</a>`,
+		"not",
+		"Simulated:",
+	)
 	o.flagged("c1")
 	o.say("c2", "caller", 0, 0, 8*time.Second, -1)
 	o.hangUp("c2", 10*time.Second, "caller")
@@ -56,14 +76,41 @@ func TestTheListsOfPeople(t *testing.T) {
 	o.do("POST", "/api/v1/calls/c1/review", "anna", `{"action":"claim","version":1}`)
 
 	_, page = o.see("/", "vera")
-	wants(t, "waiting", page, `id="count-waiting">2</span>`, "1 live", `href="/calls/c1"`, "caller is over 0.60", "With reviewer", "Waiting under a minute", `href="/calls/c2"`, "the analysis was not finished in time",
-		"<strong>Simulated:</strong> the stand-in detects nothing", "14 s of 14 s", "not", `href="/calls/c3"`, "not", `href="/calls/c4"`)
+	wants(
+		t,
+		"waiting",
+		page,
+		`id="count-waiting">2</span>`,
+		"1 live",
+		`href="/calls/c1"`,
+		"caller is over 0.60",
+		"With reviewer",
+		"Waiting under a minute",
+		`href="/calls/c2"`,
+		"the analysis was not finished in time",
+		"<strong>Simulated:</strong> the stand-in detects nothing",
+		"14 s of 14 s",
+		"not",
+		`href="/calls/c3"`,
+		"not",
+		`href="/calls/c4"`,
+	)
 	_, page = o.see("/?tab=unscreened", "vera")
 	wants(t, "unscreened", page, "Unscreened", `href="/calls/c2"`, "Inconclusive", "not", `href="/calls/c1"`, "not", `href="/calls/c4"`)
 	_, page = o.see("/?tab=all", "vera")
 	wants(t, "all", page, `href="/calls/c1"`, `href="/calls/c2"`, `href="/calls/c3"`, `href="/calls/c4"`, "Nothing analysed yet")
 	_, page = o.see("/?tab=all&decision=clear&state=ended&q=PAYM", "vera")
-	wants(t, "searched", page, `href="/calls/c3"`, `value="PAYM"`, "<option selected>clear</option>", "<option selected>ended</option>", "not", `href="/calls/c1"`)
+	wants(
+		t,
+		"searched",
+		page,
+		`href="/calls/c3"`,
+		`value="PAYM"`,
+		"<option selected>clear</option>",
+		"<option selected>ended</option>",
+		"not",
+		`href="/calls/c1"`,
+	)
 	_, page = o.see("/?q=nothing-like-it", "vera")
 	wants(t, "nothing found", page, "No call fits the search.")
 	for _, bad := range []string{"/?tab=x", "/?tab=all&decision=x", "/?cursor=x"} {
@@ -95,7 +142,8 @@ func TestAListHasPages(t *testing.T) {
 		}
 		at = strings.ReplaceAll(m[1], "&amp;", "&")
 	}
-	if len(got) != 120 || got[0] != "c119" || got[119] != "c000" || !slices.IsSortedFunc(got, func(a, b string) int { return strings.Compare(b, a) }) {
+	if len(got) != 120 || got[0] != "c119" || got[119] != "c000" ||
+		!slices.IsSortedFunc(got, func(a, b string) int { return strings.Compare(b, a) }) {
 		t.Errorf("%d calls: %v", len(got), got)
 	}
 }
@@ -104,13 +152,32 @@ func TestACallForPeople(t *testing.T) {
 	o := newOffice(t, nil)
 	o.flagged("c1")
 	resp, page := o.see("/calls/c1", "anna")
-	wants(t, "the call", page, "caller reached a score of 0.93, over the threshold of 0.60.", "Analysed 14 s of 14 s of speech. 0.4 s of agent and 0.4 s of caller never arrived.",
-		"<title>caller, 0:12 to 0:18: score 0.93, over the threshold</title>", "<title>agent, 0:26 to 0:29: skipped: music, as on hold</title>", `data-from="12.000" data-to="18.000" data-kind="over" data-src="/api/v1/segments/c1-caller-b/audio"`,
-		`<audio controls preload="none" src="/api/v1/segments/c1-caller-b/audio"`, "Take this call", `name="version" value="1"`, "Confirmed synthetic", "False alarm", "Unsure", "decided: flagged, score 0.93",
-		"<strong>Simulated:</strong> the stand-in detects nothing", "<dd>payments</dd>", "3 lines about segments")
+	wants(
+		t,
+		"the call",
+		page,
+		"caller reached a score of 0.93, over the threshold of 0.60.",
+		"Analysed 14 s of 14 s of speech. 0.4 s of agent and 0.4 s of caller never arrived.",
+		"<title>caller, 0:12 to 0:18: score 0.93, over the threshold</title>",
+		"<title>agent, 0:26 to 0:29: skipped: music, as on hold</title>",
+		`data-from="12.000" data-to="18.000" data-kind="over" data-src="/api/v1/segments/c1-caller-b/audio"`,
+		`<audio controls preload="none" src="/api/v1/segments/c1-caller-b/audio"`,
+		"Take this call",
+		`name="version" value="1"`,
+		"Confirmed synthetic",
+		"False alarm",
+		"Unsure",
+		"decided: flagged, score 0.93",
+		"<strong>Simulated:</strong> the stand-in detects nothing",
+		"<dd>payments</dd>",
+		"3 lines about segments",
+	)
 	for k, want := range map[string]string{
 		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-		"X-Content-Type-Options":  "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store", "Content-Type": "text/html; charset=utf-8",
+		"X-Content-Type-Options":  "nosniff",
+		"Referrer-Policy":         "no-referrer",
+		"Cache-Control":           "no-store",
+		"Content-Type":            "text/html; charset=utf-8",
 	} {
 		if got := resp.Header.Get(k); got != want {
 			t.Errorf("%s: %q", k, got)
@@ -135,7 +202,15 @@ func TestACallForPeople(t *testing.T) {
 	o.must(err)
 	o.must(o.store.AudioDeleted(t.Context(), "c1", segments[:3], o.now))
 	_, page = o.see("/calls/c1", "anna")
-	wants(t, "without audio", page, "The audio was deleted on 2026-03-01 13:00 UTC, as the retention says.", `SHA-256 <code title="`+strings.Repeat("ab", 32)+`">abababababab…</code>`, "not", "<audio")
+	wants(
+		t,
+		"without audio",
+		page,
+		"The audio was deleted on 2026-03-01 13:00 UTC, as the retention says.",
+		`SHA-256 <code title="`+strings.Repeat("ab", 32)+`">abababababab…</code>`,
+		"not",
+		"<audio",
+	)
 }
 
 // What people do without scripts: forms, and pages that say what came of them.
@@ -158,13 +233,32 @@ func TestFormsOfACall(t *testing.T) {
 	if resp.StatusCode != 409 {
 		t.Errorf("HTTP %d", resp.StatusCode)
 	}
-	wants(t, "refused", page, "Somebody was faster", "reviewer is working on it until", "<dt>You wanted</dt><dd>Unsure</dd>", "I hear &lt;b&gt;nothing&lt;/b&gt;", `href="/calls/c1"`)
+	wants(
+		t,
+		"refused",
+		page,
+		"Somebody was faster",
+		"reviewer is working on it until",
+		"<dt>You wanted</dt><dd>Unsure</dd>",
+		"I hear &lt;b&gt;nothing&lt;/b&gt;",
+		`href="/calls/c1"`,
+	)
 	resp, _ = o.submit(form, "anna", "version", "2", "disposition", "confirmed_synthetic", "note", "no breath\r\nat all")
 	if got := resp.Header.Get("Location"); resp.StatusCode != 303 || got != "/calls/c1?done=dispose" {
 		t.Fatalf("HTTP %d %s", resp.StatusCode, got)
 	}
 	_, page = o.see("/calls/c1?done=dispose", "anna")
-	wants(t, "decided", page, "Your decision is kept.", `<a id="next-call" href="/calls/c2">`, "<b>Confirmed synthetic</b>", "decided: Confirmed synthetic", "took the call", "Correct the decision")
+	wants(
+		t,
+		"decided",
+		page,
+		"Your decision is kept.",
+		`<a id="next-call" href="/calls/c2">`,
+		"<b>Confirmed synthetic</b>",
+		"decided: Confirmed synthetic",
+		"took the call",
+		"Correct the decision",
+	)
 	if !strings.Contains(page, "no breath\nat all") {
 		t.Error("the note has lost its lines")
 	}
@@ -172,7 +266,15 @@ func TestFormsOfACall(t *testing.T) {
 	if resp.StatusCode != 409 {
 		t.Errorf("HTTP %d", resp.StatusCode)
 	}
-	wants(t, "a stale form", page, "<dt>Now</dt><dd>closed</dd>", "<b>Confirmed synthetic</b>, by reviewer", "no breath at all", "<dt>You wanted</dt><dd>False alarm</dd>")
+	wants(
+		t,
+		"a stale form",
+		page,
+		"<dt>Now</dt><dd>closed</dd>",
+		"<b>Confirmed synthetic</b>, by reviewer",
+		"no breath at all",
+		"<dt>You wanted</dt><dd>False alarm</dd>",
+	)
 	resp, _ = o.submit(form, "bob", "version", "3", "disposition", "false_alarm")
 	if resp.StatusCode != 303 {
 		t.Errorf("HTTP %d", resp.StatusCode)
@@ -180,8 +282,13 @@ func TestFormsOfACall(t *testing.T) {
 	_, page = o.see("/calls/c1", "bob")
 	wants(t, "corrected", page, "corrected the decision from Confirmed synthetic to False alarm")
 	for name, fields := range map[string][]string{
-		"nothing": {}, "no version": {"action", "claim"}, "an odd version": {"action", "claim", "version", "1e3"}, "an odd disposition": {"version", "4", "disposition", "x"}, "an odd action": {"version", "4", "action", "erase"},
-		"a long note": {"version", "4", "disposition", "unsure", "note", strings.Repeat("x", 2001)}, "far too long": {"version", "4", "disposition", "unsure", "note", strings.Repeat("x", 20_000)},
+		"nothing":            {},
+		"no version":         {"action", "claim"},
+		"an odd version":     {"action", "claim", "version", "1e3"},
+		"an odd disposition": {"version", "4", "disposition", "x"},
+		"an odd action":      {"version", "4", "action", "erase"},
+		"a long note":        {"version", "4", "disposition", "unsure", "note", strings.Repeat("x", 2001)},
+		"far too long":       {"version", "4", "disposition", "unsure", "note", strings.Repeat("x", 20_000)},
 	} {
 		if resp, _ := o.submit(form, "anna", fields...); resp.StatusCode != 400 {
 			t.Errorf("%s: HTTP %d", name, resp.StatusCode)
@@ -212,7 +319,13 @@ func TestAnOddCallIsShownAsText(t *testing.T) {
 	o.submit(where+"/review", "anna", "version", "2", "disposition", "unsure", "note", "<script>alert(7)</script>")
 	bad := regexp.MustCompile(`(?i)<script>|<img src=x|<i on|href="javascript:`)
 	pages := map[string]string{"conflict": conflict}
-	for _, path := range []string{"/", "/?tab=all", "/?tab=all&q=" + url.QueryEscape(`"><script>`), where, "/calls/" + url.PathEscape("<script>none</script>")} {
+	for _, path := range []string{
+		"/",
+		"/?tab=all",
+		"/?tab=all&q=" + url.QueryEscape(`"><script>`),
+		where,
+		"/calls/" + url.PathEscape("<script>none</script>"),
+	} {
 		_, pages[path] = o.see(path, "anna")
 	}
 	for path, page := range pages {
@@ -221,7 +334,15 @@ func TestAnOddCallIsShownAsText(t *testing.T) {
 		}
 	}
 	wants(t, "the list", pages["/?tab=all"], `href="`+where+`"`, "&lt;script&gt;alert(1)&lt;/script&gt;")
-	wants(t, "the call", pages[where], "&lt;script&gt;alert(1)&lt;/script&gt;", `action="`+where+`/review"`, "&lt;script&gt;alert(7)&lt;/script&gt;", "&lt;script&gt;alert(4)&lt;/script&gt;")
+	wants(
+		t,
+		"the call",
+		pages[where],
+		"&lt;script&gt;alert(1)&lt;/script&gt;",
+		`action="`+where+`/review"`,
+		"&lt;script&gt;alert(7)&lt;/script&gt;",
+		"&lt;script&gt;alert(4)&lt;/script&gt;",
+	)
 	if _, v, _ := o.do("GET", "/api/v1"+where, "anna", ""); v["call"] != call {
 		t.Errorf("%v", v)
 	}
@@ -235,10 +356,26 @@ func TestPathTricks(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "secret")
 	o.must(os.WriteFile(outside, []byte("secret"), 0o600))
 	for path, want := range map[string]int{
-		"/calls/a%2Fb": 200, "/calls/a/b": 404, "/calls/%2e%2e": 200, "/calls/..": 307, "/calls/%2E%2E%2F": 404, "/calls/..%2f..%2fetc": 404, "/calls/%00": 404, "/calls/a%2fb%00": 404, "/calls/a%252Fb": 404,
-		"/calls/" + strings.Repeat("x", 5000): 404, "/calls/%ff%fe": 404,
-		"/static/desk.css": 200, "/static/..%2flayout.html": 404, "/static/%2e%2e/layout.html": 404, "/static/layout.html": 404, "/static/": 404, "/static/..%5clayout.html": 404,
-		"/static/" + url.PathEscape(outside): 404, "/api/v1/segments/..%2F..%2Fetc%2Fpasswd/audio": 404, "/api/v1/calls/%2e%2e%2f": 404,
+		"/calls/a%2Fb":                        200,
+		"/calls/a/b":                          404,
+		"/calls/%2e%2e":                       200,
+		"/calls/..":                           307,
+		"/calls/%2E%2E%2F":                    404,
+		"/calls/..%2f..%2fetc":                404,
+		"/calls/%00":                          404,
+		"/calls/a%2fb%00":                     404,
+		"/calls/a%252Fb":                      404,
+		"/calls/" + strings.Repeat("x", 5000): 404,
+		"/calls/%ff%fe":                       404,
+		"/static/desk.css":                    200,
+		"/static/..%2flayout.html":            404,
+		"/static/%2e%2e/layout.html":          404,
+		"/static/layout.html":                 404,
+		"/static/":                            404,
+		"/static/..%5clayout.html":            404,
+		"/static/" + url.PathEscape(outside):  404,
+		"/api/v1/segments/..%2F..%2Fetc%2Fpasswd/audio": 404,
+		"/api/v1/calls/%2e%2e%2f":                       404,
 	} {
 		resp, page := o.see(path, "vera")
 		if resp.StatusCode != want || strings.Contains(page, "secret") {
@@ -255,9 +392,22 @@ func TestWhoMaySeePages(t *testing.T) {
 		method, path, token string
 		want                int
 	}{
-		{"GET", "/", "", 401}, {"GET", "/", "in", 403}, {"GET", "/", "vera", 200}, {"GET", "/calls/c1", "", 401}, {"GET", "/calls/c1", "in", 403}, {"GET", "/calls/c1", "root", 200},
-		{"POST", "/calls/c1/review", "", 401}, {"POST", "/calls/c1/review", "vera", 403}, {"GET", "/api/v1/calls/c1/waveform", "", 401}, {"GET", "/api/v1/calls/c1/history", "in", 403}, {"GET", "/api/v1/events", "", 401}, {"GET", "/api/v1/events", "in", 403},
-		{"GET", "/static/desk.css", "", 200}, {"GET", "/static/desk.js", "", 200}, {"GET", "/static/icon.svg", "", 200}, {"GET", "/api/v1/openapi.json", "", 200},
+		{"GET", "/", "", 401},
+		{"GET", "/", "in", 403},
+		{"GET", "/", "vera", 200},
+		{"GET", "/calls/c1", "", 401},
+		{"GET", "/calls/c1", "in", 403},
+		{"GET", "/calls/c1", "root", 200},
+		{"POST", "/calls/c1/review", "", 401},
+		{"POST", "/calls/c1/review", "vera", 403},
+		{"GET", "/api/v1/calls/c1/waveform", "", 401},
+		{"GET", "/api/v1/calls/c1/history", "in", 403},
+		{"GET", "/api/v1/events", "", 401},
+		{"GET", "/api/v1/events", "in", 403},
+		{"GET", "/static/desk.css", "", 200},
+		{"GET", "/static/desk.js", "", 200},
+		{"GET", "/static/icon.svg", "", 200},
+		{"GET", "/api/v1/openapi.json", "", 200},
 	} {
 		if resp, _, body := o.do(c.method, c.path, c.token, ""); resp.StatusCode != c.want {
 			t.Errorf("%s %s with %q: HTTP %d %.100s, want %d", c.method, c.path, c.token, resp.StatusCode, body, c.want)

@@ -57,7 +57,13 @@ func NewServer(cfg Config) (_ *Server, err error) {
 	if cfg.Streams == 0 {
 		cfg.Streams = 256
 	}
-	s := &Server{cfg: cfg, events: newFeed(cfg), peaks: newPeakCache(peakCacheBytes), drawing: make(drawing, 1), trials: make(chan struct{}, trialsAtATime)}
+	s := &Server{
+		cfg:     cfg,
+		events:  newFeed(cfg),
+		peaks:   newPeakCache(peakCacheBytes),
+		drawing: make(drawing, 1),
+		trials:  make(chan struct{}, trialsAtATime),
+	}
 	if s.pages, err = parsePages(); err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}

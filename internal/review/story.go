@@ -43,7 +43,10 @@ func (s *Server) story(ctx context.Context, call string) (story, rest []storyLin
 		story = append(story, v)
 	}
 	if more := len(rest) - mostLines; more > 0 {
-		rest = append(rest[:mostLines], storyLine{At: rest[mostLines].At, Who: "machine", What: fmt.Sprintf("did %d things more, which the API lists (/history)", more)})
+		rest = append(
+			rest[:mostLines],
+			storyLine{At: rest[mostLines].At, Who: "machine", What: fmt.Sprintf("did %d things more, which the API lists (/history)", more)},
+		)
 	}
 	return story, rest, nil
 }

@@ -106,7 +106,12 @@ func newTimeline(r screen.LiveReport, segments []store.Segment, parts []store.Pa
 		}
 	}
 	a := axis{end}
-	t := timeline{Duration: screen.Seconds(end), Height: laneHeight*len(r.Legs) + axisHeight, AxisY: laneHeight * len(r.Legs), Ticks: a.ticks()}
+	t := timeline{
+		Duration: screen.Seconds(end),
+		Height:   laneHeight*len(r.Legs) + axisHeight,
+		AxisY:    laneHeight * len(r.Legs),
+		Ticks:    a.ticks(),
+	}
 	of := map[string][]store.Segment{}
 	for _, g := range segments {
 		g.Offset += shift(r.StartedAt, g.PartKey)
@@ -114,7 +119,14 @@ func newTimeline(r screen.LiveReport, segments []store.Segment, parts []store.Pa
 	}
 	for i, l := range r.Legs {
 		y := i * laneHeight
-		v := lane{Leg: l.Leg, Y: y, PlotY: y + laneLabel, BaseY: y + laneLabel + lanePlot, SpeechY: y + laneLabel + lanePlot + 4, Threshold: l.Threshold}
+		v := lane{
+			Leg:       l.Leg,
+			Y:         y,
+			PlotY:     y + laneLabel,
+			BaseY:     y + laneLabel + lanePlot,
+			SpeechY:   y + laneLabel + lanePlot + 4,
+			Threshold: l.Threshold,
+		}
 		v.ThresholdY = float64(v.BaseY) - l.Threshold*lanePlot
 		for _, g := range of[l.Leg] {
 			v.Bars = append(v.Bars, a.bar(v, g))
@@ -128,7 +140,14 @@ func newTimeline(r screen.LiveReport, segments []store.Segment, parts []store.Pa
 
 // bar draws a segment whose offset counts from the begin of the call.
 func (a axis) bar(v lane, g store.Segment) bar {
-	b := bar{ID: g.ID, X: a.at(g.Offset), W: a.at(g.Duration), Middle: a.at(g.Offset + g.Duration/2), Y: float64(v.PlotY), H: lanePlot}
+	b := bar{
+		ID:     g.ID,
+		X:      a.at(g.Offset),
+		W:      a.at(g.Duration),
+		Middle: a.at(g.Offset + g.Duration/2),
+		Y:      float64(v.PlotY),
+		H:      lanePlot,
+	}
 	var what string
 	switch {
 	case g.State == store.SegmentScored && g.Score != nil:
@@ -183,7 +202,14 @@ func (a axis) between(recorded []stretchOf) (list []stretch) {
 	all := merged(recorded, time.Second)
 	for i := 1; i < len(all); i++ {
 		from, to := all[i-1].to, all[i].from
-		list = append(list, stretch{X: a.at(from), W: a.at(to - from), Title: fmt.Sprintf("not recorded, %s to %s", clockText(screen.Seconds(from)), clockText(screen.Seconds(to)))})
+		list = append(
+			list,
+			stretch{
+				X:     a.at(from),
+				W:     a.at(to - from),
+				Title: fmt.Sprintf("not recorded, %s to %s", clockText(screen.Seconds(from)), clockText(screen.Seconds(to))),
+			},
+		)
 	}
 	return list
 }

@@ -75,7 +75,11 @@ func (s *Server) trial(w http.ResponseWriter, r *http.Request) error {
 	}
 	start := time.Now()
 	result, err := screen.Backtest(r.Context(), s.cfg.Store, window, backtest.Options{
-		Current: s.cfg.Desk.Policy(), New: proposed, FalseAlarmRate: rate, Show: trialsShown, SkipSimulated: v.Form.SkipSimulated,
+		Current:        s.cfg.Desk.Policy(),
+		New:            proposed,
+		FalseAlarmRate: rate,
+		Show:           trialsShown,
+		SkipSimulated:  v.Form.SkipSimulated,
 	})
 	if err != nil {
 		return err
@@ -94,7 +98,13 @@ func (s *Server) trial(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) renderTrial(w http.ResponseWriter, r *http.Request, status int, v trialView) error {
 	made := v.Result != nil && v.Result.Simulated > v.Result.Skipped
-	return s.render(w, r, status, frame{Title: "Backtest", Page: "trial", Tab: trialPath, Simulated: made, Body: v})
+	return s.render(w, r, status, frame{
+		Title:     "Backtest",
+		Page:      "trial",
+		Tab:       trialPath,
+		Simulated: made,
+		Body:      v,
+	})
 }
 
 const trialPath = "/backtest"
@@ -115,8 +125,16 @@ func (s *Server) trialForm(q url.Values) trialForm {
 		return ""
 	}
 	return trialForm{
-		Threshold: text("threshold", p.Threshold), Need: text("need", p.Need), Of: text("of", p.Of), ClearBelow: text("clear_below", p.ClearBelow), MinCoverage: text("min_coverage", p.MinCoverage),
-		Rate: text("rate", 0.01), OnUnscreened: cmp.Or(q.Get("on_unscreened"), string(p.OnUnscreened)), From: text("from", ""), To: text("to", ""), SkipSimulated: q.Has("skip_simulated"),
+		Threshold:     text("threshold", p.Threshold),
+		Need:          text("need", p.Need),
+		Of:            text("of", p.Of),
+		ClearBelow:    text("clear_below", p.ClearBelow),
+		MinCoverage:   text("min_coverage", p.MinCoverage),
+		Rate:          text("rate", 0.01),
+		OnUnscreened:  cmp.Or(q.Get("on_unscreened"), string(p.OnUnscreened)),
+		From:          text("from", ""),
+		To:            text("to", ""),
+		SkipSimulated: q.Has("skip_simulated"),
 	}
 }
 
@@ -128,8 +146,12 @@ func (s *Server) readTrial(f trialForm) (p policy.Policy, w store.Window, rate f
 		float      *float64
 		whole      *int
 	}{
-		{"Threshold", f.Threshold, &p.Threshold, nil}, {"Clear below", f.ClearBelow, &p.ClearBelow, nil}, {"Least coverage", f.MinCoverage, &p.MinCoverage, nil},
-		{"Scores over it", f.Need, nil, &p.Need}, {"Within segments", f.Of, nil, &p.Of}, {"False-alarm rate", f.Rate, &rate, nil},
+		{"Threshold", f.Threshold, &p.Threshold, nil},
+		{"Clear below", f.ClearBelow, &p.ClearBelow, nil},
+		{"Least coverage", f.MinCoverage, &p.MinCoverage, nil},
+		{"Scores over it", f.Need, nil, &p.Need},
+		{"Within segments", f.Of, nil, &p.Of},
+		{"False-alarm rate", f.Rate, &rate, nil},
 	} {
 		var err error
 		if field.float != nil {
@@ -172,7 +194,14 @@ func (s *Server) readTrial(f trialForm) (p policy.Policy, w store.Window, rate f
 func (v *trialView) show(r backtest.Result) error {
 	v.Result = &r
 	row := func(name, threshold string, o backtest.Outcomes) trialRow {
-		return trialRow{Name: name, Threshold: threshold, Flagged: o.Flagged, Inconclusive: o.Inconclusive, Clear: o.Clear, Alone: o.Review}
+		return trialRow{
+			Name:         name,
+			Threshold:    threshold,
+			Flagged:      o.Flagged,
+			Inconclusive: o.Inconclusive,
+			Clear:        o.Clear,
+			Alone:        o.Review,
+		}
 	}
 	v.Rows = append(v.Rows, row("Decided then", "", r.Decided))
 	for _, side := range []struct {
@@ -184,7 +213,14 @@ func (v *trialView) show(r backtest.Result) error {
 		v.Rows = append(v.Rows, one)
 	}
 	for _, c := range r.Changes {
-		v.Changes = append(v.Changes, trialChange{Call: c.Call, Href: pathOf(c.Call), From: c.From, Current: c.Current, To: c.To, Disposition: dispositionWords[c.Disposition]})
+		v.Changes = append(v.Changes, trialChange{
+			Call:        c.Call,
+			Href:        pathOf(c.Call),
+			From:        c.From,
+			Current:     c.Current,
+			To:          c.To,
+			Disposition: dispositionWords[c.Disposition],
+		})
 	}
 	if r.Calls == 0 {
 		return nil

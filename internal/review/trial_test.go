@@ -17,10 +17,41 @@ func TestAnotherPolicyIsTried(t *testing.T) {
 	o.do("POST", "/api/v1/calls/c1/review", "anna", `{"action":"dispose","version":1,"disposition":"confirmed_synthetic"}`)
 
 	_, page := o.see("/backtest", "anna")
-	wants(t, "the form", page, `name="threshold" value="0.6"`, `name="need" value="1"`, `<option selected>review</option>`, `href="/backtest" aria-current="page"`, "not", "Outcome")
-	form := url.Values{"threshold": {"0.99"}, "need": {"1"}, "of": {"0"}, "clear_below": {"0.4"}, "min_coverage": {"0.5"}, "rate": {"0.01"}, "on_unscreened": {"review"}}
+	wants(
+		t,
+		"the form",
+		page,
+		`name="threshold" value="0.6"`,
+		`name="need" value="1"`,
+		`<option selected>review</option>`,
+		`href="/backtest" aria-current="page"`,
+		"not",
+		"Outcome",
+	)
+	form := url.Values{
+		"threshold":     {"0.99"},
+		"need":          {"1"},
+		"of":            {"0"},
+		"clear_below":   {"0.4"},
+		"min_coverage":  {"0.5"},
+		"rate":          {"0.01"},
+		"on_unscreened": {"review"},
+	}
 	resp, page := o.see("/backtest?"+form.Encode(), "anna")
-	wants(t, "a higher threshold", page, "1 of 2 calls would be decided otherwise", `<a href="/calls/c1">c1</a>`, `src="data:image/svg&#43;xml;base64,`, "Policy tried", "0.99", "By 1 calls that people confirmed", "confirmed", "not", `role="alert"`)
+	wants(
+		t,
+		"a higher threshold",
+		page,
+		"1 of 2 calls would be decided otherwise",
+		`<a href="/calls/c1">c1</a>`,
+		`src="data:image/svg&#43;xml;base64,`,
+		"Policy tried",
+		"0.99",
+		"By 1 calls that people confirmed",
+		"confirmed",
+		"not",
+		`role="alert"`,
+	)
 	if resp.StatusCode != 200 {
 		t.Errorf("HTTP %d", resp.StatusCode)
 	}
@@ -30,7 +61,8 @@ func TestAnotherPolicyIsTried(t *testing.T) {
 		Changes []struct{ Call, From, To string }
 	}
 	_, text := o.see("/backtest?"+form.Encode(), "anna")
-	if err := json.Unmarshal([]byte(text), &r); err != nil || r.Changed != 1 || r.Changes[0].Call != "c1" || r.Changes[0].From != "flagged" || r.Changes[0].To == "flagged" {
+	if err := json.Unmarshal([]byte(text), &r); err != nil || r.Changed != 1 || r.Changes[0].Call != "c1" || r.Changes[0].From != "flagged" ||
+		r.Changes[0].To == "flagged" {
 		t.Errorf("%v %s", err, text)
 	}
 	form.Del("format")
@@ -38,15 +70,21 @@ func TestAnotherPolicyIsTried(t *testing.T) {
 	_, page = o.see("/backtest?"+form.Encode(), "anna")
 	wants(t, "before any call", page, "0 of 0 calls", "not", "data:image")
 	for name, c := range map[string]struct{ key, value, want string }{
-		"no number": {"threshold", "high", "Threshold: &#34;high&#34; is no number"}, "no policy": {"threshold", "1.5", "must be within 0..1"}, "no days": {"from", "yesterday", "From: &#34;yesterday&#34; is no day"},
-		"backwards": {"from", "2026-03-02", "To: is before From"}, "no rate": {"rate", "1", "must be between 0 and 1"}, "no word": {"on_unscreened", "maybe", "on_unscreened"}, "markup": {"need", "<script>", "&lt;script&gt;"},
+		"no number": {"threshold", "high", "Threshold: &#34;high&#34; is no number"},
+		"no policy": {"threshold", "1.5", "must be within 0..1"},
+		"no days":   {"from", "yesterday", "From: &#34;yesterday&#34; is no day"},
+		"backwards": {"from", "2026-03-02", "To: is before From"},
+		"no rate":   {"rate", "1", "must be between 0 and 1"},
+		"no word":   {"on_unscreened", "maybe", "on_unscreened"},
+		"markup":    {"need", "<script>", "&lt;script&gt;"},
 	} {
 		f := url.Values{}
 		for k, v := range form {
 			f[k] = v
 		}
 		f.Set(c.key, c.value)
-		if resp, page := o.see("/backtest?"+f.Encode(), "anna"); resp.StatusCode != 400 || !strings.Contains(page, c.want) || !strings.Contains(page, `role="alert"`) {
+		if resp, page := o.see("/backtest?"+f.Encode(), "anna"); resp.StatusCode != 400 || !strings.Contains(page, c.want) ||
+			!strings.Contains(page, `role="alert"`) {
 			t.Errorf("%s: HTTP %d, no %q", name, resp.StatusCode, c.want)
 		}
 	}

@@ -152,14 +152,43 @@ func (e *Engine) NewPeerConnection() (*webrtc.PeerConnection, error) {
 }
 
 var (
-	red = webrtc.RTPCodecParameters{PayloadType: 63, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/red", ClockRate: 48000, Channels: 2, SDPFmtpLine: "111/111"}}
+	red = webrtc.RTPCodecParameters{
+		PayloadType:        63,
+		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/red", ClockRate: 48000, Channels: 2, SDPFmtpLine: "111/111"},
+	}
 	// No video: its codec tables alone would take 180 kB a call.
 	offered = []webrtc.RTPCodecParameters{
-		{PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
-			RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "transport-cc"}}}},
-		{PayloadType: 9, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeG722, ClockRate: 8000, RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}}}},
-		{PayloadType: 0, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000, RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}}}},
-		{PayloadType: 8, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMA, ClockRate: 8000, RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}}}},
+		{PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType:     webrtc.MimeTypeOpus,
+			ClockRate:    48000,
+			Channels:     2,
+			SDPFmtpLine:  "minptime=10;useinbandfec=1",
+			RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "transport-cc"}},
+		}},
+		{
+			PayloadType: 9,
+			RTPCodecCapability: webrtc.RTPCodecCapability{
+				MimeType:     webrtc.MimeTypeG722,
+				ClockRate:    8000,
+				RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}},
+			},
+		},
+		{
+			PayloadType: 0,
+			RTPCodecCapability: webrtc.RTPCodecCapability{
+				MimeType:     webrtc.MimeTypePCMU,
+				ClockRate:    8000,
+				RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}},
+			},
+		},
+		{
+			PayloadType: 8,
+			RTPCodecCapability: webrtc.RTPCodecCapability{
+				MimeType:     webrtc.MimeTypePCMA,
+				ClockRate:    8000,
+				RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}},
+			},
+		},
 		{PayloadType: 110, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/telephone-event", ClockRate: 48000}},
 		{PayloadType: 126, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/telephone-event", ClockRate: 8000}},
 		{PayloadType: 13, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/CN", ClockRate: 8000}},

@@ -24,7 +24,13 @@ func openUDP(port int, log *slog.Logger) (*ice.MultiUDPMuxDefault, error) {
 		}
 		c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: ip})
 		if errors.Is(err, syscall.EADDRNOTAVAIL) {
-			log.Warn("an address is not used for media, because the system has not got it ready yet", "address", ip.String(), "hint", "start again if it is needed")
+			log.Warn(
+				"an address is not used for media, because the system has not got it ready yet",
+				"address",
+				ip.String(),
+				"hint",
+				"start again if it is needed",
+			)
 			return false
 		}
 		if err == nil {

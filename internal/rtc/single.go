@@ -24,5 +24,9 @@ func Single(conn net.PacketConn) (api *webrtc.API, closeMux func() error, err er
 	if err != nil {
 		return nil, nil, err
 	}
-	return webrtc.NewAPI(webrtc.WithSettingEngine(settings), webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(registry)), mux.Close, nil
+	return webrtc.NewAPI(
+		webrtc.WithSettingEngine(settings),
+		webrtc.WithMediaEngine(media),
+		webrtc.WithInterceptorRegistry(registry),
+	), mux.Close, nil
 }

@@ -44,7 +44,8 @@ func TestCredentialsOfTURN(t *testing.T) {
 // An address is translated where it leads out, and each family by itself.
 func TestBehindNAT(t *testing.T) {
 	rules, err := behindNAT([]string{"127.0.0.1", "203.0.113.7"})
-	if err != nil || len(rules) != 1 || rules[0].Local != "127.0.0.1" || len(rules[0].External) != 2 || rules[0].AsCandidateType != webrtc.ICECandidateTypeHost {
+	if err != nil || len(rules) != 1 || rules[0].Local != "127.0.0.1" || len(rules[0].External) != 2 ||
+		rules[0].AsCandidateType != webrtc.ICECandidateTypeHost {
 		t.Errorf("%+v, %v", rules, err)
 	}
 	rules, err = behindNAT([]string{"2001:db8::7", "127.0.0.1"})

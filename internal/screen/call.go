@@ -62,8 +62,13 @@ type CallConfig struct {
 // NewCall makes a call without any legs.
 func NewCall(cfg CallConfig) *Call {
 	return &Call{
-		id: cfg.ID, file: cfg.File, metadata: maps.Clone(cfg.Metadata), policy: cfg.Policy, simulated: cfg.Simulated,
-		legs: map[string]*legState{}, settled: make(chan struct{}),
+		id:        cfg.ID,
+		file:      cfg.File,
+		metadata:  maps.Clone(cfg.Metadata),
+		policy:    cfg.Policy,
+		simulated: cfg.Simulated,
+		legs:      map[string]*legState{},
+		settled:   make(chan struct{}),
 	}
 }
 
@@ -108,8 +113,13 @@ func (c *Call) Add(leg string, seg capture.Segment) *Segment {
 	s := &Segment{
 		call: c, ordinal: -1, speech: seg.SpeechDuration(),
 		report: SegmentReport{
-			Leg: leg, Seq: seg.Seq, Offset: Seconds(seg.Offset()), Duration: Seconds(seg.Duration()),
-			Speech: Seconds(seg.SpeechDuration()), Lost: Seconds(seg.LostDuration()), State: StateRecorded,
+			Leg:      leg,
+			Seq:      seg.Seq,
+			Offset:   Seconds(seg.Offset()),
+			Duration: Seconds(seg.Duration()),
+			Speech:   Seconds(seg.SpeechDuration()),
+			Lost:     Seconds(seg.LostDuration()),
+			State:    StateRecorded,
 		},
 	}
 	c.segments = append(c.segments, s)
@@ -212,8 +222,15 @@ func (c *Call) report(pending bool) Report {
 func assemble(p policy.Policy, metadata map[string]string, findings []policy.Finding, legs map[string]*legState) Report {
 	d := p.Decide(findings, metadata)
 	r := Report{
-		Decision: d.Outcome.String(), Review: d.Review, Score: d.Score, Threshold: d.Threshold, Reasons: d.Reasons,
-		Speech: Seconds(d.Speech), Analysed: Seconds(d.Analysed), Legs: []LegReport{}, Segments: []SegmentReport{},
+		Decision:  d.Outcome.String(),
+		Review:    d.Review,
+		Score:     d.Score,
+		Threshold: d.Threshold,
+		Reasons:   d.Reasons,
+		Speech:    Seconds(d.Speech),
+		Analysed:  Seconds(d.Analysed),
+		Legs:      []LegReport{},
+		Segments:  []SegmentReport{},
 	}
 	decided := map[string]policy.LegDecision{}
 	for _, l := range d.Legs {
@@ -222,8 +239,16 @@ func assemble(p policy.Policy, metadata map[string]string, findings []policy.Fin
 	for _, name := range slices.Sorted(maps.Keys(legs)) {
 		state, l := legs[name], decided[name]
 		leg := LegReport{
-			Leg: name, Decision: l.Outcome.String(), Ignored: l.Ignored, Reasons: l.Reasons, Score: l.Score, Threshold: l.Threshold,
-			Duration: Seconds(state.duration), Speech: Seconds(l.Speech), Analysed: Seconds(l.Analysed), Lost: Seconds(state.lost),
+			Leg:       name,
+			Decision:  l.Outcome.String(),
+			Ignored:   l.Ignored,
+			Reasons:   l.Reasons,
+			Score:     l.Score,
+			Threshold: l.Threshold,
+			Duration:  Seconds(state.duration),
+			Speech:    Seconds(l.Speech),
+			Analysed:  Seconds(l.Analysed),
+			Lost:      Seconds(state.lost),
 		}
 		if _, heard := decided[name]; !heard || l.Ignored {
 			leg.Decision, leg.Ignored, leg.Reasons = policy.OutcomeInconclusive.String(), true, []string{policy.ReasonTooLittleSpeech}

@@ -154,8 +154,17 @@ func (c *Courier) Progress(p store.Part) error {
 // audio is lost, and that is noted in the call.
 func (c *Courier) Take(p store.Part, seg capture.LegSegment) error {
 	g := store.Segment{
-		ID: segmentID(p.PartKey, seg.Leg, seg.Seq, seg.Offset()), PartKey: p.PartKey, Leg: seg.Leg, Seq: seg.Seq, Offset: seg.Offset(), Duration: seg.Duration(),
-		Speech: seg.SpeechDuration(), Lost: seg.LostDuration(), RecordedAt: c.cfg.Now(), Rate: seg.Rate, State: store.SegmentRecorded,
+		ID:         segmentID(p.PartKey, seg.Leg, seg.Seq, seg.Offset()),
+		PartKey:    p.PartKey,
+		Leg:        seg.Leg,
+		Seq:        seg.Seq,
+		Offset:     seg.Offset(),
+		Duration:   seg.Duration(),
+		Speech:     seg.SpeechDuration(),
+		Lost:       seg.LostDuration(),
+		RecordedAt: c.cfg.Now(),
+		Rate:       seg.Rate,
+		State:      store.SegmentRecorded,
 	}
 	p = store.Part{PartKey: p.PartKey, Metadata: p.Metadata, Simulated: p.Simulated, Legs: p.Legs}
 	if seg.Skipped != "" {
@@ -295,8 +304,17 @@ func (c *Courier) failed(l *route, err error) {
 	waiting := c.waiting
 	c.mu.Unlock()
 	if tell {
-		c.cfg.Log.Error("what was recorded waits in the spool, and is delivered as soon as possible", "call", l.key.Call, "waiting", waiting, "error", err,
-			"hint", "nothing is lost; bring the database or the audio store back")
+		c.cfg.Log.Error(
+			"what was recorded waits in the spool, and is delivered as soon as possible",
+			"call",
+			l.key.Call,
+			"waiting",
+			waiting,
+			"error",
+			err,
+			"hint",
+			"nothing is lost; bring the database or the audio store back",
+		)
 	}
 }
 

@@ -46,11 +46,13 @@ func TestWhatWasTakenSurvivesACrash(t *testing.T) {
 	}
 	after.drain()
 	r := after.report("ended")
-	if states(r) != "caller0 recorded, caller1 recorded, caller2 recorded" || r.State != "ended" || r.Metadata["queue"] != "payments" || len(r.Warnings) != 0 {
+	if states(r) != "caller0 recorded, caller1 recorded, caller2 recorded" || r.State != "ended" || r.Metadata["queue"] != "payments" ||
+		len(r.Warnings) != 0 {
 		t.Errorf("%s %+v", states(r), r)
 	}
 	r = after.report("broken")
-	if states(r) != "agent0 skipped/too_little_speech, caller0 recorded" || r.State != "ended" || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "interrupted") {
+	if states(r) != "agent0 skipped/too_little_speech, caller0 recorded" || r.State != "ended" || len(r.Warnings) != 1 ||
+		!strings.Contains(r.Warnings[0], "interrupted") {
 		t.Errorf("%s %+v", states(r), r)
 	}
 	for _, s := range r.Segments {
@@ -202,7 +204,9 @@ func TestAnAudioStoreThatIsAwayAndComesBack(t *testing.T) {
 			t.Errorf("%s was delivered %d times", key, times)
 		}
 	}
-	if log := n.log.String(); n.log.Errors() != 1 || strings.Count(log, "delivered again") != 1 || !strings.Contains(log, "connection refused") || !strings.Contains(log, "nothing is lost") {
+	if log := n.log.String(); n.log.Errors() != 1 || strings.Count(log, "delivered again") != 1 ||
+		!strings.Contains(log, "connection refused") ||
+		!strings.Contains(log, "nothing is lost") {
 		t.Error(log)
 	}
 	if _, since := n.courier.Waiting(); !since.IsZero() {
@@ -243,7 +247,8 @@ func TestWhatWasDeliveredBeforeACrashIsNotDeliveredAgain(t *testing.T) {
 	again := newNode(t, options{dir: filepath.Join(dir, "again"), store: n.store, audio: n.audio})
 	again.drain()
 	after := again.report("a")
-	if len(after.Segments) != 2 || after.Decision != "clear" || !after.Final || again.audited("a", store.AuditDecided) != 1 || again.log.Errors() != 0 {
+	if len(after.Segments) != 2 || after.Decision != "clear" || !after.Final || again.audited("a", store.AuditDecided) != 1 ||
+		again.log.Errors() != 0 {
 		t.Errorf("%s %+v\n%s", states(after), after, again.log.String())
 	}
 	for _, key := range keys {

@@ -146,8 +146,15 @@ func (c *Courier) release(id string) error {
 }
 
 func (c *Courier) unreadable(id string, err error) {
-	c.cfg.Log.Error("an entry of the spool cannot be read and is left there; its call says that a segment is missing, and is not clear", "entry", id, "error", err,
-		"hint", "keep it and its audio if they are evidence, or delete them")
+	c.cfg.Log.Error(
+		"an entry of the spool cannot be read and is left there; its call says that a segment is missing, and is not clear",
+		"entry",
+		id,
+		"error",
+		err,
+		"hint",
+		"keep it and its audio if they are evidence, or delete them",
+	)
 }
 
 // deliver carries one entry to where it belongs. It may have been delivered before.
@@ -199,7 +206,17 @@ func (c *Courier) deliverSegment(ctx context.Context, id string, doc document) e
 	case g.AudioSHA256 != "":
 		// It was given up. The audio store may have it all the same, and no row would ever say that it must be deleted.
 		if err := c.cfg.Audio.Delete(ctx, audioKey(id)); err != nil {
-			c.cfg.Log.Error("audio that was given up may be in the audio store, and could not be deleted there", "call", doc.Part.Call, "key", audioKey(id), "error", err, "hint", "delete it by hand")
+			c.cfg.Log.Error(
+				"audio that was given up may be in the audio store, and could not be deleted there",
+				"call",
+				doc.Part.Call,
+				"key",
+				audioKey(id),
+				"error",
+				err,
+				"hint",
+				"delete it by hand",
+			)
 		}
 	}
 	if err := c.cfg.Desk.Recorded(ctx, doc.Part, *doc.Segment); err != nil {
@@ -244,7 +261,17 @@ func (c *Courier) tooOld(at time.Time) bool {
 
 // giveUp deletes audio that could not be delivered for too long.
 func (c *Courier) giveUp(id string, doc document) document {
-	c.cfg.Log.Error("audio could not be delivered for too long and is deleted; its segment counts as failed", "call", doc.Part.Call, "segment", id, "recorded", doc.At, "hint", "see spool.max_age")
+	c.cfg.Log.Error(
+		"audio could not be delivered for too long and is deleted; its segment counts as failed",
+		"call",
+		doc.Part.Call,
+		"segment",
+		id,
+		"recorded",
+		doc.At,
+		"hint",
+		"see spool.max_age",
+	)
 	g := doc.Segment
 	g.State, g.Reason, g.AudioKey = store.SegmentFailed, ReasonStorage, ""
 	g.Detail = fmt.Sprintf("it could not be delivered within %v", c.cfg.MaxAge)

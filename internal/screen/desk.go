@@ -225,14 +225,29 @@ func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Step, 
 	if err := tx.SaveCall(ctx, c); err != nil || !news {
 		return nil, err
 	}
-	decided := &Step{Name: StepDecide, Call: c.ID, Began: c.StartedAt, Start: start, Decision: r.Decision, Heard: heard(segments), First: c.Decisions == 1}
+	decided := &Step{
+		Name:     StepDecide,
+		Call:     c.ID,
+		Began:    c.StartedAt,
+		Start:    start,
+		Decision: r.Decision,
+		Heard:    heard(segments),
+		First:    c.Decisions == 1,
+	}
 	return decided, d.announce(ctx, tx, c, r)
 }
 
 // announce writes down a new decision, for those who must hear of it.
 func (d *Desk) announce(ctx context.Context, tx *store.Tx, c *store.Call, r Report) error {
 	if err := tx.AddDecision(ctx, store.Decision{
-		Call: c.ID, Seq: c.Decisions, At: c.DecidedAt, Outcome: r.Decision, Score: r.Score, Threshold: r.Threshold, Reasons: r.Reasons, PolicyVersion: c.PolicyVersion,
+		Call:          c.ID,
+		Seq:           c.Decisions,
+		At:            c.DecidedAt,
+		Outcome:       r.Decision,
+		Score:         r.Score,
+		Threshold:     r.Threshold,
+		Reasons:       r.Reasons,
+		PolicyVersion: c.PolicyVersion,
 	}); err != nil {
 		return err
 	}
@@ -248,8 +263,21 @@ func (d *Desk) announce(ctx context.Context, tx *store.Tx, c *store.Call, r Repo
 			return err
 		}
 	}
-	return tx.Audit(ctx, store.Line{At: c.DecidedAt, Actor: "machine", What: store.AuditDecided, Call: c.ID, Policy: c.PolicyVersion,
-		Detail: store.Detail{"decision": r.Decision, "seq": c.Decisions, "reasons": r.Reasons, "score": r.Score, "threshold": r.Threshold, "review": r.Review}})
+	return tx.Audit(ctx, store.Line{
+		At:     c.DecidedAt,
+		Actor:  "machine",
+		What:   store.AuditDecided,
+		Call:   c.ID,
+		Policy: c.PolicyVersion,
+		Detail: store.Detail{
+			"decision":  r.Decision,
+			"seq":       c.Decisions,
+			"reasons":   r.Reasons,
+			"score":     r.Score,
+			"threshold": r.Threshold,
+			"review":    r.Review,
+		},
+	})
 }
 
 // summarize is the report of a call without its segments, and how many of those are not settled. While the call goes on,
@@ -282,8 +310,23 @@ func summarize(by policy.Policy, c *store.Call, parts []store.Part, segments []s
 
 func segmentReport(g store.Segment, shift time.Duration) SegmentReport {
 	return SegmentReport{
-		ID: g.ID, Leg: g.Leg, Seq: g.Seq, Offset: Seconds(g.Offset + shift), Duration: Seconds(g.Duration), Speech: Seconds(g.Speech), Lost: Seconds(g.Lost),
-		State: g.State, Score: g.Score, Verdict: g.Verdict, JobID: g.JobID, Reason: g.Reason, Detail: g.Detail, Cleaned: g.Cleaned, Resent: g.Resent > 0, Audio: g.AudioKey != "", SHA256: g.AudioSHA256,
+		ID:       g.ID,
+		Leg:      g.Leg,
+		Seq:      g.Seq,
+		Offset:   Seconds(g.Offset + shift),
+		Duration: Seconds(g.Duration),
+		Speech:   Seconds(g.Speech),
+		Lost:     Seconds(g.Lost),
+		State:    g.State,
+		Score:    g.Score,
+		Verdict:  g.Verdict,
+		JobID:    g.JobID,
+		Reason:   g.Reason,
+		Detail:   g.Detail,
+		Cleaned:  g.Cleaned,
+		Resent:   g.Resent > 0,
+		Audio:    g.AudioKey != "",
+		SHA256:   g.AudioSHA256,
 	}
 }
 
@@ -298,7 +341,13 @@ type LiveReport struct {
 }
 
 func (d *Desk) live(c store.Call, r Report) LiveReport {
-	l := LiveReport{Report: r, State: c.State, Final: c.Final, StartedAt: c.StartedAt, Metadata: c.Metadata}
+	l := LiveReport{
+		Report:    r,
+		State:     c.State,
+		Final:     c.Final,
+		StartedAt: c.StartedAt,
+		Metadata:  c.Metadata,
+	}
 	if !c.EndedAt.IsZero() {
 		l.EndedAt = &c.EndedAt
 	}
@@ -332,7 +381,13 @@ func (d *Desk) Begun(p store.Part) (LiveReport, error) {
 	if metadata == nil {
 		metadata = map[string]string{}
 	}
-	return d.report(store.Call{ID: p.Call, State: store.CallLive, StartedAt: time.UnixMilli(p.Part).UTC(), Metadata: metadata, Simulated: p.Simulated}, nil)
+	return d.report(store.Call{
+		ID:        p.Call,
+		State:     store.CallLive,
+		StartedAt: time.UnixMilli(p.Part).UTC(),
+		Metadata:  metadata,
+		Simulated: p.Simulated,
+	}, nil)
 }
 
 // Report is what is known of a call. It is store.ErrNotFound if there is none.

@@ -21,14 +21,28 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // partAt is a part of a call that began so many seconds before noon.
 func partAt(call, node string, before int64) store.Part {
-	return store.Part{PartKey: store.PartKey{Call: call, Part: noon.UnixMilli() - 1000*before, Node: node}, Metadata: map[string]string{"queue": "payments"}}
+	return store.Part{
+		PartKey:  store.PartKey{Call: call, Part: noon.UnixMilli() - 1000*before, Node: node},
+		Metadata: map[string]string{"queue": "payments"},
+	}
 }
 
 // stored is a segment of 5 s of speech as the courier hands it over.
 func stored(p store.Part, leg string, seq int) store.Segment {
 	return store.Segment{
-		ID: fmt.Sprintf("%s-%s-%d-%s-%d", p.Call, p.Node, p.Part, leg, seq), PartKey: p.PartKey, Leg: leg, Seq: seq, Offset: time.Duration(seq) * 6 * time.Second, Duration: 6 * time.Second,
-		Speech: 5 * time.Second, RecordedAt: noon, Rate: 16000, State: store.SegmentRecorded, AudioKey: "ab/" + leg + ".wav", AudioSHA256: "ab", AudioBytes: 1,
+		ID:          fmt.Sprintf("%s-%s-%d-%s-%d", p.Call, p.Node, p.Part, leg, seq),
+		PartKey:     p.PartKey,
+		Leg:         leg,
+		Seq:         seq,
+		Offset:      time.Duration(seq) * 6 * time.Second,
+		Duration:    6 * time.Second,
+		Speech:      5 * time.Second,
+		RecordedAt:  noon,
+		Rate:        16000,
+		State:       store.SegmentRecorded,
+		AudioKey:    "ab/" + leg + ".wav",
+		AudioSHA256: "ab",
+		AudioBytes:  1,
 	}
 }
 
@@ -47,8 +61,12 @@ type clerk struct {
 func newClerk(t *testing.T, s *store.Store, p policy.Policy) *clerk {
 	t.Helper()
 	return &clerk{t: t, s: s, desk: screen.NewDesk(screen.DeskConfig{
-		Store: s, Policy: p, PolicyVersion: 1, Now: func() time.Time { return noon }, Subscribers: func(string) []string { return []string{"crm"} },
-		KeepAudio: map[string]time.Duration{"clear": 0, "flagged": 30 * 24 * time.Hour, "inconclusive": 3 * 24 * time.Hour},
+		Store:         s,
+		Policy:        p,
+		PolicyVersion: 1,
+		Now:           func() time.Time { return noon },
+		Subscribers:   func(string) []string { return []string{"crm"} },
+		KeepAudio:     map[string]time.Duration{"clear": 0, "flagged": 30 * 24 * time.Hour, "inconclusive": 3 * 24 * time.Hour},
 	})}
 }
 
@@ -156,7 +174,8 @@ func TestASegmentAfterTheEnd(t *testing.T) {
 		}
 		c.progress(ended(p))
 	}
-	if call := c.call("a"); call.Published != "flagged" || call.Decisions != 2 || !call.Final || !call.Review || *call.Score != 0.9 || c.messages() != nil {
+	if call := c.call("a"); call.Published != "flagged" || call.Decisions != 2 || !call.Final || !call.Review || *call.Score != 0.9 ||
+		c.messages() != nil {
 		t.Errorf("%+v", call)
 	}
 	lines, err := c.s.AuditOf(t.Context(), "a")
@@ -177,7 +196,9 @@ func TestASegmentAfterTheEnd(t *testing.T) {
 			c.must(json.Unmarshal([]byte(d.Body), &body))
 		}
 	}
-	if body.Type != "call.flagged" || body.Data.Call != "a" || body.Data.Decision != "flagged" || !body.Data.Final || body.Data.State != "ended" || *body.Data.Score != 0.9 {
+	if body.Type != "call.flagged" || body.Data.Call != "a" || body.Data.Decision != "flagged" || !body.Data.Final ||
+		body.Data.State != "ended" ||
+		*body.Data.Score != 0.9 {
 		t.Errorf("%+v", body)
 	}
 }
@@ -207,10 +228,13 @@ func TestAFlagIsNeverLowered(t *testing.T) {
 	}
 	c.progress(ended(p))
 	r := c.report("a")
-	if r.Decision != "flagged" || !r.Review || *r.Score != 0.8 || r.Threshold != 0.6 || strings.Join(r.Reasons, " ") != "score_over_threshold" || !r.Final {
+	if r.Decision != "flagged" || !r.Review || *r.Score != 0.8 || r.Threshold != 0.6 ||
+		strings.Join(r.Reasons, " ") != "score_over_threshold" ||
+		!r.Final {
 		t.Errorf("%+v", r)
 	}
-	if call := c.call("a"); call.Decisions != 1 || call.Published != "flagged" || !call.Review || *call.Score != 0.8 || call.AudioUntil.Sub(noon) != 30*24*time.Hour {
+	if call := c.call("a"); call.Decisions != 1 || call.Published != "flagged" || !call.Review || *call.Score != 0.8 ||
+		call.AudioUntil.Sub(noon) != 30*24*time.Hour {
 		t.Errorf("%+v", call)
 	}
 	if got := events(c.messages()); got != "segment.scored segment.scored segment.scored" {
@@ -238,7 +262,9 @@ func TestMessageIds(t *testing.T) {
 			c.progress(ended(p))
 		}
 		told := c.messages()
-		if got := events(told); got != "analysis.error analysis.error call.flagged call.flagged segment.scored segment.scored segment.scored segment.scored" {
+		if got := events(
+			told,
+		); got != "analysis.error analysis.error call.flagged call.flagged segment.scored segment.scored segment.scored segment.scored" {
 			t.Error(got)
 		}
 		var ids []string
@@ -281,7 +307,8 @@ func TestMessagesOfSegments(t *testing.T) {
 		if body.Type != d.Event || !body.Timestamp.Equal(noon) || body.Data.Call != "a" || s.Leg != "caller" || s.JobID != "job" {
 			t.Errorf("%s", d.Body)
 		}
-		if d.Event == screen.EventScored && (s.State != "scored" || *s.Score != 0.25) || d.Event == screen.EventError && (s.State != "failed" || s.Reason != "timeout" || s.Detail != "too late") {
+		if d.Event == screen.EventScored && (s.State != "scored" || *s.Score != 0.25) ||
+			d.Event == screen.EventError && (s.State != "failed" || s.Reason != "timeout" || s.Detail != "too late") {
 			t.Errorf("%s", d.Body)
 		}
 	}

@@ -86,7 +86,8 @@ func TestDocumentsOfACallAreDelivered(t *testing.T) {
 	n := newNode(t, options{dir: dir})
 	n.drain()
 	r := n.report("a")
-	if states(r) != "caller1 recorded" || r.State != "ended" || n.log.Errors() != 0 || n.spool.Stats().Entries != 0 || !n.audio.has(t, "b9/"+segmentEntry+".wav") {
+	if states(r) != "caller1 recorded" || r.State != "ended" || n.log.Errors() != 0 || n.spool.Stats().Entries != 0 ||
+		!n.audio.has(t, "b9/"+segmentEntry+".wav") {
 		t.Errorf("%s %+v\n%s", states(r), r, n.log.String())
 	}
 }
@@ -151,7 +152,8 @@ func TestADocumentThatIsDamagedMeanwhileKeepsNothingWaiting(t *testing.T) {
 	id := n.spool.Entries()[1].ID
 	lay(t, filepath.Join(dir, "spool"), id, []byte("{"), nil)
 	n.drain()
-	if r := n.report("a"); states(r) != "caller0 recorded, caller1 failed/storage, caller2 recorded" || r.State != "ended" || n.log.Errors() != 1 {
+	if r := n.report("a"); states(r) != "caller0 recorded, caller1 failed/storage, caller2 recorded" || r.State != "ended" ||
+		n.log.Errors() != 1 {
 		t.Errorf("%s %+v\n%s", states(r), r, n.log.String())
 	}
 	if got := n.spool.Entries(); len(got) != 1 || got[0].ID != id || !got[0].Audio {

@@ -72,9 +72,16 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 		queues = map[string]river.QueueConfig{store.Queue(""): {MaxWorkers: cfg.MaxInFlight}, store.Queue(cfg.Node): {MaxWorkers: 1}}
 	}
 	client, err := river.NewClient(cfg.Store.Driver(), &river.Config{
-		ID: cfg.Node, Queues: queues, Workers: workers,
-		FetchCooldown: fetchEvery, FetchPollInterval: fetchEvery, PollOnly: true, JobTimeout: jobTimeout, RescueStuckJobsAfter: jobTimeout + 15*time.Second,
-		CompletedJobRetentionPeriod: 10 * time.Minute, Logger: slog.New(queueLog{cfg.Log.Handler()}),
+		ID:                          cfg.Node,
+		Queues:                      queues,
+		Workers:                     workers,
+		FetchCooldown:               fetchEvery,
+		FetchPollInterval:           fetchEvery,
+		PollOnly:                    true,
+		JobTimeout:                  jobTimeout,
+		RescueStuckJobsAfter:        jobTimeout + 15*time.Second,
+		CompletedJobRetentionPeriod: 10 * time.Minute,
+		Logger:                      slog.New(queueLog{cfg.Log.Handler()}),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("job queue: %w", err)
@@ -230,12 +237,27 @@ func (e *Engine) overdue(ctx context.Context) error {
 		return err
 	}
 	for _, g := range list {
-		e.cfg.Log.Error("a segment was not submitted in time and counts as failed", "call", g.Call, "segment", g.ID, "recorded", g.RecordedAt, "audio_node", g.AudioNode)
+		e.cfg.Log.Error(
+			"a segment was not submitted in time and counts as failed",
+			"call",
+			g.Call,
+			"segment",
+			g.ID,
+			"recorded",
+			g.RecordedAt,
+			"audio_node",
+			g.AudioNode,
+		)
 		detail := fmt.Sprintf("it could not be submitted within %v", e.cfg.MaxAge)
 		if g.AudioNode != "" {
 			detail += ", and only node " + g.AudioNode + " has its audio"
 		}
-		err := e.cfg.Desk.Settle(ctx, g, store.Settlement{State: store.SegmentFailed, Reason: string(analyzer.KindTimeout), Detail: detail, At: now}, nil)
+		err := e.cfg.Desk.Settle(
+			ctx,
+			g,
+			store.Settlement{State: store.SegmentFailed, Reason: string(analyzer.KindTimeout), Detail: detail, At: now},
+			nil,
+		)
 		if err != nil && !errors.Is(err, store.ErrSettled) && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}

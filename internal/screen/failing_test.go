@@ -130,7 +130,8 @@ func TestAnAPIThatComesBack(t *testing.T) {
 	if sent := len(n.api.uploaded()); sent > 8+3+12 {
 		t.Errorf("%d requests", sent)
 	}
-	if log := n.log.String(); strings.Count(log, "answers again") != 1 || strings.Count(log, "nothing is sent for a while") != 1 || n.audited("a", store.AuditResent) != 0 {
+	if log := n.log.String(); strings.Count(log, "answers again") != 1 || strings.Count(log, "nothing is sent for a while") != 1 ||
+		n.audited("a", store.AuditResent) != 0 {
 		t.Error(log)
 	}
 }
@@ -202,7 +203,9 @@ func TestSegmentsThatFail(t *testing.T) {
 			stop := n.work(c.change)
 			r := n.final("a")
 			stop() // so that it has told what it did
-			if states(r) != "caller0 failed/"+c.want || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, c.want) || r.Segments[0].Detail == "" || len(n.api.uploaded()) != c.uploads {
+			if states(r) != "caller0 failed/"+c.want || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, c.want) ||
+				r.Segments[0].Detail == "" ||
+				len(n.api.uploaded()) != c.uploads {
 				t.Errorf("%s %+v, %d uploads", states(r), r, len(n.api.uploaded()))
 			}
 			if n.audited("a", store.AuditFailed) != 1 || n.audited("a", store.AuditDecided) != 1 || n.times(r.Segments[0].ID) != 1 {
@@ -225,7 +228,11 @@ func TestWorkerAgainstTheStandIn(t *testing.T) {
 		"it answers 400":          {`rules: [{submit: {status: 400}}]`, "caller0 failed/rejected, caller1 failed/rejected", 0},
 		"it answers in riddles":   {`rules: [{submit: {body: "<html>"}}]`, "caller0 failed/in_doubt, caller1 failed/in_doubt", 0},
 		"it drops the connection": {`rules: [{submit: {reset: after, times: 1}}]`, "caller0 scored, caller1 scored", 4},
-		"its jobs fail":           {`rules: [{result: {failed: true, error_code: Unknown}}]`, "caller0 failed/job_failed, caller1 failed/job_failed", 4},
+		"its jobs fail": {
+			`rules: [{result: {failed: true, error_code: Unknown}}]`,
+			"caller0 failed/job_failed, caller1 failed/job_failed",
+			4,
+		},
 		"its jobs fail first":     {`rules: [{match: {to: 2}, result: {failed: true}}]`, "caller0 scored, caller1 scored", 4},
 		"it has no score":         {`rules: [{result: {no_score: true}}]`, "caller0 failed/invalid_score, caller1 failed/invalid_score", 2},
 		"its scores are absurd":   {`rules: [{result: {score: 7}}]`, "caller0 failed/invalid_score, caller1 failed/invalid_score", 2},

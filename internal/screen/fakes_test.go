@@ -46,7 +46,12 @@ func piece(leg string, seq int) capture.LegSegment {
 	}
 	begin := int64(seq) * samples
 	return capture.LegSegment{Leg: leg, Segment: capture.Segment{
-		Seq: seq, Rate: rate, Span: capture.Span{Start: begin, End: begin + samples}, PCM: pcm, Speech: samples, Voiced: []capture.Span{{Start: begin + 1600, End: begin + 48000}},
+		Seq:    seq,
+		Rate:   rate,
+		Span:   capture.Span{Start: begin, End: begin + samples},
+		PCM:    pcm,
+		Speech: samples,
+		Voiced: []capture.Span{{Start: begin + 1600, End: begin + 48000}},
 	}}
 }
 
@@ -149,7 +154,11 @@ func (a *api) Submit(ctx context.Context, clip analyzer.Audio) (analyzer.Job, er
 	defer f.Close()
 	hash := sha256.New()
 	if n, err := io.Copy(hash, f); err != nil || n != clip.Size {
-		return analyzer.Job{}, &analyzer.Error{Op: "submit", Kind: analyzer.KindUnreadable, Err: fmt.Errorf("%d of %d bytes: %w", n, clip.Size, err)}
+		return analyzer.Job{}, &analyzer.Error{
+			Op:   "submit",
+			Kind: analyzer.KindUnreadable,
+			Err:  fmt.Errorf("%d of %d bytes: %w", n, clip.Size, err),
+		}
 	}
 	a.mu.Lock()
 	a.uploads = append(a.uploads, hex.EncodeToString(hash.Sum(nil)))
@@ -176,7 +185,10 @@ func (a *api) Wait(ctx context.Context, id string) (analyzer.Result, error) {
 }
 
 // told changes what the API does.
-func (a *api) told(submit func(ctx context.Context, n int) (analyzer.Job, error), wait func(ctx context.Context, job string, n int) (analyzer.Result, error)) {
+func (a *api) told(
+	submit func(ctx context.Context, n int) (analyzer.Job, error),
+	wait func(ctx context.Context, job string, n int) (analyzer.Result, error),
+) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.submit, a.wait = submit, wait

@@ -29,7 +29,13 @@ func NewLeg(call *Call, name string, vad capture.VAD, cfg capture.SegmenterConfi
 	if err != nil {
 		return nil, fmt.Errorf("leg %s of call %s: %w", name, call.ID(), err)
 	}
-	l := &Leg{call: call, name: name, rate: cfg.Rate, segmenter: s, intake: intake}
+	l := &Leg{
+		call:      call,
+		name:      name,
+		rate:      cfg.Rate,
+		segmenter: s,
+		intake:    intake,
+	}
 	l.progress()
 	return l, nil
 }

@@ -74,7 +74,13 @@ func NewLive(cfg LiveConfig) *Live {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Live{cfg: cfg, ctx: ctx, cancel: cancel, calls: map[string]*LiveCall{}, all: map[*LiveCall]bool{}}
+	return &Live{
+		cfg:    cfg,
+		ctx:    ctx,
+		cancel: cancel,
+		calls:  map[string]*LiveCall{},
+		all:    map[*LiveCall]bool{},
+	}
 }
 
 // LiveCall is a call whose legs are recorded while they speak.
@@ -103,8 +109,15 @@ func (l *Live) Join(id string, metadata map[string]string, channels []string) (*
 		return c, nil
 	}
 	c := &LiveCall{
-		live: l, legs: 1, cut: map[string]int{}, began: make(chan struct{}, 1),
-		part: store.Part{PartKey: store.PartKey{Call: id, Part: time.Now().UnixMilli(), Node: l.cfg.Node}, Metadata: metadata, Simulated: l.cfg.Simulated},
+		live:  l,
+		legs:  1,
+		cut:   map[string]int{},
+		began: make(chan struct{}, 1),
+		part: store.Part{
+			PartKey:   store.PartKey{Call: id, Part: time.Now().UnixMilli(), Node: l.cfg.Node},
+			Metadata:  metadata,
+			Simulated: l.cfg.Simulated,
+		},
 	}
 	var err error
 	c.recorder, err = capture.NewRecorder(capture.RecorderConfig{
@@ -269,7 +282,13 @@ func (c *LiveCall) Legs() (list []store.Leg) {
 	defer c.mu.Unlock()
 	for leg, n := range c.cut {
 		s := stats[leg]
-		list = append(list, store.Leg{PartKey: c.part.PartKey, Leg: leg, Duration: s.Duration, Lost: s.Lost, Segments: n})
+		list = append(list, store.Leg{
+			PartKey:  c.part.PartKey,
+			Leg:      leg,
+			Duration: s.Duration,
+			Lost:     s.Lost,
+			Segments: n,
+		})
 	}
 	return list
 }

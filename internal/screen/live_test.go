@@ -74,8 +74,12 @@ func (talker) Reset()                         {}
 func newLive(t *testing.T, b *book, change func(*screen.LiveConfig)) *screen.Live {
 	t.Helper()
 	cfg := screen.LiveConfig{
-		Book: b, Node: "n1", Segment: capture.SegmenterConfig{Rate: 8000}, NewVAD: func(int) (capture.VAD, error) { return talker{}, nil },
-		Linger: time.Millisecond, Grace: time.Millisecond,
+		Book:    b,
+		Node:    "n1",
+		Segment: capture.SegmenterConfig{Rate: 8000},
+		NewVAD:  func(int) (capture.VAD, error) { return talker{}, nil },
+		Linger:  time.Millisecond,
+		Grace:   time.Millisecond,
 	}
 	if change != nil {
 		change(&cfg)
@@ -93,7 +97,10 @@ type track struct {
 
 func (*track) SetReadDeadline(time.Time) error { return nil }
 func (*track) Codec() webrtc.RTPCodecParameters {
-	return webrtc.RTPCodecParameters{PayloadType: 0, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}}
+	return webrtc.RTPCodecParameters{
+		PayloadType:        0,
+		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000},
+	}
 }
 
 func (k *track) Read(b []byte) (int, interceptor.Attributes, error) {
@@ -136,7 +143,9 @@ func TestALiveCallIsWrittenDownInOrder(t *testing.T) {
 	c.Leave(false)
 	end := b.end(t)
 	list := b.read()
-	if first := list[0]; first.segment != nil || !first.part.EndedAt.IsZero() || first.part.Call != "a" || first.part.Node != "n1" || first.part.Metadata["queue"] != "payments" || !first.part.Simulated {
+	if first := list[0]; first.segment != nil || !first.part.EndedAt.IsZero() || first.part.Call != "a" || first.part.Node != "n1" ||
+		first.part.Metadata["queue"] != "payments" ||
+		!first.part.Simulated {
 		t.Errorf("%+v", first)
 	}
 	var speech time.Duration
@@ -157,11 +166,14 @@ func TestALiveCallIsWrittenDownInOrder(t *testing.T) {
 	if seq < 3 || speech < 59*time.Second || speech > time.Minute {
 		t.Errorf("%d segments, %v", seq, speech)
 	}
-	if len(end.Legs) != 1 || end.Legs[0].Leg != "caller" || end.Legs[0].Duration < 59*time.Second || end.Legs[0].Segments != seq || end.How != "" {
+	if len(end.Legs) != 1 || end.Legs[0].Leg != "caller" || end.Legs[0].Duration < 59*time.Second || end.Legs[0].Segments != seq ||
+		end.How != "" {
 		t.Errorf("%+v", end)
 	}
 	l.Close()
-	if own := map[store.PartKey]bool{}; l.Call("a") != nil || func() int { l.Parts(own); return len(own) }() != 0 || l.Totals().Packets.Received != 3000 || l.Totals().Legs != 0 {
+	if own := map[store.PartKey]bool{}; l.Call("a") != nil || func() int { l.Parts(own); return len(own) }() != 0 ||
+		l.Totals().Packets.Received != 3000 ||
+		l.Totals().Legs != 0 {
 		t.Errorf("%v %+v", own, l.Totals())
 	}
 }

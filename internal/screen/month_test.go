@@ -63,8 +63,17 @@ func queries(b *testing.B, s *store.Store, desk *screen.Desk) map[string]func(co
 	deep := *next
 	deep.StartedMS -= 10 * 24 * time.Hour.Milliseconds()
 	lists := map[string]store.Filter{
-		"list": {}, "list/deep": {Before: &deep}, "flagged": {Decision: "flagged"}, "inconclusive-ended": {Decision: "inconclusive", State: store.CallEnded}, "live": {State: store.CallLive},
-		"waiting": {Review: store.ReviewWaiting}, "search/common": {Query: "payments"}, "search/one-number": {Query: first[50].Metadata["from"]}, "search/none": {Query: "nobody has this"},
+		"list":               {},
+		"list/deep":          {Before: &deep},
+		"flagged":            {Decision: "flagged"},
+		"inconclusive-ended": {Decision: "inconclusive", State: store.CallEnded},
+		"live":               {State: store.CallLive},
+		"waiting": {
+			Review: store.ReviewWaiting,
+		},
+		"search/common":       {Query: "payments"},
+		"search/one-number":   {Query: first[50].Metadata["from"]},
+		"search/none":         {Query: "nobody has this"},
 		"search/flagged-none": {Query: "nobody has this", Decision: "flagged"},
 	}
 	all := map[string]func(context.Context) error{}

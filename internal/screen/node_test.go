@@ -75,7 +75,16 @@ func newNode(t testing.TB, o options) *node {
 	if o.name == "" {
 		o.name = "n1"
 	}
-	n := &node{t: t, dir: o.dir, name: o.name, store: o.store, api: &api{}, clock: o.clock, changed: make(chan struct{}), settled: map[string]int{}}
+	n := &node{
+		t:       t,
+		dir:     o.dir,
+		name:    o.name,
+		store:   o.store,
+		api:     &api{},
+		clock:   o.clock,
+		changed: make(chan struct{}),
+		settled: map[string]int{},
+	}
 	log := slog.New(slog.NewTextHandler(&n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if n.audio = o.audio; n.audio == nil {
 		folder, err := closets.NewFolder(filepath.Join(o.dir, "audio"))
@@ -92,7 +101,12 @@ func newNode(t testing.TB, o options) *node {
 	}
 	t.Cleanup(func() { _ = n.spool.Close() })
 	desk := screen.DeskConfig{
-		Store: o.store, Policy: policy.Default(), PolicyVersion: 1, KeepAudio: o.keepAudio, Now: o.clock.now, OnCommit: func(string) { n.news() },
+		Store:         o.store,
+		Policy:        policy.Default(),
+		PolicyVersion: 1,
+		KeepAudio:     o.keepAudio,
+		Now:           o.clock.now,
+		OnCommit:      func(string) { n.news() },
 		OnSettled: func(_ string, s screen.SegmentReport) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
@@ -103,7 +117,13 @@ func newNode(t testing.TB, o options) *node {
 		o.desk(&desk)
 	}
 	n.desk = screen.NewDesk(desk)
-	courier := screen.CourierConfig{Spool: n.spool, Audio: n.audio, Desk: n.desk, Now: o.clock.now, Log: log}
+	courier := screen.CourierConfig{
+		Spool: n.spool,
+		Audio: n.audio,
+		Desk:  n.desk,
+		Now:   o.clock.now,
+		Log:   log,
+	}
 	if o.courier != nil {
 		o.courier(&courier)
 	}
@@ -173,8 +193,19 @@ func (n *node) work(change func(*screen.WorkerConfig)) (stop func()) {
 	n.t.Helper()
 	log := slog.New(slog.NewTextHandler(&n.log, nil))
 	cfg := screen.WorkerConfig{
-		API: n.api, Store: n.store, Desk: n.desk, Audio: n.audio, Node: n.name, Deadline: time.Minute, MaxAge: time.Hour, ResendInDoubt: true, RetryCleaned: true,
-		Rest: 200 * time.Millisecond, KeyRetry: 50 * time.Millisecond, Now: n.clock.now, Log: log,
+		API:           n.api,
+		Store:         n.store,
+		Desk:          n.desk,
+		Audio:         n.audio,
+		Node:          n.name,
+		Deadline:      time.Minute,
+		MaxAge:        time.Hour,
+		ResendInDoubt: true,
+		RetryCleaned:  true,
+		Rest:          200 * time.Millisecond,
+		KeyRetry:      50 * time.Millisecond,
+		Now:           n.clock.now,
+		Log:           log,
 	}
 	if change != nil {
 		change(&cfg)
@@ -195,7 +226,15 @@ func (n *node) work(change func(*screen.WorkerConfig)) (stop func()) {
 func (n *node) engine(w *screen.Worker, inFlight int) *screen.Engine {
 	n.t.Helper()
 	engine, err := screen.NewEngine(screen.EngineConfig{
-		Worker: w, Store: n.store, Desk: n.desk, Audio: n.audio, Node: n.name, MaxInFlight: inFlight, KeepRecords: n.keep, Now: n.clock.now, Log: slog.New(slog.NewTextHandler(&n.log, nil)),
+		Worker:      w,
+		Store:       n.store,
+		Desk:        n.desk,
+		Audio:       n.audio,
+		Node:        n.name,
+		MaxInFlight: inFlight,
+		KeepRecords: n.keep,
+		Now:         n.clock.now,
+		Log:         slog.New(slog.NewTextHandler(&n.log, nil)),
 		OwnParts: func() map[store.PartKey]bool {
 			own := map[store.PartKey]bool{}
 			n.courier.Parts(own)
@@ -214,7 +253,10 @@ func (n *node) idle() *screen.Engine { return n.engine(screen.NewWorker(screen.W
 
 // part is a part of a call that began at a certain second.
 func (n *node) part(call string, second int64) store.Part {
-	return store.Part{PartKey: store.PartKey{Call: call, Part: 1_780_000_000_000 + 1000*second, Node: n.name}, Metadata: map[string]string{"queue": "payments"}}
+	return store.Part{
+		PartKey:  store.PartKey{Call: call, Part: 1_780_000_000_000 + 1000*second, Node: n.name},
+		Metadata: map[string]string{"queue": "payments"},
+	}
 }
 
 // record spools a part with so many segments of the caller, and its end.

@@ -46,7 +46,16 @@ func observe(to func(Step), s Step) {
 
 // segmentStep is a step that is about a segment.
 func segmentStep(name string, g store.Segment, start, end time.Time, err error) Step {
-	return Step{Name: name, Call: g.Call, Part: g.Part, Leg: g.Leg, Segment: g.ID, Start: start, End: end, Err: err}
+	return Step{
+		Name:    name,
+		Call:    g.Call,
+		Part:    g.Part,
+		Leg:     g.Leg,
+		Segment: g.ID,
+		Start:   start,
+		End:     end,
+		Err:     err,
+	}
 }
 
 // heard is when the first segment began that holds speech.

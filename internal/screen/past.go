@@ -18,7 +18,13 @@ func Past(ctx context.Context, s *store.Store, w store.Window) iter.Seq2[backtes
 			}
 			findings, _ := Findings(p.Segments, true)
 			c := backtest.Call{
-				ID: p.ID, Findings: findings, Metadata: p.Metadata, Simulated: p.Simulated, Decision: p.Decision, Review: p.Review, Disposition: p.Hearing.Disposition,
+				ID:          p.ID,
+				Findings:    findings,
+				Metadata:    p.Metadata,
+				Simulated:   p.Simulated,
+				Decision:    p.Decision,
+				Review:      p.Review,
+				Disposition: p.Hearing.Disposition,
 			}
 			if !yield(c, nil) {
 				return

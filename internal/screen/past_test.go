@@ -18,15 +18,39 @@ func TestFindingsAreInTheWordsOfThePolicy(t *testing.T) {
 	score := 0.7
 	segments := []store.Segment{
 		{Leg: "caller", Speech: time.Second, State: store.SegmentScored, Score: &score},
-		{Leg: "caller", Seq: 1, Speech: time.Second, State: store.SegmentSkipped, Reason: "too_quiet"},
+		{
+			Leg:    "caller",
+			Seq:    1,
+			Speech: time.Second,
+			State:  store.SegmentSkipped,
+			Reason: "too_quiet",
+		},
 		{Leg: "agent", Speech: time.Second, State: store.SegmentFailed, Reason: "timeout"},
 		{Leg: "caller", Seq: 2, State: store.SegmentSubmitted},
 		{Leg: "caller", Seq: 3, State: store.SegmentRecorded},
 	}
 	want := []policy.Finding{
-		{Leg: "caller", Seq: 0, Speech: time.Second, State: policy.Scored, Score: 0.7},
-		{Leg: "caller", Seq: -1, Speech: time.Second, State: policy.Skipped, Reason: "too_quiet"}, // no place among those that count
-		{Leg: "agent", Seq: 0, Speech: time.Second, State: policy.Failed, Reason: "timeout"},
+		{
+			Leg:    "caller",
+			Seq:    0,
+			Speech: time.Second,
+			State:  policy.Scored,
+			Score:  0.7,
+		},
+		{
+			Leg:    "caller",
+			Seq:    -1,
+			Speech: time.Second,
+			State:  policy.Skipped,
+			Reason: "too_quiet",
+		}, // no place among those that count
+		{
+			Leg:    "agent",
+			Seq:    0,
+			Speech: time.Second,
+			State:  policy.Failed,
+			Reason: "timeout",
+		},
 		{Leg: "caller", Seq: 1, State: policy.Pending},
 		{Leg: "caller", Seq: 2, State: policy.Pending},
 	}
@@ -67,11 +91,18 @@ func TestABacktestDecidesAsThePolicyDoes(t *testing.T) {
 	half, two := 0.3, 2
 	o := backtest.Options{Current: policy.Default(), New: policy.Default(), Show: 1000}
 	o.New.Threshold, o.New.Of, o.New.OnUnscreened = 0.75, 3, policy.Clear
-	o.New.Overrides = []policy.Override{{Metadata: map[string]string{"queue": "payments"}, Threshold: &half}, {Leg: "caller", Metadata: map[string]string{"queue": "sales"}, Need: &two}}
+	o.New.Overrides = []policy.Override{
+		{Metadata: map[string]string{"queue": "payments"}, Threshold: &half},
+		{Leg: "caller", Metadata: map[string]string{"queue": "sales"}, Need: &two},
+	}
 	if err := o.New.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range []store.Window{{}, {Readers: 2}, {From: storetest.MonthBegin.AddDate(0, 0, 7), To: storetest.MonthEnd.AddDate(0, 0, -7)}} {
+	for _, w := range []store.Window{
+		{},
+		{Readers: 2},
+		{From: storetest.MonthBegin.AddDate(0, 0, 7), To: storetest.MonthEnd.AddDate(0, 0, -7)},
+	} {
 		r, err := screen.Backtest(ctx, s, w, o)
 		if err != nil {
 			t.Fatal(err)
@@ -92,7 +123,13 @@ func TestABacktestDecidesAsThePolicyDoes(t *testing.T) {
 			current[was]++
 			proposed[is]++
 			if is != p.Decision {
-				changes = append(changes, backtest.Change{Call: p.ID, From: p.Decision, Current: was, To: is, Disposition: p.Hearing.Disposition})
+				changes = append(changes, backtest.Change{
+					Call:        p.ID,
+					From:        p.Decision,
+					Current:     was,
+					To:          is,
+					Disposition: p.Hearing.Disposition,
+				})
 			}
 		}
 		for _, c := range []struct {

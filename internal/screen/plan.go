@@ -29,7 +29,8 @@ func (p Plan) Spares(g store.Segment, all []store.Segment, clearBelow float64) b
 	near := false
 	for i := range all {
 		o := &all[i]
-		begun := o.State == store.SegmentScored || o.State == store.SegmentSubmitted || o.State == store.SegmentRecorded && !o.SubmitStarted.IsZero()
+		begun := o.State == store.SegmentScored || o.State == store.SegmentSubmitted ||
+			o.State == store.SegmentRecorded && !o.SubmitStarted.IsZero()
 		if o.Leg != g.Leg || o.ID == g.ID || !begun {
 			continue
 		}

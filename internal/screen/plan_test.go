@@ -28,11 +28,27 @@ func TestAPlanSparesOnlyWhatIsKnown(t *testing.T) {
 		at := time.Duration(0)
 		for i := range 60 {
 			length := time.Duration(2+rng.IntN(28)) * time.Second
-			g := store.Segment{ID: fmt.Sprint(i), PartKey: store.PartKey{Call: "c", Part: 1_780_000_000_000, Node: "n"}, Leg: "caller", Offset: at, Duration: length, Speech: length / 2, State: store.SegmentRecorded}
+			g := store.Segment{
+				ID:       fmt.Sprint(i),
+				PartKey:  store.PartKey{Call: "c", Part: 1_780_000_000_000, Node: "n"},
+				Leg:      "caller",
+				Offset:   at,
+				Duration: length,
+				Speech:   length / 2,
+				State:    store.SegmentRecorded,
+			}
 			at += length
 			if rng.IntN(5) == 0 { // somebody else, who would change everything
 				score := 0.9
-				all = append(all, store.Segment{ID: "x" + g.ID, PartKey: g.PartKey, Leg: "agent", Offset: g.Offset, Speech: time.Hour, State: store.SegmentScored, Score: &score})
+				all = append(all, store.Segment{
+					ID:      "x" + g.ID,
+					PartKey: g.PartKey,
+					Leg:     "agent",
+					Offset:  g.Offset,
+					Speech:  time.Hour,
+					State:   store.SegmentScored,
+					Score:   &score,
+				})
 			}
 			spared := plan.Spares(g, all, clearBelow)
 			switch {
@@ -85,7 +101,8 @@ func TestWhatIsSparedIsNotPaidFor(t *testing.T) {
 	if len(n.api.uploaded()) != 5 || n.audited("a", store.AuditSkipped) != 15 || n.audited("a", store.AuditScored) != 5 {
 		t.Errorf("%d uploads, %d lines of what was spared", len(n.api.uploaded()), n.audited("a", store.AuditSkipped))
 	}
-	if r.Decision != "inconclusive" || strings.Join(r.Reasons, " ") != "too_little_coverage" || time.Duration(r.Analysed) != 20*time.Second || time.Duration(r.Speech) != 80*time.Second {
+	if r.Decision != "inconclusive" || strings.Join(r.Reasons, " ") != "too_little_coverage" || time.Duration(r.Analysed) != 20*time.Second ||
+		time.Duration(r.Speech) != 80*time.Second {
 		t.Errorf("%s %v, %v of %v", r.Decision, r.Reasons, r.Analysed, r.Speech)
 	}
 }

@@ -39,7 +39,13 @@ func (e *expected) live() bool {
 // decide is the policy, applied to what is known.
 func (e *expected) decide(metadata map[string]string) {
 	slices.SortFunc(e.segments, func(a, b store.Segment) int {
-		return cmp.Or(cmp.Compare(a.Part+a.Offset.Milliseconds(), b.Part+b.Offset.Milliseconds()), cmp.Compare(a.Leg, b.Leg), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Part, b.Part), cmp.Compare(a.Node, b.Node))
+		return cmp.Or(
+			cmp.Compare(a.Part+a.Offset.Milliseconds(), b.Part+b.Offset.Milliseconds()),
+			cmp.Compare(a.Leg, b.Leg),
+			cmp.Compare(a.Seq, b.Seq),
+			cmp.Compare(a.Part, b.Part),
+			cmp.Compare(a.Node, b.Node),
+		)
 	})
 	var findings []policy.Finding
 	number, open := map[string]int{}, 0
@@ -86,7 +92,15 @@ func (e *expected) compare(c store.Call) error {
 	case c.Decision != outcome || c.Review != review:
 		return fmt.Errorf("it is %s, review %v; want %s, %v", c.Decision, c.Review, outcome, review)
 	case c.Final != e.final || c.Published != e.published || c.Decisions != e.decisions:
-		return fmt.Errorf("final %v, published %q, %d decisions; want %v, %q, %d", c.Final, c.Published, c.Decisions, e.final, e.published, e.decisions)
+		return fmt.Errorf(
+			"final %v, published %q, %d decisions; want %v, %q, %d",
+			c.Final,
+			c.Published,
+			c.Decisions,
+			e.final,
+			e.published,
+			e.decisions,
+		)
 	case (c.State == store.CallLive) != e.live():
 		return fmt.Errorf("it is %s", c.State)
 	case pinned && (c.Score == nil || *c.Score <= 0.3):

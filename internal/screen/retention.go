@@ -80,7 +80,12 @@ func (e *Engine) Erase(ctx context.Context, call, who, why string) error {
 	}
 	for _, g := range segments {
 		if g.AudioKey != "" && g.AudioNode != "" && g.AudioNode != e.cfg.Node {
-			return fmt.Errorf("%w: only node %s can delete the audio of call %s (hint: send the request there)", store.ErrConflict, g.AudioNode, call)
+			return fmt.Errorf(
+				"%w: only node %s can delete the audio of call %s (hint: send the request there)",
+				store.ErrConflict,
+				g.AudioNode,
+				call,
+			)
 		}
 	}
 	if busy {

@@ -37,7 +37,11 @@ func archive(t *testing.T, outcomes ...string) *node {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := map[string]store.Settlement{"clear": settlement(0.1), "flagged": settlement(0.9), "inconclusive": {State: store.SegmentFailed, Reason: "timeout"}}[outcome]
+		r := map[string]store.Settlement{
+			"clear":        settlement(0.1),
+			"flagged":      settlement(0.9),
+			"inconclusive": {State: store.SegmentFailed, Reason: "timeout"},
+		}[outcome]
 		r.At = n.clock.now()
 		if err := n.desk.Settle(t.Context(), g, r, nil); err != nil {
 			t.Fatal(err)
@@ -110,7 +114,11 @@ func TestAudioIsKeptAsLongAsItsOutcomeSays(t *testing.T) {
 		after time.Duration
 		want  string
 	}{
-		{time.Minute, "flagged inconclusive"}, {3*day - 2*time.Minute, "flagged inconclusive"}, {2 * time.Minute, "flagged"}, {27*day - 2*time.Minute, "flagged"}, {2 * time.Minute, ""},
+		{time.Minute, "flagged inconclusive"},
+		{3*day - 2*time.Minute, "flagged inconclusive"},
+		{2 * time.Minute, "flagged"},
+		{27*day - 2*time.Minute, "flagged"},
+		{2 * time.Minute, ""},
 	} {
 		n.clock.advance(c.after)
 		n.sweep()
@@ -241,7 +249,10 @@ func TestErasingACall(t *testing.T) {
 	}
 	left := map[string]int{}
 	if err := n.store.Export(t.Context(), func(table string, row map[string]any) error {
-		if row["call_id"] == "flagged" || row["id"] == "flagged" || strings.Contains(string(mustJSON(t, row)), `"flagged"`) && row["call_id"] != "clear" {
+		if row["call_id"] == "flagged" || row["id"] == "flagged" || strings.Contains(
+			string(mustJSON(t, row)),
+			`"flagged"`,
+		) && row["call_id"] != "clear" {
 			left[table]++
 		}
 		return nil
@@ -256,7 +267,8 @@ func TestErasingACall(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := lines[len(lines)-1]
-	if last.What != store.AuditErased || last.Actor != "jane" || last.Detail["why"] != "the caller asked for it" || strings.Contains(string(mustJSON(t, lines)), "payments") {
+	if last.What != store.AuditErased || last.Actor != "jane" || last.Detail["why"] != "the caller asked for it" ||
+		strings.Contains(string(mustJSON(t, lines)), "payments") {
 		t.Errorf("%+v", lines)
 	}
 	if _, _, err := n.store.VerifyAudit(t.Context()); err != nil {
@@ -282,7 +294,8 @@ func TestACallInProgressIsNotErased(t *testing.T) {
 	n := archive(t, "clear")
 	refused := func(why string) {
 		t.Helper()
-		if err := n.idle().Erase(t.Context(), "clear", "jane", "asked"); !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "(hint: ") {
+		if err := n.idle().Erase(t.Context(), "clear", "jane", "asked"); !errors.Is(err, store.ErrConflict) ||
+			!strings.Contains(err.Error(), "(hint: ") {
 			t.Errorf("%s: %v", why, err)
 		}
 		if got := n.kept("clear"); got != "clear" {

@@ -203,8 +203,11 @@ func TestEveryFormatIsScreened(t *testing.T) {
 // A job that fails for a reason that may lie in the audio gets a second chance, cut to its speech.
 func TestFailedJobsAreTriedOnceMoreCleaned(t *testing.T) {
 	for _, times := range []int{1, 0} { // 0: fails for ever
-		b := newBench(t, simulator.Script{Rules: []simulator.Rule{{Result: simulator.Result{Failed: true, ErrorCode: "RuntimeError", FailedTimes: times}}}},
-			func(c *screen.ScreenerConfig, _ *screen.Replay) { c.MaxInFlight = 1 })
+		b := newBench(
+			t,
+			simulator.Script{Rules: []simulator.Rule{{Result: simulator.Result{Failed: true, ErrorCode: "RuntimeError", FailedTimes: times}}}},
+			func(c *screen.ScreenerConfig, _ *screen.Replay) { c.MaxInFlight = 1 },
+		)
 		report, err := b.screen(b.call("x"), audio+"human.wav")
 		if err != nil {
 			t.Fatal(err)
@@ -338,12 +341,33 @@ func TestReportJSON(t *testing.T) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []string{"call", "decision", "score", "threshold", "reasons", "speech_seconds", "analysed_seconds", "lost_seconds", "segments"} {
+	for _, key := range []string{
+		"call",
+		"decision",
+		"score",
+		"threshold",
+		"reasons",
+		"speech_seconds",
+		"analysed_seconds",
+		"lost_seconds",
+		"segments",
+	} {
 		if _, ok := m[key]; !ok {
 			t.Errorf("the report has no %s", key)
 		}
 	}
-	for _, key := range []string{"leg", "seq", "offset_seconds", "duration_seconds", "speech_seconds", "state", "score", "verdict", "job_id", "reason"} {
+	for _, key := range []string{
+		"leg",
+		"seq",
+		"offset_seconds",
+		"duration_seconds",
+		"speech_seconds",
+		"state",
+		"score",
+		"verdict",
+		"job_id",
+		"reason",
+	} {
 		if _, ok := m["segments"].([]any)[0].(map[string]any)[key]; !ok {
 			t.Errorf("a segment has no %s", key)
 		}

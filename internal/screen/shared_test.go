@@ -62,7 +62,8 @@ func twoNodes(t *testing.T, url string) {
 		if strings.Count(states(r), "scored") != segments || r.Decision != "clear" {
 			t.Errorf("%s: %s", call, states(r))
 		}
-		if n, m := a.audited(call, store.AuditScored), a.audited(call, store.AuditDecided); n != segments || m != 1 || a.audited(call, store.AuditResent)+a.audited(call, store.AuditSurplus) != 0 {
+		if n, m := a.audited(call, store.AuditScored), a.audited(call, store.AuditDecided); n != segments || m != 1 ||
+			a.audited(call, store.AuditResent)+a.audited(call, store.AuditSurplus) != 0 {
 			t.Errorf("%s: %d segments scored, decided %d times", call, n, m)
 		}
 	}
@@ -129,7 +130,8 @@ func takeOver(t *testing.T, url string) {
 	alive := newNode(t, options{store: openShared(t, url), name: "alive", audio: dead.audio})
 	alive.work(nil)
 	r := alive.final("live")
-	if states(r) != "caller0 scored, caller-1 failed/interrupted" || r.Decision != "inconclusive" || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "the node that recorded it is silent") {
+	if states(r) != "caller0 scored, caller-1 failed/interrupted" || r.Decision != "inconclusive" || len(r.Warnings) != 1 ||
+		!strings.Contains(r.Warnings[0], "the node that recorded it is silent") {
 		t.Errorf("%s %+v", states(r), r)
 	}
 	if r := alive.final("ended"); states(r) != "caller0 scored" || alive.audited("ended", store.AuditResent) != 1 {
@@ -151,7 +153,8 @@ func takeOver(t *testing.T, url string) {
 	}
 	dead.end(live)
 	dead.drain()
-	if r := alive.final("live"); states(r) != "caller0 scored, caller1 scored" || r.Decision != "clear" || alive.audited("live", store.AuditDecided) != 2 {
+	if r := alive.final("live"); states(r) != "caller0 scored, caller1 scored" || r.Decision != "clear" ||
+		alive.audited("live", store.AuditDecided) != 2 {
 		t.Errorf("%s %+v", states(r), r)
 	}
 }
@@ -178,7 +181,9 @@ func oneCall(t *testing.T, url string) {
 	b.end(theirs)
 	b.drain()
 	r := a.final("c")
-	if states(r) != "caller0 scored, agent0 scored" || r.Segments[1].Offset.Round() != screen.Seconds(3e9) || a.audited("c", store.AuditDecided) != 1 || len(r.Legs) != 2 {
+	if states(r) != "caller0 scored, agent0 scored" || r.Segments[1].Offset.Round() != screen.Seconds(3e9) ||
+		a.audited("c", store.AuditDecided) != 1 ||
+		len(r.Legs) != 2 {
 		t.Errorf("%s %+v", states(r), r)
 	}
 }

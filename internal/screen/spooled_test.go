@@ -27,7 +27,9 @@ func TestAudioThatIsTooOldIsGivenUp(t *testing.T) {
 	n.audio.fail(nil)
 	r := n.final("a")
 	stop()
-	if states(r) != "caller0 failed/storage, caller1 failed/storage, caller2 failed/storage" || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, "storage") || !r.Review {
+	if states(r) != "caller0 failed/storage, caller1 failed/storage, caller2 failed/storage" || r.Decision != "inconclusive" ||
+		!slices.Contains(r.Reasons, "storage") ||
+		!r.Review {
 		t.Errorf("%s %+v", states(r), r)
 	}
 	if !strings.Contains(r.Segments[0].Detail, "24h0m0s") || r.Segments[0].Audio {
@@ -67,7 +69,9 @@ func TestAudioThatIsTooOldIsGivenUpWithoutADatabase(t *testing.T) {
 	}
 	again := newNode(t, options{dir: dir, courier: old, clock: n.clock})
 	again.drain()
-	if r := again.report("a"); states(r) != "caller0 failed/storage, caller1 failed/storage, caller2 failed/storage" || r.Decision != "inconclusive" || !r.Final {
+	if r := again.report("a"); states(r) != "caller0 failed/storage, caller1 failed/storage, caller2 failed/storage" ||
+		r.Decision != "inconclusive" ||
+		!r.Final {
 		t.Errorf("%s %+v", states(r), r)
 	}
 	if r := again.report("b"); states(r) != "caller0 recorded" {

@@ -13,12 +13,28 @@ import (
 // settled tells and audits what a segment came to.
 func (d *Desk) settled(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
 	if r.State == store.SegmentSkipped {
-		return tx.Audit(ctx, store.Line{At: r.At, Actor: "machine", What: store.AuditSkipped, Call: g.Call, Segment: g.ID, Policy: d.rules.Load().version, Detail: store.Detail{"reason": r.Reason}})
+		return tx.Audit(ctx, store.Line{
+			At:      r.At,
+			Actor:   "machine",
+			What:    store.AuditSkipped,
+			Call:    g.Call,
+			Segment: g.ID,
+			Policy:  d.rules.Load().version,
+			Detail:  store.Detail{"reason": r.Reason},
+		})
 	}
 	if err := d.tellSegment(ctx, tx, g, r); err != nil {
 		return err
 	}
-	line := store.Line{At: r.At, Actor: "machine", What: store.AuditScored, Call: g.Call, Segment: g.ID, Policy: d.rules.Load().version, Detail: store.Detail{"job": g.JobID}}
+	line := store.Line{
+		At:      r.At,
+		Actor:   "machine",
+		What:    store.AuditScored,
+		Call:    g.Call,
+		Segment: g.ID,
+		Policy:  d.rules.Load().version,
+		Detail:  store.Detail{"job": g.JobID},
+	}
 	if r.State == store.SegmentScored {
 		line.Detail["score"] = *r.Score
 	} else {
@@ -55,6 +71,12 @@ func addMessage(ctx context.Context, tx *store.Tx, event, call, what string, at 
 		return err
 	}
 	sum := sha256.Sum256([]byte(event + "\x00" + call + "\x00" + what + "\x00" + at.UTC().Format(time.RFC3339Nano)))
-	_, err = tx.AddMessage(ctx, store.Message{ID: "msg_" + hex.EncodeToString(sum[:12]), Event: event, Call: call, CreatedAt: at, Body: string(body)}, to)
+	_, err = tx.AddMessage(ctx, store.Message{
+		ID:        "msg_" + hex.EncodeToString(sum[:12]),
+		Event:     event,
+		Call:      call,
+		CreatedAt: at,
+		Body:      string(body),
+	}, to)
 	return err
 }

@@ -69,9 +69,26 @@ func throughput(b *testing.B, opt store.Options) {
 	fatal(err)
 	desk := screen.NewDesk(screen.DeskConfig{Store: db, Policy: policy.Default()})
 	courier := screen.NewCourier(screen.CourierConfig{Spool: sp, Audio: files, Desk: desk})
-	worker := screen.NewWorker(screen.WorkerConfig{API: client, Store: db, Desk: desk, Audio: files, Node: "bench", Interval: time.Millisecond, Deadline: time.Minute, MaxAge: time.Hour})
-	engine, err := screen.NewEngine(screen.EngineConfig{Worker: worker, Store: db, Desk: desk, Audio: files, Node: "bench", MaxInFlight: inFlight, MaxAge: time.Hour,
-		OwnParts: func() map[store.PartKey]bool { own := map[store.PartKey]bool{}; courier.Parts(own); return own }})
+	worker := screen.NewWorker(screen.WorkerConfig{
+		API:      client,
+		Store:    db,
+		Desk:     desk,
+		Audio:    files,
+		Node:     "bench",
+		Interval: time.Millisecond,
+		Deadline: time.Minute,
+		MaxAge:   time.Hour,
+	})
+	engine, err := screen.NewEngine(screen.EngineConfig{
+		Worker:      worker,
+		Store:       db,
+		Desk:        desk,
+		Audio:       files,
+		Node:        "bench",
+		MaxInFlight: inFlight,
+		MaxAge:      time.Hour,
+		OwnParts:    func() map[store.PartKey]bool { own := map[store.PartKey]bool{}; courier.Parts(own); return own },
+	})
 	fatal(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -111,7 +128,14 @@ func throughput(b *testing.B, opt store.Options) {
 				call, seq := i%calls, i/calls
 				start := int64(seq) * int64(len(pcm))
 				span := capture.Span{Start: start, End: start + int64(len(pcm))}
-				seg := capture.Segment{Seq: seq, Span: span, Rate: 16000, PCM: pcm, Speech: int64(len(pcm)), Voiced: []capture.Span{span}}
+				seg := capture.Segment{
+					Seq:    seq,
+					Span:   span,
+					Rate:   16000,
+					PCM:    pcm,
+					Speech: int64(len(pcm)),
+					Voiced: []capture.Span{span},
+				}
 				if err := courier.Take(part(call), capture.LegSegment{Leg: "caller", Segment: seg}); err != nil {
 					b.Error(err)
 				}

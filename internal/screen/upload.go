@@ -39,7 +39,13 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 	case err != nil || g.JobID != "":
 		return g, err
 	case doubt == store.GiveUp:
-		return g, w.fail(ctx, job, g, string(analyzer.KindInDoubt), "the upload was cut off, and it is not known whether the API took it; it may have been paid for (hint: see analysis.resend_in_doubt)")
+		return g, w.fail(
+			ctx,
+			job,
+			g,
+			string(analyzer.KindInDoubt),
+			"the upload was cut off, and it is not known whether the API took it; it may have been paid for (hint: see analysis.resend_in_doubt)",
+		)
 	case doubt == store.Resend:
 		w.cfg.Log.Warn("an upload was cut off and is repeated; it may be paid for twice", "call", g.Call, "segment", g.ID)
 	}
@@ -178,7 +184,17 @@ func (w *Worker) save(ctx context.Context, g store.Segment, job string) (store.S
 			return g, errGone // erased
 		}
 		if stopped := sleep(ctx, 200*time.Millisecond); stopped != nil {
-			w.cfg.Log.Error("the job of a segment could not be noted; it may be sent, and paid for, once more", "call", g.Call, "segment", g.ID, "job", job, "error", err)
+			w.cfg.Log.Error(
+				"the job of a segment could not be noted; it may be sent, and paid for, once more",
+				"call",
+				g.Call,
+				"segment",
+				g.ID,
+				"job",
+				job,
+				"error",
+				err,
+			)
 			return g, stopped
 		}
 	}

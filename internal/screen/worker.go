@@ -88,7 +88,8 @@ func NewWorker(cfg WorkerConfig) *Worker {
 	}
 	w := &Worker{cfg: cfg, stopping: make(chan struct{})}
 	w.breaker = gobreaker.NewCircuitBreaker[analyzer.Job](gobreaker.Settings{
-		Name: "analysis", Timeout: cfg.Rest,
+		Name:        "analysis",
+		Timeout:     cfg.Rest,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
 		IsSuccessful: func(err error) bool {
 			switch analyzer.Reason(err) {
@@ -100,7 +101,13 @@ func NewWorker(cfg WorkerConfig) *Worker {
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case to == gobreaker.StateOpen && from == gobreaker.StateClosed:
-				cfg.Log.Error("the analysis API fails; nothing is sent for a while, segments wait", "failures", breakerFailures, "hint", "nothing is lost; check the network and analysis.base_url")
+				cfg.Log.Error(
+					"the analysis API fails; nothing is sent for a while, segments wait",
+					"failures",
+					breakerFailures,
+					"hint",
+					"nothing is lost; check the network and analysis.base_url",
+				)
 			case to == gobreaker.StateClosed:
 				cfg.Log.Info("the analysis API answers again")
 			}
@@ -198,7 +205,13 @@ func (w *Worker) asked(g store.Segment, start time.Time, result analyzer.Result,
 func (w *Worker) conclude(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment, result analyzer.Result, err error) error {
 	switch {
 	case err == nil:
-		return w.finish(ctx, job, g, store.Settlement{State: store.SegmentScored, Score: &result.Score, Verdict: result.Verdict, Simulated: result.Simulated, At: w.cfg.Now()})
+		return w.finish(ctx, job, g, store.Settlement{
+			State:     store.SegmentScored,
+			Score:     &result.Score,
+			Verdict:   result.Verdict,
+			Simulated: result.Simulated,
+			At:        w.cfg.Now(),
+		})
 	case w.cfg.RetryCleaned && !g.Cleaned && analyzer.MayBeAudio(err):
 		if _, e := w.cfg.Store.AgainCleaned(ctx, g.ID, g.JobID, w.cfg.Now()); e != nil {
 			return e

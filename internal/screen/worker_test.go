@@ -87,7 +87,8 @@ func TestAnUploadInDoubt(t *testing.T) {
 			n.api.told(doubtful(c.doubts), nil)
 			n.work(func(w *screen.WorkerConfig) { w.ResendInDoubt = c.resend })
 			r := n.final("a")
-			if states(r) != c.want || len(n.api.uploaded()) != c.uploads || n.audited("a", store.AuditResent) != c.audited || r.Segments[0].Resent != (c.audited > 0) {
+			if states(r) != c.want || len(n.api.uploaded()) != c.uploads || n.audited("a", store.AuditResent) != c.audited ||
+				r.Segments[0].Resent != (c.audited > 0) {
 				t.Errorf("%s after %d uploads, %d audited, %+v", states(r), len(n.api.uploaded()), n.audited("a", store.AuditResent), r.Segments)
 			}
 			if clear := r.Decision == "clear"; clear != strings.HasSuffix(c.want, "scored") {
@@ -174,7 +175,8 @@ func TestACleanerCopyIsTried(t *testing.T) {
 			n.work(nil)
 			r := n.final("a")
 			up := n.api.uploaded()
-			if states(r) != "caller0 scored" || len(up) != 2 || up[0] == up[1] || !r.Segments[0].Cleaned || r.Segments[0].JobID != "job-2" || n.audited("a", store.AuditCleaned) != 1 {
+			if states(r) != "caller0 scored" || len(up) != 2 || up[0] == up[1] || !r.Segments[0].Cleaned || r.Segments[0].JobID != "job-2" ||
+				n.audited("a", store.AuditCleaned) != 1 {
 				t.Errorf("%s %+v %v", states(r), r.Segments, up)
 			}
 		})
@@ -208,10 +210,17 @@ func TestAJobThatIsDoneAtOnce(t *testing.T) {
 		n := newNode(t, options{})
 		n.call("a", 1)
 		n.api.told(func(context.Context, int) (analyzer.Job, error) {
-			return analyzer.Job{ID: id, Status: analyzer.StatusCompleted, Score: 0.97, Verdict: "deepfake_likely", Simulated: true}, nil
+			return analyzer.Job{
+				ID:        id,
+				Status:    analyzer.StatusCompleted,
+				Score:     0.97,
+				Verdict:   "deepfake_likely",
+				Simulated: true,
+			}, nil
 		}, nil)
 		n.work(nil)
-		if r := n.final("a"); states(r) != "caller0 scored" || r.Decision != "flagged" || !r.Simulated || r.Segments[0].JobID != id || n.api.asked(id) != 0 {
+		if r := n.final("a"); states(r) != "caller0 scored" || r.Decision != "flagged" || !r.Simulated || r.Segments[0].JobID != id ||
+			n.api.asked(id) != 0 {
 			t.Errorf("%s %+v", states(r), r)
 		}
 	}
@@ -249,7 +258,11 @@ func TestACallThatIsErasedWhileItIsAnalysed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := n.desk.Settle(t.Context(), g, store.Settlement{State: store.SegmentFailed, Reason: "timeout", At: time.Now()}, nil); err != nil {
+			if err := n.desk.Settle(t.Context(), g, store.Settlement{
+				State:  store.SegmentFailed,
+				Reason: "timeout",
+				At:     time.Now(),
+			}, nil); err != nil {
 				t.Fatal(err)
 			}
 			if err := e.Erase(t.Context(), "a", "me", "asked to"); err != nil {
@@ -261,7 +274,8 @@ func TestACallThatIsErasedWhileItIsAnalysed(t *testing.T) {
 			if _, err := n.store.Call(t.Context(), "a"); !errors.Is(err, store.ErrNotFound) {
 				t.Error("it is back")
 			}
-			if log := n.log.String(); n.log.Errors() != 0 || strings.Contains(log, "level=WARN") || n.count("SELECT count(*) FROM river_job WHERE state <> 'completed'") != 0 {
+			if log := n.log.String(); n.log.Errors() != 0 || strings.Contains(log, "level=WARN") ||
+				n.count("SELECT count(*) FROM river_job WHERE state <> 'completed'") != 0 {
 				t.Errorf("its job is not done with\n%s", log)
 			}
 		})
@@ -286,7 +300,9 @@ func TestASurplusJob(t *testing.T) {
 	}, nil)
 	n.work(nil)
 	r := n.final("a")
-	if r.Segments[0].JobID != "job-of-n2" || n.api.asked("job-of-n2") != 1 || n.api.asked("job-1") != 0 || n.audited("a", store.AuditSurplus) != 1 || n.audited("a", store.AuditScored) != 1 {
+	if r.Segments[0].JobID != "job-of-n2" || n.api.asked("job-of-n2") != 1 || n.api.asked("job-1") != 0 ||
+		n.audited("a", store.AuditSurplus) != 1 ||
+		n.audited("a", store.AuditScored) != 1 {
 		t.Errorf("%+v, %d surplus", r.Segments, n.audited("a", store.AuditSurplus))
 	}
 }

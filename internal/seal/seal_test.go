@@ -71,12 +71,19 @@ func TestWhatIsSealedIsReadFromAnyPlace(t *testing.T) {
 func TestKeysAreChanged(t *testing.T) {
 	old, next := key(t), key(t)
 	data := []byte(strings.Repeat("RIFF and so on ", 10))
-	files := map[string]*bytes.Reader{"plain": sealed(t, nil, data), "old": sealed(t, keys(t, old), data), "next": sealed(t, keys(t, next, old), data)}
+	files := map[string]*bytes.Reader{
+		"plain": sealed(t, nil, data),
+		"old":   sealed(t, keys(t, old), data),
+		"next":  sealed(t, keys(t, next, old), data),
+	}
 	for name, c := range map[string]struct {
 		k    *seal.Keys
 		open string
 	}{
-		"none": {nil, "plain"}, "the old one": {keys(t, "# of last year", old), "plain old"}, "the next one": {keys(t, next), "plain next"}, "both": {keys(t, next, old), "plain old next"},
+		"none":         {nil, "plain"},
+		"the old one":  {keys(t, "# of last year", old), "plain old"},
+		"the next one": {keys(t, next), "plain next"},
+		"both":         {keys(t, next, old), "plain old next"},
 	} {
 		for sealedBy, file := range files {
 			content, n, err := c.k.Open(file, file.Size())
@@ -128,7 +135,14 @@ func TestWhatWasChangedIsNotRead(t *testing.T) {
 }
 
 func TestNoKeys(t *testing.T) {
-	for _, text := range []string{"", "\n", "# nothing\n", "AGE-SECRET-KEY-1XX", "secret", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"} {
+	for _, text := range []string{
+		"",
+		"\n",
+		"# nothing\n",
+		"AGE-SECRET-KEY-1XX",
+		"secret",
+		"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+	} {
 		if _, err := seal.Parse(text); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -33,7 +33,8 @@ func TestADiskThatIsFull(t *testing.T) {
 	before := files(t, filepath.Join(dir, "spool"))
 	for range 3 {
 		err := s.Put("too-large", 0, wav(200_000), text("{}"))
-		if !errors.Is(err, spool.ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "(hint: ") || strings.Contains(err.Error(), "\n") {
+		if !errors.Is(err, spool.ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "(hint: ") ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v", err)
 		}
 		if got := files(t, filepath.Join(dir, "spool")); got != before || s.Stats().Bytes != 100_002 {

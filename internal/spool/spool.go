@@ -117,7 +117,13 @@ func (s *Spool) stock() error {
 			if err := s.moveAside(id + audioSuffix); err != nil {
 				return err
 			}
-			s.cfg.Log.Error("the spool holds audio without its document; it was moved aside", "file", filepath.Join(s.dir, orphans, id+audioSuffix), "hint", "it was never promised; keep it if it is evidence, or delete it")
+			s.cfg.Log.Error(
+				"the spool holds audio without its document; it was moved aside",
+				"file",
+				filepath.Join(s.dir, orphans, id+audioSuffix),
+				"hint",
+				"it was never promised; keep it if it is evidence, or delete it",
+			)
 			continue
 		}
 		e.Audio = true
@@ -217,7 +223,11 @@ func (s *Spool) reserve(size int64) (release func(), err error) {
 func (s *Spool) room(size int64) error {
 	size += s.pending
 	if s.cfg.MaxBytes > 0 && s.bytes+size > s.cfg.MaxBytes {
-		return fmt.Errorf("%w: it holds %d MB (hint: the database or the audio store takes nothing; bring it back, or raise spool.max_mb)", ErrFull, s.bytes/1e6)
+		return fmt.Errorf(
+			"%w: it holds %d MB (hint: the database or the audio store takes nothing; bring it back, or raise spool.max_mb)",
+			ErrFull,
+			s.bytes/1e6,
+		)
 	}
 	if s.cfg.MinFree <= 0 {
 		return nil
@@ -227,7 +237,12 @@ func (s *Spool) room(size int64) error {
 		return fmt.Errorf("ask for the free space of %s: %w", s.dir, err)
 	}
 	if left-size < s.cfg.MinFree {
-		return fmt.Errorf("%w: %d MB are free, %d MB are kept for the database (hint: free space, or lower spool.min_free_mb)", ErrNoSpace, left/1e6, s.cfg.MinFree/1e6)
+		return fmt.Errorf(
+			"%w: %d MB are free, %d MB are kept for the database (hint: free space, or lower spool.min_free_mb)",
+			ErrNoSpace,
+			left/1e6,
+			s.cfg.MinFree/1e6,
+		)
 	}
 	return nil
 }

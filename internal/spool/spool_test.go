@@ -88,7 +88,9 @@ func TestWhatWasPutIsReadAndRemoved(t *testing.T) {
 			t.Error(got)
 		}
 		list := s.Entries()
-		if len(list) != 2 || list[0].ID != "a-1" || !list[0].Audio || list[0].Bytes != 107 || list[0].At.IsZero() || list[1].ID != "b-2" || list[1].Audio || list[1].Bytes != 7 {
+		if len(list) != 2 || list[0].ID != "a-1" || !list[0].Audio || list[0].Bytes != 107 || list[0].At.IsZero() || list[1].ID != "b-2" ||
+			list[1].Audio ||
+			list[1].Bytes != 7 {
 			t.Errorf("%+v", list)
 		}
 		if st := s.Stats(); st.Entries != 2 || st.Bytes != 114 || !st.Oldest.Equal(list[0].At) {
@@ -169,7 +171,8 @@ func TestWhatAProcessThatDiedHasLeft(t *testing.T) {
 	if got := files(t, filepath.Join(dir, "orphans")); got != "writing2.wav:6" {
 		t.Error(got)
 	}
-	if n := strings.Count(log.String(), "level=ERROR"); n != 1 || !strings.Contains(log.String(), filepath.Join("orphans", "writing2.wav")) || !strings.Contains(log.String(), "hint=") {
+	if n := strings.Count(log.String(), "level=ERROR"); n != 1 || !strings.Contains(log.String(), filepath.Join("orphans", "writing2.wav")) ||
+		!strings.Contains(log.String(), "hint=") {
 		t.Errorf("%s", log.String())
 	}
 	if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), "Read Me.json") {
@@ -277,7 +280,10 @@ func TestASpoolGrowsNoLargerThanItMay(t *testing.T) {
 	if err := s.Room(); err != nil {
 		t.Error(err)
 	}
-	for _, err := range []error{s.Put("b", 99, wav(99), text("{}")), func() error { put(t, s, "c", strings.Repeat("n", 200), 0); return s.Room() }()} {
+	for _, err := range []error{
+		s.Put("b", 99, wav(99), text("{}")),
+		func() error { put(t, s, "c", strings.Repeat("n", 200), 0); return s.Room() }(),
+	} {
 		if !errors.Is(err, spool.ErrFull) || !strings.Contains(err.Error(), "(hint: ") {
 			t.Error(err)
 		}

@@ -58,7 +58,10 @@ func (l *Line) digest() (string, error) {
 // Audit appends a line. It locks the end of the chain until the transaction ends, so it should come late in it; calls
 // are locked before.
 func (t *Tx) Audit(ctx context.Context, l Line) error {
-	if err := t.tx.QueryRowContext(ctx, "SELECT seq, hash FROM audit_head WHERE id = 1"+t.s.forUpdate()).Scan(&l.Seq, &l.previous); err != nil {
+	if err := t.tx.QueryRowContext(ctx, "SELECT seq, hash FROM audit_head WHERE id = 1"+t.s.forUpdate()).Scan(
+		&l.Seq,
+		&l.previous,
+	); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	l.Seq++
@@ -73,8 +76,20 @@ func (t *Tx) Audit(ctx context.Context, l Line) error {
 	if l.hash, err = l.digest(); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	if _, err := t.exec(ctx, "INSERT INTO audit (seq, at_ms, actor, what, call_id, segment_id, policy_version, detail, previous, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-		l.Seq, millis(l.At), l.Actor, l.What, l.Call, l.Segment, l.Policy, l.text, l.previous, l.hash); err != nil {
+	if _, err := t.exec(
+		ctx,
+		"INSERT INTO audit (seq, at_ms, actor, what, call_id, segment_id, policy_version, detail, previous, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		l.Seq,
+		millis(l.At),
+		l.Actor,
+		l.What,
+		l.Call,
+		l.Segment,
+		l.Policy,
+		l.text,
+		l.previous,
+		l.hash,
+	); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	if _, err := t.exec(ctx, "UPDATE audit_head SET seq = $1, hash = $2 WHERE id = 1", l.Seq, l.hash); err != nil {

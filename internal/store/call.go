@@ -87,7 +87,24 @@ func scanCall(row interface{ Scan(...any) error }) (c Call, err error) {
 	var started, ended, decided int64
 	var metadata, summary string
 	var until sql.NullInt64
-	err = row.Scan(&c.ID, &started, &ended, &c.State, &metadata, &c.Simulated, &c.Decision, &c.Final, &c.Review, &c.Score, &summary, &c.Published, &c.Decisions, &c.PolicyVersion, &decided, &until)
+	err = row.Scan(
+		&c.ID,
+		&started,
+		&ended,
+		&c.State,
+		&metadata,
+		&c.Simulated,
+		&c.Decision,
+		&c.Final,
+		&c.Review,
+		&c.Score,
+		&summary,
+		&c.Published,
+		&c.Decisions,
+		&c.PolicyVersion,
+		&decided,
+		&until,
+	)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, ErrNotFound
 	}
@@ -116,10 +133,28 @@ func (t *Tx) SaveCall(ctx context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, `UPDATE call SET started_ms = $2, ended_ms = $3, state = $4, metadata = $5, search = $6, simulated = $7, decision = $8, final = $9,
+	_, err = t.exec(
+		ctx,
+		`UPDATE call SET started_ms = $2, ended_ms = $3, state = $4, metadata = $5, search = $6, simulated = $7, decision = $8, final = $9,
 		review = $10, score = $11, summary = $12, published = $13, decisions = $14, policy_version = $15, decided_ms = $16, audio_until_ms = $17 WHERE id = $1`,
-		c.ID, millis(c.StartedAt), millis(c.EndedAt), c.State, string(metadata), searchText(c.ID, c.Metadata), flag(c.Simulated), c.Decision, flag(c.Final),
-		flag(c.Review), c.Score, string(c.Summary), c.Published, c.Decisions, c.PolicyVersion, millis(c.DecidedAt), until)
+		c.ID,
+		millis(c.StartedAt),
+		millis(c.EndedAt),
+		c.State,
+		string(metadata),
+		searchText(c.ID, c.Metadata),
+		flag(c.Simulated),
+		c.Decision,
+		flag(c.Final),
+		flag(c.Review),
+		c.Score,
+		string(c.Summary),
+		c.Published,
+		c.Decisions,
+		c.PolicyVersion,
+		millis(c.DecidedAt),
+		until,
+	)
 	if err != nil {
 		return fmt.Errorf("save call %s: %w", c.ID, err)
 	}
@@ -151,8 +186,15 @@ func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 	if err != nil {
 		return Call{}, err
 	}
-	if _, err := t.exec(ctx, "INSERT INTO call (id, started_ms, state, metadata, search, simulated) VALUES ($1, $2, 'live', $3, $4, $5) ON CONFLICT (id) DO NOTHING",
-		p.Call, p.Part, string(text), searchText(p.Call, metadata), flag(p.Simulated)); err != nil {
+	if _, err := t.exec(
+		ctx,
+		"INSERT INTO call (id, started_ms, state, metadata, search, simulated) VALUES ($1, $2, 'live', $3, $4, $5) ON CONFLICT (id) DO NOTHING",
+		p.Call,
+		p.Part,
+		string(text),
+		searchText(p.Call, metadata),
+		flag(p.Simulated),
+	); err != nil {
 		return Call{}, fmt.Errorf("note call %s: %w", p.Call, err)
 	}
 	c, err := t.LockCall(ctx, p.Call)
@@ -202,7 +244,15 @@ func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
 	}
 	if p.How != "" && !p.EndedAt.IsZero() { // it broke off, at the earliest where its recording ends
 		var longest int64
-		if err := t.tx.QueryRowContext(ctx, "SELECT coalesce(max(duration_ms), 0) FROM leg WHERE call_id = $1 AND part = $2 AND node = $3", p.Call, p.Part, p.Node).Scan(&longest); err != nil {
+		if err := t.tx.QueryRowContext(
+			ctx,
+			"SELECT coalesce(max(duration_ms), 0) FROM leg WHERE call_id = $1 AND part = $2 AND node = $3",
+			p.Call,
+			p.Part,
+			p.Node,
+		).Scan(
+			&longest,
+		); err != nil {
 			return fmt.Errorf("look at the legs of call %s: %w", p.Call, err)
 		}
 		if at := time.UnixMilli(p.Part + longest).UTC(); at.After(p.EndedAt) {
@@ -225,7 +275,14 @@ func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
 	}
 	var open int
 	var last int64
-	if err := t.tx.QueryRowContext(ctx, "SELECT count(CASE WHEN ended_ms = 0 THEN 1 END), max(ended_ms) FROM part WHERE call_id = $1", p.Call).Scan(&open, &last); err != nil {
+	if err := t.tx.QueryRowContext(
+		ctx,
+		"SELECT count(CASE WHEN ended_ms = 0 THEN 1 END), max(ended_ms) FROM part WHERE call_id = $1",
+		p.Call,
+	).Scan(
+		&open,
+		&last,
+	); err != nil {
 		return fmt.Errorf("look at the parts of call %s: %w", p.Call, err)
 	}
 	c.State, c.EndedAt = CallEnded, fromMillis(last)
@@ -239,7 +296,11 @@ func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
 func (t *Tx) Parts(ctx context.Context, call string) ([]Part, error) { return parts(ctx, t.tx, call) }
 
 func parts(ctx context.Context, q querier, call string) (list []Part, err error) {
-	rows, err := q.QueryContext(ctx, "SELECT call_id, part, node, ended_ms, how, warnings FROM part WHERE call_id = $1 ORDER BY part, node", call)
+	rows, err := q.QueryContext(
+		ctx,
+		"SELECT call_id, part, node, ended_ms, how, warnings FROM part WHERE call_id = $1 ORDER BY part, node",
+		call,
+	)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var p Part
 		var ended int64

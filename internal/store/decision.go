@@ -27,8 +27,18 @@ func (t *Tx) AddDecision(ctx context.Context, d Decision) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.exec(ctx, "INSERT INTO decision (call_id, seq, at_ms, outcome, score, threshold, reasons, policy_version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-		d.Call, d.Seq, millis(d.At), d.Outcome, d.Score, d.Threshold, string(reasons), d.PolicyVersion); err != nil {
+	if _, err := t.exec(
+		ctx,
+		"INSERT INTO decision (call_id, seq, at_ms, outcome, score, threshold, reasons, policy_version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+		d.Call,
+		d.Seq,
+		millis(d.At),
+		d.Outcome,
+		d.Score,
+		d.Threshold,
+		string(reasons),
+		d.PolicyVersion,
+	); err != nil {
 		return fmt.Errorf("keep decision %d of call %s: %w", d.Seq, d.Call, err)
 	}
 	return nil
@@ -43,8 +53,13 @@ const (
 // OpenReview puts a call before a person, unless it is there already. A review that was closed is opened again: what was
 // decided since is news.
 func (t *Tx) OpenReview(ctx context.Context, call string, now time.Time) error {
-	if _, err := t.exec(ctx, `INSERT INTO review (call_id, opened_ms, state) VALUES ($1, $2, 'waiting')
-		ON CONFLICT (call_id) DO UPDATE SET state = 'waiting', version = review.version + 1 WHERE review.state = 'closed'`, call, millis(now)); err != nil {
+	if _, err := t.exec(
+		ctx,
+		`INSERT INTO review (call_id, opened_ms, state) VALUES ($1, $2, 'waiting')
+		ON CONFLICT (call_id) DO UPDATE SET state = 'waiting', version = review.version + 1 WHERE review.state = 'closed'`,
+		call,
+		millis(now),
+	); err != nil {
 		return fmt.Errorf("open the review of call %s: %w", call, err)
 	}
 	return t.reviewState(ctx, call, ReviewWaiting)
@@ -61,16 +76,32 @@ func (s *Store) UsePolicy(ctx context.Context, body []byte, now time.Time) (vers
 		if err := t.tx.QueryRowContext(ctx, "SELECT seq FROM audit_head WHERE id = 1"+t.s.forUpdate()).Scan(&head); err != nil {
 			return err
 		}
-		if err := t.tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM policy WHERE sha256 = $1", digest).Scan(&version); err != nil || version > 0 {
+		if err := t.tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM policy WHERE sha256 = $1", digest).Scan(
+			&version,
+		); err != nil ||
+			version > 0 {
 			return err
 		}
 		if err := t.tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) + 1 FROM policy").Scan(&version); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, "INSERT INTO policy (version, sha256, body, created_ms) VALUES ($1, $2, $3, $4)", version, digest, string(body), millis(now)); err != nil {
+		if _, err := t.exec(
+			ctx,
+			"INSERT INTO policy (version, sha256, body, created_ms) VALUES ($1, $2, $3, $4)",
+			version,
+			digest,
+			string(body),
+			millis(now),
+		); err != nil {
 			return err
 		}
-		return t.Audit(ctx, Line{At: now, Actor: "machine", What: AuditPolicy, Policy: version, Detail: Detail{"sha256": digest}})
+		return t.Audit(ctx, Line{
+			At:     now,
+			Actor:  "machine",
+			What:   AuditPolicy,
+			Policy: version,
+			Detail: Detail{"sha256": digest},
+		})
 	})
 	if err != nil {
 		return 0, fmt.Errorf("note the policy: %w", err)

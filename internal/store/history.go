@@ -126,7 +126,16 @@ func (s *Store) cut(ctx context.Context, w Window, free <-chan *page, due, order
 			return ctx.Err()
 		}
 		p.after = at
-		err := s.reader.QueryRowContext(ctx, "SELECT started_ms, id"+endedCalls+" LIMIT 1 OFFSET $5", at.StartedMS, at.ID, end.StartedMS, end.ID, pageSize-1).Scan(&p.last.StartedMS, &p.last.ID)
+		err := s.reader.QueryRowContext(
+			ctx,
+			"SELECT started_ms, id"+endedCalls+" LIMIT 1 OFFSET $5",
+			at.StartedMS,
+			at.ID,
+			end.StartedMS,
+			end.ID,
+			pageSize-1,
+		).
+			Scan(&p.last.StartedMS, &p.last.ID)
 		rest := errors.Is(err, sql.ErrNoRows)
 		if rest {
 			p.last, err = end, nil
@@ -158,7 +167,10 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	defer func() { _ = tx.Rollback() }() // it has changed nothing
 	if s.postgres {
 		// It cannot know how few calls are in a page, and would read all segments for each.
-		if _, err := tx.ExecContext(ctx, "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"); err != nil {
+		if _, err := tx.ExecContext(
+			ctx,
+			"SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off",
+		); err != nil {
 			return err
 		}
 	}
@@ -184,7 +196,10 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	}
 	// The same calls with their numbers, from 1, to join with.
 	numbered := " FROM (SELECT id AS past_id, row_number() OVER (ORDER BY started_ms, id) AS n" + endedCalls + ") numbered JOIN "
-	rows, err = tx.QueryContext(ctx, "SELECT n, opened_ms, state, assignee, disposition, note, closed_ms, closed_by"+numbered+"review ON call_id = past_id", args...)
+	rows, err = tx.QueryContext(
+		ctx,
+		"SELECT n, opened_ms, state, assignee, disposition, note, closed_ms, closed_by"+numbered+"review ON call_id = past_id",
+		args...)
 	if err := each(rows, err, func(r *sql.Rows) error { return scanHearing(r, p.calls) }); err != nil || w.Read == ReadCalls {
 		return err
 	}
@@ -192,7 +207,10 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	if w.Read == ReadFindings {
 		columns, scan = findingColumns, new(findingRow).scan
 	}
-	rows, err = tx.QueryContext(ctx, "SELECT n, "+columns+numbered+"segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq, part, node", args...)
+	rows, err = tx.QueryContext(
+		ctx,
+		"SELECT n, "+columns+numbered+"segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq, part, node",
+		args...)
 	return each(rows, err, func(r *sql.Rows) error { return scan(r, p.calls) })
 }
 

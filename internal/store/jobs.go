@@ -40,7 +40,12 @@ func (t *Tx) Wake(ctx context.Context, segment, audioNode string) error {
 	if err != nil {
 		return err
 	}
-	job, err := t.s.jobs.InsertTx(ctx, t.tx, SegmentJob{Segment: segment}, &river.InsertOpts{MaxAttempts: 1000, Queue: Queue(audioNode), Priority: priority})
+	job, err := t.s.jobs.InsertTx(
+		ctx,
+		t.tx,
+		SegmentJob{Segment: segment},
+		&river.InsertOpts{MaxAttempts: 1000, Queue: Queue(audioNode), Priority: priority},
+	)
 	if err != nil {
 		return fmt.Errorf("insert the job of segment %s: %w", segment, err)
 	}
@@ -52,8 +57,13 @@ func (t *Tx) Wake(ctx context.Context, segment, audioNode string) error {
 
 func (t *Tx) priority(ctx context.Context, segment string) (n int, err error) {
 	var others, flagged bool
-	err = t.tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM segment o WHERE o.call_id = s.call_id AND o.leg = s.leg AND o.state <> 'skipped' AND o.id <> s.id), c.decision = 'flagged'
-		FROM segment s JOIN call c ON c.id = s.call_id WHERE s.id = $1`, segment).Scan(&others, &flagged)
+	err = t.tx.QueryRowContext(
+		ctx,
+		`SELECT EXISTS (SELECT 1 FROM segment o WHERE o.call_id = s.call_id AND o.leg = s.leg AND o.state <> 'skipped' AND o.id <> s.id), c.decision = 'flagged'
+		FROM segment s JOIN call c ON c.id = s.call_id WHERE s.id = $1`,
+		segment,
+	).
+		Scan(&others, &flagged)
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("look how urgent segment %s is: %w", segment, err)
@@ -99,8 +109,11 @@ func (s *Store) Rewake(ctx context.Context) (n int, err error) {
 		alarm         int64
 	}
 	var list []lost
-	rows, err := s.db.QueryContext(ctx, `SELECT s.id, s.audio_node, s.alarm FROM segment s WHERE s.state IN ('recorded', 'submitted') AND NOT EXISTS
-		(SELECT 1 FROM river_job j WHERE j.id = s.alarm AND j.state IN ('available', 'pending', 'retryable', 'running', 'scheduled')) LIMIT 500`)
+	rows, err := s.db.QueryContext(
+		ctx,
+		`SELECT s.id, s.audio_node, s.alarm FROM segment s WHERE s.state IN ('recorded', 'submitted') AND NOT EXISTS
+		(SELECT 1 FROM river_job j WHERE j.id = s.alarm AND j.state IN ('available', 'pending', 'retryable', 'running', 'scheduled')) LIMIT 500`,
+	)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var l lost
 		defer func() { list = append(list, l) }()
@@ -112,7 +125,12 @@ func (s *Store) Rewake(ctx context.Context) (n int, err error) {
 	for _, l := range list {
 		err := s.InTx(ctx, func(t *Tx) error {
 			// Another node may be at the same.
-			taken, err := t.exec(ctx, "UPDATE segment SET alarm = 0 WHERE id = $1 AND alarm = $2 AND state IN ('recorded', 'submitted')", l.id, l.alarm)
+			taken, err := t.exec(
+				ctx,
+				"UPDATE segment SET alarm = 0 WHERE id = $1 AND alarm = $2 AND state IN ('recorded', 'submitted')",
+				l.id,
+				l.alarm,
+			)
 			if err != nil || taken == 0 {
 				return err
 			}

@@ -30,7 +30,12 @@ func (s *Store) CountCalls(ctx context.Context, limit int) (c CallCounts, err er
 	up := func(where string) string {
 		return fmt.Sprintf("(SELECT count(*) FROM (SELECT 1 FROM call WHERE %s LIMIT %d) x)", where, limit)
 	}
-	err = s.reader.QueryRowContext(ctx, "SELECT "+strings.Join([]string{up("review_state = 'waiting'"), up(unscreened), up("state = 'live'"), up("1 = 1")}, ", ")).
+	err = s.reader.QueryRowContext(ctx, "SELECT "+strings.Join([]string{
+		up("review_state = 'waiting'"),
+		up(unscreened),
+		up("state = 'live'"),
+		up("1 = 1"),
+	}, ", ")).
 		Scan(&c.Waiting, &c.Unscreened, &c.Live, &c.All)
 	if err != nil {
 		return c, fmt.Errorf("count calls: %w", err)
@@ -40,8 +45,15 @@ func (s *Store) CountCalls(ctx context.Context, limit int) (c CallCounts, err er
 
 // NextWaiting is the call that has waited for review the longest and that nobody but who works on, "" if there is none but not.
 func (s *Store) NextWaiting(ctx context.Context, now time.Time, who, not string) (call string, err error) {
-	err = s.reader.QueryRowContext(ctx, `SELECT call_id FROM review WHERE state = 'waiting' AND (assignee = $1 OR claimed_until_ms <= $2) AND call_id <> $3
-		ORDER BY opened_ms, call_id LIMIT 1`, who, millis(now), not).Scan(&call)
+	err = s.reader.QueryRowContext(
+		ctx,
+		`SELECT call_id FROM review WHERE state = 'waiting' AND (assignee = $1 OR claimed_until_ms <= $2) AND call_id <> $3
+		ORDER BY opened_ms, call_id LIMIT 1`,
+		who,
+		millis(now),
+		not,
+	).
+		Scan(&call)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return "", fmt.Errorf("look for the next call to review: %w", err)
 	}
@@ -50,7 +62,11 @@ func (s *Store) NextWaiting(ctx context.Context, now time.Time, who, not string)
 
 // DecisionsOf lists what was announced of a call, first to last.
 func (s *Store) DecisionsOf(ctx context.Context, call string) (list []Decision, err error) {
-	rows, err := s.reader.QueryContext(ctx, "SELECT call_id, seq, at_ms, outcome, score, threshold, reasons, policy_version FROM decision WHERE call_id = $1 ORDER BY seq", call)
+	rows, err := s.reader.QueryContext(
+		ctx,
+		"SELECT call_id, seq, at_ms, outcome, score, threshold, reasons, policy_version FROM decision WHERE call_id = $1 ORDER BY seq",
+		call,
+	)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var d Decision
 		var at int64
@@ -99,8 +115,12 @@ func (s *Store) AuditAfter(ctx context.Context, seq int64, limit int) (list []Li
 // LiveMarks says of each live call, at most so many of them, how far it is, in a form that only serves to be compared.
 func (s *Store) LiveMarks(ctx context.Context, limit int) (map[string]string, error) {
 	found := map[string]string{}
-	rows, err := s.reader.QueryContext(ctx, `SELECT c.id, c.decision, (SELECT count(*) FROM segment g WHERE g.call_id = c.id), (SELECT coalesce(sum(l.duration_ms), 0) FROM leg l WHERE l.call_id = c.id)
-		FROM call c WHERE c.state = 'live' ORDER BY c.started_ms DESC LIMIT $1`, limit)
+	rows, err := s.reader.QueryContext(
+		ctx,
+		`SELECT c.id, c.decision, (SELECT count(*) FROM segment g WHERE g.call_id = c.id), (SELECT coalesce(sum(l.duration_ms), 0) FROM leg l WHERE l.call_id = c.id)
+		FROM call c WHERE c.state = 'live' ORDER BY c.started_ms DESC LIMIT $1`,
+		limit,
+	)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var id, decision string
 		var segments, took int64

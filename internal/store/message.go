@@ -42,12 +42,26 @@ func (t *Tx) AddMessage(ctx context.Context, m Message, endpoints []string) (boo
 	if len(endpoints) == 0 {
 		return false, nil
 	}
-	n, err := t.exec(ctx, "INSERT INTO webhook_message (id, event, call_id, created_ms, body) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING", m.ID, m.Event, m.Call, millis(m.CreatedAt), m.Body)
+	n, err := t.exec(
+		ctx,
+		"INSERT INTO webhook_message (id, event, call_id, created_ms, body) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+		m.ID,
+		m.Event,
+		m.Call,
+		millis(m.CreatedAt),
+		m.Body,
+	)
 	if err != nil || n == 0 {
 		return false, err
 	}
 	for _, e := range endpoints {
-		if _, err := t.exec(ctx, "INSERT INTO webhook_delivery (message_id, endpoint, state, next_ms, first_ms) VALUES ($1, $2, 'pending', $3, $3)", m.ID, e, millis(m.CreatedAt)); err != nil {
+		if _, err := t.exec(
+			ctx,
+			"INSERT INTO webhook_delivery (message_id, endpoint, state, next_ms, first_ms) VALUES ($1, $2, 'pending', $3, $3)",
+			m.ID,
+			e,
+			millis(m.CreatedAt),
+		); err != nil {
 			return false, fmt.Errorf("keep the %s message of call %s: %w", m.Event, m.Call, err)
 		}
 	}
@@ -58,17 +72,42 @@ const deliveryColumns = "d.message_id, m.event, m.call_id, m.created_ms, m.body,
 
 func scanDelivery(r interface{ Scan(...any) error }) (d Delivery, err error) {
 	var created, next, first, settled int64
-	err = r.Scan(&d.ID, &d.Event, &d.Call, &created, &d.Body, &d.Endpoint, &d.State, &d.Attempts, &next, &first, &settled, &d.LastStatus, &d.LastError)
+	err = r.Scan(
+		&d.ID,
+		&d.Event,
+		&d.Call,
+		&created,
+		&d.Body,
+		&d.Endpoint,
+		&d.State,
+		&d.Attempts,
+		&next,
+		&first,
+		&settled,
+		&d.LastStatus,
+		&d.LastError,
+	)
 	d.CreatedAt, d.NextAt, d.FirstAt, d.SettledAt = fromMillis(created), fromMillis(next), fromMillis(first), fromMillis(settled)
 	return d, err
 }
 
 // ClaimDelivery takes the next delivery of an endpoint that is due, so that no other node takes it before the lease has
 // passed. Without one it returns ErrNotFound, and when the next will be due, zero if none is waiting.
-func (s *Store) ClaimDelivery(ctx context.Context, endpoint string, now time.Time, lease time.Duration) (d Delivery, next time.Time, err error) {
+func (s *Store) ClaimDelivery(
+	ctx context.Context,
+	endpoint string,
+	now time.Time,
+	lease time.Duration,
+) (d Delivery, next time.Time, err error) {
 	// Looking costs less than a transaction, and there is mostly nothing.
 	var due sql.NullInt64
-	if err := s.reader.QueryRowContext(ctx, "SELECT min(next_ms) FROM webhook_delivery WHERE endpoint = $1 AND state = 'pending'", endpoint).Scan(&due); err != nil {
+	if err := s.reader.QueryRowContext(
+		ctx,
+		"SELECT min(next_ms) FROM webhook_delivery WHERE endpoint = $1 AND state = 'pending'",
+		endpoint,
+	).Scan(
+		&due,
+	); err != nil {
 		return d, next, fmt.Errorf("look for deliveries to %s: %w", endpoint, err)
 	}
 	if next = fromMillis(due.Int64); !due.Valid || due.Int64 > millis(now) {
@@ -79,8 +118,10 @@ func (s *Store) ClaimDelivery(ctx context.Context, endpoint string, now time.Tim
 		if s.postgres {
 			lock = " FOR UPDATE OF d SKIP LOCKED"
 		}
-		d, err = scanDelivery(t.tx.QueryRowContext(ctx, "SELECT "+deliveryColumns+` FROM webhook_delivery d JOIN webhook_message m ON m.id = d.message_id
-			WHERE d.endpoint = $1 AND d.state = 'pending' AND d.next_ms <= $2 ORDER BY d.next_ms LIMIT 1`+lock, endpoint, millis(now)))
+		d, err = scanDelivery(
+			t.tx.QueryRowContext(ctx, "SELECT "+deliveryColumns+` FROM webhook_delivery d JOIN webhook_message m ON m.id = d.message_id
+			WHERE d.endpoint = $1 AND d.state = 'pending' AND d.next_ms <= $2 ORDER BY d.next_ms LIMIT 1`+lock, endpoint, millis(now)),
+		)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNotFound
 		}
@@ -88,7 +129,14 @@ func (s *Store) ClaimDelivery(ctx context.Context, endpoint string, now time.Tim
 			return err
 		}
 		d.Attempts++
-		_, err = t.exec(ctx, "UPDATE webhook_delivery SET attempts = $3, next_ms = $4 WHERE message_id = $1 AND endpoint = $2", d.ID, endpoint, d.Attempts, millis(now.Add(lease)))
+		_, err = t.exec(
+			ctx,
+			"UPDATE webhook_delivery SET attempts = $3, next_ms = $4 WHERE message_id = $1 AND endpoint = $2",
+			d.ID,
+			endpoint,
+			d.Attempts,
+			millis(now.Add(lease)),
+		)
 		return err
 	})
 	return d, next, err
@@ -107,7 +155,11 @@ func (s *Store) SaveDelivery(ctx context.Context, d Delivery) error {
 
 // DeadLetters lists what could not be delivered, newest first.
 func (s *Store) DeadLetters(ctx context.Context, limit int) (list []Delivery, err error) {
-	rows, err := s.reader.QueryContext(ctx, "SELECT "+deliveryColumns+" FROM webhook_delivery d JOIN webhook_message m ON m.id = d.message_id WHERE d.state = 'dead' ORDER BY d.settled_ms DESC LIMIT $1", limit)
+	rows, err := s.reader.QueryContext(
+		ctx,
+		"SELECT "+deliveryColumns+" FROM webhook_delivery d JOIN webhook_message m ON m.id = d.message_id WHERE d.state = 'dead' ORDER BY d.settled_ms DESC LIMIT $1",
+		limit,
+	)
 	err = each(rows, err, func(r *sql.Rows) error {
 		d, err := scanDelivery(r)
 		list = append(list, d)
@@ -122,8 +174,11 @@ func (s *Store) DeadLetters(ctx context.Context, limit int) (list []Delivery, er
 // DeliveryCounts counts deliveries by endpoint and state.
 func (s *Store) DeliveryCounts(ctx context.Context) (counts map[[2]string]int, err error) {
 	counts = map[[2]string]int{}
-	rows, err := s.reader.QueryContext(ctx, `SELECT endpoint, 'pending', count(*) FROM webhook_delivery WHERE state = 'pending' GROUP BY endpoint
-		UNION ALL SELECT endpoint, 'dead', count(*) FROM webhook_delivery WHERE state = 'dead' GROUP BY endpoint`) // each has an index of its own
+	rows, err := s.reader.QueryContext(
+		ctx,
+		`SELECT endpoint, 'pending', count(*) FROM webhook_delivery WHERE state = 'pending' GROUP BY endpoint
+		UNION ALL SELECT endpoint, 'dead', count(*) FROM webhook_delivery WHERE state = 'dead' GROUP BY endpoint`,
+	) // each has an index of its own
 	err = each(rows, err, func(r *sql.Rows) error {
 		var endpoint, state string
 		var n int
@@ -135,14 +190,26 @@ func (s *Store) DeliveryCounts(ctx context.Context) (counts map[[2]string]int, e
 
 // DeliveriesDue counts the deliveries to an endpoint that could be made now.
 func (s *Store) DeliveriesDue(ctx context.Context, endpoint string, now time.Time) (n int, err error) {
-	err = s.reader.QueryRowContext(ctx, "SELECT count(*) FROM webhook_delivery WHERE endpoint = $1 AND state = 'pending' AND next_ms <= $2", endpoint, millis(now)).Scan(&n)
+	err = s.reader.QueryRowContext(
+		ctx,
+		"SELECT count(*) FROM webhook_delivery WHERE endpoint = $1 AND state = 'pending' AND next_ms <= $2",
+		endpoint,
+		millis(now),
+	).
+		Scan(&n)
 	return n, err
 }
 
 // Replay puts a dead letter on its way again, with all its attempts.
 func (s *Store) Replay(ctx context.Context, message, endpoint, who string, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
-		n, err := t.exec(ctx, "UPDATE webhook_delivery SET state = 'pending', attempts = 0, next_ms = $3, first_ms = $3, settled_ms = 0 WHERE message_id = $1 AND endpoint = $2 AND state = 'dead'", message, endpoint, millis(now))
+		n, err := t.exec(
+			ctx,
+			"UPDATE webhook_delivery SET state = 'pending', attempts = 0, next_ms = $3, first_ms = $3, settled_ms = 0 WHERE message_id = $1 AND endpoint = $2 AND state = 'dead'",
+			message,
+			endpoint,
+			millis(now),
+		)
 		if err != nil {
 			return err
 		}
@@ -153,21 +220,43 @@ func (s *Store) Replay(ctx context.Context, message, endpoint, who string, now t
 		if err := t.tx.QueryRowContext(ctx, "SELECT call_id FROM webhook_message WHERE id = $1", message).Scan(&call); err != nil {
 			return err
 		}
-		return t.Audit(ctx, Line{At: now, Actor: who, What: AuditReplayed, Call: call, Detail: Detail{"message": message, "endpoint": endpoint}})
+		return t.Audit(ctx, Line{
+			At:     now,
+			Actor:  who,
+			What:   AuditReplayed,
+			Call:   call,
+			Detail: Detail{"message": message, "endpoint": endpoint},
+		})
 	})
 }
 
 // DisableEndpoint stops deliveries to an endpoint, which has asked for it. What waits for it becomes dead letters.
 func (s *Store) DisableEndpoint(ctx context.Context, name, reason string, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
-		n, err := t.exec(ctx, "INSERT INTO webhook_endpoint (name, disabled_ms, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", name, millis(now), reason)
+		n, err := t.exec(
+			ctx,
+			"INSERT INTO webhook_endpoint (name, disabled_ms, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+			name,
+			millis(now),
+			reason,
+		)
 		if err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, "UPDATE webhook_delivery SET state = 'dead', settled_ms = $2, last_error = $3 WHERE endpoint = $1 AND state = 'pending'", name, millis(now), reason); err != nil || n == 0 {
+		if _, err := t.exec(
+			ctx,
+			"UPDATE webhook_delivery SET state = 'dead', settled_ms = $2, last_error = $3 WHERE endpoint = $1 AND state = 'pending'",
+			name,
+			millis(now),
+			reason,
+		); err != nil ||
+			n == 0 {
 			return err
 		}
-		return t.Audit(ctx, Line{At: now, Actor: "machine", What: AuditEndpoint, Detail: Detail{"endpoint": name, "disabled": true, "reason": reason}})
+		return t.Audit(
+			ctx,
+			Line{At: now, Actor: "machine", What: AuditEndpoint, Detail: Detail{"endpoint": name, "disabled": true, "reason": reason}},
+		)
 	})
 }
 

@@ -28,7 +28,12 @@ func (s *Store) Heartbeat(ctx context.Context, node string) error {
 
 // Silent lists the nodes that were not heard of for so long.
 func (s *Store) Silent(ctx context.Context, since time.Duration) (nodes []string, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT id FROM node WHERE seen_ms < ("+s.nowMillis(1)+") - $2", millis(time.Now()), since.Milliseconds())
+	rows, err := s.db.QueryContext(
+		ctx,
+		"SELECT id FROM node WHERE seen_ms < ("+s.nowMillis(1)+") - $2",
+		millis(time.Now()),
+		since.Milliseconds(),
+	)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var id string
 		defer func() { nodes = append(nodes, id) }()

@@ -18,7 +18,9 @@ func manyCalls(t testing.TB, s *store.Store, calls int) {
 	if err := s.InTx(ctx, func(tx *store.Tx) error {
 		for i := range calls {
 			id := fmt.Sprintf("call-%06d", i)
-			c, err := tx.Begin(ctx, store.Part{PartKey: store.PartKey{Call: id, Part: begun.Add(time.Duration(i) * time.Second).UnixMilli(), Node: "n"}})
+			c, err := tx.Begin(ctx, store.Part{
+				PartKey: store.PartKey{Call: id, Part: begun.Add(time.Duration(i) * time.Second).UnixMilli(), Node: "n"},
+			})
 			if err != nil {
 				return err
 			}
@@ -51,8 +53,13 @@ func TestListsAreIndexed(t *testing.T) {
 		manyCalls(t, s, 3000)
 		middle := &store.Cursor{StartedMS: time.Date(2026, 3, 1, 12, 20, 0, 0, time.UTC).UnixMilli(), ID: "call"}
 		for name, f := range map[string]store.Filter{
-			"all": {}, "all, further on": {Before: middle}, "waiting": {Review: store.ReviewWaiting}, "waiting, further on": {Review: store.ReviewWaiting, Before: middle},
-			"unscreened": {Unscreened: true}, "live": {State: store.CallLive}, "flagged": {Decision: "flagged"},
+			"all":                 {},
+			"all, further on":     {Before: middle},
+			"waiting":             {Review: store.ReviewWaiting},
+			"waiting, further on": {Review: store.ReviewWaiting, Before: middle},
+			"unscreened":          {Unscreened: true},
+			"live":                {State: store.CallLive},
+			"flagged":             {Decision: "flagged"},
 		} {
 			plan, err := s.Plan(t.Context(), f)
 			kind, _, _ := strings.Cut(name, ",")
@@ -62,8 +69,18 @@ func TestListsAreIndexed(t *testing.T) {
 		}
 	}
 	t.Run("SQLite", func(t *testing.T) {
-		check(t, open(t, store.Options{Dir: t.TempDir(), Owner: true}),
-			map[string]string{"all": "INDEX call_started", "waiting": "INDEX call_review", "unscreened": "INDEX call_decision", "live": "INDEX call_state", "flagged": "INDEX call_decision"}, "TEMP B-TREE")
+		check(
+			t,
+			open(t, store.Options{Dir: t.TempDir(), Owner: true}),
+			map[string]string{
+				"all":        "INDEX call_started",
+				"waiting":    "INDEX call_review",
+				"unscreened": "INDEX call_decision",
+				"live":       "INDEX call_state",
+				"flagged":    "INDEX call_decision",
+			},
+			"TEMP B-TREE",
+		)
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
 		url := storetest.StartPostgres(t).Database()
@@ -71,7 +88,17 @@ func TestListsAreIndexed(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Where half of all calls fit, walking through all of them is as good.
-		check(t, open(t, store.Options{URL: url, MaxConns: 2}),
-			map[string]string{"all": "using call_started", "waiting": "Index Scan", "unscreened": "Index Scan", "live": "Index Scan", "flagged": "Index Scan"}, "Sort")
+		check(
+			t,
+			open(t, store.Options{URL: url, MaxConns: 2}),
+			map[string]string{
+				"all":        "using call_started",
+				"waiting":    "Index Scan",
+				"unscreened": "Index Scan",
+				"live":       "Index Scan",
+				"flagged":    "Index Scan",
+			},
+			"Sort",
+		)
 	})
 }

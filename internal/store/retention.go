@@ -10,10 +10,16 @@ import (
 // ExpiredAudio lists calls whose audio has been kept for long enough: they have ended, are decided, and nobody has still
 // to look at them. Calls of which the node can delete nothing, because others have the audio, are left out.
 func (s *Store) ExpiredAudio(ctx context.Context, node string, now time.Time, limit int) (calls []string, err error) {
-	rows, err := s.reader.QueryContext(ctx, `SELECT id FROM call WHERE audio_until_ms IS NOT NULL AND audio_until_ms <= $1 AND state = 'ended' AND final = 1
+	rows, err := s.reader.QueryContext(
+		ctx,
+		`SELECT id FROM call WHERE audio_until_ms IS NOT NULL AND audio_until_ms <= $1 AND state = 'ended' AND final = 1
 		AND NOT EXISTS (SELECT 1 FROM review r WHERE r.call_id = call.id AND r.state = 'waiting')
 		AND NOT EXISTS (SELECT 1 FROM segment g WHERE g.call_id = call.id AND g.state IN ('recorded', 'submitted'))
-		AND EXISTS (SELECT 1 FROM segment g WHERE g.call_id = call.id AND g.audio_key <> '' AND g.audio_node IN ('', $3)) ORDER BY audio_until_ms LIMIT $2`, millis(now), limit, node)
+		AND EXISTS (SELECT 1 FROM segment g WHERE g.call_id = call.id AND g.audio_key <> '' AND g.audio_node IN ('', $3)) ORDER BY audio_until_ms LIMIT $2`,
+		millis(now),
+		limit,
+		node,
+	)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var id string
 		defer func() { calls = append(calls, id) }()
@@ -69,13 +75,24 @@ func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segmen
 		if err := t.SaveCall(ctx, &c); err != nil || len(segments) == 0 {
 			return err
 		}
-		return t.Audit(ctx, Line{At: now, Actor: "machine", What: AuditExpired, Call: call, Detail: Detail{"sha256": hashes, "outcome": c.Decision}})
+		return t.Audit(ctx, Line{
+			At:     now,
+			Actor:  "machine",
+			What:   AuditExpired,
+			Call:   call,
+			Detail: Detail{"sha256": hashes, "outcome": c.Decision},
+		})
 	})
 }
 
 // audioLeft counts the segments of a call that have audio, or are still to be analysed.
 func (t *Tx) audioLeft(ctx context.Context, call string) (n int, err error) {
-	err = t.tx.QueryRowContext(ctx, "SELECT count(*) FROM segment WHERE call_id = $1 AND (audio_key <> '' OR state IN ('recorded', 'submitted'))", call).Scan(&n)
+	err = t.tx.QueryRowContext(
+		ctx,
+		"SELECT count(*) FROM segment WHERE call_id = $1 AND (audio_key <> '' OR state IN ('recorded', 'submitted'))",
+		call,
+	).
+		Scan(&n)
 	return n, err
 }
 
@@ -99,13 +116,25 @@ func (s *Store) Erase(ctx context.Context, call, who, why string, now time.Time)
 		}
 		for _, q := range []string{
 			"DELETE FROM webhook_delivery WHERE message_id IN (SELECT id FROM webhook_message WHERE call_id = $1)",
-			"DELETE FROM webhook_message WHERE call_id = $1", "DELETE FROM review WHERE call_id = $1", "DELETE FROM disposition WHERE call_id = $1", "DELETE FROM decision WHERE call_id = $1",
-			"DELETE FROM segment WHERE call_id = $1", "DELETE FROM leg WHERE call_id = $1", "DELETE FROM part WHERE call_id = $1", "DELETE FROM call WHERE id = $1",
+			"DELETE FROM webhook_message WHERE call_id = $1",
+			"DELETE FROM review WHERE call_id = $1",
+			"DELETE FROM disposition WHERE call_id = $1",
+			"DELETE FROM decision WHERE call_id = $1",
+			"DELETE FROM segment WHERE call_id = $1",
+			"DELETE FROM leg WHERE call_id = $1",
+			"DELETE FROM part WHERE call_id = $1",
+			"DELETE FROM call WHERE id = $1",
 		} {
 			if _, err := t.exec(ctx, q, call); err != nil {
 				return fmt.Errorf("erase call %s: %w", call, err)
 			}
 		}
-		return t.Audit(ctx, Line{At: now, Actor: who, What: AuditErased, Call: call, Detail: Detail{"why": why}})
+		return t.Audit(ctx, Line{
+			At:     now,
+			Actor:  who,
+			What:   AuditErased,
+			Call:   call,
+			Detail: Detail{"why": why},
+		})
 	})
 }

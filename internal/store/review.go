@@ -82,7 +82,13 @@ func (s *Store) ChangeReview(ctx context.Context, ch ReviewChange) (r Review, er
 		if err := t.saveReview(ctx, r, ch); err != nil {
 			return err
 		}
-		return t.Audit(ctx, Line{At: ch.At, Actor: ch.Who, What: AuditReview, Call: ch.Call, Detail: detail})
+		return t.Audit(ctx, Line{
+			At:     ch.At,
+			Actor:  ch.Who,
+			What:   AuditReview,
+			Call:   ch.Call,
+			Detail: detail,
+		})
 	})
 	return r, err
 }
@@ -132,8 +138,19 @@ func (r *Review) apply(ch ReviewChange) (Detail, error) {
 }
 
 func (t *Tx) saveReview(ctx context.Context, r Review, ch ReviewChange) error {
-	_, err := t.exec(ctx, `UPDATE review SET state = $2, assignee = $3, claimed_until_ms = $4, disposition = $5, note = $6, closed_ms = $7, closed_by = $8, version = $9 WHERE call_id = $1`,
-		r.Call, r.State, r.Assignee, millis(r.ClaimedUntil), r.Disposition, r.Note, millis(r.ClosedAt), r.ClosedBy, r.Version)
+	_, err := t.exec(
+		ctx,
+		`UPDATE review SET state = $2, assignee = $3, claimed_until_ms = $4, disposition = $5, note = $6, closed_ms = $7, closed_by = $8, version = $9 WHERE call_id = $1`,
+		r.Call,
+		r.State,
+		r.Assignee,
+		millis(r.ClaimedUntil),
+		r.Disposition,
+		r.Note,
+		millis(r.ClosedAt),
+		r.ClosedBy,
+		r.Version,
+	)
 	if err != nil {
 		return fmt.Errorf("save the review of call %s: %w", r.Call, err)
 	}
@@ -200,7 +217,11 @@ type Disposition struct {
 
 // DispositionsOf lists what was said of a call, first to last.
 func (s *Store) DispositionsOf(ctx context.Context, call string) (list []Disposition, err error) {
-	rows, err := s.reader.QueryContext(ctx, "SELECT version, at_ms, who, disposition, note FROM disposition WHERE call_id = $1 ORDER BY version", call)
+	rows, err := s.reader.QueryContext(
+		ctx,
+		"SELECT version, at_ms, who, disposition, note FROM disposition WHERE call_id = $1 ORDER BY version",
+		call,
+	)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var d Disposition
 		var at int64

@@ -74,10 +74,32 @@ func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
 			return false, fmt.Errorf("insert segment %s of call %s: %w", g.ID, g.Call, err)
 		}
 	}
-	n, err := t.exec(ctx, `INSERT INTO segment (id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail,
+	n, err := t.exec(
+		ctx,
+		`INSERT INTO segment (id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail,
 		audio_key, audio_node, audio_sha256, audio_bytes, rate, voiced, settled_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING`,
-		g.ID, g.Call, g.Part, g.Node, g.Leg, g.Seq, g.Offset.Milliseconds(), g.Duration.Milliseconds(), g.Speech.Milliseconds(), g.Lost.Milliseconds(), millis(g.RecordedAt),
-		g.State, g.Reason, g.Detail, g.AudioKey, g.AudioNode, g.AudioSHA256, g.AudioBytes, g.Rate, string(voiced), settled)
+		g.ID,
+		g.Call,
+		g.Part,
+		g.Node,
+		g.Leg,
+		g.Seq,
+		g.Offset.Milliseconds(),
+		g.Duration.Milliseconds(),
+		g.Speech.Milliseconds(),
+		g.Lost.Milliseconds(),
+		millis(g.RecordedAt),
+		g.State,
+		g.Reason,
+		g.Detail,
+		g.AudioKey,
+		g.AudioNode,
+		g.AudioSHA256,
+		g.AudioBytes,
+		g.Rate,
+		string(voiced),
+		settled,
+	)
 	if err != nil {
 		return false, fmt.Errorf("insert segment %s of call %s: %w", g.ID, g.Call, err)
 	}
@@ -90,8 +112,41 @@ const segmentColumns = `id, call_id, part, node, leg, seq, offset_ms, duration_m
 func scanSegment(row interface{ Scan(...any) error }) (g Segment, err error) {
 	var offset, took, speech, lost, recorded, deleted, next, started, submitted, settled int64
 	var voiced string
-	err = row.Scan(&g.ID, &g.Call, &g.Part, &g.Node, &g.Leg, &g.Seq, &offset, &took, &speech, &lost, &recorded, &g.State, &g.Reason, &g.Detail, &g.Score, &g.Verdict, &g.JobID,
-		&g.Simulated, &g.Cleaned, &g.AudioKey, &g.AudioNode, &g.AudioSHA256, &g.AudioBytes, &deleted, &g.Rate, &voiced, &g.Attempts, &next, &started, &submitted, &g.Resent, &g.Worker, &settled)
+	err = row.Scan(
+		&g.ID,
+		&g.Call,
+		&g.Part,
+		&g.Node,
+		&g.Leg,
+		&g.Seq,
+		&offset,
+		&took,
+		&speech,
+		&lost,
+		&recorded,
+		&g.State,
+		&g.Reason,
+		&g.Detail,
+		&g.Score,
+		&g.Verdict,
+		&g.JobID,
+		&g.Simulated,
+		&g.Cleaned,
+		&g.AudioKey,
+		&g.AudioNode,
+		&g.AudioSHA256,
+		&g.AudioBytes,
+		&deleted,
+		&g.Rate,
+		&voiced,
+		&g.Attempts,
+		&next,
+		&started,
+		&submitted,
+		&g.Resent,
+		&g.Worker,
+		&settled,
+	)
 	if errors.Is(err, sql.ErrNoRows) {
 		return g, ErrNotFound
 	}
@@ -124,7 +179,10 @@ func segments(ctx context.Context, q querier, calls ...string) (list []Segment, 
 		return nil, nil
 	}
 	marks, args := marks(calls)
-	rows, err := q.QueryContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE call_id IN ("+marks+") ORDER BY call_id, part + offset_ms, leg, seq, part, node", args...)
+	rows, err := q.QueryContext(
+		ctx,
+		"SELECT "+segmentColumns+" FROM segment WHERE call_id IN ("+marks+") ORDER BY call_id, part + offset_ms, leg, seq, part, node",
+		args...)
 	err = each(rows, err, func(r *sql.Rows) error {
 		g, err := scanSegment(r)
 		list = append(list, g)
@@ -138,7 +196,12 @@ func segments(ctx context.Context, q querier, calls ...string) (list []Segment, 
 
 // Overdue lists segments that were recorded before a time and never became a job.
 func (s *Store) Overdue(ctx context.Context, before time.Time, limit int) (list []Segment, err error) {
-	rows, err := s.reader.QueryContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE state = 'recorded' AND recorded_ms < $1 ORDER BY recorded_ms LIMIT $2", millis(before), limit)
+	rows, err := s.reader.QueryContext(
+		ctx,
+		"SELECT "+segmentColumns+" FROM segment WHERE state = 'recorded' AND recorded_ms < $1 ORDER BY recorded_ms LIMIT $2",
+		millis(before),
+		limit,
+	)
 	err = each(rows, err, func(r *sql.Rows) error {
 		g, err := scanSegment(r)
 		list = append(list, g)
@@ -182,13 +245,27 @@ func (s *Store) BeginSubmit(ctx context.Context, id, node string, now time.Time,
 			d = Resend
 			resent++
 		}
-		if _, err := t.exec(ctx, "UPDATE segment SET submit_started_ms = $2, attempts = attempts + 1, worker = $3, resent = $4 WHERE id = $1", id, millis(now), node, resent); err != nil {
+		if _, err := t.exec(
+			ctx,
+			"UPDATE segment SET submit_started_ms = $2, attempts = attempts + 1, worker = $3, resent = $4 WHERE id = $1",
+			id,
+			millis(now),
+			node,
+			resent,
+		); err != nil {
 			return fmt.Errorf("note the attempt on segment %s: %w", id, err)
 		}
 		if d != Resend {
 			return nil
 		}
-		return t.Audit(ctx, Line{At: now, Actor: "machine", What: AuditResent, Call: g.Call, Segment: id, Detail: Detail{"worker": node, "began": g.SubmitStarted, "began_by": g.Worker}})
+		return t.Audit(ctx, Line{
+			At:      now,
+			Actor:   "machine",
+			What:    AuditResent,
+			Call:    g.Call,
+			Segment: id,
+			Detail:  Detail{"worker": node, "began": g.SubmitStarted, "began_by": g.Worker},
+		})
 	})
 	return g, d, err
 }
@@ -196,7 +273,12 @@ func (s *Store) BeginSubmit(ctx context.Context, id, node string, now time.Time,
 // NotSubmitted notes that an upload came to nothing for certain, and when the next is due.
 func (s *Store) NotSubmitted(ctx context.Context, id string, next time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
-		_, err := t.exec(ctx, "UPDATE segment SET submit_started_ms = 0, next_ms = $2 WHERE id = $1 AND job_id = '' AND state = 'recorded'", id, millis(next))
+		_, err := t.exec(
+			ctx,
+			"UPDATE segment SET submit_started_ms = 0, next_ms = $2 WHERE id = $1 AND job_id = '' AND state = 'recorded'",
+			id,
+			millis(next),
+		)
 		return err
 	})
 }
@@ -205,7 +287,13 @@ func (s *Store) NotSubmitted(ctx context.Context, id string, next time.Time) err
 // surplus is audited.
 func (s *Store) SaveJob(ctx context.Context, id, job, node string, now time.Time) (won bool, err error) {
 	err = s.InTx(ctx, func(t *Tx) error {
-		n, err := t.exec(ctx, "UPDATE segment SET job_id = $2, state = 'submitted', submitted_ms = $3, submit_started_ms = 0 WHERE id = $1 AND job_id = '' AND state = 'recorded'", id, job, millis(now))
+		n, err := t.exec(
+			ctx,
+			"UPDATE segment SET job_id = $2, state = 'submitted', submitted_ms = $3, submit_started_ms = 0 WHERE id = $1 AND job_id = '' AND state = 'recorded'",
+			id,
+			job,
+			millis(now),
+		)
 		if err != nil {
 			return fmt.Errorf("note the job of segment %s: %w", id, err)
 		}
@@ -217,7 +305,14 @@ func (s *Store) SaveJob(ctx context.Context, id, job, node string, now time.Time
 			won = err == nil
 			return err
 		}
-		return t.Audit(ctx, Line{At: now, Actor: "machine", What: AuditSurplus, Call: g.Call, Segment: id, Detail: Detail{"worker": node, "job": job, "stands": g.JobID}})
+		return t.Audit(ctx, Line{
+			At:      now,
+			Actor:   "machine",
+			What:    AuditSurplus,
+			Call:    g.Call,
+			Segment: id,
+			Detail:  Detail{"worker": node, "job": job, "stands": g.JobID},
+		})
 	})
 	return won, err
 }
@@ -230,11 +325,22 @@ func (s *Store) AgainCleaned(ctx context.Context, id, job string, now time.Time)
 		if err != nil || g.Settled() || g.Cleaned || g.JobID != job {
 			return err
 		}
-		if _, err := t.exec(ctx, "UPDATE segment SET state = 'recorded', job_id = '', cleaned = 1, submit_started_ms = 0 WHERE id = $1", id); err != nil {
+		if _, err := t.exec(
+			ctx,
+			"UPDATE segment SET state = 'recorded', job_id = '', cleaned = 1, submit_started_ms = 0 WHERE id = $1",
+			id,
+		); err != nil {
 			return err
 		}
 		done = true
-		return t.Audit(ctx, Line{At: now, Actor: "machine", What: AuditCleaned, Call: g.Call, Segment: id, Detail: Detail{"job": job}})
+		return t.Audit(ctx, Line{
+			At:      now,
+			Actor:   "machine",
+			What:    AuditCleaned,
+			Call:    g.Call,
+			Segment: id,
+			Detail:  Detail{"job": job},
+		})
 	})
 	return done, err
 }
@@ -252,8 +358,19 @@ type Settlement struct {
 
 // Settle gives a segment its final state. It is ErrSettled if it has one. The call must be locked.
 func (t *Tx) Settle(ctx context.Context, id string, r Settlement) error {
-	n, err := t.exec(ctx, `UPDATE segment SET state = $2, reason = $3, detail = $4, score = $5, verdict = $6, simulated = $7, settled_ms = $8, submit_started_ms = 0
-		WHERE id = $1 AND state IN ('recorded', 'submitted')`, id, r.State, r.Reason, r.Detail, r.Score, r.Verdict, flag(r.Simulated), millis(r.At))
+	n, err := t.exec(
+		ctx,
+		`UPDATE segment SET state = $2, reason = $3, detail = $4, score = $5, verdict = $6, simulated = $7, settled_ms = $8, submit_started_ms = 0
+		WHERE id = $1 AND state IN ('recorded', 'submitted')`,
+		id,
+		r.State,
+		r.Reason,
+		r.Detail,
+		r.Score,
+		r.Verdict,
+		flag(r.Simulated),
+		millis(r.At),
+	)
 	if err != nil {
 		return fmt.Errorf("settle segment %s: %w", id, err)
 	}
@@ -272,8 +389,12 @@ type Backlog struct {
 // Backlog counts what waits for the analysis.
 func (s *Store) Backlog(ctx context.Context) (b Backlog, err error) {
 	var oldest sql.NullInt64
-	err = s.reader.QueryRowContext(ctx, `SELECT count(CASE WHEN state = 'recorded' THEN 1 END), count(CASE WHEN state = 'submitted' THEN 1 END), min(recorded_ms)
-		FROM segment WHERE state IN ('recorded', 'submitted')`).Scan(&b.Recorded, &b.Submitted, &oldest)
+	err = s.reader.QueryRowContext(
+		ctx,
+		`SELECT count(CASE WHEN state = 'recorded' THEN 1 END), count(CASE WHEN state = 'submitted' THEN 1 END), min(recorded_ms)
+		FROM segment WHERE state IN ('recorded', 'submitted')`,
+	).
+		Scan(&b.Recorded, &b.Submitted, &oldest)
 	b.Oldest = fromMillis(oldest.Int64)
 	return b, err
 }

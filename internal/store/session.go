@@ -26,8 +26,17 @@ func (s *Store) SaveSession(ctx context.Context, v Session, idle time.Time) erro
 		if _, err := t.exec(ctx, "DELETE FROM session WHERE expires_ms <= $1 OR seen_ms <= $2", millis(v.SeenAt), millis(idle)); err != nil {
 			return fmt.Errorf("let go of old sessions: %w", err)
 		}
-		if _, err := t.exec(ctx, "INSERT INTO session (hash, name, roles, source, created_ms, seen_ms, expires_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-			v.Hash, v.Name, strings.Join(v.Roles, " "), v.Source, millis(v.CreatedAt), millis(v.SeenAt), millis(v.ExpiresAt)); err != nil {
+		if _, err := t.exec(
+			ctx,
+			"INSERT INTO session (hash, name, roles, source, created_ms, seen_ms, expires_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+			v.Hash,
+			v.Name,
+			strings.Join(v.Roles, " "),
+			v.Source,
+			millis(v.CreatedAt),
+			millis(v.SeenAt),
+			millis(v.ExpiresAt),
+		); err != nil {
 			return fmt.Errorf("keep a session: %w", err)
 		}
 		return nil
@@ -38,7 +47,11 @@ func (s *Store) SaveSession(ctx context.Context, v Session, idle time.Time) erro
 func (s *Store) Session(ctx context.Context, hash string) (v Session, err error) {
 	var roles string
 	var created, seen, expires int64
-	err = s.reader.QueryRowContext(ctx, "SELECT hash, name, roles, source, created_ms, seen_ms, expires_ms FROM session WHERE hash = $1", hash).
+	err = s.reader.QueryRowContext(
+		ctx,
+		"SELECT hash, name, roles, source, created_ms, seen_ms, expires_ms FROM session WHERE hash = $1",
+		hash,
+	).
 		Scan(&v.Hash, &v.Name, &roles, &v.Source, &created, &seen, &expires)
 	if errors.Is(err, sql.ErrNoRows) {
 		return v, ErrNotFound

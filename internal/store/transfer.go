@@ -11,8 +11,24 @@ import (
 var tables = []struct {
 	name, key string
 }{
-	{"policy", "version"}, {"call", "id"}, {"part", "call_id, part, node"}, {"leg", "call_id, part, node, leg"}, {"segment", "id"}, {"decision", "call_id, seq"},
-	{"review", "call_id"}, {"disposition", "call_id, version"}, {"audit", "seq"}, {"webhook_message", "id"}, {"webhook_delivery", "message_id, endpoint"}, {"webhook_endpoint", "name"},
+	{
+		"policy",
+		"version",
+	},
+	{"call", "id"},
+	{"part", "call_id, part, node"},
+	{"leg", "call_id, part, node, leg"},
+	{"segment", "id"},
+	{"decision", "call_id, seq"},
+	{
+		"review",
+		"call_id",
+	},
+	{"disposition", "call_id, version"},
+	{"audit", "seq"},
+	{"webhook_message", "id"},
+	{"webhook_delivery", "message_id, endpoint"},
+	{"webhook_endpoint", "name"},
 }
 
 // Export visits every row of our tables as they are at one moment, in an order in which Import can take them.
@@ -76,11 +92,21 @@ func (s *Store) Import(ctx context.Context, fill func(*Importer) error) (rows ma
 	err = s.InTx(ctx, func(t *Tx) error {
 		i.t = t
 		var calls, lines int64
-		if err := t.tx.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM call), (SELECT count(*) FROM audit WHERE what <> 'policy.changed')").Scan(&calls, &lines); err != nil {
+		if err := t.tx.QueryRowContext(
+			ctx,
+			"SELECT (SELECT count(*) FROM call), (SELECT count(*) FROM audit WHERE what <> 'policy.changed')",
+		).Scan(
+			&calls,
+			&lines,
+		); err != nil {
 			return err
 		}
 		if calls > 0 || lines > 0 {
-			return fmt.Errorf("the database holds %d calls and %d audit lines already (hint: import into one that callscreen migrate has just made)", calls, lines)
+			return fmt.Errorf(
+				"the database holds %d calls and %d audit lines already (hint: import into one that callscreen migrate has just made)",
+				calls,
+				lines,
+			)
 		}
 		for _, q := range []string{"DELETE FROM audit", "DELETE FROM policy"} {
 			if _, err := t.exec(ctx, q); err != nil {
@@ -90,7 +116,10 @@ func (s *Store) Import(ctx context.Context, fill func(*Importer) error) (rows ma
 		if err := fill(i); err != nil {
 			return err
 		}
-		_, err := t.exec(ctx, `UPDATE audit_head SET seq = (SELECT coalesce(max(seq), 0) FROM audit), hash = coalesce((SELECT hash FROM audit ORDER BY seq DESC LIMIT 1), '') WHERE id = 1`)
+		_, err := t.exec(
+			ctx,
+			`UPDATE audit_head SET seq = (SELECT coalesce(max(seq), 0) FROM audit), hash = coalesce((SELECT hash FROM audit ORDER BY seq DESC LIMIT 1), '') WHERE id = 1`,
+		)
 		if err != nil {
 			return err
 		}
@@ -125,7 +154,10 @@ func (i *Importer) Add(ctx context.Context, table string, row map[string]any) er
 		names, values = append(names, name), append(values, v)
 		marks = append(marks, fmt.Sprintf("$%d", len(values)))
 	}
-	if _, err := i.t.exec(ctx, "INSERT INTO "+table+" ("+strings.Join(names, ", ")+") VALUES ("+strings.Join(marks, ", ")+")", values...); err != nil { //nolint:gosec // both are checked
+	if _, err := i.t.exec(ctx, "INSERT INTO "+table+" ("+strings.Join(
+		names,
+		", ",
+	)+") VALUES ("+strings.Join(marks, ", ")+")", values...); err != nil { //nolint:gosec // both are checked
 		return fmt.Errorf("import into %s: %w", table, err)
 	}
 	i.rows[table]++

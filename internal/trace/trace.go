@@ -52,8 +52,14 @@ func New(ctx context.Context, cfg Config) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trace.endpoint: %w", err)
 	}
-	provider := sdk.NewTracerProvider(sdk.WithBatcher(&quiet{SpanExporter: exporter, log: cfg.Log}, sdk.WithExportTimeout(exportTime)), sdk.WithIDGenerator(names{}), sdk.WithSampler(sdk.AlwaysSample()),
-		sdk.WithResource(resource.NewSchemaless(attribute.String("service.name", "callscreen"), attribute.String("service.version", cfg.Version))))
+	provider := sdk.NewTracerProvider(
+		sdk.WithBatcher(&quiet{SpanExporter: exporter, log: cfg.Log}, sdk.WithExportTimeout(exportTime)),
+		sdk.WithIDGenerator(names{}),
+		sdk.WithSampler(sdk.AlwaysSample()),
+		sdk.WithResource(
+			resource.NewSchemaless(attribute.String("service.name", "callscreen"), attribute.String("service.version", cfg.Version)),
+		),
+	)
 	return &Tracer{provider: provider, tracer: provider.Tracer("callscreen")}, nil
 }
 
@@ -74,10 +80,18 @@ func (t *Tracer) Step(s screen.Step) {
 	id, root := names{}.of(s.Call, part)
 	call := attribute.String("callscreen.call", s.Call)
 	if s.Name == screen.StepDecide && s.First { // the span that all others are under
-		_, span := t.tracer.Start(context.WithValue(context.Background(), nameKey{}, named{id, root}), "call", trace.WithTimestamp(began), trace.WithAttributes(call, attribute.String("callscreen.decision", s.Decision)))
+		_, span := t.tracer.Start(
+			context.WithValue(context.Background(), nameKey{}, named{id, root}),
+			"call",
+			trace.WithTimestamp(began),
+			trace.WithAttributes(call, attribute.String("callscreen.decision", s.Decision)),
+		)
 		span.End(trace.WithTimestamp(s.End))
 	}
-	under := trace.ContextWithRemoteSpanContext(context.Background(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: id, SpanID: root, TraceFlags: trace.FlagsSampled, Remote: true}))
+	under := trace.ContextWithRemoteSpanContext(
+		context.Background(),
+		trace.NewSpanContext(trace.SpanContextConfig{TraceID: id, SpanID: root, TraceFlags: trace.FlagsSampled, Remote: true}),
+	)
 	_, span := t.tracer.Start(under, s.Name, trace.WithTimestamp(s.Start), trace.WithAttributes(call))
 	for key, value := range map[string]string{"callscreen.leg": s.Leg, "callscreen.segment": s.Segment, "callscreen.decision": s.Decision} {
 		if value != "" {

@@ -29,7 +29,9 @@ func TestACollectorThatIsNoneHoldsNothingUp(t *testing.T) {
 	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hold }))
 	defer silent.Close()
 	defer close(hold)
-	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) }))
+	broken := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) }),
+	)
 	defer broken.Close()
 	for name, endpoint := range map[string]string{"gone": "http://" + gone.Addr().String(), "silent": silent.URL, "broken": broken.URL} {
 		t.Run(name, func(t *testing.T) {
@@ -42,7 +44,13 @@ func TestACollectorThatIsNoneHoldsNothingUp(t *testing.T) {
 			go func() {
 				now := time.Now()
 				for range 20_000 {
-					tracer.Step(screen.Step{Name: screen.StepSubmit, Call: "c", Began: now, Start: now, End: now})
+					tracer.Step(screen.Step{
+						Name:  screen.StepSubmit,
+						Call:  "c",
+						Began: now,
+						Start: now,
+						End:   now,
+					})
 				}
 				done <- tracer.Close()
 			}()

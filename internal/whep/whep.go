@@ -69,7 +69,11 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg.Client = &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}
 		defer cfg.Client.CloseIdleConnections()
 	}
-	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(cfg.First), backoff.WithMaxInterval(cfg.Longest), backoff.WithMaxElapsedTime(0))
+	pace := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(cfg.First),
+		backoff.WithMaxInterval(cfg.Longest),
+		backoff.WithMaxElapsedTime(0),
+	)
 	for failed := 0; ; {
 		s := session{cfg: cfg}
 		err := s.run(ctx)
@@ -156,10 +160,14 @@ func (s *session) run(ctx context.Context) (err error) {
 			s.cfg.Log.Warn("a WHEP track could not be recorded", "url", place(s.cfg.URL), "error", err)
 		}
 	}
-	pc, resource, err := s.negotiate(ctx, func() (*webrtc.PeerConnection, error) { return api.NewPeerConnection(webrtc.Configuration{}) }, func(pc *webrtc.PeerConnection) {
-		pc.OnTrack(onTrack)
-		pc.OnConnectionStateChange(onState)
-	})
+	pc, resource, err := s.negotiate(
+		ctx,
+		func() (*webrtc.PeerConnection, error) { return api.NewPeerConnection(webrtc.Configuration{}) },
+		func(pc *webrtc.PeerConnection) {
+			pc.OnTrack(onTrack)
+			pc.OnConnectionStateChange(onState)
+		},
+	)
 	if err != nil {
 		return err
 	}
@@ -184,7 +192,11 @@ func (s *session) run(ctx context.Context) (err error) {
 
 // negotiate offers to receive audio. A server may answer the offer, or refuse it with one of its own, which is answered;
 // pion cannot take an offer back, so that needs another connection. prepare is called for the one that is used.
-func (s *session) negotiate(ctx context.Context, newPC func() (*webrtc.PeerConnection, error), prepare func(*webrtc.PeerConnection)) (pc *webrtc.PeerConnection, resource *url.URL, err error) {
+func (s *session) negotiate(
+	ctx context.Context,
+	newPC func() (*webrtc.PeerConnection, error),
+	prepare func(*webrtc.PeerConnection),
+) (pc *webrtc.PeerConnection, resource *url.URL, err error) {
 	if pc, err = newPC(); err != nil {
 		return nil, nil, err
 	}
@@ -194,7 +206,9 @@ func (s *session) negotiate(ctx context.Context, newPC func() (*webrtc.PeerConne
 			pc = nil
 		}
 	}()
-	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, webrtc.RTPTransceiverInit{
+		Direction: webrtc.RTPTransceiverDirectionRecvonly,
+	}); err != nil {
 		return pc, nil, err
 	}
 	offer, err := pc.CreateOffer(nil)

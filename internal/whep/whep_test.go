@@ -184,7 +184,13 @@ func TestFetch(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			e := &ear{enough: cancel}
-			err := whep.Run(ctx, whep.Config{URL: url, Token: "pull", Leg: e, First: time.Millisecond, Tries: 5})
+			err := whep.Run(ctx, whep.Config{
+				URL:   url,
+				Token: "pull",
+				Leg:   e,
+				First: time.Millisecond,
+				Tries: 5,
+			})
 			if !errors.Is(err, context.Canceled) {
 				t.Fatalf("error is %v", err)
 			}
@@ -226,7 +232,14 @@ func TestWhatIsGivenUp(t *testing.T) {
 	run := func(token, target string, tries int) error {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		return whep.Run(ctx, whep.Config{URL: target, Token: token, Leg: &ear{}, First: time.Millisecond, Longest: time.Millisecond, Tries: tries})
+		return whep.Run(ctx, whep.Config{
+			URL:     target,
+			Token:   token,
+			Leg:     &ear{},
+			First:   time.Millisecond,
+			Longest: time.Millisecond,
+			Tries:   tries,
+		})
 	}
 	if err := run("bad", url, 0); err == nil || !strings.Contains(err.Error(), "HTTP 401") {
 		t.Errorf("a bad token: %v", err)

@@ -64,7 +64,13 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, who Sender) error 
 	if !who.may(description) {
 		return notThisCall()
 	}
-	c := &session{server: s, id: rand.Text(), token: who.Name, what: description, requests: rate.NewLimiter(requestsPerSecond, requestsAtOnce)}
+	c := &session{
+		server:   s,
+		id:       rand.Text(),
+		token:    who.Name,
+		what:     description,
+		requests: rate.NewLimiter(requestsPerSecond, requestsAtOnce),
+	}
 	if err := s.sessions.reserve(c); err != nil {
 		return err
 	}

@@ -12,7 +12,9 @@ import (
 )
 
 func FuzzOffer(f *testing.F) {
-	f.Add("v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\na=sendonly\r\n")
+	f.Add(
+		"v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\na=sendonly\r\n",
+	)
 	f.Add("v=0\r\nm=audio 9 X 0\r\nm=audio 9 X 0\r\n")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, body string) {
@@ -35,7 +37,9 @@ func FuzzOffer(f *testing.F) {
 }
 
 func FuzzFragment(f *testing.F) {
-	f.Add("a=ice-ufrag:x\r\na=ice-pwd:y\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\na=end-of-candidates\r\n")
+	f.Add(
+		"a=ice-ufrag:x\r\na=ice-pwd:y\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\na=end-of-candidates\r\n",
+	)
 	f.Add("hello")
 	f.Fuzz(func(t *testing.T, body string) {
 		if len(body) > maxSDP {
@@ -85,8 +89,12 @@ func FuzzSession(f *testing.F) {
 // An offer that passes goes on to the WebRTC library, which must survive it, within bounds.
 func FuzzNegotiation(f *testing.F) {
 	const start = "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\na=fingerprint:sha-256 00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00\r\n"
-	f.Add(start + "m=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=setup:actpass\r\na=ice-ufrag:abcd\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\na=sendonly\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n")
-	f.Add(start + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=ice-ufrag:abcd\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\na=extmap:1 x\r\na=ssrc:5 cname:x\r\n")
+	f.Add(
+		start + "m=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=setup:actpass\r\na=ice-ufrag:abcd\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\na=sendonly\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n",
+	)
+	f.Add(
+		start + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=ice-ufrag:abcd\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\na=extmap:1 x\r\na=ssrc:5 cname:x\r\n",
+	)
 	f.Fuzz(func(t *testing.T, body string) {
 		if len(body) > 8<<10 {
 			return

@@ -23,7 +23,17 @@ func TestTokensForACallAndALeg(t *testing.T) {
 		}
 	}
 	_, sdp := newSender(t, false)
-	session := h.ask(http.MethodPost, "/whip/c1/caller", sdp, "Content-Type", "application/sdp", "Authorization", "Bearer this").header.Get("Location")
+	session := h.ask(
+		http.MethodPost,
+		"/whip/c1/caller",
+		sdp,
+		"Content-Type",
+		"application/sdp",
+		"Authorization",
+		"Bearer this",
+	).header.Get(
+		"Location",
+	)
 	for _, method := range []string{http.MethodPatch, http.MethodDelete} {
 		if a := h.ask(method, session, "", "Authorization", "Bearer that"); a.status != 403 {
 			t.Errorf("%s by a token for another call: HTTP %d", method, a.status)

@@ -44,7 +44,12 @@ func newHouse(t *testing.T, change func(*whip.Config)) *house {
 	}
 	h := &house{t: t, packets: map[string]int{}}
 	cfg := whip.Config{Engine: engine, Intake: h, Auth: func(_ context.Context, token string) (whip.Sender, bool) {
-		who, ok := map[string]whip.Sender{"good": {Name: "pbx"}, "other": {Name: "sbc"}, "this": {Name: "pbx", Call: "c1", Leg: "caller"}, "that": {Name: "pbx", Call: "c2"}}[token]
+		who, ok := map[string]whip.Sender{
+			"good":  {Name: "pbx"},
+			"other": {Name: "sbc"},
+			"this":  {Name: "pbx", Call: "c1", Leg: "caller"},
+			"that":  {Name: "pbx", Call: "c2"},
+		}[token]
 		return who, ok
 	}}
 	if change != nil {
@@ -185,10 +190,15 @@ func newSender(t *testing.T, trickle bool) (*sender, string) {
 		t.Fatal(err)
 	}
 	s := &sender{pc: pc}
-	if s.track, err = webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}, "a", "s"); err != nil {
+	if s.track, err = webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{
+		MimeType:  webrtc.MimeTypePCMU,
+		ClockRate: 8000,
+	}, "a", "s"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pc.AddTransceiverFromTrack(s.track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
+	if _, err := pc.AddTransceiverFromTrack(s.track, webrtc.RTPTransceiverInit{
+		Direction: webrtc.RTPTransceiverDirectionSendonly,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

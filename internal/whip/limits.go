@@ -87,7 +87,12 @@ func checkSize(d *sdp.SessionDescription) error {
 	}
 	switch {
 	case len(d.MediaDescriptions) > mostMedia:
-		return refuse(http.StatusUnprocessableEntity, "the offer has %d media sections, at most %d are taken", len(d.MediaDescriptions), mostMedia)
+		return refuse(
+			http.StatusUnprocessableEntity,
+			"the offer has %d media sections, at most %d are taken",
+			len(d.MediaDescriptions),
+			mostMedia,
+		)
 	case attributes > mostAttributes || candidates > mostCandidates:
 		return refuse(http.StatusUnprocessableEntity, "the offer has more attributes or candidates than anybody needs")
 	}

@@ -39,8 +39,16 @@ func TestMetadataIsBounded(t *testing.T) {
 		many[i] = fmt.Sprintf("k%d=v", i)
 	}
 	for query, good := range map[string]bool{
-		"": true, "queue=payments&from=%2B49": true, strings.Join(many[:32], "&"): true, strings.Join(many, "&"): false,
-		"k=" + strings.Repeat("v", 256): true, "k=" + strings.Repeat("v", 257): false, strings.Repeat("k", 129) + "=v": false, "k=%00": false, "%zz": false, "=v": false,
+		"":                              true,
+		"queue=payments&from=%2B49":     true,
+		strings.Join(many[:32], "&"):    true,
+		strings.Join(many, "&"):         false,
+		"k=" + strings.Repeat("v", 256): true,
+		"k=" + strings.Repeat("v", 257): false,
+		strings.Repeat("k", 129) + "=v": false,
+		"k=%00":                         false,
+		"%zz":                           false,
+		"=v":                            false,
 	} {
 		if _, err := whip.Metadata(query); (err == nil) != good {
 			t.Errorf("%.60q: %v", query, err)
@@ -81,7 +89,8 @@ func TestRequestsAreBoundedByAddress(t *testing.T) {
 		t.Fatalf("HTTP %d %s", a.status, a.body)
 	}
 	for _, path := range []string{"/whip/call/other", "/whip/session/none"} {
-		if b := h.ask(http.MethodPost, path, sdp, "From", "203.0.113.1", "Authorization", "Bearer bad"); b.status != 429 || b.header.Get("Retry-After") == "" {
+		if b := h.ask(http.MethodPost, path, sdp, "From", "203.0.113.1", "Authorization", "Bearer bad"); b.status != 429 ||
+			b.header.Get("Retry-After") == "" {
 			t.Errorf("%s: HTTP %d %s", path, b.status, b.body)
 		}
 	}

@@ -13,7 +13,12 @@ import (
 // Faults of real senders that pion answers with "m=audio 0", or not at all.
 func TestOffersOfRealSendersAreRepaired(t *testing.T) {
 	for name, change := range map[string]func(string) string{
-		"no BUNDLE group (GStreamer's default)": func(s string) string { return regexp.MustCompile(`(?m)^a=group.*\r\n`).ReplaceAllString(s, "") },
+		"no BUNDLE group (GStreamer's default)": func(s string) string {
+			return regexp.MustCompile(`(?m)^a=group.*\r\n`).ReplaceAllString(
+				s,
+				"",
+			)
+		},
 		"no mid (rtpengine without generate-mid)": func(s string) string {
 			return regexp.MustCompile(`(?m)^a=(group|mid).*\r\n`).ReplaceAllString(s, "")
 		},
@@ -25,7 +30,8 @@ func TestOffersOfRealSendersAreRepaired(t *testing.T) {
 			h := newHouse(t, nil)
 			s, offer := newSender(t, false)
 			a := h.post(change(offer))
-			if strings.Contains(a.body, "m=audio 0") || !strings.Contains(change(offer), "group:BUNDLE") && strings.Contains(a.body, "group:BUNDLE") {
+			if strings.Contains(a.body, "m=audio 0") ||
+				!strings.Contains(change(offer), "group:BUNDLE") && strings.Contains(a.body, "group:BUNDLE") {
 				t.Errorf("HTTP %d %s", a.status, a.body)
 			}
 			// Our own peer did have a group and a mid: it is told what it expects.
@@ -45,7 +51,10 @@ func TestVideoIsRefusedAndAudioKept(t *testing.T) {
 	offer := s.pc.LocalDescription().SDP
 	offer = strings.Replace(offer, "a=group:BUNDLE 0", "a=group:BUNDLE 0 v", 1)
 	offer += "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:96 VP8/90000\r\na=sendonly\r\na=mid:v\r\na=rtcp-mux\r\n" +
-		"a=ice-ufrag:" + attribute(offer, "ice-ufrag") + "\r\na=ice-pwd:" + attribute(offer, "ice-pwd") + "\r\na=setup:actpass\r\na=fingerprint:" + attribute(offer, "fingerprint") + "\r\n"
+		"a=ice-ufrag:" + attribute(
+		offer,
+		"ice-ufrag",
+	) + "\r\na=ice-pwd:" + attribute(offer, "ice-pwd") + "\r\na=setup:actpass\r\na=fingerprint:" + attribute(offer, "fingerprint") + "\r\n"
 	a := h.post(offer)
 	if a.status != http.StatusCreated || !strings.Contains(a.body, "m=video 0") || strings.Contains(a.body, "m=audio 0") {
 		t.Errorf("HTTP %d %s", a.status, a.body)

@@ -20,10 +20,12 @@ func TestSection4_2_SessionSetup(t *testing.T) {
 	s, offer := newSender(t, false)
 	a := h.ask(http.MethodPost, "/whip/c%20all/caller?queue=payments&from=x", offer, "Content-Type", "application/sdp; charset=utf-8")
 	s.accept(t, a)
-	if a.header.Get("Content-Type") != "application/sdp" || !regexp.MustCompile(`^/whip/session/[A-Z0-9]{26}$`).MatchString(a.header.Get("Location")) {
+	if a.header.Get("Content-Type") != "application/sdp" ||
+		!regexp.MustCompile(`^/whip/session/[A-Z0-9]{26}$`).MatchString(a.header.Get("Location")) {
 		t.Errorf("%v", a.header)
 	}
-	if !regexp.MustCompile(`^"[^"]+"$`).MatchString(a.header.Get("ETag")) || a.header.Get("Accept-Patch") != "application/trickle-ice-sdpfrag" {
+	if !regexp.MustCompile(`^"[^"]+"$`).MatchString(a.header.Get("ETag")) ||
+		a.header.Get("Accept-Patch") != "application/trickle-ice-sdpfrag" {
 		t.Errorf("%v", a.header)
 	}
 	// Section 4.2: the answer is recvonly, the bundle holds one transport, and RTCP is multiplexed.
@@ -55,24 +57,38 @@ func TestSection4_2_WhatIsNoOfferIsRefused(t *testing.T) {
 		body, kind string
 		status     int
 	}{
-		"another type":           {offer, "text/plain", 415},
-		"no type":                {offer, "", 415},
-		"no SDP":                 {"hello", "application/sdp", 400},
-		"nothing":                {"", "application/sdp", 400},
-		"larger than 64 KiB":     {offer + strings.Repeat("a=x\r\n", 20000), "application/sdp", 413},
-		"no audio":               {offer[:strings.Index(offer, "m=audio")] + video, "application/sdp", 406},
-		"no codec that is known": {regexp.MustCompile(`(?m)^m=audio.*`).ReplaceAllString(regexp.MustCompile(`(?m)^a=(rtpmap|fmtp|rtcp-fb).*\r\n`).ReplaceAllString(offer, ""), "m=audio 9 UDP/TLS/RTP/SAVPF 97"), "application/sdp", 406},
+		"another type":       {offer, "text/plain", 415},
+		"no type":            {offer, "", 415},
+		"no SDP":             {"hello", "application/sdp", 400},
+		"nothing":            {"", "application/sdp", 400},
+		"larger than 64 KiB": {offer + strings.Repeat("a=x\r\n", 20000), "application/sdp", 413},
+		"no audio":           {offer[:strings.Index(offer, "m=audio")] + video, "application/sdp", 406},
+		"no codec that is known": {
+			regexp.MustCompile(`(?m)^m=audio.*`).ReplaceAllString(
+				regexp.MustCompile(`(?m)^a=(rtpmap|fmtp|rtcp-fb).*\r\n`).ReplaceAllString(offer, ""),
+				"m=audio 9 UDP/TLS/RTP/SAVPF 97",
+			),
+			"application/sdp",
+			406,
+		},
 		"two audio tracks (4.2)": {offer + strings.Replace(second, "a=mid:0", "a=mid:1", 1), "application/sdp", 422},
 		"recvonly (4.2)":         {strings.Replace(offer, "a=sendonly", "a=recvonly", 1), "application/sdp", 422},
 		"inactive (4.2)":         {strings.Replace(offer, "a=sendonly", "a=inactive", 1), "application/sdp", 422},
 		"no DTLS fingerprint":    {regexp.MustCompile(`(?m)^a=fingerprint.*\r\n`).ReplaceAllString(offer, ""), "application/sdp", 400},
 		"no credentials":         {regexp.MustCompile(`(?m)^a=ice-(ufrag|pwd).*\r\n`).ReplaceAllString(offer, ""), "application/sdp", 400},
 	} {
-		if a := h.post(c.body, "Content-Type", c.kind); a.status != c.status || !strings.HasPrefix(a.header.Get("Content-Type"), "application/problem+json") {
+		if a := h.post(c.body, "Content-Type", c.kind); a.status != c.status ||
+			!strings.HasPrefix(a.header.Get("Content-Type"), "application/problem+json") {
 			t.Errorf("%s: HTTP %d %s, want %d", name, a.status, a.body, c.status)
 		}
 	}
-	for _, path := range []string{"/whip/" + strings.Repeat("x", 200) + "/caller", "/whip/a%2Fb/caller", "/whip/call/%00", "/whip/call/caller?x=%01", "/whip/call/caller?channels=one"} {
+	for _, path := range []string{
+		"/whip/" + strings.Repeat("x", 200) + "/caller",
+		"/whip/a%2Fb/caller",
+		"/whip/call/%00",
+		"/whip/call/caller?x=%01",
+		"/whip/call/caller?channels=one",
+	} {
 		if a := h.ask(http.MethodPost, path, offer, "Content-Type", "application/sdp"); a.status != 400 {
 			t.Errorf("%.40s: HTTP %d", path, a.status)
 		}
@@ -109,18 +125,27 @@ func TestSection4_2_Methods(t *testing.T) {
 func TestSection4_1_CORS(t *testing.T) {
 	h := newHouse(t, func(c *whip.Config) { c.Origins = []string{"https://phone.example"} })
 	a := h.ask(http.MethodOptions, "/whip/call/caller", "", "Authorization", "", "Origin", "https://phone.example")
-	if a.status != 204 || a.header.Get("Accept-Post") != "application/sdp" || a.header.Get("Access-Control-Allow-Origin") != "https://phone.example" ||
-		!strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "PATCH") || !strings.Contains(a.header.Get("Access-Control-Expose-Headers"), "Location") {
+	if a.status != 204 || a.header.Get("Accept-Post") != "application/sdp" ||
+		a.header.Get("Access-Control-Allow-Origin") != "https://phone.example" ||
+		!strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "PATCH") ||
+		!strings.Contains(a.header.Get("Access-Control-Expose-Headers"), "Location") {
 		t.Errorf("HTTP %d %v", a.status, a.header)
 	}
-	if a := h.ask(http.MethodOptions, "/whip/call/caller", "", "Origin", "https://evil.example"); a.header.Get("Access-Control-Allow-Origin") != "" {
+	if a := h.ask(http.MethodOptions, "/whip/call/caller", "", "Origin", "https://evil.example"); a.header.Get(
+		"Access-Control-Allow-Origin",
+	) != "" {
 		t.Errorf("%v", a.header)
 	}
 }
 
 // Section 4.6: STUN and TURN servers are named, to those who may send only, and before the offer to those who ask.
 func TestSection4_6_Servers(t *testing.T) {
-	engine, err := rtc.New(rtc.Config{TCPPort: -1, ICE: rtc.ICE{URLs: []string{"stun:127.0.0.1:9", "turn:127.0.0.1:9?transport=tcp"}, Username: "me", Secret: `a "secret", or two`}})
+	engine, err := rtc.New(
+		rtc.Config{
+			TCPPort: -1,
+			ICE:     rtc.ICE{URLs: []string{"stun:127.0.0.1:9", "turn:127.0.0.1:9?transport=tcp"}, Username: "me", Secret: `a "secret", or two`},
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +155,10 @@ func TestSection4_6_Servers(t *testing.T) {
 		}
 	}()
 	h := newHouse(t, func(c *whip.Config) { c.Engine = engine })
-	want := []string{`<stun:127.0.0.1:9>; rel="ice-server"`, `<turn:127.0.0.1:9?transport=tcp>; rel="ice-server"; username="me"; credential="a \"secret\", or two"; credential-type="password"`}
+	want := []string{
+		`<stun:127.0.0.1:9>; rel="ice-server"`,
+		`<turn:127.0.0.1:9?transport=tcp>; rel="ice-server"; username="me"; credential="a \"secret\", or two"; credential-type="password"`,
+	}
 	if a := h.ask(http.MethodOptions, "/whip/call/caller", ""); a.status != 204 || !slices.Equal(a.header.Values("Link"), want) {
 		t.Errorf("HTTP %d %q", a.status, a.header.Values("Link"))
 	}
@@ -153,7 +181,13 @@ func TestSection4_3_1_TrickleICE(t *testing.T) {
 	s, offer := newSender(t, true)
 	a := h.post(offer)
 	s.accept(t, a)
-	fragment := "a=ice-ufrag:" + attribute(offer, "ice-ufrag") + "\r\na=ice-pwd:" + attribute(offer, "ice-pwd") + "\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
+	fragment := "a=ice-ufrag:" + attribute(
+		offer,
+		"ice-ufrag",
+	) + "\r\na=ice-pwd:" + attribute(
+		offer,
+		"ice-pwd",
+	) + "\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
 	for _, line := range regexp.MustCompile(`(?m)^a=candidate.*\r\n`).FindAllString(s.pc.LocalDescription().SDP, -1) {
 		fragment += line
 	}
@@ -188,7 +222,13 @@ func TestSection4_3_1_StrictPreconditions(t *testing.T) {
 	s, offer := newSender(t, false)
 	a := h.post(offer)
 	s.accept(t, a)
-	if p := h.ask(http.MethodPatch, a.header.Get("Location"), "a=end-of-candidates\r\n", "Content-Type", "application/trickle-ice-sdpfrag"); p.status != 428 {
+	if p := h.ask(
+		http.MethodPatch,
+		a.header.Get("Location"),
+		"a=end-of-candidates\r\n",
+		"Content-Type",
+		"application/trickle-ice-sdpfrag",
+	); p.status != 428 {
 		t.Errorf("HTTP %d", p.status)
 	}
 }
@@ -218,7 +258,13 @@ func TestSection4_3_2_ICERestart(t *testing.T) {
 	}
 	<-gathered
 	text := s.pc.LocalDescription().SDP
-	fragment := "a=ice-ufrag:" + attribute(text, "ice-ufrag") + "\r\na=ice-pwd:" + attribute(text, "ice-pwd") + "\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
+	fragment := "a=ice-ufrag:" + attribute(
+		text,
+		"ice-ufrag",
+	) + "\r\na=ice-pwd:" + attribute(
+		text,
+		"ice-pwd",
+	) + "\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
 	for _, line := range regexp.MustCompile(`(?m)^a=candidate.*\r\n`).FindAllString(text, -1) {
 		fragment += line
 	}

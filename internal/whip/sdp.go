@@ -166,7 +166,13 @@ func readFragment(body string) (*fragment, error) {
 				if sections++; sections > 1 {
 					index++
 				}
-			case line == "" || strings.HasPrefix(line, "a=") || strings.HasPrefix(line, "v=") || strings.HasPrefix(line, "o=") || strings.HasPrefix(line, "s=") || strings.HasPrefix(line, "t=") || strings.HasPrefix(line, "c="):
+			case line == "" || strings.HasPrefix(
+				line,
+				"a=",
+			) || strings.HasPrefix(
+				line,
+				"v=",
+			) || strings.HasPrefix(line, "o=") || strings.HasPrefix(line, "s=") || strings.HasPrefix(line, "t=") || strings.HasPrefix(line, "c="):
 			default:
 				return nil, errors.New("the body is no SDP fragment")
 			}

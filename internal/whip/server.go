@@ -52,8 +52,11 @@ func NewServer(cfg Config) *Server {
 // Stats returns what happened so far.
 func (s *Server) Stats() Stats {
 	return Stats{
-		Open: s.sessions.size(), Opened: s.stats.opened.Load(), Refused: s.stats.refused.Load(),
-		Lost: s.stats.lost.Load(), Lenient: s.stats.lenient.Load(),
+		Open:    s.sessions.size(),
+		Opened:  s.stats.opened.Load(),
+		Refused: s.stats.refused.Load(),
+		Lost:    s.stats.lost.Load(),
+		Lenient: s.stats.lenient.Load(),
 	}
 }
 

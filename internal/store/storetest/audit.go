@@ -24,7 +24,13 @@ func auditChain(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
 	for i := range 5 {
 		must(t, s.InTx(ctx, func(tx *store.Tx) error {
-			return tx.Audit(ctx, store.Line{At: now, Actor: "a", What: "x", Call: "c", Detail: store.Detail{"i": i, "text": "<ü>"}})
+			return tx.Audit(ctx, store.Line{
+				At:     now,
+				Actor:  "a",
+				What:   "x",
+				Call:   "c",
+				Detail: store.Detail{"i": i, "text": "<ü>"},
+			})
 		}))
 	}
 	if n, hash, err := s.VerifyAudit(ctx); n != 5 || len(hash) != 64 || err != nil {

@@ -23,11 +23,17 @@ const batch = 200
 
 // columns of each table that is filled, in the order of the values.
 var columns = []struct{ table, names string }{
-	{"call", "id, started_ms, ended_ms, state, metadata, search, decision, final, review, score, summary, decisions, published, policy_version, decided_ms, audio_until_ms, review_state"},
+	{
+		"call",
+		"id, started_ms, ended_ms, state, metadata, search, decision, final, review, score, summary, decisions, published, policy_version, decided_ms, audio_until_ms, review_state",
+	},
 	{"part", "call_id, part, node, ended_ms"},
 	{"leg", "call_id, part, node, leg, duration_ms, lost_ms"},
-	{"segment", `id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail, score, verdict, job_id, cleaned,
-		audio_key, audio_sha256, audio_bytes, audio_deleted_ms, rate, voiced, attempts, submitted_ms, worker, alarm, settled_ms`},
+	{
+		"segment",
+		`id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail, score, verdict, job_id, cleaned,
+		audio_key, audio_sha256, audio_bytes, audio_deleted_ms, rate, voiced, attempts, submitted_ms, worker, alarm, settled_ms`,
+	},
 	{"decision", "call_id, seq, at_ms, outcome, score, threshold, reasons, policy_version"},
 	{"review", "call_id, opened_ms, state, assignee, disposition, note, closed_ms, closed_by, version"},
 }

@@ -48,10 +48,12 @@ func history(t *testing.T, s *store.Store) {
 		if !reflect.DeepEqual(p.Call, c) || !reflect.DeepEqual(p.Segments, segments) {
 			t.Fatalf("got  %+v\nwant %+v %+v", p, c, segments)
 		}
-		if findings, _ := screen.Findings(p.Segments, true); i < 599 && policy.Default().Decide(findings, p.Metadata).Outcome.String() != p.Decision {
+		if findings, _ := screen.Findings(p.Segments, true); i < 599 &&
+			policy.Default().Decide(findings, p.Metadata).Outcome.String() != p.Decision {
 			t.Errorf("the month is not as a sidecar writes it: %s is %s", p.ID, p.Decision)
 		}
-		if p.Hearing.Disposition != "" && !p.Hearing.ClosedAt.IsZero() && p.Hearing.ClosedBy != "" && !p.Hearing.OpenedAt.IsZero() && p.Hearing.State == store.ReviewClosed {
+		if p.Hearing.Disposition != "" && !p.Hearing.ClosedAt.IsZero() && p.Hearing.ClosedBy != "" && !p.Hearing.OpenedAt.IsZero() &&
+			p.Hearing.State == store.ReviewClosed {
 			reviewed++
 		}
 	}
@@ -108,7 +110,14 @@ func interleaved(t *testing.T, s *store.Store, call string) {
 		}))
 	}
 	for i, name := range []string{"n2", "n1"} {
-		end(t, s, store.Part{PartKey: store.PartKey{Call: call, Part: now.Add(time.Duration(i) * 15 * time.Second).UnixMilli(), Node: name}, EndedAt: now.Add(time.Hour)})
+		end(
+			t,
+			s,
+			store.Part{
+				PartKey: store.PartKey{Call: call, Part: now.Add(time.Duration(i) * 15 * time.Second).UnixMilli(), Node: name},
+				EndedAt: now.Add(time.Hour),
+			},
+		)
 	}
 }
 
@@ -126,7 +135,13 @@ func windows(t *testing.T, s *store.Store) {
 		from, to time.Duration
 		want     string
 	}{
-		{-1, 2000, "[a b c]"}, {0, 1001, "[a b c]"}, {0, 1000, "[a b]"}, {1, 1001, "[c]"}, {1000, 1001, "[c]"}, {1001, 2000, "[]"}, {-2, -1, "[]"},
+		{-1, 2000, "[a b c]"},
+		{0, 1001, "[a b c]"},
+		{0, 1000, "[a b]"},
+		{1, 1001, "[c]"},
+		{1000, 1001, "[c]"},
+		{1001, 2000, "[]"},
+		{-2, -1, "[]"},
 	} {
 		got := []string{}
 		for _, p := range visited(t, s, store.Window{From: now.Add(c.from * time.Millisecond), To: now.Add(c.to * time.Millisecond)}) {

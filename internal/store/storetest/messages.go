@@ -11,7 +11,13 @@ import (
 func deliveries(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
 	record(t, s, "c", 0)
-	m := store.Message{ID: "m", Event: "call.flagged", Call: "c", CreatedAt: now, Body: `{"a":1}`}
+	m := store.Message{
+		ID:        "m",
+		Event:     "call.flagged",
+		Call:      "c",
+		CreatedAt: now,
+		Body:      `{"a":1}`,
+	}
 	for i, want := range []bool{true, false} {
 		must(t, s.InTx(ctx, func(tx *store.Tx) error {
 			if added, err := tx.AddMessage(ctx, m, []string{"a", "b"}); err != nil || added != want {
@@ -27,7 +33,8 @@ func deliveries(t *testing.T, s *store.Store) {
 	if err != nil || d.Body != m.Body || d.Attempts != 1 {
 		t.Fatal(d, err)
 	}
-	if _, next, err := s.ClaimDelivery(ctx, "a", now.Add(time.Second), time.Minute); !errors.Is(err, store.ErrNotFound) || !next.Equal(now.Add(time.Minute)) {
+	if _, next, err := s.ClaimDelivery(ctx, "a", now.Add(time.Second), time.Minute); !errors.Is(err, store.ErrNotFound) ||
+		!next.Equal(now.Add(time.Minute)) {
 		t.Errorf("claimed twice: %v %v", next, err)
 	}
 	d.State, d.SettledAt, d.LastStatus, d.LastError = store.DeliveryDead, now, 500, "no"

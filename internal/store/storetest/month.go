@@ -86,14 +86,21 @@ var keep = map[string]time.Duration{"flagged": 720 * time.Hour, "inconclusive": 
 func (m *month) call(id string, at time.Time) error {
 	synthetic := m.rng.IntN(100) == 0
 	c := store.Call{
-		ID: id, StartedAt: at, State: store.CallEnded, Final: true, PolicyVersion: m.version,
-		Metadata: map[string]string{"queue": queues[m.rng.IntN(len(queues))], "from": fmt.Sprintf("+49%09d", m.rng.IntN(1e9))},
+		ID:            id,
+		StartedAt:     at,
+		State:         store.CallEnded,
+		Final:         true,
+		PolicyVersion: m.version,
+		Metadata:      map[string]string{"queue": queues[m.rng.IntN(len(queues))], "from": fmt.Sprintf("+49%09d", m.rng.IntN(1e9))},
 	}
 	p := store.Part{PartKey: store.PartKey{Call: id, Part: at.UnixMilli(), Node: node}}
 	segments, length := m.talk(p.PartKey, synthetic)
 	p.EndedAt = at.Add(length)
 	c.EndedAt, c.DecidedAt = p.EndedAt, p.EndedAt.Add(4*time.Second)
-	p.Legs = []store.Leg{{Leg: "agent", Duration: length}, {Leg: "caller", Duration: length, Lost: time.Duration(m.rng.IntN(300)) * time.Millisecond}}
+	p.Legs = []store.Leg{
+		{Leg: "agent", Duration: length},
+		{Leg: "caller", Duration: length, Lost: time.Duration(m.rng.IntN(300)) * time.Millisecond},
+	}
 	r := m.desk.Summary(c, []store.Part{p}, segments)
 	summary, err := json.Marshal(r)
 	if err != nil {
@@ -119,7 +126,26 @@ func (m *month) call(id string, at time.Time) error {
 	if r.Review {
 		review = m.heard(r)
 	}
-	if err := m.add("call", id, at.UnixMilli(), c.EndedAt.UnixMilli(), c.State, string(metadata), search, r.Decision, 1, number(r.Review), r.Score, string(summary), 1, r.Decision, m.version, decided, untilMS, review); err != nil {
+	if err := m.add(
+		"call",
+		id,
+		at.UnixMilli(),
+		c.EndedAt.UnixMilli(),
+		c.State,
+		string(metadata),
+		search,
+		r.Decision,
+		1,
+		number(r.Review),
+		r.Score,
+		string(summary),
+		1,
+		r.Decision,
+		m.version,
+		decided,
+		untilMS,
+		review,
+	); err != nil {
 		return err
 	}
 	if err := m.add("part", id, p.Part, p.Node, c.EndedAt.UnixMilli()); err != nil {
@@ -151,7 +177,16 @@ func (m *month) talk(k store.PartKey, synthetic bool) (list []store.Segment, len
 	ms := func(from, to int) time.Duration { return time.Duration(from+m.rng.IntN(to-from)) * time.Millisecond }
 	for i := range m.segments {
 		leg := [2]string{"agent", "caller"}[i%2]
-		g := store.Segment{PartKey: k, Leg: leg, Seq: seqs[leg], Offset: length, Duration: ms(9_000, 20_000), State: store.SegmentScored, Rate: 16000, Verdict: "deepfake_unlikely"}
+		g := store.Segment{
+			PartKey:  k,
+			Leg:      leg,
+			Seq:      seqs[leg],
+			Offset:   length,
+			Duration: ms(9_000, 20_000),
+			State:    store.SegmentScored,
+			Rate:     16000,
+			Verdict:  "deepfake_unlikely",
+		}
 		seqs[leg]++
 		g.Speech = g.Duration - ms(1_000, 4_000)
 		g.Voiced = [][2]int64{{1600, g.Speech.Milliseconds() * 8}, {g.Speech.Milliseconds()*8 + 12_000, g.Duration.Milliseconds() * 16}}
@@ -174,7 +209,14 @@ func (m *month) talk(k store.PartKey, synthetic bool) (list []store.Segment, len
 		}
 		if g.State != store.SegmentSkipped {
 			g.AudioKey, g.AudioBytes = g.ID[9:11]+"/"+g.ID+".wav", 44+g.Duration.Milliseconds()*32
-			g.JobID = fmt.Sprintf("%s-%s-4%s-8%s-%s", g.AudioSHA256[:8], g.AudioSHA256[8:12], g.AudioSHA256[12:15], g.AudioSHA256[15:18], g.AudioSHA256[18:30])
+			g.JobID = fmt.Sprintf(
+				"%s-%s-4%s-8%s-%s",
+				g.AudioSHA256[:8],
+				g.AudioSHA256[8:12],
+				g.AudioSHA256[12:15],
+				g.AudioSHA256[15:18],
+				g.AudioSHA256[18:30],
+			)
 		} else {
 			g.AudioSHA256 = ""
 		}
@@ -199,9 +241,38 @@ func (m *month) segment(g store.Segment, kept bool, deleted time.Time) error {
 			g.AudioKey, deletedMS = "", deleted.UnixMilli()
 		}
 	}
-	return m.add("segment", g.ID, g.Call, g.Part, g.Node, g.Leg, g.Seq, g.Offset.Milliseconds(), g.Duration.Milliseconds(), g.Speech.Milliseconds(), 0, g.RecordedAt.UnixMilli(),
-		g.State, g.Reason, g.Detail, g.Score, g.Verdict, g.JobID, number(m.rng.IntN(500) == 0), g.AudioKey, g.AudioSHA256, g.AudioBytes, deletedMS, g.Rate, string(voiced),
-		attempts, submitted, worker, alarm, settled.UnixMilli())
+	return m.add(
+		"segment",
+		g.ID,
+		g.Call,
+		g.Part,
+		g.Node,
+		g.Leg,
+		g.Seq,
+		g.Offset.Milliseconds(),
+		g.Duration.Milliseconds(),
+		g.Speech.Milliseconds(),
+		0,
+		g.RecordedAt.UnixMilli(),
+		g.State,
+		g.Reason,
+		g.Detail,
+		g.Score,
+		g.Verdict,
+		g.JobID,
+		number(m.rng.IntN(500) == 0),
+		g.AudioKey,
+		g.AudioSHA256,
+		g.AudioBytes,
+		deletedMS,
+		g.Rate,
+		string(voiced),
+		attempts,
+		submitted,
+		worker,
+		alarm,
+		settled.UnixMilli(),
+	)
 }
 
 // heard says whether a person has heard a call: a third of them, flagged ones rather than others.

@@ -15,17 +15,26 @@ func parts(t *testing.T, s *store.Store) {
 	record(t, s, "c", 2)
 	c, err := s.Call(ctx, "c")
 	must(t, err)
-	if c.State != store.CallLive || !c.StartedAt.Equal(now) || c.Metadata["queue"] != "Payments" || c.Final || c.Score != nil || c.AudioUntil != nil {
+	if c.State != store.CallLive || !c.StartedAt.Equal(now) || c.Metadata["queue"] != "Payments" || c.Final || c.Score != nil ||
+		c.AudioUntil != nil {
 		t.Errorf("%+v", c)
 	}
-	p := store.Part{PartKey: key("c"), EndedAt: now.Add(time.Minute), How: "interrupted", Warnings: []string{"w"}, Legs: []store.Leg{{Leg: "caller", Duration: 61 * time.Second, Lost: time.Second}}}
+	p := store.Part{
+		PartKey:  key("c"),
+		EndedAt:  now.Add(time.Minute),
+		How:      "interrupted",
+		Warnings: []string{"w"},
+		Legs:     []store.Leg{{Leg: "caller", Duration: 61 * time.Second, Lost: time.Second}},
+	}
 	// It broke off a minute after its begin, as far as was noted, and a second more of it was recorded.
 	if c = end(t, s, p); c.State != store.CallEnded || !c.EndedAt.Equal(now.Add(61*time.Second)) {
 		t.Errorf("%+v", c)
 	}
 	must(t, s.InTx(ctx, func(tx *store.Tx) error {
 		list, err := tx.Parts(ctx, "c")
-		if err != nil || len(list) != 1 || list[0].How != "interrupted" || list[0].Warnings[0] != "w" || len(list[0].Legs) != 1 || list[0].Legs[0].Duration != 61*time.Second || list[0].Legs[0].Lost != time.Second {
+		if err != nil || len(list) != 1 || list[0].How != "interrupted" || list[0].Warnings[0] != "w" || len(list[0].Legs) != 1 ||
+			list[0].Legs[0].Duration != 61*time.Second ||
+			list[0].Legs[0].Lost != time.Second {
 			t.Errorf("%+v %v", list, err)
 		}
 		return nil
@@ -38,7 +47,12 @@ func parts(t *testing.T, s *store.Store) {
 func brokenOff(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
 	record(t, s, "c", 1)
-	p := store.Part{PartKey: key("c"), EndedAt: now.Add(time.Minute), How: "node_lost", Legs: []store.Leg{{Leg: "caller", Duration: 61 * time.Second}, {Leg: "agent", Duration: 5 * time.Second}}}
+	p := store.Part{
+		PartKey: key("c"),
+		EndedAt: now.Add(time.Minute),
+		How:     "node_lost",
+		Legs:    []store.Leg{{Leg: "caller", Duration: 61 * time.Second}, {Leg: "agent", Duration: 5 * time.Second}},
+	}
 	for range 2 { // the second time as after a crash before it was removed from the spool
 		end(t, s, p)
 		list, err := s.Segments(ctx, "c")
@@ -47,7 +61,10 @@ func brokenOff(t *testing.T, s *store.Store) {
 		for _, g := range list {
 			got = append(got, fmt.Sprintf("%s %s %s %v %d", g.Leg, g.State, g.Reason, g.Offset, g.Seq))
 		}
-		if want := []string{"caller recorded  0s 0", "agent failed interrupted 5s -1", "caller failed interrupted 1m1s -1"}; !slices.Equal(got, want) {
+		if want := []string{"caller recorded  0s 0", "agent failed interrupted 5s -1", "caller failed interrupted 1m1s -1"}; !slices.Equal(
+			got,
+			want,
+		) {
 			t.Errorf("%v", got)
 		}
 	}
@@ -63,7 +80,10 @@ func missing(t *testing.T, s *store.Store) {
 	record(t, s, "c", 2)
 	last := segment("c", 4)
 	must(t, s.InTx(ctx, func(tx *store.Tx) error { _, err := tx.AddSegment(ctx, last); return err }))
-	p := store.Part{PartKey: key("c"), Legs: []store.Leg{{Leg: "caller", Duration: time.Minute, Segments: 6}, {Leg: "agent", Duration: time.Minute}}}
+	p := store.Part{
+		PartKey: key("c"),
+		Legs:    []store.Leg{{Leg: "caller", Duration: time.Minute, Segments: 6}, {Leg: "agent", Duration: time.Minute}},
+	}
 	list := func(what string, want ...string) {
 		t.Helper()
 		segments, err := s.Segments(ctx, "c")
@@ -81,7 +101,15 @@ func missing(t *testing.T, s *store.Store) {
 	p.EndedAt = now.Add(time.Minute)
 	for range 2 { // the second time as after a crash before it was removed from the spool
 		end(t, s, p)
-		list("it ended", "caller 0 recorded  0s", "caller 1 recorded  10s", "caller 2 failed storage 19s", "caller 3 failed storage 19s", "caller 4 recorded  40s", "caller 5 failed storage 49s")
+		list(
+			"it ended",
+			"caller 0 recorded  0s",
+			"caller 1 recorded  10s",
+			"caller 2 failed storage 19s",
+			"caller 3 failed storage 19s",
+			"caller 4 recorded  40s",
+			"caller 5 failed storage 49s",
+		)
 	}
 	must(t, s.InTx(ctx, func(tx *store.Tx) error {
 		if added, err := tx.AddSegment(ctx, segment("c", 3)); err != nil || !added {
@@ -89,16 +117,28 @@ func missing(t *testing.T, s *store.Store) {
 		}
 		return nil
 	}))
-	list("one turns up", "caller 0 recorded  0s", "caller 1 recorded  10s", "caller 2 failed storage 19s", "caller 3 recorded  30s", "caller 4 recorded  40s", "caller 5 failed storage 49s")
+	list(
+		"one turns up",
+		"caller 0 recorded  0s",
+		"caller 1 recorded  10s",
+		"caller 2 failed storage 19s",
+		"caller 3 recorded  30s",
+		"caller 4 recorded  40s",
+		"caller 5 failed storage 49s",
+	)
 }
 
 func twoNodes(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
 	record(t, s, "c", 1)
-	other := store.Part{PartKey: store.PartKey{Call: "c", Part: now.Add(-time.Second).UnixMilli(), Node: "n2"}, Metadata: map[string]string{"queue": "x", "from": "y"}}
+	other := store.Part{
+		PartKey:  store.PartKey{Call: "c", Part: now.Add(-time.Second).UnixMilli(), Node: "n2"},
+		Metadata: map[string]string{"queue": "x", "from": "y"},
+	}
 	must(t, s.InTx(ctx, func(tx *store.Tx) error { _, err := tx.Begin(ctx, other); return err }))
 	c := end(t, s, store.Part{PartKey: key("c"), EndedAt: now.Add(time.Second)})
-	if c.State != store.CallLive || c.Metadata["queue"] != "Payments" || c.Metadata["from"] != "y" || !c.StartedAt.Equal(now.Add(-time.Second)) {
+	if c.State != store.CallLive || c.Metadata["queue"] != "Payments" || c.Metadata["from"] != "y" ||
+		!c.StartedAt.Equal(now.Add(-time.Second)) {
 		t.Errorf("one part goes on: %+v", c)
 	}
 	// A leg that joins a part later may know more of the call, and changes nothing that is known.

@@ -67,7 +67,19 @@ func StartPostgres(t testing.TB) *Postgres {
 			t.Fatal(err)
 		}
 	}
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "callscreen", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+	initdb := exec.Command(
+		filepath.Join(bin, "initdb"),
+		"-D",
+		filepath.Join(dir, "data"),
+		"-U",
+		"callscreen",
+		"-A",
+		"trust",
+		"--no-sync",
+		"-E",
+		"UTF8",
+		"--locale=C",
+	)
 	initdb.SysProcAttr, initdb.Dir = p.cred, dir
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)

@@ -46,8 +46,20 @@ func erasing(t *testing.T, s *store.Store) {
 	must(t, settle(ctx, s, "c", "c-0", 0.9))
 	must(t, s.InTx(ctx, func(tx *store.Tx) error {
 		must(t, tx.OpenReview(ctx, "c", now))
-		must(t, tx.AddDecision(ctx, store.Decision{Call: "c", Seq: 1, At: now, Outcome: "flagged", Reasons: []string{"r"}}))
-		_, err := tx.AddMessage(ctx, store.Message{ID: "m", Event: "e", Call: "c", CreatedAt: now, Body: "{}"}, []string{"a"})
+		must(t, tx.AddDecision(ctx, store.Decision{
+			Call:    "c",
+			Seq:     1,
+			At:      now,
+			Outcome: "flagged",
+			Reasons: []string{"r"},
+		}))
+		_, err := tx.AddMessage(ctx, store.Message{
+			ID:        "m",
+			Event:     "e",
+			Call:      "c",
+			CreatedAt: now,
+			Body:      "{}",
+		}, []string{"a"})
 		return err
 	}))
 	if err := s.Erase(ctx, "c", "me", "asked", now); !errors.Is(err, store.ErrConflict) {
@@ -123,7 +135,13 @@ func expiredCalls(t *testing.T, s *store.Store) {
 		if err := tx.OpenReview(ctx, "waiting", now); err != nil {
 			return err
 		}
-		_, err = tx.AddMessage(ctx, store.Message{ID: "m", Event: "call.cleared", Call: "told", CreatedAt: now, Body: "{}"}, []string{"crm"})
+		_, err = tx.AddMessage(ctx, store.Message{
+			ID:        "m",
+			Event:     "call.cleared",
+			Call:      "told",
+			CreatedAt: now,
+			Body:      "{}",
+		}, []string{"crm"})
 		return err
 	}))
 	for before, want := range map[time.Time][]string{now: nil, now.Add(time.Minute): {"done"}} {

@@ -38,7 +38,14 @@ func claimRace(t *testing.T, s *store.Store) {
 	var all sync.WaitGroup
 	for i := range analysts {
 		all.Go(func() {
-			_, errs[i] = s.ChangeReview(ctx, store.ReviewChange{Call: "c", Action: store.ReviewClaim, Who: fmt.Sprint("analyst ", i), Version: 1, Lease: lease, At: now})
+			_, errs[i] = s.ChangeReview(ctx, store.ReviewChange{
+				Call:    "c",
+				Action:  store.ReviewClaim,
+				Who:     fmt.Sprint("analyst ", i),
+				Version: 1,
+				Lease:   lease,
+				At:      now,
+			})
 		})
 	}
 	all.Wait()
@@ -84,9 +91,21 @@ func reviewChanges(t *testing.T, s *store.Store) {
 		{"claim what has expired", store.ReviewChange{Action: "claim", Who: "bob", Version: 7, At: now.Add(lease)}, ""},
 		{"no such disposition", store.ReviewChange{Action: "dispose", Who: "bob", Version: 8, Disposition: "x"}, "no disposition"},
 		{"no such action", store.ReviewChange{Action: "x", Who: "bob", Version: 8}, "no action"},
-		{"dispose", store.ReviewChange{Action: "dispose", Who: "bob", Version: 8, Disposition: "false_alarm", Note: "the bank's announcement"}, ""},
+		{"dispose", store.ReviewChange{
+			Action:      "dispose",
+			Who:         "bob",
+			Version:     8,
+			Disposition: "false_alarm",
+			Note:        "the bank's announcement",
+		}, ""},
 		{"claim what is closed", store.ReviewChange{Action: "claim", Who: "anna", Version: 9}, "is closed"},
-		{"correct", store.ReviewChange{Action: "dispose", Who: "anna", Version: 9, Disposition: "unsure", Note: "or not"}, ""},
+		{"correct", store.ReviewChange{
+			Action:      "dispose",
+			Who:         "anna",
+			Version:     9,
+			Disposition: "unsure",
+			Note:        "or not",
+		}, ""},
 		{"nothing to review", store.ReviewChange{Call: "clear", Action: "claim", Who: "anna", Version: 1}, store.ErrNoReview.Error()},
 		{"no such call", store.ReviewChange{Call: "none", Action: "claim", Who: "anna", Version: 1}, store.ErrNotFound.Error()},
 	} {
@@ -103,7 +122,8 @@ func reviewChanges(t *testing.T, s *store.Store) {
 		}
 	}
 	r := review(t, s, "c")
-	if r.State != store.ReviewClosed || r.ClosedBy != "anna" || r.Disposition != "unsure" || r.Note != "or not" || r.Version != 10 || r.ClaimedBy(now) != "" {
+	if r.State != store.ReviewClosed || r.ClosedBy != "anna" || r.Disposition != "unsure" || r.Note != "or not" || r.Version != 10 ||
+		r.ClaimedBy(now) != "" {
 		t.Errorf("%+v", r)
 	}
 	said, err := s.DispositionsOf(ctx, "c")
@@ -122,7 +142,17 @@ func reviewChanges(t *testing.T, s *store.Store) {
 			t.Errorf("the note is in the audit, which outlives the call: %+v", l)
 		}
 	}
-	want := []string{"anna claim 2 <nil>", "anna claim 3 <nil>", "anna release 4 <nil>", "anna claim 5 <nil>", "root release 6 <nil>", "anna claim 7 <nil>", "bob claim 8 <nil>", "bob dispose 9 false_alarm", "anna dispose 10 unsure"}
+	want := []string{
+		"anna claim 2 <nil>",
+		"anna claim 3 <nil>",
+		"anna release 4 <nil>",
+		"anna claim 5 <nil>",
+		"root release 6 <nil>",
+		"anna claim 7 <nil>",
+		"bob claim 8 <nil>",
+		"bob dispose 9 false_alarm",
+		"anna dispose 10 unsure",
+	}
 	if !slices.Equal(story, want) {
 		t.Errorf("got  %q\nwant %q", story, want)
 	}
@@ -140,7 +170,14 @@ func reviewChanges(t *testing.T, s *store.Store) {
 func reopened(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
 	openReview(t, s, "c")
-	if _, err := s.ChangeReview(ctx, store.ReviewChange{Call: "c", Action: "dispose", Who: "anna", Version: 1, Disposition: "unsure", At: now}); err != nil {
+	if _, err := s.ChangeReview(ctx, store.ReviewChange{
+		Call:        "c",
+		Action:      "dispose",
+		Who:         "anna",
+		Version:     1,
+		Disposition: "unsure",
+		At:          now,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -172,7 +209,10 @@ func waitingLists(t *testing.T, s *store.Store) {
 	change(t, s, "unscreened", func(c *store.Call) { c.State, c.Final = store.CallEnded, true })
 	record(t, s, "clear", 0)
 	change(t, s, "clear", func(c *store.Call) { c.State, c.Final, c.Decision = store.CallEnded, true, "clear" })
-	for limit, want := range map[int]store.CallCounts{100: {Waiting: 3, Unscreened: 1, Live: 3, All: 5}, 2: {Waiting: 2, Unscreened: 1, Live: 2, All: 2}} {
+	for limit, want := range map[int]store.CallCounts{
+		100: {Waiting: 3, Unscreened: 1, Live: 3, All: 5},
+		2:   {Waiting: 2, Unscreened: 1, Live: 2, All: 2},
+	} {
 		if c, err := s.CountCalls(ctx, limit); err != nil || c != want {
 			t.Errorf("up to %d: %+v %v", limit, c, err)
 		}
@@ -188,7 +228,14 @@ func waitingLists(t *testing.T, s *store.Store) {
 	if got := next("anna", ""); got != "c" {
 		t.Errorf("the one that has waited the longest is %q", got)
 	}
-	if _, err := s.ChangeReview(ctx, store.ReviewChange{Call: "c", Action: "claim", Who: "anna", Version: 1, Lease: lease, At: now}); err != nil {
+	if _, err := s.ChangeReview(ctx, store.ReviewChange{
+		Call:    "c",
+		Action:  "claim",
+		Who:     "anna",
+		Version: 1,
+		Lease:   lease,
+		At:      now,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if anna, bob, other := next("anna", ""), next("bob", ""), next("bob", "b"); anna != "c" || bob != "b" || other != "a" {
@@ -233,7 +280,14 @@ func liveMarks(t *testing.T, s *store.Store) {
 		t.Errorf("%+v %v", parts, err)
 	}
 	must(t, s.InTx(ctx, func(tx *store.Tx) error {
-		return tx.AddDecision(ctx, store.Decision{Call: "c", Seq: 1, At: now, Outcome: "flagged", Threshold: 0.6, Reasons: []string{"r"}})
+		return tx.AddDecision(ctx, store.Decision{
+			Call:      "c",
+			Seq:       1,
+			At:        now,
+			Outcome:   "flagged",
+			Threshold: 0.6,
+			Reasons:   []string{"r"},
+		})
 	}))
 	if d, err := s.DecisionsOf(ctx, "c"); err != nil || len(d) != 1 || d[0].Reasons[0] != "r" || d[0].Threshold != 0.6 {
 		t.Errorf("%+v %v", d, err)
@@ -242,11 +296,20 @@ func liveMarks(t *testing.T, s *store.Store) {
 
 func sessions(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
-	one := store.Session{Hash: "h1", Name: "anna", Roles: []string{"reviewer", "viewer"}, Source: "token", CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)}
+	one := store.Session{
+		Hash:      "h1",
+		Name:      "anna",
+		Roles:     []string{"reviewer", "viewer"},
+		Source:    "token",
+		CreatedAt: now,
+		SeenAt:    now,
+		ExpiresAt: now.Add(time.Hour),
+	}
 	must(t, s.SaveSession(ctx, one, now.Add(-time.Hour)))
 	must(t, s.TouchSession(ctx, "h1", now.Add(time.Minute)))
 	got, err := s.Session(ctx, "h1")
-	if err != nil || got.Name != "anna" || !slices.Equal(got.Roles, one.Roles) || !got.SeenAt.Equal(now.Add(time.Minute)) || !got.ExpiresAt.Equal(one.ExpiresAt) {
+	if err != nil || got.Name != "anna" || !slices.Equal(got.Roles, one.Roles) || !got.SeenAt.Equal(now.Add(time.Minute)) ||
+		!got.ExpiresAt.Equal(one.ExpiresAt) {
 		t.Errorf("%+v %v", got, err)
 	}
 	gone := func(hash string) bool { _, err := s.Session(ctx, hash); return errors.Is(err, store.ErrNotFound) }

@@ -27,7 +27,8 @@ func segmentOnce(t *testing.T, s *store.Store) {
 	}
 	g, err := s.Segment(ctx, want.ID)
 	must(t, err)
-	if g.Voiced[0] != want.Voiced[0] || g.Offset != want.Offset || g.Speech != want.Speech || !g.RecordedAt.Equal(now) || g.AudioKey != "k" || g.Settled() {
+	if g.Voiced[0] != want.Voiced[0] || g.Offset != want.Offset || g.Speech != want.Speech || !g.RecordedAt.Equal(now) || g.AudioKey != "k" ||
+		g.Settled() {
 		t.Errorf("%+v", g)
 	}
 	skipped := segment("c", 1)
@@ -55,7 +56,8 @@ func submission(t *testing.T, s *store.Store) {
 	if won, err := s.SaveJob(ctx, "c-0", "job", "n1", now); !won || err != nil {
 		t.Fatal(won, err)
 	}
-	if g, _ = s.Segment(ctx, "c-0"); g.State != store.SegmentSubmitted || g.JobID != "job" || !g.SubmitStarted.IsZero() || !g.SubmittedAt.Equal(now) {
+	if g, _ = s.Segment(ctx, "c-0"); g.State != store.SegmentSubmitted || g.JobID != "job" || !g.SubmitStarted.IsZero() ||
+		!g.SubmittedAt.Equal(now) {
 		t.Errorf("%+v", g)
 	}
 	if g, d, err = s.BeginSubmit(ctx, "c-0", "n2", now, true); err != nil || d != store.NoDoubt || g.JobID != "job" {
@@ -112,10 +114,23 @@ func settle(ctx context.Context, s *store.Store, call, id string, score float64)
 		if _, err := tx.LockCall(ctx, call); err != nil {
 			return err
 		}
-		if err := tx.Settle(ctx, id, store.Settlement{State: store.SegmentScored, Score: &score, Verdict: "v", Simulated: true, At: now}); err != nil {
+		if err := tx.Settle(ctx, id, store.Settlement{
+			State:     store.SegmentScored,
+			Score:     &score,
+			Verdict:   "v",
+			Simulated: true,
+			At:        now,
+		}); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, store.Line{At: now, Actor: "machine", What: store.AuditScored, Call: call, Segment: id, Detail: store.Detail{"score": score}})
+		return tx.Audit(ctx, store.Line{
+			At:      now,
+			Actor:   "machine",
+			What:    store.AuditScored,
+			Call:    call,
+			Segment: id,
+			Detail:  store.Detail{"score": score},
+		})
 	})
 }
 
@@ -156,7 +171,13 @@ func rollback(t *testing.T, s *store.Store) {
 		score := 0.5
 		must(t, tx.Settle(ctx, "c-0", store.Settlement{State: store.SegmentScored, Score: &score, At: now}))
 		must(t, tx.Audit(ctx, store.Line{At: now, What: store.AuditScored, Call: "c"}))
-		_, err := tx.AddMessage(ctx, store.Message{ID: "m", Event: "e", Call: "c", CreatedAt: now, Body: "{}"}, []string{"e"})
+		_, err := tx.AddMessage(ctx, store.Message{
+			ID:        "m",
+			Event:     "e",
+			Call:      "c",
+			CreatedAt: now,
+			Body:      "{}",
+		}, []string{"e"})
 		must(t, err)
 		return broken
 	})

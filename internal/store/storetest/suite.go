@@ -78,8 +78,20 @@ func key(call string) store.PartKey {
 
 func segment(call string, seq int) store.Segment {
 	return store.Segment{
-		ID: fmt.Sprintf("%s-%d", call, seq), PartKey: key(call), Leg: "caller", Seq: seq, Offset: time.Duration(seq) * 10 * time.Second, Duration: 9 * time.Second,
-		Speech: 8 * time.Second, RecordedAt: now, Rate: 16000, Voiced: [][2]int64{{10, 20}}, State: store.SegmentRecorded, AudioKey: "k", AudioSHA256: "ab", AudioBytes: 5,
+		ID:          fmt.Sprintf("%s-%d", call, seq),
+		PartKey:     key(call),
+		Leg:         "caller",
+		Seq:         seq,
+		Offset:      time.Duration(seq) * 10 * time.Second,
+		Duration:    9 * time.Second,
+		Speech:      8 * time.Second,
+		RecordedAt:  now,
+		Rate:        16000,
+		Voiced:      [][2]int64{{10, 20}},
+		State:       store.SegmentRecorded,
+		AudioKey:    "k",
+		AudioSHA256: "ab",
+		AudioBytes:  5,
 	}
 }
 
@@ -135,7 +147,13 @@ func lists(t *testing.T, s *store.Store) {
 	for i := range 25 {
 		id := fmt.Sprintf("call-%02d", i)
 		must(t, s.InTx(ctx, func(tx *store.Tx) error {
-			_, err := tx.Begin(ctx, store.Part{PartKey: store.PartKey{Call: id, Part: now.Add(time.Duration(i/2) * time.Second).UnixMilli(), Node: "n"}, Metadata: map[string]string{"from": fmt.Sprintf("Ä100%%_%d", i)}})
+			_, err := tx.Begin(
+				ctx,
+				store.Part{
+					PartKey:  store.PartKey{Call: id, Part: now.Add(time.Duration(i/2) * time.Second).UnixMilli(), Node: "n"},
+					Metadata: map[string]string{"from": fmt.Sprintf("Ä100%%_%d", i)},
+				},
+			)
 			return err
 		}))
 		if i%5 == 0 {
@@ -162,8 +180,14 @@ func lists(t *testing.T, s *store.Store) {
 		f    store.Filter
 		want int
 	}{
-		{store.Filter{Decision: "flagged"}, 5}, {store.Filter{State: "ended"}, 5}, {store.Filter{State: "live", Decision: "flagged"}, 0},
-		{store.Filter{Query: "CALL-2"}, 5}, {store.Filter{Query: "100%_7"}, 1}, {store.Filter{Query: "100_"}, 0}, {store.Filter{Query: `\`}, 0}, {store.Filter{Review: "waiting"}, 0},
+		{store.Filter{Decision: "flagged"}, 5},
+		{store.Filter{State: "ended"}, 5},
+		{store.Filter{State: "live", Decision: "flagged"}, 0},
+		{store.Filter{Query: "CALL-2"}, 5},
+		{store.Filter{Query: "100%_7"}, 1},
+		{store.Filter{Query: "100_"}, 0},
+		{store.Filter{Query: `\`}, 0},
+		{store.Filter{Review: "waiting"}, 0},
 	} {
 		if list, _, err := s.Calls(ctx, c.f); err != nil || len(list) != c.want {
 			t.Errorf("%+v: %d calls, %v", c.f, len(list), err)

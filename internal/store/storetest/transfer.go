@@ -14,8 +14,21 @@ func transfer(t *testing.T, s *store.Store) {
 	record(t, s, "c", 2)
 	must(t, settle(ctx, s, "c", "c-0", 1))
 	must(t, s.InTx(ctx, func(tx *store.Tx) error {
-		must(t, tx.AddDecision(ctx, store.Decision{Call: "c", Seq: 1, At: now, Outcome: "flagged", Threshold: 0.6, Reasons: []string{"r"}}))
-		_, err := tx.AddMessage(ctx, store.Message{ID: "m", Event: "e", Call: "c", CreatedAt: now, Body: "{}"}, []string{"a"})
+		must(t, tx.AddDecision(ctx, store.Decision{
+			Call:      "c",
+			Seq:       1,
+			At:        now,
+			Outcome:   "flagged",
+			Threshold: 0.6,
+			Reasons:   []string{"r"},
+		}))
+		_, err := tx.AddMessage(ctx, store.Message{
+			ID:        "m",
+			Event:     "e",
+			Call:      "c",
+			CreatedAt: now,
+			Body:      "{}",
+		}, []string{"a"})
 		return err
 	}))
 	dump := func(s *store.Store) (lines []string) {
@@ -68,7 +81,8 @@ func transfer(t *testing.T, s *store.Store) {
 	for table, row := range map[string]map[string]any{"river_job": {"id": 1}, "call": {"id; DROP TABLE call": 1}} {
 		empty, err := store.Open(ctx, store.Options{Dir: t.TempDir(), Owner: true})
 		must(t, err)
-		if _, err := empty.Import(ctx, func(i *store.Importer) error { return i.Add(ctx, table, row) }); err == nil || !strings.Contains(err.Error(), "there is no") {
+		if _, err := empty.Import(ctx, func(i *store.Importer) error { return i.Add(ctx, table, row) }); err == nil ||
+			!strings.Contains(err.Error(), "there is no") {
 			t.Errorf("%s: %v", table, err)
 		}
 		must(t, empty.Close())
