@@ -64,13 +64,13 @@ deb: release ## make Debian packages of the release
 	done
 
 deb-test: deb ## install the Debian package in a Debian of its own, upgrade, remove and purge it (needs root and debootstrap)
-	CALLSCREEN_DEBS=$(CURDIR)/bin/release $(GO) test -count=1 -v ./internal/deb
+	CALLSCREEN_DEBS=$(CURDIR)/bin/release $(GO) test -count=1 -v ./internal/e2e/deb
 
 newcomer: ## clone this repository, and do what the README says (some minutes)
-	CALLSCREEN_NEWCOMER=1 $(GO) test -count=1 -v ./internal/newcomer
+	CALLSCREEN_NEWCOMER=1 $(GO) test -count=1 -v ./internal/e2e/newcomer
 
 soak: ## 100 legs that come and go for CALLSCREEN_SOAK (default 20m): nothing may grow
-	CALLSCREEN_SOAK=$${CALLSCREEN_SOAK:-20m} $(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/crash
+	CALLSCREEN_SOAK=$${CALLSCREEN_SOAK:-20m} $(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/e2e/crash
 
 test: ## run the tests; what needs an absent program is skipped by name
 	$(GO) test $(PARALLEL) $(TESTFLAGS) $(PACKAGES)
@@ -105,29 +105,29 @@ libopus: ## test the build with libopus (needs a C compiler, libopus-dev and pkg
 	CGO_ENABLED=1 $(GO) test $(RACEFLAGS) -gcflags=callscreen/encode=-race=false -count=1 -tags libopus,nolibopusfile ./encode ./internal/publish # -race, for make race has built most of it
 
 peers: ## test against Chromium and aiortc (.ci/run installs them), and Janus and rtpengine where they are installed
-	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/peers
+	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/e2e/peers
 
 .PHONY: network
 network: ## calls over IPv6, TCP, NAT, TURN, ICE-lite and loss, in network namespaces (needs root, iproute2, nftables, coturn)
-	CALLSCREEN_REQUIRE_NETWORK=1 $(GO) test -count=1 -v ./internal/network
+	CALLSCREEN_REQUIRE_NETWORK=1 $(GO) test -count=1 -v ./internal/e2e/network
 
 # The last version that is built from modules that can be had: later ones replace some by others.
 LIVEKIT = github.com/livekit/livekit-server/cmd/server@v1.13.5
 .PHONY: livekit
 livekit: ## send rooms of a real LiveKit server to callscreen (builds it first, some minutes; not part of .ci/run)
 	@test -n "$$CALLSCREEN_LIVEKIT" -o -x bin/livekit-server || { echo "building $(LIVEKIT)"; GOBIN=$(CURDIR)/bin/livekit $(GO) install $(LIVEKIT) && mv bin/livekit/server bin/livekit-server && rmdir bin/livekit; }
-	cd docs/livekit && $(GO) vet ./... && CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./...
+	cd docs/examples/livekit && $(GO) vet ./... && CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./...
 
 browser: ## play the story of a call in Chromium, with pictures in out/browser (needs chromium, node and npm)
-	npm install --no-save --no-package-lock --no-audit --no-fund --prefix internal/browser playwright-core@1.64.1 axe-core@4.14.1 >/dev/null
-	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/browser
+	npm install --no-save --no-package-lock --no-audit --no-fund --prefix internal/e2e/browser playwright-core@1.64.1 axe-core@4.14.1 >/dev/null
+	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/e2e/browser
 
 load: ## 200 live legs on this machine for 30 s
 	CALLSCREEN_LOAD=200 $(GO) test -count=1 -v -run '^TestLoad$$' ./internal/app
 
 crash: ## kill the real sidecar 30 times on each database, and take away all it depends on (some minutes)
 	@mkdir -p out && rm -f out/crash.md
-	CALLSCREEN_KILLS=30 CALLSCREEN_CRASH_REPORT=$(CURDIR)/out/crash.md $(GO) test -count=1 -parallel 6 -timeout 20m ./internal/crash
+	CALLSCREEN_KILLS=30 CALLSCREEN_CRASH_REPORT=$(CURDIR)/out/crash.md $(GO) test -count=1 -parallel 6 -timeout 20m ./internal/e2e/crash
 	@sort -r out/crash.md
 
 lint: ## gofmt, vet, golangci-lint, and a tidy go.mod

@@ -29,7 +29,7 @@ func need(t *testing.T, what string, ok bool) {
 	}
 }
 
-const source = "../../testdata/audio/human.wav"
+const source = "../../../testdata/audio/human.wav"
 
 // record lets a peer publish, and compares what was recorded with what it played.
 func record(
@@ -41,7 +41,7 @@ func record(
 	t.Helper()
 	s := whiptest.New(t, red)
 	s.Web.Handle("/", http.FileServer(http.Dir("testdata")))
-	s.Web.Handle("/softphone/", http.StripPrefix("/softphone/", http.FileServer(http.Dir("../../docs/softphone"))))
+	s.Web.Handle("/softphone/", http.StripPrefix("/softphone/", http.FileServer(http.Dir("../../../docs/examples/softphone"))))
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	cmd := publish(ctx, s.URL, s.URL+"/whip/call/caller")
@@ -173,7 +173,7 @@ func TestChromium(t *testing.T) {
 	_, err = exec.LookPath("node")
 	need(t, "node", err == nil)
 	_, err = os.Stat("node_modules/playwright-core")
-	need(t, "playwright-core (npm install --no-save --no-package-lock --prefix internal/peers playwright-core)", err == nil)
+	need(t, "playwright-core (npm install --no-save --no-package-lock --prefix internal/e2e/peers playwright-core)", err == nil)
 	file, err := filepath.Abs(source)
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	lksdk "github.com/livekit/server-sdk-go/v2"
 	"github.com/pion/webrtc/v4"
 
-	"callscreen/docs/sfu"
+	"callscreen/docs/examples/sfu"
 )
 
 // leg is a participant on the way to callscreen.

@@ -18,7 +18,7 @@ import (
 
 	"callscreen/analyzer"
 	"callscreen/analyzer/simulator"
-	"callscreen/docs/sfu"
+	"callscreen/docs/examples/sfu"
 	"callscreen/internal/app"
 	"callscreen/internal/config"
 	"callscreen/internal/demo"

@@ -28,7 +28,7 @@ func TestRtpengine(t *testing.T) {
 	defer cancel()
 	program, addr := build(t), sidecar(ctx, t)
 	e := newRtpengine(ctx, t, path)
-	caller, agent := newParty(t, "../../testdata/audio/synthetic.wav"), newParty(t, source)
+	caller, agent := newParty(t, "../../../testdata/audio/synthetic.wav"), newParty(t, source)
 
 	offered := e.ask(
 		map[string]any{"command": "offer", "call-id": "c1", "from-tag": "caller", "sdp": caller.sdp(), "replace": []string{"origin"}},

@@ -180,7 +180,7 @@ func TestTheStoryOfACall(t *testing.T) {
 		_, err = os.Stat(filepath.Join("node_modules", module))
 		need(t, module, err == nil)
 	}
-	shots, err := filepath.Abs("../../out/browser")
+	shots, err := filepath.Abs("../../../out/browser")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestTheStoryOfACall(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	silent, err := filepath.Abs("../../testdata/audio/ringback.wav")
+	silent, err := filepath.Abs("../../../testdata/audio/ringback.wav")
 	if err != nil {
 		t.Fatal(err)
 	}

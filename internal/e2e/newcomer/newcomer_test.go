@@ -43,7 +43,7 @@ func TestNewcomer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	n := &newcomer{t: t, ctx: ctx, dir: filepath.Join(t.TempDir(), "callscreen"), addr: freeAddr(t)}
-	root, err := filepath.Abs(filepath.Join("..", ".."))
+	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func newScene(t *testing.T) *scene {
 	t.Helper()
 	server := os.Getenv("CALLSCREEN_LIVEKIT")
 	if server == "" {
-		server = filepath.Join("..", "..", "bin", "livekit-server")
+		server = filepath.Join("..", "..", "..", "bin", "livekit-server")
 	}
 	if _, err := os.Stat(server); err != nil {
 		if os.Getenv("CALLSCREEN_REQUIRE_PEERS") == "1" {
@@ -146,7 +146,7 @@ func newScene(t *testing.T) *scene {
 		log: &output{},
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", s.bin, "./cmd/callscreen")
-	build.Dir = filepath.Join("..", "..")
+	build.Dir = filepath.Join("..", "..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -243,7 +243,7 @@ func (s *scene) speaker(room, identity, file string, attributes map[string]strin
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(p.room.Disconnect)
-	f, err := os.Open(filepath.Join("..", "..", "internal", "demo", file))
+	f, err := os.Open(filepath.Join("..", "..", "..", "internal", "demo", file))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func (s *scene) report(call string) (r report) {
 // seconds is how long a recording lasts.
 func seconds(t *testing.T, file string) float64 {
 	t.Helper()
-	src, err := encode.Open(t.Context(), filepath.Join("..", "..", "internal", "demo", file), nil)
+	src, err := encode.Open(t.Context(), filepath.Join("..", "..", "..", "internal", "demo", file), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

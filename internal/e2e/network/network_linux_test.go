@@ -173,7 +173,7 @@ func TestNetworks(t *testing.T) {
 // recording is the beginning of the synthetic voice.
 func recording(t *testing.T) string {
 	t.Helper()
-	src, err := encode.Open(t.Context(), "../../testdata/audio/synthetic.wav", nil)
+	src, err := encode.Open(t.Context(), "../../../testdata/audio/synthetic.wav", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

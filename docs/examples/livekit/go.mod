@@ -1,8 +1,8 @@
-module callscreen/docs/livekit
+module callscreen/docs/examples/livekit
 
 go 1.26.8
 
-replace callscreen => ../..
+replace callscreen => ../../..
 
 require (
 	callscreen v0.0.0
