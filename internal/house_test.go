@@ -4,7 +4,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -82,4 +84,70 @@ func permitted(imported, leaf string, allowed []string, test bool) bool {
 		}
 	}
 	return false
+}
+
+// packageImports returns the packages that each package of the module imports, those of its tests left out.
+func packageImports(t *testing.T) map[string][]string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "callscreen/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	imports := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		imports[words[0]] = words[1:]
+	}
+	if len(imports) < 20 {
+		t.Fatalf("only %d packages were found", len(imports))
+	}
+	return imports
+}
+
+// Only the program itself builds the application: a package of the trunk that imported it could reach everything.
+func TestOnlyTheProgramKnowsTheApp(t *testing.T) {
+	for name, imports := range packageImports(t) {
+		if !strings.HasPrefix(name, "callscreen/cmd/") && slices.Contains(imports, "callscreen/internal/app") {
+			t.Errorf("%s imports internal/app", name)
+		}
+	}
+}
+
+// The layers of the trunk from the store up: none imports one that stands behind it in the list.
+func TestTheTrunkHasOneDirection(t *testing.T) {
+	layers := []string{"report", "store", "store/storetest", "screen", "screen/month", "review", "app"}
+	imports := packageImports(t)
+	for i, low := range layers {
+		name := "callscreen/internal/" + low
+		if imports[name] == nil {
+			t.Fatalf("there is no package %s", name)
+		}
+		for _, high := range layers[i+1:] {
+			if slices.Contains(imports[name], "callscreen/internal/"+high) {
+				t.Errorf("%s imports internal/%s", name, high)
+			}
+		}
+	}
+}
+
+// A recording is screened without a database and without a queue.
+func TestReplayNeedsNoDatabase(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "callscreen/internal/replay").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deps := strings.Fields(string(out))
+	if !slices.Contains(deps, "callscreen/policy") {
+		t.Fatalf("internal/replay does not depend on policy: %v", deps)
+	}
+	for _, dep := range deps {
+		if dep == "database/sql" { // pion's identifiers need its driver package
+			t.Error("internal/replay depends on database/sql")
+		}
+		for _, banned := range []string{"github.com/riverqueue/", "github.com/jackc/", "modernc.org/sqlite", "callscreen/internal/store"} {
+			if strings.HasPrefix(dep, banned) {
+				t.Errorf("internal/replay depends on %s", dep)
+			}
+		}
+	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"callscreen/internal/config"
-	"callscreen/internal/screen"
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
 
@@ -86,7 +86,7 @@ func (h *headOnly) write(record []field) error { h.fields = record; return nil }
 func (h *headOnly) flush([]field) error        { return nil }
 
 func writeCall(out records, p *store.Past) error {
-	var r screen.Report
+	var r report.Report
 	if len(p.Summary) > 0 {
 		if err := json.Unmarshal(p.Summary, &r); err != nil {
 			return err
@@ -96,7 +96,7 @@ func writeCall(out records, p *store.Past) error {
 		{
 			"call",
 			p.ID,
-		}, {"started_at", at(p.StartedAt)}, {"ended_at", at(p.EndedAt)}, {"duration_seconds", screen.Seconds(p.EndedAt.Sub(p.StartedAt))},
+		}, {"started_at", at(p.StartedAt)}, {"ended_at", at(p.EndedAt)}, {"duration_seconds", report.Seconds(p.EndedAt.Sub(p.StartedAt))},
 		{
 			"decision",
 			p.Decision,
@@ -115,10 +115,10 @@ func writeFindings(out records, p *store.Past) error {
 			{"segment", g.ID},
 			{"leg", g.Leg},
 			{"seq", g.Seq},
-			{"offset_seconds", screen.Seconds(offset)},
-			{"duration_seconds", screen.Seconds(g.Duration)},
-			{"speech_seconds", screen.Seconds(g.Speech)},
-			{"lost_seconds", screen.Seconds(g.Lost)},
+			{"offset_seconds", report.Seconds(offset)},
+			{"duration_seconds", report.Seconds(g.Duration)},
+			{"speech_seconds", report.Seconds(g.Speech)},
+			{"lost_seconds", report.Seconds(g.Lost)},
 			{"state", g.State},
 			{"score", g.Score},
 			{"verdict", g.Verdict},

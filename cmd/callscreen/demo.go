@@ -17,7 +17,7 @@ import (
 	"callscreen/internal/config"
 	"callscreen/internal/demo"
 	"callscreen/internal/publish"
-	"callscreen/internal/screen"
+	"callscreen/internal/report"
 )
 
 func newDemo(e env) *cobra.Command {
@@ -75,7 +75,7 @@ func runDemo(ctx context.Context, e env, listen string, keep bool) (err error) {
 		Version:   version,
 		Meter:     meter,
 		Log:       slog.New(lineHandler{w: e.stderr}),
-		OnSettled: func(call string, s screen.SegmentReport) {
+		OnSettled: func(call string, s report.SegmentReport) {
 			verdict := "failed: " + s.Reason
 			if s.Score != nil {
 				verdict = fmt.Sprintf("score %.2f", *s.Score)
@@ -114,8 +114,8 @@ func runDemo(ctx context.Context, e env, listen string, keep bool) (err error) {
 }
 
 // playDemo plays the calls at the same time and returns what they came to.
-func playDemo(ctx context.Context, a *app.App, say func(string, ...any)) ([]screen.LiveReport, error) {
-	reports, errs := make([]screen.LiveReport, len(demoCalls)), make([]error, len(demoCalls))
+func playDemo(ctx context.Context, a *app.App, say func(string, ...any)) ([]report.CallReport, error) {
+	reports, errs := make([]report.CallReport, len(demoCalls)), make([]error, len(demoCalls))
 	var all sync.WaitGroup
 	for i, c := range demoCalls {
 		all.Go(func() {

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"callscreen/internal/screen"
+	"callscreen/internal/report"
+	"callscreen/internal/screen/month"
 	"callscreen/internal/store"
-	"callscreen/internal/store/storetest"
 )
 
 // pastMonth makes the data_dir of a sidecar that has screened 3,000 calls in February 2026.
@@ -21,7 +21,7 @@ func pastMonth(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	storetest.Month(t, s, 3000, 3)
+	month.Fill(t, s, 3000, 3)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestATableRunsNothingInASpreadsheet(t *testing.T) {
 		{(*float64)(nil), ""},
 		{&at, "2026-01-02T03:04:05.006Z"},
 		{(*time.Time)(nil), ""},
-		{screen.Seconds(1500 * time.Millisecond), "1.5"},
+		{report.Seconds(1500 * time.Millisecond), "1.5"},
 		{nil, ""},
 		{true, "true"},
 		{7, "7"},

@@ -9,7 +9,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
-	"callscreen/internal/screen"
+	"callscreen/internal/replay"
+	"callscreen/internal/report"
 )
 
 // progress shows on a terminal how far a replay is. Elsewhere it shows nothing. It is safe for concurrent use.
@@ -34,7 +35,7 @@ func newProgress(w io.Writer, files int) *progress {
 }
 
 // settled counts a segment that has its score, or has failed.
-func (p *progress) settled(*screen.Call, screen.SegmentReport) {
+func (p *progress) settled(*replay.Call, report.SegmentReport) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.segments++

@@ -11,7 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"callscreen/internal/screen"
+	"callscreen/internal/report"
 )
 
 // field is a value with its name, in the order of a record.
@@ -118,7 +118,7 @@ func cell(value any) string {
 	case map[string]string:
 		data, _ := json.Marshal(v) // texts can be written
 		return string(data)
-	case screen.Seconds:
+	case report.Seconds:
 		return strconv.FormatFloat(time.Duration(v.Round()).Seconds(), 'f', -1, 64)
 	}
 	return fmt.Sprint(value)

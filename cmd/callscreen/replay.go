@@ -16,7 +16,8 @@ import (
 	"callscreen/capture"
 	"callscreen/capture/vad"
 	"callscreen/internal/config"
-	"callscreen/internal/screen"
+	"callscreen/internal/replay"
+	"callscreen/internal/report"
 )
 
 type replayFlags struct {
@@ -52,7 +53,7 @@ inconclusive.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return replay(cmd.Context(), e, f, cmd.Flags().Changed("threshold"), args)
+			return runReplay(cmd.Context(), e, f, cmd.Flags().Changed("threshold"), args)
 		},
 	}
 	flags := cmd.Flags()
@@ -69,8 +70,8 @@ inconclusive.`,
 	return cmd
 }
 
-func replay(ctx context.Context, e env, f replayFlags, thresholdSet bool, args []string) (err error) {
-	channels, err := screen.ParseChannels(f.channels)
+func runReplay(ctx context.Context, e env, f replayFlags, thresholdSet bool, args []string) (err error) {
+	channels, err := replay.ParseChannels(f.channels)
 	if err != nil {
 		return usagef("--channels: %w", err)
 	}
@@ -112,7 +113,7 @@ func replay(ctx context.Context, e env, f replayFlags, thresholdSet bool, args [
 
 	progress := newProgress(e.stderr, len(files))
 	defer progress.close()
-	screener, err := screen.NewScreener(screen.ScreenerConfig{
+	screener, err := replay.NewScreener(replay.ScreenerConfig{
 		Analyzer:     client,
 		Dir:          dir,
 		Keep:         f.out != "",
@@ -131,7 +132,7 @@ func replay(ctx context.Context, e env, f replayFlags, thresholdSet bool, args [
 		flags:    f,
 		progress: progress,
 		screener: screener,
-		replay: screen.Replay{
+		replay: replay.Replay{
 			Channels: channels,
 			Legs:     f.legs,
 			Realtime: f.realtime,
@@ -141,7 +142,7 @@ func replay(ctx context.Context, e env, f replayFlags, thresholdSet bool, args [
 		},
 	}
 	for i, file := range files {
-		r.calls = append(r.calls, &replayed{file: file, call: screen.NewCall(screen.CallConfig{
+		r.calls = append(r.calls, &replayed{file: file, call: replay.NewCall(replay.CallConfig{
 			ID: callID(files, i), File: file, Policy: cfg.Policy, Simulated: f.simulate,
 		}), read: make(chan struct{})})
 	}
@@ -178,7 +179,7 @@ func checkLegs(legs []string) error {
 // replayed is a recording on its way through the pipeline.
 type replayed struct {
 	file string
-	call *screen.Call
+	call *replay.Call
 	read chan struct{} // closed when the file is read, or given up
 	err  error         // why it could not be read to its end; valid once read is closed
 }
@@ -187,8 +188,8 @@ type replayer struct {
 	env      env
 	flags    replayFlags
 	progress *progress
-	screener *screen.Screener
-	replay   screen.Replay
+	screener *replay.Screener
+	replay   replay.Replay
 	calls    []*replayed
 }
 
@@ -227,14 +228,14 @@ func (r *replayer) run(ctx context.Context) int {
 			case <-ctx.Done():
 			}
 		}
-		report := c.call.Report()
+		outcome := c.call.Report()
 		r.progress.pause()
 		switch {
-		case c.err != nil && len(report.Segments) == 0:
+		case c.err != nil && len(outcome.Segments) == 0:
 			counts[3]++
 		default:
-			printer.print(report)
-			counts[outcomeIndex(report.Decision)]++
+			printer.print(outcome)
+			counts[outcomeIndex(outcome.Decision)]++
 		}
 		if c.err != nil && ctx.Err() == nil {
 			err := c.err
@@ -309,7 +310,7 @@ func newPrinter(w io.Writer, asJSON bool) *printer {
 	return p
 }
 
-func (p *printer) print(r screen.Report) {
+func (p *printer) print(r report.Report) {
 	if p.err != nil {
 		return
 	}

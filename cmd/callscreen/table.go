@@ -7,11 +7,11 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"callscreen/internal/screen"
+	"callscreen/internal/report"
 )
 
 // printTable writes one call for a person.
-func printTable(w io.Writer, r screen.Report) error {
+func printTable(w io.Writer, r report.Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s", r.File, strings.ToUpper(r.Decision))
 	switch {
@@ -46,7 +46,7 @@ func printTable(w io.Writer, r screen.Report) error {
 	return err
 }
 
-func score(s screen.SegmentReport) string {
+func score(s report.SegmentReport) string {
 	if s.Score == nil {
 		return "-"
 	}
@@ -54,10 +54,10 @@ func score(s screen.SegmentReport) string {
 }
 
 // remark is what a person should know of a segment besides its score.
-func remark(s screen.SegmentReport, r screen.Report) string {
+func remark(s report.SegmentReport, r report.Report) string {
 	var notes []string
 	switch s.State {
-	case screen.StateScored:
+	case report.StateScored:
 		for _, l := range r.Legs {
 			if l.Leg == s.Leg && *s.Score > l.Threshold {
 				notes = append(notes, "OVER")
@@ -79,7 +79,7 @@ func remark(s screen.SegmentReport, r screen.Report) string {
 }
 
 // clock writes a position as minutes and seconds, 1:02.3, or with the hours before them.
-func clock(s screen.Seconds) string {
+func clock(s report.Seconds) string {
 	d := time.Duration(s).Round(100 * time.Millisecond)
 	h, m, sec := int(d.Hours()), int(d.Minutes())%60, (d % time.Minute).Seconds()
 	if h > 0 {
@@ -88,6 +88,6 @@ func clock(s screen.Seconds) string {
 	return fmt.Sprintf("%d:%04.1f", m, sec)
 }
 
-func seconds(s screen.Seconds) string {
+func seconds(s report.Seconds) string {
 	return fmt.Sprintf("%.1f s", time.Duration(s).Seconds())
 }

@@ -22,6 +22,7 @@ import (
 	"callscreen/internal/config"
 	"callscreen/internal/hook"
 	"callscreen/internal/outbound"
+	"callscreen/internal/report"
 	"callscreen/internal/review"
 	"callscreen/internal/rtc"
 	"callscreen/internal/screen"
@@ -41,7 +42,7 @@ type Options struct {
 	Log       *slog.Logger
 	// OnPromised and OnSettled, if not nil, are told what happens to segments.
 	OnPromised func(store.Segment)
-	OnSettled  func(call string, s screen.SegmentReport)
+	OnSettled  func(call string, s report.SegmentReport)
 	// Level, if not nil, is that of Log, and can be changed by the API.
 	Level *slog.LevelVar
 	// Version is what /metrics says is running.
@@ -65,10 +66,10 @@ type App struct {
 	spool     *spool.Spool
 	hooks     *hooks
 	board     *review.Board
-	desk      *screen.Desk
-	courier   *screen.Courier
+	desk      *screen.Decider
+	courier   *screen.Forwarder
 	worker    *screen.Worker
-	engine    *screen.Engine
+	engine    *screen.Maintenance
 	live      *screen.Live
 	review    *review.Server
 	whip      *whip.Server
@@ -193,7 +194,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.desk = screen.NewDesk(screen.DeskConfig{
+	a.desk = screen.NewDecider(screen.DeciderConfig{
 		Store:         a.store,
 		Policy:        cfg.Policy,
 		PolicyVersion: version,
@@ -207,11 +208,11 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 			"inconclusive": cfg.Retention.Inconclusive,
 		},
 	})
-	a.courier = screen.NewCourier(screen.CourierConfig{
+	a.courier = screen.NewForwarder(screen.ForwarderConfig{
 		Spool:      a.spool,
 		Audio:      a.audio,
 		Keys:       a.keys,
-		Desk:       a.desk,
+		Decider:    a.desk,
 		Node:       a.audioNode(),
 		Rate:       cfg.Segment.SampleRate,
 		MaxAge:     cfg.Spool.MaxAge,
@@ -226,7 +227,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	a.worker = screen.NewWorker(screen.WorkerConfig{
 		API:           a.opt.API,
 		Store:         a.store,
-		Desk:          a.desk,
+		Decider:       a.desk,
 		Audio:         a.audio,
 		Node:          a.node,
 		Interval:      interval,
@@ -238,10 +239,10 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		Observe:       a.observe,
 		Log:           a.opt.Log,
 	})
-	a.engine, err = screen.NewEngine(screen.EngineConfig{
+	a.engine, err = screen.NewMaintenance(screen.MaintenanceConfig{
 		Worker:      a.worker,
 		Store:       a.store,
-		Desk:        a.desk,
+		Decider:     a.desk,
 		Audio:       a.audio,
 		Node:        a.node,
 		MaxInFlight: cfg.Analysis.MaxInFlight,
@@ -278,7 +279,7 @@ func (a *App) buildCalls(context.Context) (err error) {
 	})
 	if a.review, err = review.NewServer(review.Config{
 		Node:    a.node,
-		Desk:    a.desk,
+		Decider: a.desk,
 		Store:   a.store,
 		Audio:   a.audio,
 		Board:   a.board,
@@ -322,13 +323,13 @@ func (a *App) Node() string { return a.node }
 func (a *App) Totals() screen.Totals { return a.live.Totals() }
 
 // Wait returns what is known of a call once done says so of it, or when the context ends.
-func (a *App) Wait(ctx context.Context, call string, done func(screen.LiveReport) bool) (screen.LiveReport, error) {
+func (a *App) Wait(ctx context.Context, call string, done func(report.CallReport) bool) (report.CallReport, error) {
 	return a.review.Wait(ctx, call, done)
 }
 
 // Ended waits until a call has ended and its decision will not change any more.
-func (a *App) Ended(ctx context.Context, call string) (screen.LiveReport, error) {
-	return a.Wait(ctx, call, func(r screen.LiveReport) bool { return r.Final && r.State == store.CallEnded })
+func (a *App) Ended(ctx context.Context, call string) (report.CallReport, error) {
+	return a.Wait(ctx, call, func(r report.CallReport) bool { return r.Final && r.State == store.CallEnded })
 }
 
 // ownParts are the parts that this node still answers for.
@@ -340,10 +341,10 @@ func (a *App) ownParts() map[store.PartKey]bool {
 }
 
 // begun is what is known of a call that is recorded here.
-func (a *App) begun(call string) (screen.LiveReport, bool) {
+func (a *App) begun(call string) (report.CallReport, bool) {
 	c := a.live.Call(call)
 	if c == nil {
-		return screen.LiveReport{}, false
+		return report.CallReport{}, false
 	}
 	r, err := a.desk.Begun(c.Begun())
 	return r, err == nil
@@ -354,7 +355,7 @@ func (a *App) committed(call string) {
 	a.hooks.current().News()
 }
 
-func (a *App) settled(call string, s screen.SegmentReport) {
+func (a *App) settled(call string, s report.SegmentReport) {
 	a.opt.Meter.settle(s)
 	if a.opt.OnSettled != nil {
 		a.opt.OnSettled(call, s)

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"callscreen/internal/problem"
+	"callscreen/internal/report"
 	"callscreen/internal/screen"
 )
 
@@ -99,7 +100,7 @@ func (a *App) shut(w http.ResponseWriter, r *http.Request, shut bool) {
 			"call":              r.PathValue("call"),
 			"leg":               leg,
 			"paused":            shut,
-			"discarded_seconds": screen.Seconds(c.Recorder().Stats()[leg].Paused),
+			"discarded_seconds": report.Seconds(c.Recorder().Stats()[leg].Paused),
 		},
 	)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bytes"
+
 	"callscreen/analyzer/simulator"
 	"callscreen/internal/config"
 	"callscreen/internal/demo"

@@ -7,6 +7,7 @@ import (
 
 	"callscreen/analyzer"
 	"callscreen/capture"
+	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
 )
@@ -149,7 +150,7 @@ func (m *Meter) step(s screen.Step) {
 }
 
 // settle counts a segment that is settled. Reasons are those of package analyzer, and bounded.
-func (m *Meter) settle(s screen.SegmentReport) {
+func (m *Meter) settle(s report.SegmentReport) {
 	m.settled.WithLabelValues(s.State, s.Reason).Inc()
 	if s.State == store.SegmentScored {
 		m.analysed.Add(time.Duration(s.Speech).Seconds())

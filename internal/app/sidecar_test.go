@@ -23,6 +23,7 @@ import (
 	"callscreen/internal/auth"
 	"callscreen/internal/config"
 	"callscreen/internal/publish"
+	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
@@ -153,20 +154,20 @@ func (s *sidecar) play(
 }
 
 // stored is what the database holds of a call after the sidecar has stopped.
-func (s *sidecar) stored(call string) screen.LiveReport {
+func (s *sidecar) stored(call string) report.CallReport {
 	s.t.Helper()
 	db, err := store.Open(context.Background(), store.Options{Dir: s.dir})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r, err := screen.NewDesk(screen.DeskConfig{Store: db}).Report(context.Background(), call)
+	r, err := screen.NewDecider(screen.DeciderConfig{Store: db}).Report(context.Background(), call)
 	if err := errors.Join(err, db.Close()); err != nil {
 		s.t.Fatal(err)
 	}
 	return r
 }
 
-func (s *sidecar) ended(call string) screen.LiveReport {
+func (s *sidecar) ended(call string) report.CallReport {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"callscreen/internal/auth"
-	"callscreen/internal/screen"
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
 
 // callView is a call for people.
 type callView struct {
-	screen.LiveReport
+	report.CallReport
 	Href        string
 	Word, Class string
 	Verdict     string   // in a sentence
@@ -36,7 +36,7 @@ type callView struct {
 // segmentRow is a segment in the table.
 type segmentRow struct {
 	ID, Leg             string
-	At, Length, Speech  screen.Seconds
+	At, Length, Speech  report.Seconds
 	Kind                string // as in the drawing
 	Score               *float64
 	What                string // why there is no score, or what is particular
@@ -110,7 +110,7 @@ func (s *Server) showCall(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) viewCall(ctx context.Context, call string) (v callView, err error) {
-	if v.LiveReport, err = s.Report(ctx, call); err != nil {
+	if v.CallReport, err = s.Report(ctx, call); err != nil {
 		return v, err
 	}
 	segments, err := s.cfg.Store.Segments(ctx, call)
@@ -121,10 +121,10 @@ func (s *Server) viewCall(ctx context.Context, call string) (v callView, err err
 	if err != nil {
 		return v, err
 	}
-	v.Href, v.Metadata = pathOf(v.Call), sorted(v.LiveReport.Metadata)
-	v.Word, v.Class = verdict(v.LiveReport)
-	v.Verdict, v.Coverage, v.Reasons = verdictSentence(v.LiveReport), coverageSentence(v.LiveReport), whyInWords(v.LiveReport.Reasons)
-	v.Timeline = newTimeline(v.LiveReport, segments, parts)
+	v.Href, v.Metadata = pathOf(v.Call), sorted(v.CallReport.Metadata)
+	v.Word, v.Class = verdict(v.CallReport)
+	v.Verdict, v.Coverage, v.Reasons = verdictSentence(v.CallReport), coverageSentence(v.CallReport), whyInWords(v.CallReport.Reasons)
+	v.Timeline = newTimeline(v.CallReport, segments, parts)
 	thresholds := map[string]float64{}
 	for _, l := range v.Legs {
 		thresholds[l.Leg] = l.Threshold
@@ -152,7 +152,7 @@ func (s *Server) viewCall(ctx context.Context, call string) (v callView, err err
 	return v, err
 }
 
-func verdictSentence(r screen.LiveReport) string {
+func verdictSentence(r report.CallReport) string {
 	for _, l := range r.Legs {
 		if l.Score != nil && *l.Score > l.Threshold && l.Decision == "flagged" {
 			return fmt.Sprintf("%s reached a score of %s, over the threshold of %.2f.", l.Leg, scoreText(l.Score), l.Threshold)
@@ -165,7 +165,7 @@ func verdictSentence(r screen.LiveReport) string {
 }
 
 // coverageSentence says how much of a call was screened, in the words of the reports.
-func coverageSentence(r screen.LiveReport) string {
+func coverageSentence(r report.CallReport) string {
 	text := "No speech was heard."
 	if r.Speech > 0 {
 		text = fmt.Sprintf("Analysed %s of %s of speech.", secondsText(r.Analysed), secondsText(r.Speech))
@@ -187,9 +187,9 @@ func rowOfSegment(g store.Segment, shift time.Duration, threshold float64) segme
 	v := segmentRow{
 		ID:         g.ID,
 		Leg:        g.Leg,
-		At:         screen.Seconds(from),
-		Length:     screen.Seconds(g.Duration),
-		Speech:     screen.Seconds(g.Speech),
+		At:         report.Seconds(from),
+		Length:     report.Seconds(g.Duration),
+		Speech:     report.Seconds(g.Speech),
 		Score:      g.Score,
 		SHA256:     g.AudioSHA256,
 		DeletedAt:  g.AudioDeletedAt,
@@ -210,7 +210,7 @@ func rowOfSegment(g store.Segment, shift time.Duration, threshold float64) segme
 		v.Kind, notes = "open", append(notes, "Being analysed")
 	}
 	if g.Lost > 0 {
-		notes = append(notes, secondsText(screen.Seconds(g.Lost))+" never arrived")
+		notes = append(notes, secondsText(report.Seconds(g.Lost))+" never arrived")
 	}
 	if g.Cleaned && g.Score != nil {
 		notes = append(notes, "scored in a cleaner copy")

@@ -11,7 +11,7 @@ import (
 
 	"callscreen/internal/audio"
 	"callscreen/internal/auth"
-	"callscreen/internal/screen"
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
 
@@ -23,12 +23,12 @@ type callPage struct {
 
 // callReport is a call together with where people stand with it.
 type callReport struct {
-	screen.LiveReport
+	report.CallReport
 	Review *reviewReport `json:"review"` // nil: nobody has to look; it hides the bool of the same name
 }
 
 // reviewed adds the reviews to calls.
-func (s *Server) reviewed(ctx context.Context, calls ...screen.LiveReport) ([]callReport, error) {
+func (s *Server) reviewed(ctx context.Context, calls ...report.CallReport) ([]callReport, error) {
 	ids := make([]string, len(calls))
 	for i, c := range calls {
 		ids[i] = c.Call
@@ -39,7 +39,7 @@ func (s *Server) reviewed(ctx context.Context, calls ...screen.LiveReport) ([]ca
 	}
 	list := make([]callReport, len(calls))
 	for i, c := range calls {
-		list[i].LiveReport = c
+		list[i].CallReport = c
 		if r, ok := found[c.Call]; ok {
 			list[i].Review = reportReview(r, s.cfg.Now())
 		}
@@ -97,7 +97,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list, next, err := s.cfg.Desk.Reports(r.Context(), f)
+	list, next, err := s.cfg.Decider.Reports(r.Context(), f)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) error {
 	return s.answerCall(w, r, report)
 }
 
-func (s *Server) answerCall(w http.ResponseWriter, r *http.Request, report screen.LiveReport) error {
+func (s *Server) answerCall(w http.ResponseWriter, r *http.Request, report report.CallReport) error {
 	calls, err := s.reviewed(r.Context(), report)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func (s *Server) decision(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), min(wait, longestWait))
 	defer cancel()
-	report, err := s.Wait(ctx, r.PathValue("call"), func(l screen.LiveReport) bool { return l.Final })
+	report, err := s.Wait(ctx, r.PathValue("call"), func(l report.CallReport) bool { return l.Final })
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"callscreen/internal/audio"
 	"callscreen/internal/auth"
 	"callscreen/internal/config"
+	"callscreen/internal/report"
 	"callscreen/internal/review"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
@@ -36,7 +37,7 @@ type office struct {
 	t      testing.TB
 	url    string
 	store  *store.Store
-	desk   *screen.Desk
+	desk   *screen.Decider
 	audio  audio.Store
 	server *review.Server
 	now    time.Time
@@ -84,20 +85,20 @@ func openOffice(t testing.TB, db *store.Store, dir string, change func(*review.C
 		Board:   review.NewBoard(),
 		Require: a.Require,
 		Now:     func() time.Time { return o.now },
-		Begun:   func(string) (screen.LiveReport, bool) { return screen.LiveReport{}, false },
+		Begun:   func(string) (report.CallReport, bool) { return report.CallReport{}, false },
 		Log:     slog.New(slog.NewTextHandler(testLog{t}, nil)),
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	o.desk = screen.NewDesk(screen.DeskConfig{
+	o.desk = screen.NewDecider(screen.DeciderConfig{
 		Store:     db,
 		Policy:    policy.Default(),
 		OnCommit:  cfg.Board.Changed,
 		Now:       func() time.Time { return o.now },
 		KeepAudio: map[string]time.Duration{"flagged": time.Hour},
 	})
-	cfg.Desk = o.desk
+	cfg.Decider = o.desk
 	o.server, err = review.NewServer(cfg)
 	o.must(err)
 	mux := http.NewServeMux()

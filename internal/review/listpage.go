@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"callscreen/internal/screen"
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
 
@@ -37,7 +37,7 @@ type row struct {
 	Call, Href     string
 	Metadata       []pair
 	StartedAt      time.Time
-	Duration       screen.Seconds
+	Duration       report.Seconds
 	Live           bool
 	Word, Class    string // of the decision
 	Score          *float64
@@ -103,7 +103,7 @@ func (s *Server) listPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	calls, next, err := s.cfg.Desk.Summaries(ctx, f)
+	calls, next, err := s.cfg.Decider.Summaries(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (s *Server) listPage(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-func rowOf(c screen.LiveReport, now time.Time) row {
+func rowOf(c report.CallReport, now time.Time) row {
 	v := row{
 		Call:      c.Call,
 		Href:      pathOf(c.Call),
@@ -156,7 +156,7 @@ func rowOf(c screen.LiveReport, now time.Time) row {
 	}
 	v.Word, v.Class = verdict(c)
 	if v.Live { // how long a call goes on is not written down all the time
-		v.Duration = max(v.Duration, screen.Seconds(now.Sub(c.StartedAt)))
+		v.Duration = max(v.Duration, report.Seconds(now.Sub(c.StartedAt)))
 		if c.Speech == 0 {
 			v.Coverage = "–"
 		}

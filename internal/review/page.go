@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"callscreen/internal/auth"
-	"callscreen/internal/screen"
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
 
@@ -44,7 +44,7 @@ const mostCounted = 1000
 
 var pageFuncs = template.FuncMap{
 	"score": scoreText, "seconds": secondsText, "clock": clockText, "coverage": coverage,
-	"seconds3": func(s screen.Seconds) string { return strconv.FormatFloat(time.Duration(s).Seconds(), 'f', 3, 64) },
+	"seconds3": func(s report.Seconds) string { return strconv.FormatFloat(time.Duration(s).Seconds(), 'f', 3, 64) },
 	"count": func(n int) string {
 		if n >= mostCounted {
 			return "999+"

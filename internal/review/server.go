@@ -12,19 +12,20 @@ import (
 
 	"callscreen/internal/audio"
 	"callscreen/internal/problem"
+	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
 )
 
 // Config says what a server shows.
 type Config struct {
-	Node  string // the name of this node
-	Desk  *screen.Desk
-	Store *store.Store
-	Audio audio.Store
-	Board *Board
+	Node    string // the name of this node
+	Decider *screen.Decider
+	Store   *store.Store
+	Audio   audio.Store
+	Board   *Board
 	// Begun tells of a call that is being recorded on this node, which the database may not know yet.
-	Begun func(call string) (screen.LiveReport, bool)
+	Begun func(call string) (report.CallReport, bool)
 	// Erase removes everything about a call.
 	Erase func(ctx context.Context, call, who, why string) error
 	// Require lets a request pass whose sender has a role.
@@ -179,8 +180,8 @@ func answer(w http.ResponseWriter, v any) error {
 }
 
 // Report is what is known of a call now, on this node or in the database. It is store.ErrNotFound if there is none.
-func (s *Server) Report(ctx context.Context, call string) (screen.LiveReport, error) {
-	r, err := s.cfg.Desk.Report(ctx, call)
+func (s *Server) Report(ctx context.Context, call string) (report.CallReport, error) {
+	r, err := s.cfg.Decider.Report(ctx, call)
 	if err == nil {
 		return r, nil
 	}
@@ -194,7 +195,7 @@ func (s *Server) Report(ctx context.Context, call string) (screen.LiveReport, er
 const lookAgain = time.Second
 
 // Wait returns what is known of a call once done says so of it, or when the context ends.
-func (s *Server) Wait(ctx context.Context, call string, done func(screen.LiveReport) bool) (screen.LiveReport, error) {
+func (s *Server) Wait(ctx context.Context, call string, done func(report.CallReport) bool) (report.CallReport, error) {
 	for {
 		changed, leave := s.cfg.Board.Watch(call)
 		r, err := s.Report(context.WithoutCancel(ctx), call)

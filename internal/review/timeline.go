@@ -6,14 +6,14 @@ import (
 	"slices"
 	"time"
 
-	"callscreen/internal/screen"
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
 
 // timeline is a drawing of a call: a lane for each leg, over one axis of time. Positions along the axis are in percent,
 // so that the browser can stretch it; those across are in pixels.
 type timeline struct {
-	Duration screen.Seconds
+	Duration report.Seconds
 	Height   int
 	AxisY    int
 	Ticks    []tick
@@ -83,7 +83,7 @@ func (a axis) ticks() (list []tick) {
 		}
 	}
 	for at := time.Duration(0); at <= a.duration && len(list) < 100; at += step {
-		t := tick{X: a.at(at), Label: clockText(screen.Seconds(at)), Anchor: "middle"}
+		t := tick{X: a.at(at), Label: clockText(report.Seconds(at)), Anchor: "middle"}
 		if at == 0 {
 			t.Anchor = "start"
 		} else if a.duration-at < a.duration/25 {
@@ -95,7 +95,7 @@ func (a axis) ticks() (list []tick) {
 }
 
 // newTimeline draws a call.
-func newTimeline(r screen.LiveReport, segments []store.Segment, parts []store.Part) timeline {
+func newTimeline(r report.CallReport, segments []store.Segment, parts []store.Part) timeline {
 	end := time.Duration(span(r))
 	recorded := map[string][]stretchOf{}
 	for _, p := range parts {
@@ -107,7 +107,7 @@ func newTimeline(r screen.LiveReport, segments []store.Segment, parts []store.Pa
 	}
 	a := axis{end}
 	t := timeline{
-		Duration: screen.Seconds(end),
+		Duration: report.Seconds(end),
 		Height:   laneHeight*len(r.Legs) + axisHeight,
 		AxisY:    laneHeight * len(r.Legs),
 		Ticks:    a.ticks(),
@@ -166,7 +166,7 @@ func (a axis) bar(v lane, g store.Segment) bar {
 	}
 	if g.Lost > 0 && g.Duration > 0 {
 		b.LostW = percent(float64(g.Lost) / float64(max(a.duration, 1)))
-		what += ", " + secondsText(screen.Seconds(g.Lost)) + " of it never arrived"
+		what += ", " + secondsText(report.Seconds(g.Lost)) + " of it never arrived"
 	}
 	if float64(g.Duration) < float64(a.duration)*0.06 {
 		b.Label = ""
@@ -174,7 +174,7 @@ func (a axis) bar(v lane, g store.Segment) bar {
 	if b.LabelY = b.Y - 5; b.LabelY < float64(v.PlotY)+12 { // no room above it
 		b.LabelY = b.Y + 15
 	}
-	b.Title = fmt.Sprintf("%s, %s to %s: %s", g.Leg, clockText(screen.Seconds(g.Offset)), clockText(screen.Seconds(g.Offset+g.Duration)), what)
+	b.Title = fmt.Sprintf("%s, %s to %s: %s", g.Leg, clockText(report.Seconds(g.Offset)), clockText(report.Seconds(g.Offset+g.Duration)), what)
 	return b
 }
 
@@ -207,7 +207,7 @@ func (a axis) between(recorded []stretchOf) (list []stretch) {
 			stretch{
 				X:     a.at(from),
 				W:     a.at(to - from),
-				Title: fmt.Sprintf("not recorded, %s to %s", clockText(screen.Seconds(from)), clockText(screen.Seconds(to))),
+				Title: fmt.Sprintf("not recorded, %s to %s", clockText(report.Seconds(from)), clockText(report.Seconds(to))),
 			},
 		)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"callscreen/analyzer"
+	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
 	"callscreen/policy"
@@ -71,10 +72,10 @@ func TestTheTimeline(t *testing.T) {
 		{PartKey: first, Legs: []store.Leg{{Leg: "caller", Duration: 30 * second}, {Leg: "agent", Duration: 30 * second}}},
 		{PartKey: later, Legs: []store.Leg{{Leg: "caller", Duration: 40 * second}}},
 	}
-	r := screen.LiveReport{StartedAt: begun}
-	r.Legs = []screen.LegReport{{Leg: "agent", Threshold: 0.6}, {Leg: "caller", Threshold: 0.6}}
+	r := report.CallReport{StartedAt: begun}
+	r.Legs = []report.LegReport{{Leg: "agent", Threshold: 0.6}, {Leg: "caller", Threshold: 0.6}}
 	v := newTimeline(r, segments, parts)
-	if v.Duration != screen.Seconds(100*second) || len(v.Lanes) != 2 || len(v.Ticks) != 4 || v.Ticks[3].Label != "1:30" ||
+	if v.Duration != report.Seconds(100*second) || len(v.Lanes) != 2 || len(v.Ticks) != 4 || v.Ticks[3].Label != "1:30" ||
 		v.Ticks[0].Anchor != "start" {
 		t.Fatalf("%+v", v)
 	}
@@ -137,11 +138,11 @@ func TestTheTimeline(t *testing.T) {
 }
 
 func TestTheTimelineOfNothing(t *testing.T) {
-	r := screen.LiveReport{}
+	r := report.CallReport{}
 	if v := newTimeline(r, nil, nil); len(v.Lanes) != 0 {
 		t.Errorf("%+v", v)
 	}
-	r.Legs = []screen.LegReport{{Leg: "caller"}}
+	r.Legs = []report.LegReport{{Leg: "caller"}}
 	if v := newTimeline(r, []store.Segment{{Leg: "caller"}, {Leg: "stranger"}}, nil); len(v.Lanes) != 1 ||
 		strings.Contains(v.Lanes[0].Bars[0].X, "NaN") {
 		t.Errorf("%+v", v)
@@ -181,7 +182,7 @@ func TestReasonsAreInWords(t *testing.T) {
 		string(analyzer.KindInDoubt),
 		string(analyzer.KindUnreadable),
 		string(analyzer.KindCanceled),
-		screen.ReasonStorage,
+		report.ReasonStorage,
 		screen.ReasonSampled,
 		"too_quiet",
 		"tone",
@@ -207,7 +208,7 @@ func TestLengthsInWords(t *testing.T) {
 		185 * second:            "3:05",
 		3723 * second:           "1:02:03",
 	} {
-		if got := strings.ReplaceAll(secondsText(screen.Seconds(d)), "\u00a0", " "); got != want {
+		if got := strings.ReplaceAll(secondsText(report.Seconds(d)), "\u00a0", " "); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
 		}
 	}

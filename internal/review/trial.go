@@ -58,7 +58,7 @@ const (
 // trial shows what another policy would have decided. It asks nothing of the analysis API, and changes nothing.
 func (s *Server) trial(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	v := trialView{Form: s.trialForm(q), Overrides: len(s.cfg.Desk.Policy().Overrides)}
+	v := trialView{Form: s.trialForm(q), Overrides: len(s.cfg.Decider.Policy().Overrides)}
 	if !q.Has("threshold") {
 		return s.renderTrial(w, r, http.StatusOK, v)
 	}
@@ -75,7 +75,7 @@ func (s *Server) trial(w http.ResponseWriter, r *http.Request) error {
 	}
 	start := time.Now()
 	result, err := screen.Backtest(r.Context(), s.cfg.Store, window, backtest.Options{
-		Current:        s.cfg.Desk.Policy(),
+		Current:        s.cfg.Decider.Policy(),
 		New:            proposed,
 		FalseAlarmRate: rate,
 		Show:           trialsShown,
@@ -111,7 +111,7 @@ const trialPath = "/backtest"
 
 // trialForm fills what is not entered with the policy in force.
 func (s *Server) trialForm(q url.Values) trialForm {
-	p := s.cfg.Desk.Policy()
+	p := s.cfg.Decider.Policy()
 	text := func(name string, v any) string {
 		if q.Has(name) {
 			return strings.TrimSpace(q.Get(name))
@@ -140,7 +140,7 @@ func (s *Server) trialForm(q url.Values) trialForm {
 
 // readTrial reads a form: a policy that differs from the one in force in what it says, the days, and the rate.
 func (s *Server) readTrial(f trialForm) (p policy.Policy, w store.Window, rate float64, err error) {
-	p = s.cfg.Desk.Policy()
+	p = s.cfg.Decider.Policy()
 	for _, field := range []struct {
 		name, text string
 		float      *float64

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"callscreen/internal/screen"
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
 
@@ -24,7 +24,7 @@ const (
 // waveform is how loud the legs of a call are, for a drawing. Silence that was not kept is -1, not 0.
 type waveform struct {
 	Call     string         `json:"call"`
-	Duration screen.Seconds `json:"duration_seconds"`
+	Duration report.Seconds `json:"duration_seconds"`
 	Points   int            `json:"points"`
 	Complete bool           `json:"complete"` // if not, there is more to be had by asking again
 	Legs     []legWaveform  `json:"legs"`
@@ -115,7 +115,7 @@ func draw(points []int, peaks []uint8, from, duration float64) {
 }
 
 // span is how long a call is on the time axis: what came later than the end that is known belongs to it too.
-func span(r screen.LiveReport) screen.Seconds {
+func span(r report.CallReport) report.Seconds {
 	end := r.Duration
 	for _, g := range r.Segments {
 		end = max(end, g.Offset+g.Duration)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"callscreen/internal/screen"
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 	"callscreen/policy"
 )
@@ -74,7 +74,7 @@ func scoreText(score *float64) string {
 }
 
 // secondsText is a length: "7.1 s", "41 s", "3:05".
-func secondsText(s screen.Seconds) string {
+func secondsText(s report.Seconds) string {
 	switch d := time.Duration(s); {
 	case d < 9950*time.Millisecond:
 		return fmt.Sprintf("%.1f\u00a0s", d.Seconds())
@@ -86,7 +86,7 @@ func secondsText(s screen.Seconds) string {
 }
 
 // clockText is a place in a call: "0:07", "1:02:03".
-func clockText(s screen.Seconds) string {
+func clockText(s report.Seconds) string {
 	n := int(time.Duration(s) / time.Second)
 	if n >= 3600 {
 		return fmt.Sprintf("%d:%02d:%02d", n/3600, n/60%60, n%60)
@@ -109,7 +109,7 @@ func agoText(d time.Duration) string {
 }
 
 // coverage says how much of a call was screened.
-func coverage(speech, analysed screen.Seconds) string {
+func coverage(speech, analysed report.Seconds) string {
 	if speech == 0 {
 		return "no speech"
 	}
@@ -117,7 +117,7 @@ func coverage(speech, analysed screen.Seconds) string {
 }
 
 // verdict is what the machine says of a call so far: a word, and its class in the style sheet.
-func verdict(r screen.LiveReport) (word, class string) {
+func verdict(r report.CallReport) (word, class string) {
 	class = r.Decision
 	word = strings.ToUpper(r.Decision[:1]) + r.Decision[1:]
 	if !r.Final {

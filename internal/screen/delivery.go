@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"callscreen/internal/audio"
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
 
@@ -104,7 +105,7 @@ func checkSegment(id string, part store.PartKey, g *store.Segment) error {
 
 // read is the document of an entry. The error wraps fs.ErrNotExist if there is none, and errUnreadable if it makes no
 // sense.
-func (c *Courier) read(id string) (doc document, err error) {
+func (c *Forwarder) read(id string) (doc document, err error) {
 	c.mu.Lock()
 	doc, held := c.held[id]
 	c.mu.Unlock()
@@ -123,7 +124,7 @@ func (c *Courier) read(id string) (doc document, err error) {
 
 // put writes a document without audio. One that cannot be written is kept in memory until it is delivered: that a segment
 // is lost, or that a call has ended, must not be forgotten for want of room.
-func (c *Courier) put(id string, doc document) error {
+func (c *Forwarder) put(id string, doc document) error {
 	err := c.cfg.Spool.Put(id, 0, nil, func() ([]byte, error) { return json.Marshal(doc) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,7 +136,7 @@ func (c *Courier) put(id string, doc document) error {
 }
 
 // release lets go of an entry that is delivered.
-func (c *Courier) release(id string) error {
+func (c *Forwarder) release(id string) error {
 	if err := c.cfg.Spool.Remove(id); err != nil {
 		return err
 	}
@@ -145,7 +146,7 @@ func (c *Courier) release(id string) error {
 	return nil
 }
 
-func (c *Courier) unreadable(id string, err error) {
+func (c *Forwarder) unreadable(id string, err error) {
 	c.cfg.Log.Error(
 		"an entry of the spool cannot be read and is left there; its call says that a segment is missing, and is not clear",
 		"entry",
@@ -158,7 +159,7 @@ func (c *Courier) unreadable(id string, err error) {
 }
 
 // deliver carries one entry to where it belongs. It may have been delivered before.
-func (c *Courier) deliver(ctx context.Context, l *route, id string) error {
+func (c *Forwarder) deliver(ctx context.Context, l *route, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	doc, err := c.read(id)
@@ -180,14 +181,14 @@ func (c *Courier) deliver(ctx context.Context, l *route, id string) error {
 	if !last {
 		doc.Part.EndedAt, doc.Part.How = time.Time{}, "" // the end comes after the segments, or the call would be decided without them
 	}
-	if err := c.cfg.Desk.Progress(ctx, doc.Part); err != nil || doc.Part.EndedAt.IsZero() {
+	if err := c.cfg.Decider.Progress(ctx, doc.Part); err != nil || doc.Part.EndedAt.IsZero() {
 		return err
 	}
 	return c.release(id)
 }
 
-func (c *Courier) deliverSegment(ctx context.Context, id string, doc document) error {
-	known, err := c.cfg.Desk.known(ctx, id)
+func (c *Forwarder) deliverSegment(ctx context.Context, id string, doc document) error {
+	known, err := c.cfg.Decider.known(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -219,7 +220,7 @@ func (c *Courier) deliverSegment(ctx context.Context, id string, doc document) e
 			)
 		}
 	}
-	if err := c.cfg.Desk.Recorded(ctx, doc.Part, *doc.Segment); err != nil {
+	if err := c.cfg.Decider.Recorded(ctx, doc.Part, *doc.Segment); err != nil {
 		return err
 	}
 	observe(c.cfg.Observe, segmentStep(StepSegment, *doc.Segment, doc.Segment.RecordedAt, c.cfg.Now(), nil))
@@ -227,7 +228,7 @@ func (c *Courier) deliverSegment(ctx context.Context, id string, doc document) e
 }
 
 // known tells whether a segment was written down.
-func (d *Desk) known(ctx context.Context, segment string) (bool, error) {
+func (d *Decider) known(ctx context.Context, segment string) (bool, error) {
 	_, err := d.cfg.Store.Segment(ctx, segment)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
@@ -236,7 +237,7 @@ func (d *Desk) known(ctx context.Context, segment string) (bool, error) {
 }
 
 // deliverAudio carries the audio of a segment, which fails if there is none.
-func (c *Courier) deliverAudio(ctx context.Context, id string, doc document) error {
+func (c *Forwarder) deliverAudio(ctx context.Context, id string, doc document) error {
 	g := doc.Segment
 	err := c.cfg.Audio.Put(ctx, g.AudioKey, c.cfg.Spool.AudioPath(id))
 	if !errors.Is(err, audio.ErrNotFound) {
@@ -250,17 +251,17 @@ func (c *Courier) deliverAudio(ctx context.Context, id string, doc document) err
 		return err
 	}
 	c.cfg.Log.Error("the audio of a segment is gone from the spool; the segment counts as failed", "call", doc.Part.Call, "segment", id)
-	g.State, g.Reason, g.Detail, g.AudioKey = store.SegmentFailed, ReasonStorage, "its audio is gone from the spool", ""
+	g.State, g.Reason, g.Detail, g.AudioKey = store.SegmentFailed, report.ReasonStorage, "its audio is gone from the spool", ""
 	return nil
 }
 
 // tooOld tells whether audio that was recorded then has waited for longer than it may.
-func (c *Courier) tooOld(at time.Time) bool {
+func (c *Forwarder) tooOld(at time.Time) bool {
 	return c.cfg.MaxAge > 0 && c.cfg.Now().Sub(at) > c.cfg.MaxAge
 }
 
 // giveUp deletes audio that could not be delivered for too long.
-func (c *Courier) giveUp(id string, doc document) document {
+func (c *Forwarder) giveUp(id string, doc document) document {
 	c.cfg.Log.Error(
 		"audio could not be delivered for too long and is deleted; its segment counts as failed",
 		"call",
@@ -273,7 +274,7 @@ func (c *Courier) giveUp(id string, doc document) document {
 		"see spool.max_age",
 	)
 	g := doc.Segment
-	g.State, g.Reason, g.AudioKey = store.SegmentFailed, ReasonStorage, ""
+	g.State, g.Reason, g.AudioKey = store.SegmentFailed, report.ReasonStorage, ""
 	g.Detail = fmt.Sprintf("it could not be delivered within %v", c.cfg.MaxAge)
 	if err := c.put(id, doc); err != nil {
 		c.cfg.Log.Warn("that audio was given up could not be noted, and is kept in memory", "call", doc.Part.Call, "segment", id, "error", err)
@@ -282,7 +283,7 @@ func (c *Courier) giveUp(id string, doc document) document {
 }
 
 // giveUpOld gives up what has waited too long in a lane in which nothing moves. The lane must be busy.
-func (c *Courier) giveUpOld(l *route) {
+func (c *Forwarder) giveUpOld(l *route) {
 	for i := 0; c.cfg.MaxAge > 0; i++ {
 		c.mu.Lock()
 		if i >= len(l.queue) {

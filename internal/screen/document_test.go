@@ -188,7 +188,7 @@ func FuzzSpoolDocument(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		c := screen.NewCourier(screen.CourierConfig{Spool: s, Audio: shared.audio, Desk: shared.desk})
+		c := screen.NewForwarder(screen.ForwarderConfig{Spool: s, Audio: shared.audio, Decider: shared.desk})
 		good.EndedAt = time.UnixMilli(good.Part + 1000)
 		if err := errors.Join(c.Take(good, silence("caller", 0)), c.Progress(good)); err != nil {
 			t.Fatal(err)

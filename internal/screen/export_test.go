@@ -6,7 +6,7 @@ import (
 )
 
 // Sweep does what the engine does once a minute.
-func (e *Engine) Sweep(ctx context.Context) error { return e.sweep(ctx) }
+func (e *Maintenance) Sweep(ctx context.Context) error { return e.sweep(ctx) }
 
 // Understood tells whether the courier delivers a document of the spool.
 func Understood(id string, data []byte) bool {

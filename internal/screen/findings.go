@@ -39,9 +39,3 @@ func Findings(segments []store.Segment, ended bool) (findings []policy.Finding, 
 	}
 	return findings, open
 }
-
-// Summary is the report of a stored call by the rules of the desk, without its segments.
-func (d *Desk) Summary(c store.Call, parts []store.Part, segments []store.Segment) Report {
-	r, _ := summarize(d.Policy(), &c, parts, segments, c.State == store.CallEnded)
-	return r
-}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"callscreen/internal/screen"
+	"callscreen/internal/screen/month"
 	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
 )
@@ -33,8 +34,8 @@ func BenchmarkMonth(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.Cleanup(func() { _ = s.Close() })
-			storetest.Month(b, s, calls, segments)
-			desk := screen.NewDesk(screen.DeskConfig{Store: s})
+			month.Fill(b, s, calls, segments)
+			desk := screen.NewDecider(screen.DeciderConfig{Store: s})
 			for query, ask := range queries(b, s, desk) {
 				b.Run(query, func(b *testing.B) {
 					var took []time.Duration
@@ -55,7 +56,7 @@ func BenchmarkMonth(b *testing.B) {
 }
 
 // queries are those of the lists, the filters, the search and the page of a call.
-func queries(b *testing.B, s *store.Store, desk *screen.Desk) map[string]func(context.Context) error {
+func queries(b *testing.B, s *store.Store, desk *screen.Decider) map[string]func(context.Context) error {
 	first, next, err := s.Calls(b.Context(), store.Filter{Limit: 100})
 	if err != nil || next == nil {
 		b.Fatal(next, err)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	closets "callscreen/internal/audio"
+	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/spool"
 	"callscreen/internal/store"
@@ -35,12 +36,12 @@ type node struct {
 	store     *store.Store
 	spool     *spool.Spool
 	audio     *closet
-	desk      *screen.Desk
-	courier   *screen.Courier
+	desk      *screen.Decider
+	courier   *screen.Forwarder
 	api       *api
 	log       testkit.Log
 	clock     *clock
-	keep      time.Duration // records, see EngineConfig
+	keep      time.Duration // records, see MaintenanceConfig
 	inFlight  int           // 4 if it is 0
 
 	mu      sync.Mutex
@@ -55,8 +56,8 @@ type options struct {
 	store     *store.Store
 	audio     *closet // of another node
 	clock     *clock
-	desk      func(*screen.DeskConfig)
-	courier   func(*screen.CourierConfig)
+	desk      func(*screen.DeciderConfig)
+	courier   func(*screen.ForwarderConfig)
 	spool     spool.Config
 	keepAudio map[string]time.Duration
 }
@@ -100,14 +101,14 @@ func newNode(t testing.TB, o options) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = n.spool.Close() })
-	desk := screen.DeskConfig{
+	desk := screen.DeciderConfig{
 		Store:         o.store,
 		Policy:        policy.Default(),
 		PolicyVersion: 1,
 		KeepAudio:     o.keepAudio,
 		Now:           o.clock.now,
 		OnCommit:      func(string) { n.news() },
-		OnSettled: func(_ string, s screen.SegmentReport) {
+		OnSettled: func(_ string, s report.SegmentReport) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			n.settled[s.ID]++
@@ -116,18 +117,18 @@ func newNode(t testing.TB, o options) *node {
 	if o.desk != nil {
 		o.desk(&desk)
 	}
-	n.desk = screen.NewDesk(desk)
-	courier := screen.CourierConfig{
-		Spool: n.spool,
-		Audio: n.audio,
-		Desk:  n.desk,
-		Now:   o.clock.now,
-		Log:   log,
+	n.desk = screen.NewDecider(desk)
+	courier := screen.ForwarderConfig{
+		Spool:   n.spool,
+		Audio:   n.audio,
+		Decider: n.desk,
+		Now:     o.clock.now,
+		Log:     log,
 	}
 	if o.courier != nil {
 		o.courier(&courier)
 	}
-	n.courier = screen.NewCourier(courier)
+	n.courier = screen.NewForwarder(courier)
 	return n
 }
 
@@ -195,7 +196,7 @@ func (n *node) work(change func(*screen.WorkerConfig)) (stop func()) {
 	cfg := screen.WorkerConfig{
 		API:           n.api,
 		Store:         n.store,
-		Desk:          n.desk,
+		Decider:       n.desk,
 		Audio:         n.audio,
 		Node:          n.name,
 		Deadline:      time.Minute,
@@ -223,12 +224,12 @@ func (n *node) work(change func(*screen.WorkerConfig)) (stop func()) {
 	return stop
 }
 
-func (n *node) engine(w *screen.Worker, inFlight int) *screen.Engine {
+func (n *node) engine(w *screen.Worker, inFlight int) *screen.Maintenance {
 	n.t.Helper()
-	engine, err := screen.NewEngine(screen.EngineConfig{
+	engine, err := screen.NewMaintenance(screen.MaintenanceConfig{
 		Worker:      w,
 		Store:       n.store,
-		Desk:        n.desk,
+		Decider:     n.desk,
 		Audio:       n.audio,
 		Node:        n.name,
 		MaxInFlight: inFlight,
@@ -249,7 +250,9 @@ func (n *node) engine(w *screen.Worker, inFlight int) *screen.Engine {
 }
 
 // idle is an engine that does not run, for what it does now and then.
-func (n *node) idle() *screen.Engine { return n.engine(screen.NewWorker(screen.WorkerConfig{}), 1) }
+func (n *node) idle() *screen.Maintenance {
+	return n.engine(screen.NewWorker(screen.WorkerConfig{}), 1)
+}
 
 // part is a part of a call that began at a certain second.
 func (n *node) part(call string, second int64) store.Part {
@@ -289,7 +292,7 @@ func (n *node) call(id string, segments int) {
 	n.drain()
 }
 
-func (n *node) report(call string) screen.LiveReport {
+func (n *node) report(call string) report.CallReport {
 	n.t.Helper()
 	r, err := n.desk.Report(context.Background(), call)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -299,7 +302,7 @@ func (n *node) report(call string) screen.LiveReport {
 }
 
 // final waits until the decision of a call that has ended will not change any more.
-func (n *node) final(call string) (r screen.LiveReport) {
+func (n *node) final(call string) (r report.CallReport) {
 	n.t.Helper()
 	n.await("call "+call+" is decided", func() bool { r = n.report(call); return r.Final && r.State == store.CallEnded })
 	return r
@@ -321,7 +324,7 @@ func (n *node) audited(call, what string) (count int) {
 }
 
 // states lists the segments of a call.
-func states(r screen.LiveReport) string {
+func states(r report.CallReport) string {
 	var list []string
 	for _, s := range r.Segments {
 		list = append(list, strings.Trim(fmt.Sprintf("%s%d %s/%s", s.Leg, s.Seq, s.State, s.Reason), "/"))

@@ -10,7 +10,7 @@ import (
 )
 
 // expire deletes audio that was kept for long enough. What cannot be deleted keeps nothing else from being deleted.
-func (e *Engine) expire(ctx context.Context) error {
+func (e *Maintenance) expire(ctx context.Context) error {
 	const page = 100
 	for {
 		calls, err := e.cfg.Store.ExpiredAudio(ctx, e.cfg.Node, e.cfg.Now(), page)
@@ -34,7 +34,7 @@ func (e *Engine) expire(ctx context.Context) error {
 }
 
 // forgetAudio deletes the audio of a call, and notes that.
-func (e *Engine) forgetAudio(ctx context.Context, call string) error {
+func (e *Maintenance) forgetAudio(ctx context.Context, call string) error {
 	segments, err := e.deleteAudio(ctx, call)
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func (e *Engine) forgetAudio(ctx context.Context, call string) error {
 
 // deleteAudio deletes the audio of a call and lists the segments that had some. That of a segment which is not settled,
 // because the call has just been resumed, is still needed.
-func (e *Engine) deleteAudio(ctx context.Context, call string) (had []store.Segment, err error) {
+func (e *Maintenance) deleteAudio(ctx context.Context, call string) (had []store.Segment, err error) {
 	segments, err := e.cfg.Store.Segments(ctx, call)
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (e *Engine) deleteAudio(ctx context.Context, call string) (had []store.Segm
 }
 
 // Erase removes everything about a call that has ended, audio first, and leaves a line in the audit.
-func (e *Engine) Erase(ctx context.Context, call, who, why string) error {
+func (e *Maintenance) Erase(ctx context.Context, call, who, why string) error {
 	c, err := e.cfg.Store.Call(ctx, call)
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (e *Engine) Erase(ctx context.Context, call, who, why string) error {
 const forgetAtOnce = 500
 
 // forget erases calls whose records were kept for long enough. One that cannot be erased yet keeps no other from it.
-func (e *Engine) forget(ctx context.Context) error {
+func (e *Maintenance) forget(ctx context.Context) error {
 	if e.cfg.KeepRecords <= 0 {
 		return nil
 	}

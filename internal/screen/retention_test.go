@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
 )
@@ -54,7 +55,7 @@ func archive(t *testing.T, outcomes ...string) *node {
 }
 
 // scoring is the segment of a call that has audio, or had.
-func (n *node) scoring(call string) screen.SegmentReport {
+func (n *node) scoring(call string) report.SegmentReport {
 	n.t.Helper()
 	for _, s := range n.report(call).Segments {
 		if s.State != "skipped" {
@@ -62,7 +63,7 @@ func (n *node) scoring(call string) screen.SegmentReport {
 		}
 	}
 	n.t.Fatalf("call %s has no segment", call)
-	return screen.SegmentReport{}
+	return report.SegmentReport{}
 }
 
 func (n *node) key(call string) string {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"callscreen/analyzer"
+	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
@@ -43,7 +44,7 @@ func openShared(t *testing.T, url string) *store.Store {
 // twoNodes lets two engines work off what one of them has recorded. Both take part, and nothing is done twice.
 func twoNodes(t *testing.T, url string) {
 	const calls, segments = 8, 5
-	messages := func(c *screen.DeskConfig) { c.Subscribers = func(string) []string { return []string{"crm"} } }
+	messages := func(c *screen.DeciderConfig) { c.Subscribers = func(string) []string { return []string{"crm"} } }
 	a := newNode(t, options{store: openShared(t, url), name: "a", desk: messages})
 	b := newNode(t, options{store: openShared(t, url), name: "b", desk: messages, audio: a.audio}) // as an S3 would be
 	b.api.told(func(_ context.Context, n int) (analyzer.Job, error) {
@@ -181,7 +182,7 @@ func oneCall(t *testing.T, url string) {
 	b.end(theirs)
 	b.drain()
 	r := a.final("c")
-	if states(r) != "caller0 scored, agent0 scored" || r.Segments[1].Offset.Round() != screen.Seconds(3e9) ||
+	if states(r) != "caller0 scored, agent0 scored" || r.Segments[1].Offset.Round() != report.Seconds(3e9) ||
 		a.audited("c", store.AuditDecided) != 1 ||
 		len(r.Legs) != 2 {
 		t.Errorf("%s %+v", states(r), r)

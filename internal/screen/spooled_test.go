@@ -16,7 +16,7 @@ import (
 // counts as failed.
 func TestAudioThatIsTooOldIsGivenUp(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, options{courier: func(c *screen.CourierConfig) { c.MaxAge = 24 * time.Hour }})
+	n := newNode(t, options{courier: func(c *screen.ForwarderConfig) { c.MaxAge = 24 * time.Hour }})
 	n.audio.fail(errors.New("connection refused"))
 	n.record(n.part("a", 0), 3)
 	n.clock.advance(25 * time.Hour)
@@ -44,7 +44,7 @@ func TestAudioThatIsTooOldIsGivenUp(t *testing.T) {
 func TestAudioThatIsTooOldIsGivenUpWithoutADatabase(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	old := func(c *screen.CourierConfig) { c.MaxAge = 24 * time.Hour }
+	old := func(c *screen.ForwarderConfig) { c.MaxAge = 24 * time.Hour }
 	n := newNode(t, options{dir: dir, courier: old})
 	n.record(n.part("a", 0), 3)
 	n.clock.advance(23 * time.Hour)
@@ -82,7 +82,7 @@ func TestAudioThatIsTooOldIsGivenUpWithoutADatabase(t *testing.T) {
 // What is given up may have got as far as the audio store. There it is deleted too, for no row would ever tell of it.
 func TestGivenUpAudioIsDeletedWhereverItIs(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, options{courier: func(c *screen.CourierConfig) { c.MaxAge = 24 * time.Hour }})
+	n := newNode(t, options{courier: func(c *screen.ForwarderConfig) { c.MaxAge = 24 * time.Hour }})
 	n.record(n.part("a", 0), 2)
 	id := n.spool.Entries()[1].ID
 	key := id[9:11] + "/" + id + ".wav"
@@ -101,7 +101,7 @@ func TestGivenUpAudioIsDeletedWhereverItIs(t *testing.T) {
 
 func TestYoungAudioIsNotGivenUp(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, options{courier: func(c *screen.CourierConfig) { c.MaxAge = 24 * time.Hour }})
+	n := newNode(t, options{courier: func(c *screen.ForwarderConfig) { c.MaxAge = 24 * time.Hour }})
 	n.clock.advance(23 * time.Hour)
 	n.record(n.part("a", 0), 2)
 	n.clock.advance(23 * time.Hour)

@@ -19,6 +19,7 @@ import (
 	"callscreen/internal/spool"
 	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
+	"callscreen/internal/testkit"
 	"callscreen/policy"
 )
 
@@ -67,22 +68,22 @@ func throughput(b *testing.B, opt store.Options) {
 	server := httptest.NewServer(fastAPI())
 	client, err := analyzer.New("key", &analyzer.Options{BaseURL: server.URL, PollInitial: 100 * time.Millisecond})
 	fatal(err)
-	desk := screen.NewDesk(screen.DeskConfig{Store: db, Policy: policy.Default()})
-	courier := screen.NewCourier(screen.CourierConfig{Spool: sp, Audio: files, Desk: desk})
+	desk := screen.NewDecider(screen.DeciderConfig{Store: db, Policy: policy.Default()})
+	courier := screen.NewForwarder(screen.ForwarderConfig{Spool: sp, Audio: files, Decider: desk})
 	worker := screen.NewWorker(screen.WorkerConfig{
 		API:      client,
 		Store:    db,
-		Desk:     desk,
+		Decider:  desk,
 		Audio:    files,
 		Node:     "bench",
 		Interval: time.Millisecond,
 		Deadline: time.Minute,
 		MaxAge:   time.Hour,
 	})
-	engine, err := screen.NewEngine(screen.EngineConfig{
+	engine, err := screen.NewMaintenance(screen.MaintenanceConfig{
 		Worker:      worker,
 		Store:       db,
-		Desk:        desk,
+		Decider:     desk,
 		Audio:       files,
 		Node:        "bench",
 		MaxInFlight: inFlight,
@@ -118,7 +119,7 @@ func throughput(b *testing.B, opt store.Options) {
 	part := func(call int) store.Part {
 		return store.Part{PartKey: store.PartKey{Call: fmt.Sprintf("call-%d", call), Part: begin.UnixMilli(), Node: "bench"}}
 	}
-	cpu := processCPU(b)
+	cpu := testkit.CPU(b)
 	b.ResetTimer()
 	var feeding sync.WaitGroup
 	work := make(chan int, perSecond)
@@ -189,6 +190,6 @@ func throughput(b *testing.B, opt store.Options) {
 	b.ReportMetric(float64(max(spooled-calls, 0)), "spooled-at-the-end")
 	b.ReportMetric(drained.Seconds(), "drain-s")
 	b.ReportMetric(late.Seconds()*1000, "latest-ms")
-	b.ReportMetric(float64((processCPU(b)-cpu).Milliseconds())/(perSecond*seconds), "cpu-ms/segment")
+	b.ReportMetric(float64((testkit.CPU(b)-cpu).Milliseconds())/(perSecond*seconds), "cpu-ms/segment")
 	b.ReportMetric(0, "ns/op")
 }

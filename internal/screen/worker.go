@@ -13,6 +13,8 @@ import (
 
 	"callscreen/analyzer"
 	"callscreen/internal/audio"
+	"callscreen/internal/clip"
+	"callscreen/internal/retry"
 	"callscreen/internal/store"
 )
 
@@ -26,11 +28,11 @@ type API interface {
 
 // WorkerConfig says how segments are analysed.
 type WorkerConfig struct {
-	API   API
-	Store *store.Store
-	Desk  *Desk
-	Audio audio.Store
-	Node  string
+	API     API
+	Store   *store.Store
+	Decider *Decider
+	Audio   audio.Store
+	Node    string
 	// Interval is the least time between two submissions of all nodes together; 0 means none.
 	Interval time.Duration
 	// Deadline is how long a job may take before it counts as failed.
@@ -127,8 +129,7 @@ func (w *Worker) Timeout(*river.Job[store.SegmentJob]) time.Duration { return jo
 
 // NextRetry implements river.Worker, for errors, which are those of the database.
 func (w *Worker) NextRetry(job *river.Job[store.SegmentJob]) time.Time {
-	waits := []time.Duration{1, 2, 5, 15, 60}
-	return time.Now().Add(waits[min(len(job.Errors), len(waits)-1)] * time.Second)
+	return time.Now().Add(retry.After(len(job.Errors)))
 }
 
 // Work implements river.Worker.
@@ -212,7 +213,7 @@ func (w *Worker) conclude(ctx context.Context, job *river.Job[store.SegmentJob],
 			Simulated: result.Simulated,
 			At:        w.cfg.Now(),
 		})
-	case w.cfg.RetryCleaned && !g.Cleaned && analyzer.MayBeAudio(err):
+	case w.cfg.RetryCleaned && !g.Cleaned && clip.MayHelp(err):
 		if _, e := w.cfg.Store.AgainCleaned(ctx, g.ID, g.JobID, w.cfg.Now()); e != nil {
 			return e
 		}
@@ -230,7 +231,7 @@ func (w *Worker) fail(ctx context.Context, job *river.Job[store.SegmentJob], g s
 func (w *Worker) finish(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment, r store.Settlement) error {
 	ctx, cancel := lasting(ctx)
 	defer cancel()
-	if err := w.cfg.Desk.Settle(ctx, g, r, func(tx *store.Tx) error { return tx.Complete(ctx, job) }); err != nil {
+	if err := w.cfg.Decider.Settle(ctx, g, r, func(tx *store.Tx) error { return tx.Complete(ctx, job) }); err != nil {
 		return err
 	}
 	return errGone

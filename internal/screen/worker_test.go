@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"callscreen/analyzer"
+	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
 )
@@ -34,7 +35,7 @@ func TestAJobIsAskedAboutAgainAfterARestart(t *testing.T) {
 	stop := n.work(nil)
 	for range 2 {
 		job := <-asked
-		if !slices.ContainsFunc(n.report("a").Segments, func(s screen.SegmentReport) bool { return s.JobID == job && s.State == "submitted" }) {
+		if !slices.ContainsFunc(n.report("a").Segments, func(s report.SegmentReport) bool { return s.JobID == job && s.State == "submitted" }) {
 			t.Errorf("%s is asked about, and not noted: %+v", job, n.report("a").Segments)
 		}
 	}

@@ -6,12 +6,14 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+
+	"callscreen/internal/report"
 )
 
 // Why a call is not clear of which something is not there: nobody knows what was said then.
 const (
-	ReasonInterrupted = "interrupted" // the recording broke off
-	ReasonStorage     = "storage"     // it was recorded, and could not be kept
+	ReasonInterrupted = "interrupted"        // the recording broke off
+	ReasonStorage     = report.ReasonStorage // it was recorded, and could not be kept
 )
 
 // brokenOff puts something of unknown length at the end of each leg of a part that broke off, which counts like an analysis

@@ -7,15 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"callscreen/internal/report"
 )
 
 // The states of a segment. It is settled in the last three.
 const (
-	SegmentRecorded  = "recorded"
-	SegmentSubmitted = "submitted"
-	SegmentScored    = "scored"
-	SegmentFailed    = "failed"
-	SegmentSkipped   = "skipped"
+	SegmentRecorded  = report.StateRecorded
+	SegmentSubmitted = report.StateSubmitted
+	SegmentScored    = report.StateScored
+	SegmentFailed    = report.StateFailed
+	SegmentSkipped   = report.StateSkipped
 )
 
 // Segment is a stretch of a leg on its way to a score.

@@ -12,8 +12,11 @@ import (
 
 	"go.uber.org/goleak"
 
+	"callscreen/internal/screen"
+	"callscreen/internal/screen/month"
 	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
+	"callscreen/policy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,8 +37,17 @@ func open(t *testing.T, opt store.Options) *store.Store {
 	return s
 }
 
+// past writes and reads stored calls as the pipeline does.
+var past = storetest.Past{
+	Fill: month.Fill,
+	Findings: func(segments []store.Segment) []policy.Finding {
+		findings, _ := screen.Findings(segments, true)
+		return findings
+	},
+}
+
 func TestSQLite(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) *store.Store { return storetest.SQLite(t, t.TempDir()) })
+	storetest.Run(t, func(t *testing.T) *store.Store { return storetest.SQLite(t, t.TempDir()) }, past)
 }
 
 func TestPostgreSQL(t *testing.T) {
@@ -47,7 +59,7 @@ func TestPostgreSQL(t *testing.T) {
 				t.Fatal(err)
 			}
 			return open(t, store.Options{URL: url, MaxConns: 5})
-		})
+		}, past)
 	})
 	t.Run("a schema that is missing is told", func(t *testing.T) {
 		_, err := store.Open(t.Context(), store.Options{URL: server.Database()})

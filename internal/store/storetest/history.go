@@ -9,10 +9,17 @@ import (
 	"testing"
 	"time"
 
-	"callscreen/internal/screen"
 	"callscreen/internal/store"
 	"callscreen/policy"
 )
+
+// Past makes stored calls to look back on, and reads them as a policy does.
+type Past struct {
+	// Fill writes the ended calls of a month into an empty database, each with so many segments.
+	Fill func(tb testing.TB, s *store.Store, calls, segments int)
+	// Findings returns the findings of the segments of an ended call.
+	Findings func(segments []store.Segment) []policy.Finding
+}
 
 // visited is what History comes by, copied.
 func visited(t *testing.T, s *store.Store, w store.Window) (list []store.Past) {
@@ -27,9 +34,9 @@ func visited(t *testing.T, s *store.Store, w store.Window) (list []store.Past) {
 }
 
 // history goes over several pages, of which the last is full.
-func history(t *testing.T, s *store.Store) {
+func (past Past) history(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
-	Month(t, s, 599, 5)
+	past.Fill(t, s, 599, 5)
 	record(t, s, "live", 1)
 	interleaved(t, s, "two nodes")
 	all := visited(t, s, store.Window{Read: store.ReadAll})
@@ -48,8 +55,8 @@ func history(t *testing.T, s *store.Store) {
 		if !reflect.DeepEqual(p.Call, c) || !reflect.DeepEqual(p.Segments, segments) {
 			t.Fatalf("got  %+v\nwant %+v %+v", p, c, segments)
 		}
-		if findings, _ := screen.Findings(p.Segments, true); i < 599 &&
-			policy.Default().Decide(findings, p.Metadata).Outcome.String() != p.Decision {
+		if i < 599 &&
+			policy.Default().Decide(past.Findings(p.Segments), p.Metadata).Outcome.String() != p.Decision {
 			t.Errorf("the month is not as a sidecar writes it: %s is %s", p.ID, p.Decision)
 		}
 		if p.Hearing.Disposition != "" && !p.Hearing.ClosedAt.IsZero() && p.Hearing.ClosedBy != "" && !p.Hearing.OpenedAt.IsZero() &&
@@ -75,8 +82,7 @@ func history(t *testing.T, s *store.Store) {
 		for i, p := range light {
 			want := all[i]
 			want.Summary = []byte{}
-			got, _ := screen.Findings(p.Segments, true)
-			findings, _ := screen.Findings(want.Segments, true)
+			got, findings := past.Findings(p.Segments), past.Findings(want.Segments)
 			if !reflect.DeepEqual(got, findings) || !reflect.DeepEqual(p.Call, want.Call) || p.Hearing != want.Hearing {
 				t.Fatalf("%d readers: got %+v %+v, want %+v %+v", readers, p, got, want, findings)
 			}
@@ -160,8 +166,8 @@ func windows(t *testing.T, s *store.Store) {
 }
 
 // leaving ends the readers with whoever looks, and tells when it was not him.
-func leaving(t *testing.T, s *store.Store) {
-	Month(t, s, 900, 2)
+func (past Past) leaving(t *testing.T, s *store.Store) {
+	past.Fill(t, s, 900, 2)
 	n := 0
 	for range s.History(ctxOf(t), store.Window{Readers: 2}) {
 		if n++; n == 3 {

@@ -15,7 +15,7 @@ import (
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // Run holds a database to what the rest relies on. open returns an empty one.
-func Run(t *testing.T, open func(t *testing.T) *store.Store) {
+func Run(t *testing.T, open func(t *testing.T) *store.Store, past Past) {
 	for name, test := range map[string]func(*testing.T, *store.Store){
 		"a part begins, goes on and ends":                     parts,
 		"a part that broke off says so, unless it goes on":    brokenOff,
@@ -41,9 +41,9 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"everything is exported and imported":                 transfer,
 		"the same policy has one version":                     policyVersions,
 		"a review is opened, and opened again when news come": reviews,
-		"the past is visited in order, as it was":             history,
+		"the past is visited in order, as it was":             past.history,
 		"the past has windows":                                windows,
-		"whoever leaves the past leaves nothing running":      leaving,
+		"whoever leaves the past leaves nothing running":      past.leaving,
 		"of those who claim a call at once one wins":          claimRace,
 		"what people do with a review is kept and audited":    reviewChanges,
 		"a review opened again remembers what was said":       reopened,

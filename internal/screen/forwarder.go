@@ -16,20 +16,20 @@ import (
 	"callscreen/capture"
 	"callscreen/encode"
 	"callscreen/internal/audio"
+	"callscreen/internal/clip"
+	"callscreen/internal/report"
+	"callscreen/internal/retry"
 	"callscreen/internal/seal"
 	"callscreen/internal/spool"
 	"callscreen/internal/store"
 )
 
-// ReasonStorage is why a segment failed that could not be kept.
-const ReasonStorage = store.ReasonStorage
-
-// CourierConfig says where a courier takes what was recorded.
-type CourierConfig struct {
-	Spool *spool.Spool
-	Audio audio.Store
-	Desk  *Desk
-	Rate  int // of the WAV files in Hz; 0 means as recorded
+// ForwarderConfig says where a courier takes what was recorded.
+type ForwarderConfig struct {
+	Spool   *spool.Spool
+	Audio   audio.Store
+	Decider *Decider
+	Rate    int // of the WAV files in Hz; 0 means as recorded
 	// Keys seal the audio before it touches the disk; nil leaves it as it is.
 	Keys *seal.Keys
 	// Node is the name of this node if others cannot get at its audio, else "".
@@ -44,10 +44,10 @@ type CourierConfig struct {
 	Log     *slog.Logger
 }
 
-// Courier writes what live calls consist of into the spool, and carries it from there into the audio store and the
+// Forwarder writes what live calls consist of into the spool, and carries it from there into the audio store and the
 // database, in the order of each call, for as long as it takes. Who records never waits for a database.
-type Courier struct {
-	cfg CourierConfig
+type Forwarder struct {
+	cfg ForwarderConfig
 
 	mu      sync.Mutex
 	lanes   map[store.PartKey]*route
@@ -71,21 +71,21 @@ const (
 	carryAgain = 500 * time.Millisecond // after a failure
 )
 
-// NewCourier makes a courier. What lies in the spool from an earlier time is delivered first: parts that had not ended
+// NewForwarder makes a courier. What lies in the spool from an earlier time is delivered first: parts that had not ended
 // were interrupted.
-func NewCourier(cfg CourierConfig) *Courier {
+func NewForwarder(cfg ForwarderConfig) *Forwarder {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Courier{cfg: cfg, lanes: map[store.PartKey]*route{}, held: map[string]document{}, news: make(chan struct{}, carriers)}
+	c := &Forwarder{cfg: cfg, lanes: map[store.PartKey]*route{}, held: map[string]document{}, news: make(chan struct{}, carriers)}
 	c.takeUp()
 	return c
 }
 
-func (c *Courier) takeUp() {
+func (c *Forwarder) takeUp() {
 	var segments, interrupted int
 	parts := map[string]document{}
 	for _, e := range c.cfg.Spool.Entries() {
@@ -118,7 +118,7 @@ func (c *Courier) takeUp() {
 }
 
 // line puts an entry at the end of the lane of its part.
-func (c *Courier) line(key store.PartKey, id string) {
+func (c *Forwarder) line(key store.PartKey, id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.lanes[key]
@@ -141,7 +141,7 @@ func (c *Courier) line(key store.PartKey, id string) {
 }
 
 // Progress writes down how far a part is. After an error it is kept in memory only, until it is delivered.
-func (c *Courier) Progress(p store.Part) error {
+func (c *Forwarder) Progress(p store.Part) error {
 	err := c.put(partID(p.PartKey), document{Part: p, At: c.cfg.Now()})
 	c.line(p.PartKey, partID(p.PartKey))
 	if err != nil {
@@ -152,7 +152,7 @@ func (c *Courier) Progress(p store.Part) error {
 
 // Take keeps a segment. When it returns nil the segment is safe, also if the machine fails. When it returns an error the
 // audio is lost, and that is noted in the call.
-func (c *Courier) Take(p store.Part, seg capture.LegSegment) error {
+func (c *Forwarder) Take(p store.Part, seg capture.LegSegment) error {
 	g := store.Segment{
 		ID:         segmentID(p.PartKey, seg.Leg, seg.Seq, seg.Offset()),
 		PartKey:    p.PartKey,
@@ -181,7 +181,7 @@ func (c *Courier) Take(p store.Part, seg capture.LegSegment) error {
 	}
 	err := c.keep(p, &g, seg.Segment)
 	if err != nil {
-		g.State, g.Reason, g.Detail, g.AudioKey, g.AudioNode, g.AudioSHA256, g.AudioBytes = store.SegmentFailed, ReasonStorage, err.Error(), "", "", "", 0
+		g.State, g.Reason, g.Detail, g.AudioKey, g.AudioNode, g.AudioSHA256, g.AudioBytes = store.SegmentFailed, report.ReasonStorage, err.Error(), "", "", "", 0
 		err = fmt.Errorf("segment %d of leg %s of call %s is lost: %w", g.Seq, g.Leg, p.Call, err)
 		if noted := c.put(g.ID, document{Part: p, Segment: &g, At: c.cfg.Now()}); noted != nil {
 			err = fmt.Errorf("%w; that cannot be noted either, and is kept in memory: %w", err, noted)
@@ -191,16 +191,14 @@ func (c *Courier) Take(p store.Part, seg capture.LegSegment) error {
 	return err
 }
 
-func (c *Courier) keep(p store.Part, g *store.Segment, seg capture.Segment) error {
-	seg, err := resampled(seg, c.cfg.Rate)
+func (c *Forwarder) keep(p store.Part, g *store.Segment, seg capture.Segment) error {
+	seg, err := clip.Resample(seg, c.cfg.Rate)
 	if err != nil {
 		return err
 	}
 	g.AudioNode = c.cfg.Node
 	g.Rate, g.AudioKey = seg.Rate, audioKey(g.ID)
-	for _, v := range seg.Voiced {
-		g.Voiced = append(g.Voiced, [2]int64{v.Start - seg.Span.Start, v.End - seg.Span.Start})
-	}
+	g.Voiced = clip.Voiced(seg)
 	wav, err := encode.WAV(seg.Rate, seg.PCM)
 	if err != nil {
 		return err
@@ -221,7 +219,7 @@ func (c *Courier) keep(p store.Part, g *store.Segment, seg capture.Segment) erro
 }
 
 // Run delivers until the context ends.
-func (c *Courier) Run(ctx context.Context) {
+func (c *Forwarder) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	for range carriers {
 		all.Go(func() {
@@ -242,7 +240,7 @@ func (c *Courier) Run(ctx context.Context) {
 }
 
 // next takes a lane that nobody else works on.
-func (c *Courier) next() *route {
+func (c *Forwarder) next() *route {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.ready) == 0 {
@@ -261,7 +259,7 @@ func (c *Courier) next() *route {
 }
 
 // carry delivers the first entry of a lane.
-func (c *Courier) carry(ctx context.Context, l *route) {
+func (c *Forwarder) carry(ctx context.Context, l *route) {
 	c.mu.Lock()
 	id := l.queue[0]
 	c.mu.Unlock()
@@ -269,7 +267,7 @@ func (c *Courier) carry(ctx context.Context, l *route) {
 	if err != nil && ctx.Err() == nil {
 		c.failed(l, err)
 		c.giveUpOld(l)
-		_ = sleep(ctx, carryAgain)
+		_ = retry.Sleep(ctx, carryAgain)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -291,7 +289,7 @@ func (c *Courier) carry(ctx context.Context, l *route) {
 }
 
 // failed tells of a failure, once a minute at most.
-func (c *Courier) failed(l *route, err error) {
+func (c *Forwarder) failed(l *route, err error) {
 	c.mu.Lock()
 	now := c.cfg.Now()
 	if l.since.IsZero() {
@@ -319,7 +317,7 @@ func (c *Courier) failed(l *route, err error) {
 }
 
 // recovered tells when everything can be delivered again. The lock must be held.
-func (c *Courier) recovered(l *route) {
+func (c *Forwarder) recovered(l *route) {
 	since := l.since
 	l.since = time.Time{}
 	if since.IsZero() || !c.trouble().IsZero() {
@@ -330,7 +328,7 @@ func (c *Courier) recovered(l *route) {
 }
 
 // trouble is since when there is something that cannot be delivered, zero if all is well. The lock must be held.
-func (c *Courier) trouble() (since time.Time) {
+func (c *Forwarder) trouble() (since time.Time) {
 	for _, l := range c.lanes {
 		if !l.since.IsZero() && (since.IsZero() || l.since.Before(since)) {
 			since = l.since
@@ -340,14 +338,14 @@ func (c *Courier) trouble() (since time.Time) {
 }
 
 // Waiting is how many entries are not delivered, and since when some cannot be, zero if all is well.
-func (c *Courier) Waiting() (entries int, trouble time.Time) {
+func (c *Forwarder) Waiting() (entries int, trouble time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.waiting, c.trouble()
 }
 
 // Parts adds the parts that have something to be delivered.
-func (c *Courier) Parts(to map[store.PartKey]bool) {
+func (c *Forwarder) Parts(to map[store.PartKey]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for k := range c.lanes {
@@ -356,12 +354,12 @@ func (c *Courier) Parts(to map[store.PartKey]bool) {
 }
 
 // Drain waits until everything is delivered, or the context ends.
-func (c *Courier) Drain(ctx context.Context) error {
+func (c *Forwarder) Drain(ctx context.Context) error {
 	for {
 		if n, _ := c.Waiting(); n == 0 {
 			return nil
 		}
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := retry.Sleep(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package screen_test
+package replay_test
 
 import (
 	"bytes"
@@ -22,7 +22,8 @@ import (
 	"callscreen/capture"
 	"callscreen/capture/vad"
 	"callscreen/encode"
-	"callscreen/internal/screen"
+	"callscreen/internal/replay"
+	"callscreen/internal/report"
 	"callscreen/policy"
 )
 
@@ -32,14 +33,14 @@ const audio = "../../testdata/audio/"
 type bench struct {
 	t        testing.TB
 	stand    *simulator.Server
-	screener *screen.Screener
-	replay   screen.Replay
+	screener *replay.Screener
+	replay   replay.Replay
 	dir      string
 	running  sync.WaitGroup
 	finish   func()
 }
 
-func newBench(t testing.TB, script simulator.Script, change func(*screen.ScreenerConfig, *screen.Replay)) *bench {
+func newBench(t testing.TB, script simulator.Script, change func(*replay.ScreenerConfig, *replay.Replay)) *bench {
 	t.Helper()
 	b := &bench{t: t, stand: simulator.New(script), dir: t.TempDir()}
 	server := httptest.NewServer(b.stand)
@@ -49,15 +50,15 @@ func newBench(t testing.TB, script simulator.Script, change func(*screen.Screene
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := screen.ScreenerConfig{Analyzer: client, Dir: b.dir, MaxInFlight: 8, RetryCleaned: true}
-	b.replay = screen.Replay{
+	cfg := replay.ScreenerConfig{Analyzer: client, Dir: b.dir, MaxInFlight: 8, RetryCleaned: true}
+	b.replay = replay.Replay{
 		Legs: []string{"caller", "agent"}, Segment: capture.SegmenterConfig{Rate: 16000},
 		NewVAD: func() (capture.VAD, error) { return vad.New(16000, nil) },
 	}
 	if change != nil {
 		change(&cfg, &b.replay)
 	}
-	if b.screener, err = screen.NewScreener(cfg); err != nil {
+	if b.screener, err = replay.NewScreener(cfg); err != nil {
 		t.Fatal(err)
 	}
 	b.replay.Intake = b.screener
@@ -77,12 +78,12 @@ func newBench(t testing.TB, script simulator.Script, change func(*screen.Screene
 	return b
 }
 
-func (b *bench) call(id string) *screen.Call {
-	return screen.NewCall(screen.CallConfig{ID: id, Policy: policy.Default()})
+func (b *bench) call(id string) *replay.Call {
+	return replay.NewCall(replay.CallConfig{ID: id, Policy: policy.Default()})
 }
 
 // screen replays a file and waits until it is decided.
-func (b *bench) screen(call *screen.Call, file string) (screen.Report, error) {
+func (b *bench) screen(call *replay.Call, file string) (report.Report, error) {
 	b.t.Helper()
 	err := b.replay.File(b.t.Context(), call, file)
 	select {
@@ -97,8 +98,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // What is uploaded is, sample by sample, what the report says is at that place of the recording.
 func TestUploadsAreTheirPlaceInTheRecording(t *testing.T) {
-	b := newBench(t, simulator.Script{}, func(c *screen.ScreenerConfig, _ *screen.Replay) { c.Keep = true })
-	report, err := b.screen(b.call("a call/with: odd name"), audio+"two-legs.wav")
+	b := newBench(t, simulator.Script{}, func(c *replay.ScreenerConfig, _ *replay.Replay) { c.Keep = true })
+	r, err := b.screen(b.call("a call/with: odd name"), audio+"two-legs.wav")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,8 +109,8 @@ func TestUploadsAreTheirPlaceInTheRecording(t *testing.T) {
 	}
 	channel := map[string]int{"caller": 0, "agent": 1}
 	scored := 0
-	for _, s := range report.Segments {
-		if s.State != screen.StateScored {
+	for _, s := range r.Segments {
+		if s.State != report.StateScored {
 			continue
 		}
 		scored++
@@ -138,11 +139,11 @@ func TestUploadsAreTheirPlaceInTheRecording(t *testing.T) {
 			t.Errorf("uploaded: %+v", u)
 		}
 	}
-	if !report.Simulated {
+	if !r.Simulated {
 		t.Error("the report does not say that the scores are made up")
 	}
-	if report.Decision != "flagged" || report.Analysed != report.Speech {
-		t.Errorf("%+v", report)
+	if r.Decision != "flagged" || r.Analysed != r.Speech {
+		t.Errorf("%+v", r)
 	}
 	if left, _ := filepath.Glob(filepath.Join(b.dir, "*")); len(left) != scored {
 		t.Errorf("%d files are kept, %d segments were scored", len(left), scored)
@@ -174,22 +175,22 @@ func TestEveryFormatIsScreened(t *testing.T) {
 			continue // raw, without anything to know them by
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			b := newBench(t, simulator.Script{}, func(_ *screen.ScreenerConfig, r *screen.Replay) {
-				r.Channels, _ = screen.ParseChannels("0")
+			b := newBench(t, simulator.Script{}, func(_ *replay.ScreenerConfig, r *replay.Replay) {
+				r.Channels, _ = replay.ParseChannels("0")
 				r.Segment.MinSpeech = time.Second // the clips are three seconds long
 				r.Segment.FirstSpeech = time.Second
 			})
-			report, err := b.screen(b.call("x"), file)
+			r, err := b.screen(b.call("x"), file)
 			if errors.Is(err, encode.ErrNoFFmpeg) && os.Getenv("CALLSCREEN_REQUIRE_PEERS") != "1" {
 				t.Skip("ffmpeg is not installed")
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := time.Duration(report.Duration).Seconds(); math.Abs(d-2.99) > 0.1 {
+			if d := time.Duration(r.Duration).Seconds(); math.Abs(d-2.99) > 0.1 {
 				t.Errorf("%.3f s long", d)
 			}
-			if sp := time.Duration(report.Speech).Seconds(); sp < 1.5 || sp > 2.9 {
+			if sp := time.Duration(r.Speech).Seconds(); sp < 1.5 || sp > 2.9 {
 				t.Errorf("%.3f s of speech", sp)
 			}
 			screened++
@@ -206,30 +207,30 @@ func TestFailedJobsAreTriedOnceMoreCleaned(t *testing.T) {
 		b := newBench(
 			t,
 			simulator.Script{Rules: []simulator.Rule{{Result: simulator.Result{Failed: true, ErrorCode: "RuntimeError", FailedTimes: times}}}},
-			func(c *screen.ScreenerConfig, _ *screen.Replay) { c.MaxInFlight = 1 },
+			func(c *replay.ScreenerConfig, _ *replay.Replay) { c.MaxInFlight = 1 },
 		)
-		report, err := b.screen(b.call("x"), audio+"human.wav")
+		r, err := b.screen(b.call("x"), audio+"human.wav")
 		if err != nil {
 			t.Fatal(err)
 		}
-		u, s := b.stand.Uploads(), report.Segments
+		u, s := b.stand.Uploads(), r.Segments
 		if times == 1 {
-			if len(u) != len(s)+1 || !s[0].Cleaned || s[0].State != screen.StateScored || report.Decision != "clear" {
-				t.Fatalf("%d uploads, %+v", len(u), report)
+			if len(u) != len(s)+1 || !s[0].Cleaned || s[0].State != report.StateScored || r.Decision != "clear" {
+				t.Fatalf("%d uploads, %+v", len(u), r)
 			}
 			if u[1].Duration >= u[0].Duration || u[1].Duration < time.Duration(s[0].Speech) || u[1].SHA256 == u[0].SHA256 {
 				t.Errorf("the cleaned copy lasts %v, the segment %v with %v of speech", u[1].Duration, u[0].Duration, time.Duration(s[0].Speech))
 			}
 			continue
 		}
-		if len(u) != 2*len(s) || s[0].State != screen.StateFailed || s[0].Reason != "job_failed" || report.Decision != "inconclusive" {
-			t.Errorf("%d uploads for %d segments, %+v", len(u), len(s), report)
+		if len(u) != 2*len(s) || s[0].State != report.StateFailed || s[0].Reason != "job_failed" || r.Decision != "inconclusive" {
+			t.Errorf("%d uploads for %d segments, %+v", len(u), len(s), r)
 		}
 	}
 	b := newBench(t, simulator.Script{Rules: []simulator.Rule{{Result: simulator.Result{Failed: true}}}},
-		func(c *screen.ScreenerConfig, _ *screen.Replay) { c.RetryCleaned = false })
-	if report, _ := b.screen(b.call("x"), audio+"human.wav"); len(b.stand.Uploads()) != len(report.Segments) {
-		t.Errorf("%d uploads for %d segments without the second chance", len(b.stand.Uploads()), len(report.Segments))
+		func(c *replay.ScreenerConfig, _ *replay.Replay) { c.RetryCleaned = false })
+	if r, _ := b.screen(b.call("x"), audio+"human.wav"); len(b.stand.Uploads()) != len(r.Segments) {
+		t.Errorf("%d uploads for %d segments without the second chance", len(b.stand.Uploads()), len(r.Segments))
 	}
 }
 
@@ -256,15 +257,15 @@ func TestEveryRecordingIsDecidedThoughTheAPIFails(t *testing.T) {
 		if err := errors.Join(encode.WriteWAV(f, 16000, pcm), f.Close()); err != nil {
 			t.Fatal(err)
 		}
-		report, err := b.screen(b.call(file), file)
+		r, err := b.screen(b.call(file), file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		switch {
-		case report.Decision == "clear":
+		case r.Decision == "clear":
 			clear++
-		case report.Decision != "inconclusive" || !slices.Equal(report.Reasons, []string{"in_doubt"}):
-			t.Errorf("%s: %s %v %+v", file, report.Decision, report.Reasons, report.Segments)
+		case r.Decision != "inconclusive" || !slices.Equal(r.Reasons, []string{"in_doubt"}):
+			t.Errorf("%s: %s %v %+v", file, r.Decision, r.Reasons, r.Segments)
 		}
 	}
 	if clear < 90 {
@@ -289,12 +290,12 @@ func TestHoldMusicIsNotSubmitted(t *testing.T) {
 	}
 	for _, file := range files {
 		b := newBench(t, simulator.Script{}, nil)
-		report, err := b.screen(b.call("hold"), file)
+		r, err := b.screen(b.call("hold"), file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if report.Decision != "inconclusive" || !slices.Equal(report.Reasons, []string{"too_little_speech"}) {
-			t.Errorf("%s: %s %v", file, report.Decision, report.Reasons)
+		if r.Decision != "inconclusive" || !slices.Equal(r.Reasons, []string{"too_little_speech"}) {
+			t.Errorf("%s: %s %v", file, r.Decision, r.Reasons)
 		}
 		if n := b.stand.Stats().Submits; n != 0 {
 			t.Errorf("%s: %d submissions", file, n)
@@ -315,12 +316,12 @@ func TestStoppedInTheMiddle(t *testing.T) {
 	if err := b.replay.File(ctx, call, audio+"human.wav"); !errors.Is(err, context.Canceled) {
 		t.Fatalf("error is %v", err)
 	}
-	report := call.Report()
-	if report.Decision != "inconclusive" || len(report.Segments) == 0 || !slices.Contains(report.Reasons, policy.ReasonPending) {
-		t.Errorf("%+v", report)
+	r := call.Report()
+	if r.Decision != "inconclusive" || len(r.Segments) == 0 || !slices.Contains(r.Reasons, policy.ReasonPending) {
+		t.Errorf("%+v", r)
 	}
-	for _, s := range report.Segments {
-		if s.State != screen.StateRecorded && s.State != screen.StateSubmitted {
+	for _, s := range r.Segments {
+		if s.State != report.StateRecorded && s.State != report.StateSubmitted {
 			t.Errorf("segment %d is %s", s.Seq, s.State)
 		}
 	}
@@ -329,11 +330,11 @@ func TestStoppedInTheMiddle(t *testing.T) {
 // The report is the JSON that other programs rely on.
 func TestReportJSON(t *testing.T) {
 	b := newBench(t, simulator.Script{}, nil)
-	report, err := b.screen(b.call("x"), audio+"human.wav")
+	r, err := b.screen(b.call("x"), audio+"human.wav")
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := json.Marshal(report)
+	data, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,9 +373,9 @@ func TestReportJSON(t *testing.T) {
 			t.Errorf("a segment has no %s", key)
 		}
 	}
-	var again screen.Report
-	if err := json.Unmarshal(data, &again); err != nil || again.Speech != report.Speech.Round() {
-		t.Errorf("read back: %v, %v of speech instead of %v", err, again.Speech, report.Speech)
+	var again report.Report
+	if err := json.Unmarshal(data, &again); err != nil || again.Speech != r.Speech.Round() {
+		t.Errorf("read back: %v, %v of speech instead of %v", err, again.Speech, r.Speech)
 	}
 	// A call of which nothing is known has lists and no nulls where lists are promised.
 	data, _ = json.Marshal(b.call("y").Report())

@@ -60,5 +60,5 @@ func (w *Worker) spared(ctx context.Context, g store.Segment) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return w.cfg.Plan.Spares(g, all, w.cfg.Desk.Policy().For(g.Leg, c.Metadata).ClearBelow), nil
+	return w.cfg.Plan.Spares(g, all, w.cfg.Decider.Policy().For(g.Leg, c.Metadata).ClearBelow), nil
 }

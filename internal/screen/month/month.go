@@ -1,4 +1,5 @@
-package storetest
+// Package month makes a month of stored calls, for benchmarks.
+package month
 
 import (
 	"context"
@@ -12,22 +13,22 @@ import (
 	"testing"
 	"time"
 
+	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
 	"callscreen/policy"
 )
 
-// The calls of a Month begin from MonthBegin on and before MonthEnd.
+// Start and End bound the calls of the month: the first is in it, the second is not.
 var (
-	MonthBegin = time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
-	MonthEnd   = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	Start = time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+	End   = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// Month fills a database that is empty with the ended calls of a month, with so many segments each: what is in the
-// tables afterwards is what a sidecar with the default policy has written by the end of the month. About 1 % of the
-// calls have a synthetic caller, about 1 % are reviewed. The audit, the queue and the webhooks are left out. The same
-// numbers make the same month.
-func Month(tb testing.TB, s *store.Store, calls, segmentsPerCall int) {
+// Fill writes the ended calls of a month, each with so many segments, into an empty database: the tables then hold what a
+// sidecar with the default policy has written by the end of the month. About 1 % of the calls have a synthetic caller, and
+// about 1 % are reviewed. Audit, queue and webhooks are left out. The same numbers give the same month.
+func Fill(tb testing.TB, s *store.Store, calls, segmentsPerCall int) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
@@ -36,20 +37,20 @@ func Month(tb testing.TB, s *store.Store, calls, segmentsPerCall int) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	version, err := s.UsePolicy(ctx, body, MonthBegin)
+	version, err := s.UsePolicy(ctx, body, Start)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	m := month{
 		rng:      rand.New(rand.NewPCG(uint64(calls), uint64(segmentsPerCall))),
-		desk:     screen.NewDesk(screen.DeskConfig{Store: s, Policy: rules}),
+		decider:  screen.NewDecider(screen.DeciderConfig{Store: s, Policy: rules}),
 		version:  version,
 		segments: segmentsPerCall,
 	}
 	err = fill(ctx, s, func(add func(string, ...any) error) error {
 		m.add = add
 		for i := range calls {
-			at := MonthBegin.Add(MonthEnd.Sub(MonthBegin) / time.Duration(calls) * time.Duration(i)).Truncate(time.Millisecond)
+			at := Start.Add(End.Sub(Start) / time.Duration(calls) * time.Duration(i)).Truncate(time.Millisecond)
 			if err := m.call(fmt.Sprintf("call-%06d", i), at); err != nil {
 				return err
 			}
@@ -68,7 +69,7 @@ func Month(tb testing.TB, s *store.Store, calls, segmentsPerCall int) {
 
 type month struct {
 	rng      *rand.Rand
-	desk     *screen.Desk
+	decider  *screen.Decider
 	version  int64
 	segments int
 	alarm    int64
@@ -101,13 +102,13 @@ func (m *month) call(id string, at time.Time) error {
 		{Leg: "agent", Duration: length},
 		{Leg: "caller", Duration: length, Lost: time.Duration(m.rng.IntN(300)) * time.Millisecond},
 	}
-	r := m.desk.Summary(c, []store.Part{p}, segments)
+	r := m.decider.Summary(c, []store.Part{p}, segments)
 	summary, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	until := c.EndedAt.Add(keep[r.Decision])
-	kept := until.After(MonthEnd)
+	kept := until.After(End)
 	var untilMS *int64
 	if ms := until.UnixMilli(); kept {
 		untilMS = &ms
@@ -157,7 +158,7 @@ func (m *month) call(id string, at time.Time) error {
 		}
 	}
 	for _, g := range segments {
-		if err := m.segment(g, kept, earlier(until, MonthEnd)); err != nil {
+		if err := m.segment(g, kept, earlier(until, End)); err != nil {
 			return err
 		}
 	}
@@ -276,7 +277,7 @@ func (m *month) segment(g store.Segment, kept bool, deleted time.Time) error {
 }
 
 // heard says whether a person has heard a call: a third of them, flagged ones rather than others.
-func (m *month) heard(r screen.Report) (state string) {
+func (m *month) heard(r report.Report) (state string) {
 	if heard := m.rng.IntN(100); r.Decision == "flagged" && heard >= 60 || r.Decision != "flagged" && heard >= 30 {
 		return store.ReviewWaiting
 	}

@@ -1,4 +1,4 @@
-package screen
+package replay
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"callscreen/capture"
 	"callscreen/encode"
+	"callscreen/internal/retry"
 )
 
 // Channels says how the channels of a recording become legs.
@@ -118,24 +119,10 @@ func (r *Replay) read(ctx context.Context, src encode.Source, lanes []*lane) err
 			return err
 		}
 		if r.Realtime {
-			if err := sleep(ctx, at-time.Since(start)); err != nil {
+			if err := retry.Sleep(ctx, at-time.Since(start)); err != nil {
 				return err
 			}
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

@@ -17,11 +17,11 @@ import (
 	"callscreen/internal/store"
 )
 
-// EngineConfig says what an engine runs.
-type EngineConfig struct {
+// MaintenanceConfig says what an engine runs.
+type MaintenanceConfig struct {
 	Worker      *Worker
 	Store       *store.Store
-	Desk        *Desk
+	Decider     *Decider
 	Audio       audio.Store
 	Node        string
 	MaxInFlight int // segments that are worked on at a time
@@ -37,9 +37,9 @@ type EngineConfig struct {
 	Log      *slog.Logger
 }
 
-// Engine works off what is in the database, and looks after what others have left behind.
-type Engine struct {
-	cfg    EngineConfig
+// Maintenance works off what is in the database, and looks after what others have left behind.
+type Maintenance struct {
+	cfg    MaintenanceConfig
 	client *river.Client[*sql.Tx]
 }
 
@@ -51,8 +51,8 @@ const (
 	fetchEvery     = 100 * time.Millisecond
 )
 
-// NewEngine makes an engine.
-func NewEngine(cfg EngineConfig) (*Engine, error) {
+// NewMaintenance makes an engine.
+func NewMaintenance(cfg MaintenanceConfig) (*Maintenance, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -86,7 +86,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("job queue: %w", err)
 	}
-	return &Engine{cfg: cfg, client: client}, nil
+	return &Maintenance{cfg: cfg, client: client}, nil
 }
 
 // queueLog lets through what an operator must know of the job queue.
@@ -108,7 +108,7 @@ func (q queueLog) WithAttrs(a []slog.Attr) slog.Handler { return queueLog{q.Hand
 func (q queueLog) WithGroup(g string) slog.Handler      { return queueLog{q.Handler.WithGroup(g)} }
 
 // Run works until the context ends. Then it lets jobs that are under way finish, for grace at the most.
-func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
+func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 	// Whatever this node was working on when it stopped, it is not any more.
 	if _, err := e.cfg.Store.Release(ctx, e.cfg.Node); err != nil {
 		if ctx.Err() != nil {
@@ -139,7 +139,7 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 }
 
 // every does something now and then. What fails is tried again the next time.
-func (e *Engine) every(ctx context.Context, interval time.Duration, what string, do func() error) {
+func (e *Maintenance) every(ctx context.Context, interval time.Duration, what string, do func() error) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	failed := false
@@ -161,7 +161,7 @@ func (e *Engine) every(ctx context.Context, interval time.Duration, what string,
 }
 
 // lookAfter takes over what nodes have left behind that died.
-func (e *Engine) lookAfter(ctx context.Context) error {
+func (e *Maintenance) lookAfter(ctx context.Context) error {
 	if !e.cfg.Store.Shared() {
 		// Whoever recorded here before is gone, by whatever name, and so is who recorded what was imported.
 		return e.endParts(ctx, "", "interrupted")
@@ -193,7 +193,7 @@ func (e *Engine) lookAfter(ctx context.Context) error {
 }
 
 // endParts ends the parts of a node, or of all if it is "", that this process does not answer for.
-func (e *Engine) endParts(ctx context.Context, node, how string) error {
+func (e *Maintenance) endParts(ctx context.Context, node, how string) error {
 	own := map[store.PartKey]bool{}
 	maps.Copy(own, e.cfg.OwnParts()) // before, for those that end meanwhile
 	open, err := e.cfg.Store.OpenParts(ctx, node)
@@ -210,7 +210,7 @@ func (e *Engine) endParts(ctx context.Context, node, how string) error {
 			warning = "the node that recorded it is silent; what its spool holds comes when it is back"
 		}
 		e.cfg.Log.Warn("a call is ended whose recording broke off", "call", k.Call, "node", k.Node, "how", how)
-		if err := e.cfg.Desk.Progress(ctx, store.Part{PartKey: k, EndedAt: e.cfg.Now(), How: how, Warnings: []string{warning}}); err != nil {
+		if err := e.cfg.Decider.Progress(ctx, store.Part{PartKey: k, EndedAt: e.cfg.Now(), How: how, Warnings: []string{warning}}); err != nil {
 			return err
 		}
 	}
@@ -218,7 +218,7 @@ func (e *Engine) endParts(ctx context.Context, node, how string) error {
 }
 
 // sweep gives segments that have lost their alarm clock another one, and deletes what was kept for long enough.
-func (e *Engine) sweep(ctx context.Context) error {
+func (e *Maintenance) sweep(ctx context.Context) error {
 	n, err := e.cfg.Store.Rewake(ctx)
 	if n > 0 {
 		e.cfg.Log.Warn("segments had lost their job and got another", "segments", n)
@@ -230,7 +230,7 @@ func (e *Engine) sweep(ctx context.Context) error {
 const overdueAfter = 10 * time.Minute
 
 // overdue fails segments that nobody could work on for too long: the node that has their audio is gone.
-func (e *Engine) overdue(ctx context.Context) error {
+func (e *Maintenance) overdue(ctx context.Context) error {
 	now := e.cfg.Now()
 	list, err := e.cfg.Store.Overdue(ctx, now.Add(-e.cfg.MaxAge-overdueAfter), 100)
 	if err != nil {
@@ -252,7 +252,7 @@ func (e *Engine) overdue(ctx context.Context) error {
 		if g.AudioNode != "" {
 			detail += ", and only node " + g.AudioNode + " has its audio"
 		}
-		err := e.cfg.Desk.Settle(
+		err := e.cfg.Decider.Settle(
 			ctx,
 			g,
 			store.Settlement{State: store.SegmentFailed, Reason: string(analyzer.KindTimeout), Detail: detail, At: now},

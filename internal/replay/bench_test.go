@@ -1,4 +1,4 @@
-package screen_test
+package replay_test
 
 import (
 	"errors"
@@ -12,7 +12,8 @@ import (
 
 	"callscreen/analyzer/simulator"
 	"callscreen/encode"
-	"callscreen/internal/screen"
+	"callscreen/internal/replay"
+	"callscreen/internal/testkit"
 )
 
 // longCall writes a 48 kHz stereo recording of so many minutes: the two-leg fixture over and over.
@@ -73,7 +74,7 @@ func longCall(tb testing.TB, minutes int) string {
 func BenchmarkReplay(b *testing.B) {
 	const minutes = 20
 	file := longCall(b, minutes)
-	cpu := processCPU(b)
+	cpu := testkit.CPU(b)
 	wall := time.Now()
 	for b.Loop() {
 		bench := newBench(b, simulator.Script{}, nil)
@@ -82,7 +83,7 @@ func BenchmarkReplay(b *testing.B) {
 		}
 		bench.finish()
 	}
-	used := processCPU(b) - cpu
+	used := testkit.CPU(b) - cpu
 	perRun := used.Seconds() / float64(b.N)
 	b.ReportMetric(perRun*1000/(2*minutes), "cpu-ms/leg-min")
 	b.ReportMetric(minutes*60/perRun, "x-realtime-per-core")
@@ -105,7 +106,7 @@ func TestMemoryDoesNotGrowWithTheRecording(t *testing.T) {
 		t.Skip("takes a few seconds")
 	}
 	peak := func(minutes int) (most uint64) {
-		b := newBench(t, simulator.Script{}, func(_ *screen.ScreenerConfig, r *screen.Replay) {
+		b := newBench(t, simulator.Script{}, func(_ *replay.ScreenerConfig, r *replay.Replay) {
 			next := time.Duration(0)
 			r.OnProgress = func(at time.Duration) {
 				if at < next {

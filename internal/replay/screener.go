@@ -1,4 +1,4 @@
-package screen
+package replay
 
 import (
 	"context"
@@ -16,37 +16,39 @@ import (
 	"callscreen/analyzer"
 	"callscreen/capture"
 	"callscreen/encode"
+	"callscreen/internal/clip"
+	"callscreen/internal/report"
 )
 
 // Analyzer is what screening needs of the analysis API. *analyzer.Client is one.
 type Analyzer interface {
 	// Analyze submits a clip and waits for its score. onJob is called as soon as the job has an id.
-	Analyze(ctx context.Context, clip analyzer.Audio, onJob func(id string)) (analyzer.Result, error)
+	Analyze(ctx context.Context, audio analyzer.Audio, onJob func(id string)) (analyzer.Result, error)
 }
 
 // ScreenerConfig says how segments are analysed. Zero values are usable where no other is named.
 type ScreenerConfig struct {
-	Analyzer     Analyzer                   // must be set
-	Dir          string                     // folder of the WAV files, must exist
-	Keep         bool                       // leave the WAV files there
-	Rate         int                        // of the WAV files in Hz; 0 means as recorded
-	MaxInFlight  int                        // segments that are with the API at a time; 0 means 1
-	Limit        *rate.Limiter              // of submissions; nil means none
-	RetryCleaned bool                       // try a job that failed for a reason that may lie in the audio once more, cleaned
-	OnSettled    func(*Call, SegmentReport) // called when a segment has its score or has failed, from several goroutines
-	Log          *slog.Logger               // nil means none
+	Analyzer     Analyzer                          // must be set
+	Dir          string                            // folder of the WAV files, must exist
+	Keep         bool                              // leave the WAV files there
+	Rate         int                               // of the WAV files in Hz; 0 means as recorded
+	MaxInFlight  int                               // segments that are with the API at a time; 0 means 1
+	Limit        *rate.Limiter                     // of submissions; nil means none
+	RetryCleaned bool                              // try a job that failed for a reason that may lie in the audio once more, cleaned
+	OnSettled    func(*Call, report.SegmentReport) // called when a segment has its score or has failed, from several goroutines
+	Log          *slog.Logger                      // nil means none
 }
 
 // Screener writes segments as WAV files and has them analysed.
 type Screener struct {
 	cfg   ScreenerConfig
 	root  *os.Root
-	queue chan clip
+	queue chan written
 	once  sync.Once
 }
 
-// clip is a segment whose WAV file is written.
-type clip struct {
+// written is a segment whose WAV file is written.
+type written struct {
 	segment *Segment
 	file    string
 	audio   capture.Segment // without its PCM, which would be kept in memory for as long as the API is behind
@@ -62,28 +64,28 @@ func NewScreener(cfg ScreenerConfig) (*Screener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the folder of the segments: %w", err)
 	}
-	return &Screener{cfg: cfg, root: root, queue: make(chan clip, 4*cfg.MaxInFlight)}, nil
+	return &Screener{cfg: cfg, root: root, queue: make(chan written, 4*cfg.MaxInFlight)}, nil
 }
 
 // Take writes a segment as a WAV file and lines it up for analysis. It blocks while too many are waiting.
 func (s *Screener) Take(ctx context.Context, seg *Segment, audio capture.Segment) error {
-	audio, err := resampled(audio, s.cfg.Rate)
+	audio, err := clip.Resample(audio, s.cfg.Rate)
 	if err != nil {
-		s.fail(seg, "storage", err)
+		s.fail(seg, report.ReasonStorage, err)
 		return err
 	}
-	name := fmt.Sprintf("%s-%s-%03d.wav", fileName(seg.call.id), fileName(seg.report.Leg), audio.Seq)
+	name := fmt.Sprintf("%s-%s-%03d.wav", fileName(seg.call.ID()), fileName(seg.report.Leg), audio.Seq)
 	if err := s.write(name, audio.Rate, audio.PCM); err != nil {
-		err = fmt.Errorf("keep segment %d of leg %s of call %s: %w", audio.Seq, seg.report.Leg, seg.call.id, err)
-		s.fail(seg, "storage", err)
+		err = fmt.Errorf("keep segment %d of leg %s of call %s: %w", audio.Seq, seg.report.Leg, seg.call.ID(), err)
+		s.fail(seg, report.ReasonStorage, err)
 		return err
 	}
 	if s.cfg.Keep {
-		seg.update(func(r *SegmentReport) { r.WAV = filepath.Join(s.cfg.Dir, name) })
+		seg.update(func(r *report.SegmentReport) { r.WAV = filepath.Join(s.cfg.Dir, name) })
 	}
 	audio.PCM = nil
 	select {
-	case s.queue <- clip{segment: seg, file: name, audio: audio}:
+	case s.queue <- written{segment: seg, file: name, audio: audio}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -129,12 +131,12 @@ func (s *Screener) Run(ctx context.Context) error {
 }
 
 // screen has one clip analysed, and once more in a cleaned copy if that may help.
-func (s *Screener) screen(ctx context.Context, c clip) {
+func (s *Screener) screen(ctx context.Context, c written) {
 	result, err := s.analyze(ctx, c.segment, c.file)
 	cleaned := false
-	if err != nil && s.cfg.RetryCleaned && analyzer.MayBeAudio(err) && ctx.Err() == nil {
+	if s.cfg.RetryCleaned && clip.MayHelp(err) && ctx.Err() == nil {
 		if name, cleanErr := s.clean(c); cleanErr != nil {
-			s.cfg.Log.Warn("a cleaner copy could not be made", "call", c.segment.call.id, "segment", c.file, "error", cleanErr)
+			s.cfg.Log.Warn("a cleaner copy could not be made", "call", c.segment.call.ID(), "segment", c.file, "error", cleanErr)
 		} else {
 			cleaned = true
 			again, againErr := s.analyze(ctx, c.segment, name)
@@ -155,9 +157,9 @@ func (s *Screener) screen(ctx context.Context, c clip) {
 		if result.Simulated {
 			c.segment.call.simulate()
 		}
-		c.segment.update(func(r *SegmentReport) {
+		c.segment.update(func(r *report.SegmentReport) {
 			score := result.Score
-			r.State, r.Score, r.Verdict, r.JobID, r.Cleaned = StateScored, &score, result.Verdict, result.JobID, cleaned
+			r.State, r.Score, r.Verdict, r.JobID, r.Cleaned = report.StateScored, &score, result.Verdict, result.JobID, cleaned
 		})
 		s.settled(c.segment)
 	}
@@ -176,24 +178,23 @@ func (s *Screener) analyze(ctx context.Context, seg *Segment, file string) (anal
 	}
 	audio := analyzer.Audio{Size: info.Size(), Open: func() (io.ReadCloser, error) { return s.root.Open(file) }}
 	return s.cfg.Analyzer.Analyze(ctx, audio, func(id string) {
-		seg.update(func(r *SegmentReport) { r.State, r.JobID = StateSubmitted, id })
+		seg.update(func(r *report.SegmentReport) { r.State, r.JobID = report.StateSubmitted, id })
 	})
 }
 
 // clean writes a copy of the clip that is cut to its speech, without DC and at a usual level.
-func (s *Screener) clean(c clip) (string, error) {
+func (s *Screener) clean(c written) (string, error) {
 	f, err := s.root.Open(c.file)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	voiced := c.audio.Voiced
-	pcm, err := trimmed(f, voiced[0].Start-c.audio.Span.Start, voiced[len(voiced)-1].End-c.audio.Span.Start)
+	pcm, err := clip.Cleaned(f, c.audio.Rate, clip.Voiced(c.audio))
 	if err != nil {
 		return "", err
 	}
 	name := strings.TrimSuffix(c.file, ".wav") + "-cleaned.wav"
-	return name, s.write(name, c.audio.Rate, encode.Clean(pcm, c.audio.Rate))
+	return name, s.write(name, c.audio.Rate, pcm)
 }
 
 func (s *Screener) discard(name string) {
@@ -206,7 +207,7 @@ func (s *Screener) discard(name string) {
 }
 
 func (s *Screener) fail(seg *Segment, reason string, err error) {
-	seg.update(func(r *SegmentReport) { r.State, r.Reason, r.Detail = StateFailed, reason, err.Error() })
+	seg.update(func(r *report.SegmentReport) { r.State, r.Reason, r.Detail = report.StateFailed, reason, err.Error() })
 	s.settled(seg)
 }
 

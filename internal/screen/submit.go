@@ -13,6 +13,9 @@ import (
 	"callscreen/analyzer"
 	"callscreen/encode"
 	"callscreen/internal/audio"
+	"callscreen/internal/clip"
+	"callscreen/internal/report"
+	"callscreen/internal/retry"
 	"callscreen/internal/store"
 )
 
@@ -49,10 +52,10 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 	case doubt == store.Resend:
 		w.cfg.Log.Warn("an upload was cut off and is repeated; it may be paid for twice", "call", g.Call, "segment", g.ID)
 	}
-	clip, err := w.clip(ctx, g)
+	upload, err := w.upload(ctx, g)
 	if err != nil {
 		if errors.Is(err, audio.ErrNotFound) {
-			return g, w.fail(ctx, job, g, ReasonStorage, err.Error())
+			return g, w.fail(ctx, job, g, report.ReasonStorage, err.Error())
 		}
 		return g, errors.Join(err, w.cfg.Store.NotSubmitted(ctx, g.ID, w.cfg.Now()))
 	}
@@ -60,7 +63,7 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 		ctx, cancel := context.WithTimeout(ctx, submitTime)
 		defer cancel()
 		start := w.cfg.Now()
-		j, err := w.cfg.API.Submit(ctx, clip)
+		j, err := w.cfg.API.Submit(ctx, upload)
 		step := segmentStep(StepSubmit, g, start, w.cfg.Now(), err)
 		step.Resend = doubt == store.Resend
 		observe(w.cfg.Observe, step)
@@ -139,7 +142,7 @@ func (w *Worker) refused(ctx context.Context, job *river.Job[store.SegmentJob], 
 		return later(w.cfg.Rest / 10)
 	}
 	kind := analyzer.Kind(analyzer.Reason(err))
-	retry, after := analyzer.Retryable(err)
+	again, after := analyzer.Retryable(err)
 	var known *analyzer.Error
 	switch {
 	case kind == analyzer.KindInDoubt || kind == analyzer.KindCanceled || kind == analyzer.KindTimeout || stopped && !errors.As(err, &known):
@@ -147,11 +150,10 @@ func (w *Worker) refused(ctx context.Context, job *river.Job[store.SegmentJob], 
 		return later(time.Second)
 	case kind == analyzer.KindUnauthorized: // of the key, not of the segment, which is kept
 		after = w.cfg.KeyRetry
-	case !retry:
+	case !again:
 		return w.fail(ctx, job, g, string(kind), err.Error())
 	}
-	waits := []time.Duration{1, 2, 5, 15, 60}
-	wait := max(waits[min(g.Attempts, len(waits)-1)]*time.Second, after)
+	wait := max(retry.After(g.Attempts), after)
 	if kind == analyzer.KindUnauthorized {
 		wait = after
 	} else if w.BreakerOpen() {
@@ -183,7 +185,7 @@ func (w *Worker) save(ctx context.Context, g store.Segment, job string) (store.S
 		case errors.Is(err, store.ErrNotFound):
 			return g, errGone // erased
 		}
-		if stopped := sleep(ctx, 200*time.Millisecond); stopped != nil {
+		if stopped := retry.Sleep(ctx, 200*time.Millisecond); stopped != nil {
 			w.cfg.Log.Error(
 				"the job of a segment could not be noted; it may be sent, and paid for, once more",
 				"call",
@@ -207,10 +209,10 @@ func (w *Worker) saveOnce(ctx context.Context, g store.Segment) (won bool, err e
 }
 
 // clip is the audio of a segment as it is uploaded.
-func (w *Worker) clip(ctx context.Context, g store.Segment) (clip analyzer.Audio, err error) {
+func (w *Worker) upload(ctx context.Context, g store.Segment) (_ analyzer.Audio, err error) {
 	o, size, err := w.cfg.Audio.Open(ctx, g.AudioKey)
 	if err != nil {
-		return clip, err
+		return analyzer.Audio{}, err
 	}
 	if !g.Cleaned || len(g.Voiced) == 0 {
 		return analyzer.Audio{Size: size, Open: func() (io.ReadCloser, error) {
@@ -219,13 +221,13 @@ func (w *Worker) clip(ctx context.Context, g store.Segment) (clip analyzer.Audio
 		}}, o.Close()
 	}
 	defer o.Close()
-	pcm, err := trimmed(o, g.Voiced[0][0], g.Voiced[len(g.Voiced)-1][1])
+	pcm, err := clip.Cleaned(o, g.Rate, g.Voiced)
 	if err != nil {
-		return clip, fmt.Errorf("clean segment %s: %w", g.ID, err)
+		return analyzer.Audio{}, fmt.Errorf("clean segment %s: %w", g.ID, err)
 	}
-	data, err := encode.WAV(g.Rate, encode.Clean(pcm, g.Rate))
+	data, err := encode.WAV(g.Rate, pcm)
 	if err != nil {
-		return clip, fmt.Errorf("clean segment %s: %w", g.ID, err)
+		return analyzer.Audio{}, fmt.Errorf("clean segment %s: %w", g.ID, err)
 	}
 	return analyzer.BytesAudio(data), nil
 }

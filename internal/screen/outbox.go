@@ -7,11 +7,12 @@ import (
 	"encoding/json"
 	"time"
 
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
 
 // settled tells and audits what a segment came to.
-func (d *Desk) settled(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
+func (d *Decider) settled(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
 	if r.State == store.SegmentSkipped {
 		return tx.Audit(ctx, store.Line{
 			At:      r.At,
@@ -43,7 +44,7 @@ func (d *Desk) settled(ctx context.Context, tx *store.Tx, g store.Segment, r sto
 	return tx.Audit(ctx, line)
 }
 
-func (d *Desk) tellSegment(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
+func (d *Decider) tellSegment(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
 	event := EventScored
 	if r.State == store.SegmentFailed {
 		event = EventError
@@ -56,7 +57,7 @@ func (d *Desk) tellSegment(ctx context.Context, tx *store.Tx, g store.Segment, r
 	return addMessage(ctx, tx, event, g.Call, g.ID, r.At, struct {
 		Call      string `json:"call"`
 		Simulated bool   `json:"simulated,omitempty"`
-		SegmentReport
+		report.SegmentReport
 	}{g.Call, g.Simulated, segmentReport(g, 0)}, to)
 }
 

@@ -9,8 +9,8 @@ import (
 
 	"callscreen/internal/backtest"
 	"callscreen/internal/screen"
+	"callscreen/internal/screen/month"
 	"callscreen/internal/store"
-	"callscreen/internal/store/storetest"
 	"callscreen/policy"
 )
 
@@ -79,7 +79,7 @@ func monthOf(tb testing.TB, calls, segments int) *store.Store {
 			tb.Error(err)
 		}
 	})
-	storetest.Month(tb, s, calls, segments)
+	month.Fill(tb, s, calls, segments)
 	return s
 }
 
@@ -101,7 +101,7 @@ func TestABacktestDecidesAsThePolicyDoes(t *testing.T) {
 	for _, w := range []store.Window{
 		{},
 		{Readers: 2},
-		{From: storetest.MonthBegin.AddDate(0, 0, 7), To: storetest.MonthEnd.AddDate(0, 0, -7)},
+		{From: month.Start.AddDate(0, 0, 7), To: month.End.AddDate(0, 0, -7)},
 	} {
 		r, err := screen.Backtest(ctx, s, w, o)
 		if err != nil {

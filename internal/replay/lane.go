@@ -1,4 +1,4 @@
-package screen
+package replay
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"callscreen/capture"
+	"callscreen/internal/report"
 )
 
 // Intake takes a segment that was cut and is worth an analysis. It may block while the analysis is behind.
@@ -79,6 +80,8 @@ func (l *Leg) fetch(ctx context.Context) (err error) {
 
 func (l *Leg) progress() {
 	position, lost := l.segmenter.Position(), l.segmenter.Lost()
-
-	l.call.Progress(l.name, capture.Duration(position, l.rate), capture.Duration(lost, l.rate)+l.damaged)
+	l.call.Progress(l.name, report.LegAccount{
+		Duration: capture.Duration(position, l.rate),
+		Lost:     capture.Duration(lost, l.rate) + l.damaged,
+	})
 }

@@ -134,7 +134,7 @@ func TestTheEndOfAPartNeverOvertakesItsSegments(t *testing.T) {
 			t.Errorf("call %s has ended with %d segments", call, len(list))
 		}
 	}
-	n = newNode(t, options{desk: func(c *screen.DeskConfig) { c.OnCommit = look }})
+	n = newNode(t, options{desk: func(c *screen.DeciderConfig) { c.OnCommit = look }})
 	stop := n.carry()
 	var recording sync.WaitGroup
 	for i := range parts {

@@ -1,15 +1,14 @@
-package screen
+// Package clip turns segments into the WAV files that are uploaded.
+package clip
 
 import (
-	"io"
-
 	"callscreen/capture"
 	"callscreen/encode"
 )
 
-// resampled brings a segment to the rate of the WAV files. Legs are recorded at the rate of their codec, so that their
-// positions are exact; a whole segment can be converted without moving anything. A rate of 0 leaves it as it is.
-func resampled(audio capture.Segment, to int) (capture.Segment, error) {
+// Resample converts a segment to the rate of the WAV files. Legs are recorded at the rate of their codec so that their
+// positions are exact; converting whole segments moves none of them. A rate of 0 keeps the rate of the segment.
+func Resample(audio capture.Segment, to int) (capture.Segment, error) {
 	if to == 0 || to == audio.Rate {
 		return audio, nil
 	}
@@ -36,22 +35,10 @@ func resampled(audio capture.Segment, to int) (capture.Segment, error) {
 	return audio, nil
 }
 
-// trimmed is the samples of a mono WAV file from first to before last.
-func trimmed(wav io.Reader, first, last int64) ([]int16, error) {
-	src, err := encode.NewWAVReader(wav)
-	if err != nil {
-		return nil, err
+// Voiced returns the places of speech in the PCM of a segment, each as its first sample and the one after its last.
+func Voiced(audio capture.Segment) (spans [][2]int64) {
+	for _, v := range audio.Voiced {
+		spans = append(spans, [2]int64{v.Start - audio.Span.Start, v.End - audio.Span.Start})
 	}
-	defer src.Close()
-	samples := make([]float32, last)
-	for n := 0; n < len(samples); {
-		k, err := src.Read(samples[n:])
-		if err != nil {
-			return nil, err
-		}
-		n += k
-	}
-	pcm := make([]int16, last-first)
-	encode.ToInt16(pcm, samples[first:])
-	return pcm, nil
+	return spans
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
@@ -55,12 +56,12 @@ func ended(p store.Part) store.Part {
 type clerk struct {
 	t    *testing.T
 	s    *store.Store
-	desk *screen.Desk
+	desk *screen.Decider
 }
 
 func newClerk(t *testing.T, s *store.Store, p policy.Policy) *clerk {
 	t.Helper()
-	return &clerk{t: t, s: s, desk: screen.NewDesk(screen.DeskConfig{
+	return &clerk{t: t, s: s, desk: screen.NewDecider(screen.DeciderConfig{
 		Store:         s,
 		Policy:        p,
 		PolicyVersion: 1,
@@ -103,7 +104,7 @@ func (c *clerk) call(id string) store.Call {
 	return call
 }
 
-func (c *clerk) report(id string) screen.LiveReport {
+func (c *clerk) report(id string) report.CallReport {
 	c.t.Helper()
 	r, err := c.desk.Report(context.Background(), id)
 	c.must(err)
@@ -189,7 +190,7 @@ func TestASegmentAfterTheEnd(t *testing.T) {
 	}
 	var body struct {
 		Type string
-		Data screen.LiveReport
+		Data report.CallReport
 	}
 	for _, d := range told {
 		if d.Event == screen.EventFlagged {
@@ -299,7 +300,7 @@ func TestMessagesOfSegments(t *testing.T) {
 			Timestamp time.Time
 			Data      struct {
 				Call string
-				screen.SegmentReport
+				report.SegmentReport
 			}
 		}
 		c.must(json.Unmarshal([]byte(d.Body), &body))
@@ -324,7 +325,7 @@ func TestACallOfWhichNothingWasAnalysed(t *testing.T) {
 			c := newClerk(t, storetest.SQLite(t, t.TempDir()), rules)
 			p := partAt("a", "n1", 60)
 			lost := stored(p, "caller", 0)
-			lost.State, lost.Reason, lost.AudioKey = store.SegmentFailed, screen.ReasonStorage, ""
+			lost.State, lost.Reason, lost.AudioKey = store.SegmentFailed, report.ReasonStorage, ""
 			c.recorded(p, lost)
 			c.progress(ended(p))
 			c.progress(ended(partAt("silent", "n1", 60)))

@@ -1,7 +1,6 @@
 package screen
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 	"callscreen/policy"
 )
@@ -26,8 +26,8 @@ const (
 // Events lists all of them.
 var Events = []string{EventFlagged, EventCleared, EventInconclusive, EventScored, EventError}
 
-// DeskConfig says by which rules a desk decides.
-type DeskConfig struct {
+// DeciderConfig says by which rules a desk decides.
+type DeciderConfig struct {
 	Store         *store.Store
 	Policy        policy.Policy
 	PolicyVersion int64
@@ -38,7 +38,7 @@ type DeskConfig struct {
 	// OnCommit, if not nil, is called after something about a call was committed.
 	OnCommit func(call string)
 	// OnSettled, if not nil, is called after a segment was settled.
-	OnSettled func(call string, s SegmentReport)
+	OnSettled func(call string, s report.SegmentReport)
 	// Observe, if not nil, is told of decisions, once they are committed.
 	Observe func(Step)
 	Now     func() time.Time
@@ -46,8 +46,8 @@ type DeskConfig struct {
 
 // Desk decides about calls, in the same transaction in which that happens what the decision depends on. It is safe for
 // concurrent use, also by several nodes.
-type Desk struct {
-	cfg   DeskConfig
+type Decider struct {
+	cfg   DeciderConfig
 	rules atomic.Pointer[rules]
 }
 
@@ -58,26 +58,26 @@ type rules struct {
 }
 
 // UsePolicy makes everything that is decided from now on be decided by another policy.
-func (d *Desk) UsePolicy(p policy.Policy, version int64) { d.rules.Store(&rules{p, version}) }
+func (d *Decider) UsePolicy(p policy.Policy, version int64) { d.rules.Store(&rules{p, version}) }
 
 // Policy is the one in force.
-func (d *Desk) Policy() policy.Policy { return d.rules.Load().policy }
+func (d *Decider) Policy() policy.Policy { return d.rules.Load().policy }
 
-// NewDesk makes a desk.
-func NewDesk(cfg DeskConfig) *Desk {
+// NewDecider makes a desk.
+func NewDecider(cfg DeciderConfig) *Decider {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	if cfg.Subscribers == nil {
 		cfg.Subscribers = func(string) []string { return nil }
 	}
-	d := &Desk{cfg: cfg}
+	d := &Decider{cfg: cfg}
 	d.UsePolicy(cfg.Policy, cfg.PolicyVersion)
 	return d
 }
 
 // committed tells of what was committed, and of the decision that was announced with it, if any.
-func (d *Desk) committed(call string, decided *Step) {
+func (d *Decider) committed(call string, decided *Step) {
 	if decided != nil {
 		decided.End = d.cfg.Now()
 		observe(d.cfg.Observe, *decided)
@@ -88,7 +88,7 @@ func (d *Desk) committed(call string, decided *Step) {
 }
 
 // Progress writes down how far a part of a call is, and decides the call if that ended it.
-func (d *Desk) Progress(ctx context.Context, p store.Part) error {
+func (d *Decider) Progress(ctx context.Context, p store.Part) error {
 	var decided *Step
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
 		c, err := tx.Begin(ctx, p)
@@ -108,7 +108,7 @@ func (d *Desk) Progress(ctx context.Context, p store.Part) error {
 }
 
 // Recorded writes down a segment, and gives it its alarm clock.
-func (d *Desk) Recorded(ctx context.Context, p store.Part, g store.Segment) error {
+func (d *Decider) Recorded(ctx context.Context, p store.Part, g store.Segment) error {
 	lost, decided := false, (*Step)(nil)
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
 		c, err := tx.Begin(ctx, p)
@@ -150,7 +150,7 @@ func (d *Desk) Recorded(ctx context.Context, p store.Part, g store.Segment) erro
 
 // Settle writes down what a segment came to, decides its call, and does what else belongs into the same transaction. It
 // is store.ErrSettled if the segment was settled already.
-func (d *Desk) Settle(ctx context.Context, g store.Segment, r store.Settlement, also func(*store.Tx) error) error {
+func (d *Decider) Settle(ctx context.Context, g store.Segment, r store.Settlement, also func(*store.Tx) error) error {
 	var decided *Step
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
 		c, err := tx.LockCall(ctx, g.Call)
@@ -185,7 +185,7 @@ func (d *Desk) Settle(ctx context.Context, g store.Segment, r store.Settlement, 
 
 // decide brings the summary of a locked call up to date. A decision that will not change any more is announced, once,
 // and returned.
-func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Step, error) {
+func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Step, error) {
 	start := d.cfg.Now()
 	segments, err := tx.Segments(ctx, c.ID)
 	if err != nil {
@@ -199,7 +199,7 @@ func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Step, 
 	by := d.rules.Load()
 	r, open := summarize(by.policy, c, parts, segments, ended)
 	if flagged := policy.OutcomeFlagged.String(); c.Published == flagged && r.Decision != flagged {
-		var before Report // a machine only sets flags: what it was flagged for stands
+		var before report.Report // a machine only sets flags: what it was flagged for stands
 		if err := json.Unmarshal(c.Summary, &before); err != nil {
 			return nil, fmt.Errorf("summary of call %s: %w", c.ID, err)
 		}
@@ -238,7 +238,7 @@ func (d *Desk) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Step, 
 }
 
 // announce writes down a new decision, for those who must hear of it.
-func (d *Desk) announce(ctx context.Context, tx *store.Tx, c *store.Call, r Report) error {
+func (d *Decider) announce(ctx context.Context, tx *store.Tx, c *store.Call, r report.Report) error {
 	if err := tx.AddDecision(ctx, store.Decision{
 		Call:          c.ID,
 		Seq:           c.Decisions,
@@ -278,175 +278,6 @@ func (d *Desk) announce(ctx context.Context, tx *store.Tx, c *store.Call, r Repo
 			"review":    r.Review,
 		},
 	})
-}
-
-// summarize is the report of a call without its segments, and how many of those are not settled. While the call goes on,
-// the decision is about what was analysed so far.
-func summarize(by policy.Policy, c *store.Call, parts []store.Part, segments []store.Segment, ended bool) (Report, int) {
-	legs := map[string]*legState{}
-	var warnings []string
-	for _, p := range parts {
-		warnings = append(warnings, p.Warnings...)
-		for _, l := range p.Legs {
-			s := legs[l.Leg]
-			if s == nil {
-				s = &legState{}
-				legs[l.Leg] = s
-			}
-			s.duration += l.Duration
-			s.lost += l.Lost
-		}
-	}
-	for _, g := range segments {
-		if legs[g.Leg] == nil {
-			legs[g.Leg] = &legState{}
-		}
-	}
-	findings, open := Findings(segments, ended)
-	r := assemble(by, c.Metadata, findings, legs)
-	r.Call, r.Simulated, r.Warnings = c.ID, c.Simulated, warnings
-	return r, open
-}
-
-func segmentReport(g store.Segment, shift time.Duration) SegmentReport {
-	return SegmentReport{
-		ID:       g.ID,
-		Leg:      g.Leg,
-		Seq:      g.Seq,
-		Offset:   Seconds(g.Offset + shift),
-		Duration: Seconds(g.Duration),
-		Speech:   Seconds(g.Speech),
-		Lost:     Seconds(g.Lost),
-		State:    g.State,
-		Score:    g.Score,
-		Verdict:  g.Verdict,
-		JobID:    g.JobID,
-		Reason:   g.Reason,
-		Detail:   g.Detail,
-		Cleaned:  g.Cleaned,
-		Resent:   g.Resent > 0,
-		Audio:    g.AudioKey != "",
-		SHA256:   g.AudioSHA256,
-	}
-}
-
-// LiveReport is a Report of a call that is, or was, live.
-type LiveReport struct {
-	Report
-	State     string            `json:"state"` // "live" or "ended"
-	Final     bool              `json:"final"` // the decision will not change any more, unless more is recorded
-	StartedAt time.Time         `json:"started_at"`
-	EndedAt   *time.Time        `json:"ended_at,omitempty"`
-	Metadata  map[string]string `json:"metadata"`
-}
-
-func (d *Desk) live(c store.Call, r Report) LiveReport {
-	l := LiveReport{
-		Report:    r,
-		State:     c.State,
-		Final:     c.Final,
-		StartedAt: c.StartedAt,
-		Metadata:  c.Metadata,
-	}
-	if !c.EndedAt.IsZero() {
-		l.EndedAt = &c.EndedAt
-	}
-	return l
-}
-
-func (d *Desk) report(c store.Call, segments []store.Segment) (LiveReport, error) {
-	var r Report
-	if len(c.Summary) > 0 {
-		if err := json.Unmarshal(c.Summary, &r); err != nil {
-			return LiveReport{}, fmt.Errorf("summary of call %s: %w", c.ID, err)
-		}
-	} else { // begun a moment ago
-		r, _ = summarize(d.Policy(), &c, nil, nil, false)
-	}
-	r.Simulated = c.Simulated
-	r.Segments = []SegmentReport{}
-	for _, g := range segments {
-		// A later part counts from its own begin; in the report everything counts from that of the call.
-		r.Segments = append(r.Segments, segmentReport(g, time.UnixMilli(g.Part).Sub(c.StartedAt)))
-	}
-	slices.SortStableFunc(r.Segments, func(a, b SegmentReport) int {
-		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Leg, b.Leg), cmp.Compare(a.Seq, b.Seq))
-	})
-	return d.live(c, r), nil
-}
-
-// Begun is what is known of a call that the database does not know yet.
-func (d *Desk) Begun(p store.Part) (LiveReport, error) {
-	metadata := p.Metadata
-	if metadata == nil {
-		metadata = map[string]string{}
-	}
-	return d.report(store.Call{
-		ID:        p.Call,
-		State:     store.CallLive,
-		StartedAt: time.UnixMilli(p.Part).UTC(),
-		Metadata:  metadata,
-		Simulated: p.Simulated,
-	}, nil)
-}
-
-// Report is what is known of a call. It is store.ErrNotFound if there is none.
-func (d *Desk) Report(ctx context.Context, call string) (LiveReport, error) {
-	c, err := d.cfg.Store.Call(ctx, call)
-	if err != nil {
-		return LiveReport{}, err
-	}
-	segments, err := d.cfg.Store.Segments(ctx, call)
-	if err != nil {
-		return LiveReport{}, err
-	}
-	return d.report(c, segments)
-}
-
-// Summaries is Reports without the segments.
-func (d *Desk) Summaries(ctx context.Context, f store.Filter) ([]LiveReport, *store.Cursor, error) {
-	calls, next, err := d.cfg.Store.Calls(ctx, f)
-	if err != nil {
-		return nil, nil, err
-	}
-	list := make([]LiveReport, 0, len(calls))
-	for _, c := range calls {
-		r, err := d.report(c, nil)
-		if err != nil {
-			return nil, nil, err
-		}
-		list = append(list, r)
-	}
-	return list, next, nil
-}
-
-// Reports lists what is known of calls, newest first, and where the next page begins, nil at the end.
-func (d *Desk) Reports(ctx context.Context, f store.Filter) ([]LiveReport, *store.Cursor, error) {
-	calls, next, err := d.cfg.Store.Calls(ctx, f)
-	if err != nil {
-		return nil, nil, err
-	}
-	ids := make([]string, len(calls))
-	for i, c := range calls {
-		ids[i] = c.ID
-	}
-	all, err := d.cfg.Store.Segments(ctx, ids...)
-	if err != nil {
-		return nil, nil, err
-	}
-	of := map[string][]store.Segment{}
-	for _, g := range all {
-		of[g.Call] = append(of[g.Call], g)
-	}
-	list := make([]LiveReport, 0, len(calls))
-	for _, c := range calls {
-		r, err := d.report(c, of[c.ID])
-		if err != nil {
-			return nil, nil, err
-		}
-		list = append(list, r)
-	}
-	return list, next, nil
 }
 
 // errGone tells that a segment needs no work any more.

@@ -1,4 +1,4 @@
-package screen_test
+package testkit
 
 import (
 	"syscall"
@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// processCPU is the CPU time that this process has used.
-func processCPU(tb testing.TB) time.Duration {
+// CPU returns the processor time that this process has used.
+func CPU(tb testing.TB) time.Duration {
 	tb.Helper()
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {

@@ -1,0 +1,173 @@
+package screen
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"callscreen/internal/report"
+	"callscreen/internal/store"
+	"callscreen/policy"
+)
+
+// summarize returns the report of a call without its segments, and the number of segments that are not settled. While the
+// call goes on, the decision covers what was analysed so far.
+func summarize(by policy.Policy, c *store.Call, parts []store.Part, segments []store.Segment, ended bool) (report.Report, int) {
+	legs := map[string]report.LegAccount{}
+	var warnings []string
+	for _, p := range parts {
+		warnings = append(warnings, p.Warnings...)
+		for _, l := range p.Legs {
+			account := legs[l.Leg]
+			account.Duration += l.Duration
+			account.Lost += l.Lost
+			legs[l.Leg] = account
+		}
+	}
+	for _, g := range segments {
+		if _, ok := legs[g.Leg]; !ok {
+			legs[g.Leg] = report.LegAccount{}
+		}
+	}
+	findings, open := Findings(segments, ended)
+	r := report.Assemble(by, c.Metadata, findings, legs)
+	r.Call, r.Simulated, r.Warnings = c.ID, c.Simulated, warnings
+	return r, open
+}
+
+// Summary returns the report of a stored call by the policy in force, without its segments.
+func (d *Decider) Summary(c store.Call, parts []store.Part, segments []store.Segment) report.Report {
+	r, _ := summarize(d.Policy(), &c, parts, segments, c.State == store.CallEnded)
+	return r
+}
+
+// segmentReport returns the report of a stored segment, shift later in the call than in its part.
+func segmentReport(g store.Segment, shift time.Duration) report.SegmentReport {
+	return report.SegmentReport{
+		ID:       g.ID,
+		Leg:      g.Leg,
+		Seq:      g.Seq,
+		Offset:   report.Seconds(g.Offset + shift),
+		Duration: report.Seconds(g.Duration),
+		Speech:   report.Seconds(g.Speech),
+		Lost:     report.Seconds(g.Lost),
+		State:    g.State,
+		Score:    g.Score,
+		Verdict:  g.Verdict,
+		JobID:    g.JobID,
+		Reason:   g.Reason,
+		Detail:   g.Detail,
+		Cleaned:  g.Cleaned,
+		Resent:   g.Resent > 0,
+		Audio:    g.AudioKey != "",
+		SHA256:   g.AudioSHA256,
+	}
+}
+
+func (d *Decider) live(c store.Call, r report.Report) report.CallReport {
+	l := report.CallReport{
+		Report:    r,
+		State:     c.State,
+		Final:     c.Final,
+		StartedAt: c.StartedAt,
+		Metadata:  c.Metadata,
+	}
+	if !c.EndedAt.IsZero() {
+		l.EndedAt = &c.EndedAt
+	}
+	return l
+}
+
+func (d *Decider) report(c store.Call, segments []store.Segment) (report.CallReport, error) {
+	var r report.Report
+	if len(c.Summary) > 0 {
+		if err := json.Unmarshal(c.Summary, &r); err != nil {
+			return report.CallReport{}, fmt.Errorf("summary of call %s: %w", c.ID, err)
+		}
+	} else { // begun a moment ago
+		r, _ = summarize(d.Policy(), &c, nil, nil, false)
+	}
+	r.Simulated = c.Simulated
+	r.Segments = []report.SegmentReport{}
+	for _, g := range segments {
+		// A later part counts from its own begin; in the report everything counts from that of the call.
+		r.Segments = append(r.Segments, segmentReport(g, time.UnixMilli(g.Part).Sub(c.StartedAt)))
+	}
+	report.SortSegments(r.Segments)
+	return d.live(c, r), nil
+}
+
+// Begun is what is known of a call that the database does not know yet.
+func (d *Decider) Begun(p store.Part) (report.CallReport, error) {
+	metadata := p.Metadata
+	if metadata == nil {
+		metadata = map[string]string{}
+	}
+	return d.report(store.Call{
+		ID:        p.Call,
+		State:     store.CallLive,
+		StartedAt: time.UnixMilli(p.Part).UTC(),
+		Metadata:  metadata,
+		Simulated: p.Simulated,
+	}, nil)
+}
+
+// Report is what is known of a call. It is store.ErrNotFound if there is none.
+func (d *Decider) Report(ctx context.Context, call string) (report.CallReport, error) {
+	c, err := d.cfg.Store.Call(ctx, call)
+	if err != nil {
+		return report.CallReport{}, err
+	}
+	segments, err := d.cfg.Store.Segments(ctx, call)
+	if err != nil {
+		return report.CallReport{}, err
+	}
+	return d.report(c, segments)
+}
+
+// Summaries is Reports without the segments.
+func (d *Decider) Summaries(ctx context.Context, f store.Filter) ([]report.CallReport, *store.Cursor, error) {
+	calls, next, err := d.cfg.Store.Calls(ctx, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	list := make([]report.CallReport, 0, len(calls))
+	for _, c := range calls {
+		r, err := d.report(c, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, r)
+	}
+	return list, next, nil
+}
+
+// Reports lists what is known of calls, newest first, and where the next page begins, nil at the end.
+func (d *Decider) Reports(ctx context.Context, f store.Filter) ([]report.CallReport, *store.Cursor, error) {
+	calls, next, err := d.cfg.Store.Calls(ctx, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	ids := make([]string, len(calls))
+	for i, c := range calls {
+		ids[i] = c.ID
+	}
+	all, err := d.cfg.Store.Segments(ctx, ids...)
+	if err != nil {
+		return nil, nil, err
+	}
+	of := map[string][]store.Segment{}
+	for _, g := range all {
+		of[g.Call] = append(of[g.Call], g)
+	}
+	list := make([]report.CallReport, 0, len(calls))
+	for _, c := range calls {
+		r, err := d.report(c, of[c.ID])
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, r)
+	}
+	return list, next, nil
+}
