@@ -1,14 +1,15 @@
-// Package app builds what `callscreen serve` needs, runs it, and stops it in the reverse order.
+// Package app builds what `callscreen serve` needs, runs it, and stops it in reverse order.
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -18,9 +19,9 @@ import (
 	"callscreen/capture/vad"
 	"callscreen/internal/audio"
 	"callscreen/internal/auth"
-	"callscreen/internal/cert"
 	"callscreen/internal/config"
 	"callscreen/internal/hook"
+	"callscreen/internal/intake"
 	"callscreen/internal/outbound"
 	"callscreen/internal/report"
 	"callscreen/internal/review"
@@ -30,63 +31,70 @@ import (
 	"callscreen/internal/spool"
 	"callscreen/internal/store"
 	"callscreen/internal/trace"
+	"callscreen/internal/whep"
 	"callscreen/internal/whip"
 )
 
-// Options are what serve is told besides its configuration.
+// Options holds what an App needs besides its configuration.
 type Options struct {
 	Config    config.Config
 	Tokens    auth.Tokens
 	API       screen.API
 	Simulated bool
 	Log       *slog.Logger
-	// OnPromised and OnSettled, if not nil, are told what happens to segments.
+	// OnPromised, if not nil, gets each segment that is safe on the disk.
 	OnPromised func(store.Segment)
-	OnSettled  func(call string, s report.SegmentReport)
-	// Level, if not nil, is that of Log, and can be changed by the API.
+	// OnSettled, if not nil, gets each segment that has a score or has failed.
+	OnSettled func(call string, s report.SegmentReport)
+	// Level, if not nil, is the level of Log, which the API can change.
 	Level *slog.LevelVar
-	// Version is what /metrics says is running.
+	// Version is the version that /metrics names.
 	Version string
-	// Meter is the one that the client of the API tells of its requests. Default: a new one.
+	// Meter is the one that also counts the requests of API. Default: a new one.
 	Meter *Meter
 }
 
 // App is a sidecar. New opens its ports and its database, Run serves until the context ends.
 type App struct {
-	opt       Options
-	node      string
-	auth      *auth.Auth
-	listener  net.Listener
-	admin     net.Listener // nil: at listener
-	cert      *cert.Files  // nil: no TLS
-	rtc       *rtc.Engine
-	store     *store.Store
-	audio     audio.Store
-	keys      *seal.Keys // nil: audio is not sealed
-	spool     *spool.Spool
-	hooks     *hooks
-	board     *review.Board
-	desk      *screen.Decider
-	courier   *screen.Forwarder
-	worker    *screen.Worker
-	engine    *screen.Maintenance
-	live      *screen.Live
-	review    *review.Server
-	whip      *whip.Server
-	metrics   *metrics
-	trace     *trace.Tracer // nil if nobody wants to know
-	draining  atomic.Bool
-	pulls     pulls
-	whepAllow outbound.List
-	stack     []func() error // what must be closed, last first
+	opt         Options
+	node        string
+	auth        *auth.Auth
+	listeners   *listeners
+	rtc         *rtc.Engine
+	store       *store.Store
+	audio       audio.Store
+	keys        *seal.Keys // nil: audio is not sealed
+	spool       *spool.Spool
+	hooks       *hooks
+	board       *review.Board
+	decider     *screen.Decider
+	forwarder   *screen.Forwarder
+	worker      *screen.Worker
+	maintenance *screen.Maintenance
+	live        *screen.Live
+	intake      *intake.Intake
+	review      *review.Server
+	whip        *whip.Server
+	puller      *whep.Puller
+	legs        legControl
+	metrics     *metrics
+	trace       *trace.Tracer // nil: no traces
+	draining    atomic.Bool
+	cleanups    []cleanup // close runs them, the last first
 }
 
-// New builds everything. On an error nothing is left open.
+// cleanup closes something that New opened.
+type cleanup struct {
+	name string
+	do   func() error
+}
+
+// New builds everything. On an error nothing stays open.
 func New(ctx context.Context, opt Options) (_ *App, err error) {
 	if opt.Meter == nil {
 		opt.Meter = NewMeter()
 	}
-	a := &App{opt: opt, board: review.NewBoard(), pulls: pulls{running: map[[2]string]*pull{}}}
+	a := &App{opt: opt, board: review.NewBoard()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
@@ -103,14 +111,31 @@ func New(ctx context.Context, opt Options) (_ *App, err error) {
 	return a, nil
 }
 
-// closing puts something on the stack of what is closed in the end.
-func (a *App) closing(close func() error) { a.stack = append(a.stack, close) }
+// onClose registers a named cleanup. close runs them in reverse order.
+func (a *App) onClose(name string, do func() error) {
+	a.cleanups = append(a.cleanups, cleanup{name, do})
+}
+
+// close runs the cleanups. One that fails is logged by name and does not keep the others from running.
+func (a *App) close() error {
+	var errs []error
+	for i := len(a.cleanups) - 1; i >= 0; i-- {
+		c := a.cleanups[i]
+		if err := c.do(); err != nil {
+			a.opt.Log.Warn("cleanup failed", "what", c.name, "error", err)
+			errs = append(errs, fmt.Errorf("close %s: %w", c.name, err))
+		}
+	}
+	a.cleanups = nil
+	return errors.Join(errs...)
+}
 
 func (a *App) openPorts(context.Context) (err error) {
 	cfg := a.opt.Config
-	if err := a.openListeners(); err != nil {
+	if a.listeners, err = openListeners(cfg, a.opt.Log); err != nil {
 		return err
 	}
+	a.onClose("listeners", a.listeners.Close)
 	tcpPort := cfg.WebRTC.TCPPort
 	if tcpPort == 0 {
 		tcpPort = -1
@@ -126,7 +151,7 @@ func (a *App) openPorts(context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	a.closing(a.rtc.Close)
+	a.onClose("media ports", a.rtc.Close)
 	return nil
 }
 
@@ -144,9 +169,9 @@ func (a *App) openStores(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	a.closing(a.store.Close)
+	a.onClose("store", a.store.Close)
 	a.auth.Keep(a.store, a.opt.Log)
-	a.closing(func() error { a.auth.CloseIdleConnections(); return nil })
+	a.onClose("connections of the sign-on", func() error { a.auth.CloseIdleConnections(); return nil })
 	if a.node, err = nodeName(cfg.DataDir); err != nil {
 		return err
 	}
@@ -155,7 +180,7 @@ func (a *App) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	if c, ok := kept.(io.Closer); ok {
-		a.closing(c.Close)
+		a.onClose("audio store", c.Close)
 	}
 	if cfg.AudioKey != "" {
 		if a.keys, err = seal.Parse(cfg.AudioKey.Reveal()); err != nil {
@@ -171,7 +196,7 @@ func (a *App) openStores(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a.closing(a.spool.Close)
+	a.onClose("spool", a.spool.Close)
 	return nil
 }
 
@@ -194,7 +219,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.desk = screen.NewDecider(screen.DeciderConfig{
+	a.decider = screen.NewDecider(screen.DeciderConfig{
 		Store:         a.store,
 		Policy:        cfg.Policy,
 		PolicyVersion: version,
@@ -208,11 +233,11 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 			"inconclusive": cfg.Retention.Inconclusive,
 		},
 	})
-	a.courier = screen.NewForwarder(screen.ForwarderConfig{
+	a.forwarder = screen.NewForwarder(screen.ForwarderConfig{
 		Spool:      a.spool,
 		Audio:      a.audio,
 		Keys:       a.keys,
-		Decider:    a.desk,
+		Decider:    a.decider,
 		Node:       a.audioNode(),
 		Rate:       cfg.Segment.SampleRate,
 		MaxAge:     cfg.Spool.MaxAge,
@@ -222,12 +247,12 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	})
 	interval := time.Duration(float64(time.Second) / cfg.Analysis.RatePerSecond)
 	if a.opt.Simulated {
-		interval = 0 // there is nobody whose rate limit must be spared
+		interval = 0 // the stand-in has no rate limit
 	}
 	a.worker = screen.NewWorker(screen.WorkerConfig{
 		API:           a.opt.API,
 		Store:         a.store,
-		Decider:       a.desk,
+		Decider:       a.decider,
 		Audio:         a.audio,
 		Node:          a.node,
 		Interval:      interval,
@@ -239,10 +264,10 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		Observe:       a.observe,
 		Log:           a.opt.Log,
 	})
-	a.engine, err = screen.NewMaintenance(screen.MaintenanceConfig{
+	a.maintenance, err = screen.NewMaintenance(screen.MaintenanceConfig{
 		Worker:      a.worker,
 		Store:       a.store,
-		Decider:     a.desk,
+		Decider:     a.decider,
 		Audio:       a.audio,
 		Node:        a.node,
 		MaxInFlight: cfg.Analysis.MaxInFlight,
@@ -255,7 +280,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	return err
 }
 
-// audioNode is this node if no other can get at its audio.
+// audioNode returns the name of this node if no other node can read its audio, else "".
 func (a *App) audioNode() string {
 	if a.opt.Config.Audio == "" {
 		return a.node
@@ -265,11 +290,8 @@ func (a *App) audioNode() string {
 
 func (a *App) buildCalls(context.Context) (err error) {
 	cfg := a.opt.Config
-	if a.whepAllow, err = outbound.Parse(cfg.WebRTC.WHEPAllow); err != nil {
-		return fmt.Errorf("webrtc.whep_allow: %w", err)
-	}
 	a.live = screen.NewLive(screen.LiveConfig{
-		Book:      counting{a.courier, a.opt.Meter},
+		Book:      counting{a.forwarder, a.opt.Meter},
 		Node:      a.node,
 		Segment:   cfg.Segment.Segmenter(),
 		Simulated: a.opt.Simulated,
@@ -277,22 +299,49 @@ func (a *App) buildCalls(context.Context) (err error) {
 		NewVAD:    func(hz int) (capture.VAD, error) { return vad.New(hz, nil) },
 		Log:       a.opt.Log,
 	})
+	a.intake = intake.New(intake.Config{Calls: a.live, Room: a.spool.Room, Observe: a.observe, Log: a.opt.Log})
+	if err := a.buildDoors(); err != nil {
+		return err
+	}
 	if a.review, err = review.NewServer(review.Config{
 		Node:    a.node,
-		Decider: a.desk,
+		Decider: a.decider,
 		Store:   a.store,
 		Audio:   a.audio,
 		Board:   a.board,
 		Begun:   a.begun,
-		Erase:   a.engine.Erase,
+		Erase:   a.maintenance.Erase,
 		Require: a.auth.Require,
 		Log:     a.opt.Log,
 	}); err != nil {
 		return err
 	}
+	a.metrics = newMetrics(cmp.Or(a.opt.Version, "unknown"), a.opt.Meter, sources{
+		live:      a.live,
+		whip:      a.whip,
+		worker:    a.worker,
+		review:    a.review,
+		media:     a.rtc,
+		spool:     a.spool,
+		forwarder: a.forwarder,
+		hooks:     a.hooks,
+		store:     a.store,
+		draining:  a.draining.Load,
+		webhooks:  cfg.Webhooks,
+	})
+	return nil
+}
+
+// buildDoors builds the ways in. Each gets the intake and nothing else of the program.
+func (a *App) buildDoors() error {
+	cfg := a.opt.Config
+	allow, err := outbound.Parse(cfg.WebRTC.WHEPAllow)
+	if err != nil {
+		return fmt.Errorf("webrtc.whep_allow: %w", err)
+	}
 	a.whip = whip.NewServer(whip.Config{
 		Engine:              a.rtc,
-		Intake:              intake{a},
+		Intake:              whipIntake{a.intake},
 		Auth:                a.sender(),
 		Origins:             cfg.WebRTC.Origins,
 		StrictPreconditions: cfg.WebRTC.StrictPreconditions,
@@ -303,50 +352,98 @@ func (a *App) buildCalls(context.Context) (err error) {
 		Client:              a.auth.Client,
 		Log:                 a.opt.Log,
 	})
-	a.metrics = newMetrics(a)
+	a.puller = whep.NewPuller(whep.PullerConfig{
+		Accept: func(ctx context.Context, r intake.Request) (whep.PulledLeg, error) {
+			leg, err := a.intake.Accept(ctx, r)
+			if err != nil {
+				return nil, err
+			}
+			return leg, nil
+		},
+		Sender: func(r *http.Request) intake.Sender { return intake.Sender{Name: auth.Who(r.Context())} },
+		Max:    cfg.WebRTC.MaxSessions,
+		Allow:  allow,
+		Log:    a.opt.Log,
+	})
+	a.legs = legControl{calls: a.live, end: a.whip.End, stopPull: a.puller.Stop}
 	return nil
 }
 
-// Addr is where the HTTP server listens.
-func (a *App) Addr() string { return a.listener.Addr().String() }
+// whipIntake adapts the intake to the interfaces of package whip.
+type whipIntake struct{ *intake.Intake }
 
-// Open tells whether everybody on this machine may do everything, because nothing says who is who.
+// Accept implements whip.Intake.
+func (i whipIntake) Accept(ctx context.Context, r intake.Request) (whip.Leg, error) {
+	leg, err := i.Intake.Accept(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return leg, nil
+}
+
+// sender returns the check of tokens for WHIP, nil where authentication is off.
+func (a *App) sender() func(context.Context, string) (intake.Sender, bool) {
+	ingest := a.auth.Ingest()
+	if ingest == nil {
+		return nil
+	}
+	return func(ctx context.Context, token string) (intake.Sender, bool) {
+		who, ok := ingest(ctx, token)
+		return intake.Sender(who), ok
+	}
+}
+
+// Addr returns the address of the HTTP server.
+func (a *App) Addr() string { return a.listeners.public.Addr().String() }
+
+// URL returns the base URL of the HTTP server.
+func (a *App) URL() string { return a.listeners.url(a.listeners.public) }
+
+// AdminURL returns the base URL of the admin listener, "" if there is none.
+func (a *App) AdminURL() string {
+	if a.listeners.admin == nil {
+		return ""
+	}
+	return a.listeners.url(a.listeners.admin)
+}
+
+// Open reports whether authentication is off: everyone on this machine may do everything.
 func (a *App) Open() bool { return a.auth.Off() }
 
-// MediaPort is the UDP port for media.
+// MediaPort returns the UDP port for media.
 func (a *App) MediaPort() int { return a.rtc.Port() }
 
-// Node is the name of this node among those that share a database.
+// Node returns the name of this node among those that share a database.
 func (a *App) Node() string { return a.node }
 
-// Totals are sums over all legs since the start.
+// Totals returns sums over all legs since the start.
 func (a *App) Totals() screen.Totals { return a.live.Totals() }
 
-// Wait returns what is known of a call once done says so of it, or when the context ends.
+// Wait returns the report of a call once done accepts it, or when the context ends.
 func (a *App) Wait(ctx context.Context, call string, done func(report.CallReport) bool) (report.CallReport, error) {
 	return a.review.Wait(ctx, call, done)
 }
 
-// Ended waits until a call has ended and its decision will not change any more.
+// Ended waits until a call has ended and its decision stands.
 func (a *App) Ended(ctx context.Context, call string) (report.CallReport, error) {
 	return a.Wait(ctx, call, func(r report.CallReport) bool { return r.Final && r.State == store.CallEnded })
 }
 
-// ownParts are the parts that this node still answers for.
+// ownParts returns the parts that this node still answers for.
 func (a *App) ownParts() map[store.PartKey]bool {
 	own := map[store.PartKey]bool{}
 	a.live.Parts(own)
-	a.courier.Parts(own)
+	a.forwarder.Parts(own)
 	return own
 }
 
-// begun is what is known of a call that is recorded here.
+// begun returns the report of a call that this node records, also before the database has it.
 func (a *App) begun(call string) (report.CallReport, bool) {
 	c := a.live.Call(call)
 	if c == nil {
 		return report.CallReport{}, false
 	}
-	r, err := a.desk.Begun(c.Begun())
+	r, err := a.decider.Begun(c.Begun())
 	return r, err == nil
 }
 
@@ -360,16 +457,4 @@ func (a *App) settled(call string, s report.SegmentReport) {
 	if a.opt.OnSettled != nil {
 		a.opt.OnSettled(call, s)
 	}
-}
-
-// close closes what New opened, last first.
-func (a *App) close() error {
-	var errs []error
-	for i := len(a.stack) - 1; i >= 0; i-- {
-		if err := a.stack[i](); err != nil && !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
-	}
-	a.stack = nil
-	return errors.Join(errs...)
 }

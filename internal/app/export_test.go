@@ -9,7 +9,7 @@ import (
 func (a *App) Patterns() []string {
 	return slices.Concat(
 		a.review.Patterns(),
-		slices.Collect(maps.Keys(a.legRoutes())),
+		slices.Collect(maps.Keys(a.legs.routes())),
 		slices.Collect(maps.Keys(a.pullRoutes())),
 		slices.Collect(maps.Keys(a.adminRoutes())),
 	)

@@ -86,7 +86,7 @@ func TestNoNumberGetsIntoTheLog(t *testing.T) {
 	}
 	for _, want := range []string{
 		"level=DEBUG msg=\"a segment is safe\" call=secretive",
-		"msg=\"a leg joined\" call=secretive",
+		"msg=\"leg joined\" call=secretive",
 		"msg=\"a webhook message was not taken\"",
 		"could not be submitted",
 		"msg=\"a WHEP session ended",

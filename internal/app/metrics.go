@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"runtime"
@@ -10,13 +9,34 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"callscreen/internal/config"
+	"callscreen/internal/review"
+	"callscreen/internal/rtc"
+	"callscreen/internal/screen"
+	"callscreen/internal/spool"
 	"callscreen/internal/store"
+	"callscreen/internal/whip"
 )
 
-// metrics are what /metrics shows. Labels are bounded: no call id and no number ever becomes one.
+// metrics collects the values of /metrics. Labels are bounded: neither call ids nor numbers become labels.
 type metrics struct {
 	registry *prometheus.Registry
-	app      *App
+	of       sources
+}
+
+// sources are the components whose counters /metrics shows.
+type sources struct {
+	live      *screen.Live
+	whip      *whip.Server
+	worker    *screen.Worker
+	review    *review.Server
+	media     *rtc.Engine
+	spool     *spool.Spool
+	forwarder *screen.Forwarder
+	hooks     *hooks
+	store     *store.Store
+	draining  func() bool
+	webhooks  []config.Webhook // the ones that are configured, so that the labels are bounded
 }
 
 var (
@@ -102,17 +122,17 @@ var (
 	)
 )
 
-func newMetrics(a *App) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry(), app: a}
+func newMetrics(version string, meter *Meter, of sources) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry(), of: of}
 	info := prometheus.NewGauge(
 		prometheus.GaugeOpts{
 			Name:        "callscreen_build_info",
 			Help:        "Always 1. The labels say what runs.",
-			ConstLabels: prometheus.Labels{"go": runtime.Version(), "version": cmp.Or(a.opt.Version, "unknown")},
+			ConstLabels: prometheus.Labels{"go": runtime.Version(), "version": version},
 		},
 	)
 	info.Set(1)
-	m.registry.MustRegister(a.opt.Meter.all...)
+	m.registry.MustRegister(meter.all...)
 	m.registry.MustRegister(info, m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -150,11 +170,11 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector: it asks the recorders, which count anyway.
+// Collect implements prometheus.Collector.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
-	t := m.app.live.Totals()
+	t := m.of.live.Totals()
 	p := t.Packets
-	w := m.app.whip.Stats()
+	w := m.of.whip.Stats()
 	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
 	counter := func(d *prometheus.Desc, v float64) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v)
@@ -172,43 +192,44 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(concealedDesc, t.Concealed.Seconds())
 	counter(droppedDesc, float64(t.Dropped))
 	open := 0.0
-	if m.app.worker.BreakerOpen() {
+	if m.of.worker.BreakerOpen() {
 		open = 1
 	}
 	gauge(breakerDesc, open)
-	gauge(listenersDesc, float64(m.app.review.Listening()))
-	if drops, err := m.app.rtc.Drops(); err == nil {
+	gauge(listenersDesc, float64(m.of.review.Listening()))
+	if drops, err := m.of.media.Drops(); err == nil {
 		counter(overflowDesc, float64(drops))
 	}
 	taken := 0.0
-	if !m.app.draining.Load() && m.app.spool.Room() == nil {
+	if !m.of.draining() && m.of.spool.Room() == nil {
 		taken = 1
 	}
 	gauge(readyDesc, taken)
 	stuck := 0.0
-	if _, since := m.app.courier.Waiting(); !since.IsZero() {
+	if _, since := m.of.forwarder.Waiting(); !since.IsZero() {
 		stuck = max(time.Since(since).Seconds(), 0)
 	}
 	gauge(undeliveredDesc, stuck)
-	sp := m.app.spool.Stats()
+	sp := m.of.spool.Stats()
 	gauge(spoolEntriesDesc, float64(sp.Entries))
 	gauge(spoolBytesDesc, float64(sp.Bytes))
 	if sp.Free >= 0 {
 		gauge(spoolFreeDesc, float64(sp.Free))
 	}
-	delivered, failed, dead := m.app.hooks.counts()
+	delivered, failed, dead := m.of.hooks.counts()
 	for outcome, n := range map[string]int64{"delivered": delivered, "failed": failed, "given_up": dead} {
 		ch <- prometheus.MustNewConstMetric(hooksDesc, prometheus.CounterValue, float64(n), outcome)
 	}
 	m.database(ch, gauge)
 }
 
-// database asks for what all nodes share. Where it does not answer these metrics are missing, and one says so.
+// database collects the values of all nodes. While the database does not answer they are missing, and callscreen_database_up
+// is 0.
 func (m *metrics) database(ch chan<- prometheus.Metric, gauge func(*prometheus.Desc, float64)) {
 	ctx, cancel := context.WithTimeout(context.Background(), databaseAnswers)
 	defer cancel()
-	b, err := m.app.store.Backlog(ctx)
-	counts, e := m.app.store.DeliveryCounts(ctx)
+	b, err := m.of.store.Backlog(ctx)
+	counts, e := m.of.store.DeliveryCounts(ctx)
 	if errors.Join(err, e) != nil {
 		gauge(databaseDesc, 0)
 		return
@@ -221,7 +242,7 @@ func (m *metrics) database(ch chan<- prometheus.Metric, gauge func(*prometheus.D
 		age = max(time.Since(b.Oldest).Seconds(), 0)
 	}
 	gauge(oldestDesc, age)
-	for _, e := range m.app.opt.Config.Webhooks { // only those that are configured, so that the labels are bounded
+	for _, e := range m.of.webhooks {
 		for _, state := range []string{store.DeliveryPending, store.DeliveryDead} {
 			ch <- prometheus.MustNewConstMetric(outboxDesc, prometheus.GaugeValue, float64(counts[[2]string{e.Name, state}]), e.Name, state)
 		}

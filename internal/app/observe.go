@@ -10,7 +10,7 @@ import (
 	"callscreen/internal/trace"
 )
 
-// openTrace comes first, so that it is closed last, when everything has been told.
+// openTrace comes first, so that the tracer is closed last and gets all steps.
 func (a *App) openTrace(ctx context.Context) (err error) {
 	if a.opt.Config.Trace.Endpoint == "" {
 		return nil
@@ -18,11 +18,11 @@ func (a *App) openTrace(ctx context.Context) (err error) {
 	if a.trace, err = trace.New(ctx, trace.Config{Endpoint: a.opt.Config.Trace.Endpoint, Version: a.opt.Version, Log: a.opt.Log}); err != nil {
 		return err
 	}
-	a.closing(a.trace.Close)
+	a.onClose("traces", a.trace.Close)
 	return nil
 }
 
-// observe hears of everything that is done about calls.
+// observe takes each step of the pipeline.
 func (a *App) observe(s screen.Step) {
 	a.opt.Meter.step(s)
 	if a.trace != nil {
@@ -30,7 +30,8 @@ func (a *App) observe(s screen.Step) {
 	}
 }
 
-// told hears of attempts to deliver webhooks. They belong to the first part of their call, whose begin the message says.
+// told takes each attempt to deliver a webhook. The attempt belongs to the first part of its call, whose start stands in the
+// message.
 func (a *App) told(m store.Delivery, start, end time.Time, err error) {
 	if a.trace == nil {
 		return
@@ -41,7 +42,7 @@ func (a *App) told(m store.Delivery, start, end time.Time, err error) {
 		} `json:"data"`
 	}
 	if e := json.Unmarshal([]byte(m.Body), &body); e != nil || m.Call == "" || body.Data.StartedAt.IsZero() {
-		return // it does not say which trace it belongs to
+		return // its trace is not known
 	}
 	a.trace.Step(screen.Step{
 		Name:  screen.StepWebhook,

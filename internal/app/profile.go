@@ -5,9 +5,9 @@ import (
 	"net/http/pprof"
 )
 
-// profiles is what the program spends its time and memory on, for `go tool pprof`. It is at the admin listener only, and
-// for admins: a heap may hold what was said.
-func (a *App) profiles(mux *http.ServeMux) {
+// registerProfiles serves CPU and memory profiles for `go tool pprof`, at the admin listener and for admins only: a heap may
+// hold call audio.
+func (a *App) registerProfiles(mux *http.ServeMux) {
 	for path, handle := range map[string]http.HandlerFunc{
 		"":        pprof.Index,
 		"profile": pprof.Profile,

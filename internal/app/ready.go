@@ -41,7 +41,7 @@ func (a *App) health(ctx context.Context) health {
 		h.Delayed["analysis"] = "the API failed several times in a row and is left alone for a moment; segments wait (hint: check the network and analysis.base_url)"
 	}
 	var trouble time.Time
-	if h.Spooled, trouble = a.courier.Waiting(); !trouble.IsZero() {
+	if h.Spooled, trouble = a.forwarder.Waiting(); !trouble.IsZero() {
 		h.Delayed["delivery"] = fmt.Sprintf(
 			"nothing recorded could be delivered since %s; it waits in the spool",
 			trouble.UTC().Format(time.RFC3339),

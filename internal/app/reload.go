@@ -41,7 +41,7 @@ func (a *App) Reload(ctx context.Context, cfg config.Config, tokens auth.Tokens)
 		return err
 	}
 	useTokens()
-	a.desk.UsePolicy(cfg.Policy, version)
+	a.decider.UsePolicy(cfg.Policy, version)
 	a.hooks.replace(a.dispatcher(endpoints, allow))
 	a.opt.Log.Info("the configuration is read again", "policy_version", version, "webhooks", len(endpoints))
 	if late := later(a.opt.Config, cfg); len(late) > 0 {

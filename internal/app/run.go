@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"callscreen/internal/retry"
 )
 
 const (
@@ -12,7 +14,6 @@ const (
 	// not done by then waits on the disk and in the database.
 	drainFor   = 30 * time.Second
 	hooksFor   = 3 * time.Second
-	serveFor   = 3 * time.Second
 	drainLooks = 50 * time.Millisecond
 )
 
@@ -22,14 +23,14 @@ func (a *App) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, a.close()) }()
 	// The stages go on after the context has ended, and are stopped one by one, from the packet to the flag.
 	base := context.WithoutCancel(ctx)
-	carrying := a.start(base, func(ctx context.Context) error { a.courier.Run(ctx); return nil })
-	analysing := a.start(base, func(ctx context.Context) error { return a.engine.Run(ctx, drainFor/2) })
-	telling := a.start(base, func(ctx context.Context) error { a.hooks.run(ctx); return nil })
-	showing := a.start(base, a.review.Run)
-	doors := a.openDoors()
+	carrying := start(base, func(ctx context.Context) error { a.forwarder.Run(ctx); return nil })
+	analysing := start(base, func(ctx context.Context) error { return a.maintenance.Run(ctx, drainFor/2) })
+	telling := start(base, func(ctx context.Context) error { a.hooks.run(ctx); return nil })
+	showing := start(base, a.review.Run)
+	serving := a.listeners.serve(a.handlers())
 	select {
-	case err = <-doors.served:
-		doors.ended++
+	case err = <-serving.served:
+		serving.ended++
 	case <-analysing.done:
 	case <-ctx.Done():
 	}
@@ -37,21 +38,21 @@ func (a *App) Run(ctx context.Context) (err error) {
 	a.draining.Store(true)
 	a.whip.Drain()
 	a.whip.Close()
-	a.pulls.close()
+	a.puller.Close()
 	a.live.Close()
 	a.drain(base)
 	err = errors.Join(err, carrying.stop(), analysing.stop())
 	a.flushHooks(base)
 	err = errors.Join(err, telling.stop(), showing.stop()) // those who watch have seen it all
-	return errors.Join(err, doors.close(base))
+	return errors.Join(err, serving.close(base))
 }
 
 // drain waits until what was recorded is in the database and decided, or cannot be for now.
 func (a *App) drain(base context.Context) {
 	ctx, cancel := context.WithTimeout(base, drainFor)
 	defer cancel()
-	if err := a.courier.Drain(ctx); err != nil {
-		n, _ := a.courier.Waiting()
+	if err := a.forwarder.Drain(ctx); err != nil {
+		n, _ := a.forwarder.Waiting()
 		a.opt.Log.Warn(
 			"what was recorded could not be delivered in time and waits in the spool",
 			"entries",
@@ -80,7 +81,7 @@ func (a *App) drain(base context.Context) {
 			)
 			return
 		}
-		pause(ctx, drainLooks)
+		_ = retry.Sleep(ctx, drainLooks)
 	}
 }
 
@@ -91,15 +92,6 @@ func (a *App) flushHooks(base context.Context) {
 	a.hooks.current().Flush(ctx)
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
 // stage is a part of the program that runs by itself.
 type stage struct {
 	cancel context.CancelFunc
@@ -108,7 +100,7 @@ type stage struct {
 	once   sync.Once
 }
 
-func (a *App) start(ctx context.Context, run func(context.Context) error) *stage {
+func start(ctx context.Context, run func(context.Context) error) *stage {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &stage{cancel: cancel, done: make(chan struct{})}
 	go func() {

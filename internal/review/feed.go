@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"callscreen/internal/retry"
 	"callscreen/internal/store"
 )
 
@@ -154,13 +155,13 @@ func (f *feed) follow(ctx context.Context) {
 		troubled = err != nil
 		if more && err == nil {
 			if f.busy() {
-				pause(ctx, feedRests) // those who listen take some of it first
+				_ = retry.Sleep(ctx, feedRests) // the listeners take some of it first
 			}
 			continue
 		}
 		select {
 		case <-news:
-			pause(ctx, feedRests)
+			_ = retry.Sleep(ctx, feedRests)
 		case <-tick.C:
 		case <-ctx.Done():
 			return
@@ -256,13 +257,4 @@ func lineEvent(line store.Line) (event, error) {
 func movedEvent(call string) event {
 	data, _ := json.Marshal(map[string]string{"call": call}) // strings only
 	return event{call: call, data: fmt.Appendf(nil, "event: call.moved\ndata: %s\n\n", data)}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

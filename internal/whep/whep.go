@@ -19,6 +19,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/pion/webrtc/v4"
 
+	"callscreen/internal/retry"
 	"callscreen/internal/rtc"
 )
 
@@ -95,12 +96,8 @@ func Run(ctx context.Context, cfg Config) error {
 			wait = max(wait, later.after)
 		}
 		cfg.Log.Info("a WHEP session ended and will be tried again", "url", place(cfg.URL), "wait", wait, "error", err)
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return context.Cause(ctx)
+		if err := retry.Sleep(ctx, wait); err != nil {
+			return err
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"callscreen/internal/intake"
 	"callscreen/internal/rtc"
 )
 
@@ -14,8 +15,8 @@ import (
 type Config struct {
 	Engine *rtc.Engine
 	Intake Intake
-	// Auth tells whose token it is; ok is false for one that may not send. nil lets everybody in.
-	Auth func(ctx context.Context, token string) (who Sender, ok bool)
+	// Auth returns the sender that a token stands for; ok is false if it may not send. nil accepts every request.
+	Auth func(ctx context.Context, token string) (who intake.Sender, ok bool)
 	// Origins are web origins that may use the server from a page; "*" is any. Default: none but the server's own.
 	Origins []string
 	// StrictPreconditions makes If-Match compulsory, as RFC 9725 has it. Many clients leave it out.

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"callscreen/internal/intake"
 	"callscreen/internal/problem"
 )
 
@@ -48,7 +49,7 @@ func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
 }
 
 // open begins a session.
-func (s *Server) open(w http.ResponseWriter, r *http.Request, who Sender) error {
+func (s *Server) open(w http.ResponseWriter, r *http.Request, who intake.Sender) error {
 	text, err := body(w, r, sdpType)
 	if err != nil {
 		return err
@@ -57,18 +58,18 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, who Sender) error 
 	if err != nil {
 		return err
 	}
-	description, err := readSession(r, who.Name)
+	announced, err := intake.Describe(r.PathValue("call"), r.PathValue("leg"), r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	if !who.may(description) {
+	announced.Sender = who
+	if !who.May(announced) {
 		return notThisCall()
 	}
 	c := &session{
 		server:   s,
 		id:       rand.Text(),
-		token:    who.Name,
-		what:     description,
+		what:     announced,
 		requests: rate.NewLimiter(requestsPerSecond, requestsAtOnce),
 	}
 	if err := s.sessions.reserve(c); err != nil {

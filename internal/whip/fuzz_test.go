@@ -1,8 +1,6 @@
 package whip
 
 import (
-	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -56,33 +54,6 @@ func FuzzFragment(f *testing.F) {
 			}
 		}
 		_, _ = restarted("v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 X 0\r\na=ice-ufrag:a\r\n", fragment)
-	})
-}
-
-// What is said of a call, and where a session is: it is little and printable, or refused.
-func FuzzSession(f *testing.F) {
-	f.Add("call", "caller", "queue=payments&from=%2B4930&channels=caller,agent")
-	f.Add("..", "a/b", "%zz&;=&a=%00")
-	f.Fuzz(func(t *testing.T, call, leg, query string) {
-		if len(query) > 64<<10 {
-			return // the server takes no longer lines
-		}
-		defer testkit.Bounded(t)()
-		r := &http.Request{URL: &url.URL{RawQuery: query}}
-		r.SetPathValue("call", call)
-		r.SetPathValue("leg", leg)
-		s, err := readSession(r, "token")
-		if err != nil {
-			return
-		}
-		if !ValidName(s.Call) || !ValidName(s.Leg) || len(s.Metadata) > mostParameters || len(s.Channels) != 0 && len(s.Channels) != 2 {
-			t.Errorf("%+v", s)
-		}
-		for k, v := range s.Metadata {
-			if !ValidName(k) || len(v) > mostValue || strings.ContainsFunc(v, unprintable) {
-				t.Errorf("%q: %q", k, v)
-			}
-		}
 	})
 }
 

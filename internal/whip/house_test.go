@@ -17,6 +17,7 @@ import (
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/goleak"
 
+	"callscreen/internal/intake"
 	"callscreen/internal/rtc"
 	"callscreen/internal/whip"
 )
@@ -30,7 +31,7 @@ type house struct {
 	http   *httptest.Server
 
 	mu       sync.Mutex
-	sessions []whip.Session
+	sessions []intake.Request
 	closed   []bool // lost?
 	packets  map[string]int
 	refuse   error
@@ -43,8 +44,8 @@ func newHouse(t *testing.T, change func(*whip.Config)) *house {
 		t.Fatal(err)
 	}
 	h := &house{t: t, packets: map[string]int{}}
-	cfg := whip.Config{Engine: engine, Intake: h, Auth: func(_ context.Context, token string) (whip.Sender, bool) {
-		who, ok := map[string]whip.Sender{
+	cfg := whip.Config{Engine: engine, Intake: h, Auth: func(_ context.Context, token string) (intake.Sender, bool) {
+		who, ok := map[string]intake.Sender{
 			"good":  {Name: "pbx"},
 			"other": {Name: "sbc"},
 			"this":  {Name: "pbx", Call: "c1", Leg: "caller"},
@@ -71,7 +72,7 @@ func newHouse(t *testing.T, change func(*whip.Config)) *house {
 	return h
 }
 
-func (h *house) Open(_ context.Context, s whip.Session) (whip.Leg, error) {
+func (h *house) Accept(_ context.Context, s intake.Request) (whip.Leg, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.refuse != nil {
@@ -83,8 +84,10 @@ func (h *house) Open(_ context.Context, s whip.Session) (whip.Leg, error) {
 
 type room struct {
 	house *house
-	what  whip.Session
+	what  intake.Request
 }
+
+func (r *room) LastPacket() time.Time { return time.Time{} }
 
 func (r *room) Track(ctx context.Context, track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) error {
 	buf := make([]byte, 1500)

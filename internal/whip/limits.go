@@ -4,8 +4,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/pion/sdp/v3"
@@ -19,9 +17,6 @@ const (
 
 	requestsPerSecond = 10 // to one session
 	requestsAtOnce    = 100
-
-	mostParameters = 32
-	mostValue      = 256 // bytes
 )
 
 // admitted tells whether a request may be looked at now, or answers it. What is sent to an open session counts for that
@@ -55,23 +50,6 @@ func peer(r *http.Request) netip.Addr {
 	}
 	addr, _ := netip.ParseAddr(host)
 	return addr.Unmap().WithZone("")
-}
-
-// Metadata reads what a query says of a call. It is little, for it is kept and shown.
-func Metadata(raw string) (map[string]string, error) {
-	query, err := url.ParseQuery(raw)
-	if err != nil || len(query) > mostParameters {
-		return nil, refuse(http.StatusBadRequest, "the query cannot be read, or holds more than %d parameters", mostParameters)
-	}
-	metadata := map[string]string{}
-	for key, values := range query {
-		value := values[len(values)-1]
-		if !ValidName(key) || len(value) > mostValue || strings.ContainsFunc(value, unprintable) {
-			return nil, refuse(http.StatusBadRequest, "the query parameter %.40q is too long or not printable", key)
-		}
-		metadata[key] = value
-	}
-	return metadata, nil
 }
 
 // checkSize refuses offers that fit into 64 KiB and would cost far more than that.

@@ -33,29 +33,6 @@ func TestOffersAreBounded(t *testing.T) {
 	}
 }
 
-func TestMetadataIsBounded(t *testing.T) {
-	many := make([]string, 33)
-	for i := range many {
-		many[i] = fmt.Sprintf("k%d=v", i)
-	}
-	for query, good := range map[string]bool{
-		"":                              true,
-		"queue=payments&from=%2B49":     true,
-		strings.Join(many[:32], "&"):    true,
-		strings.Join(many, "&"):         false,
-		"k=" + strings.Repeat("v", 256): true,
-		"k=" + strings.Repeat("v", 257): false,
-		strings.Repeat("k", 129) + "=v": false,
-		"k=%00":                         false,
-		"%zz":                           false,
-		"=v":                            false,
-	} {
-		if _, err := whip.Metadata(query); (err == nil) != good {
-			t.Errorf("%.60q: %v", query, err)
-		}
-	}
-}
-
 // A sender that goes on and on about its addresses is stopped, and may still hang up.
 func TestCandidatesOfASessionAreBounded(t *testing.T) {
 	h := newHouse(t, nil)

@@ -24,11 +24,11 @@ func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A session of somebody else looks like none.
-	if c == nil || c.token != who.Name {
+	if c == nil || c.what.Sender.Name != who.Name {
 		problem.Write(w, http.StatusNotFound, "there is no such session")
 		return
 	}
-	if !who.may(c.what) {
+	if !who.May(c.what) {
 		s.answerError(w, r, notThisCall())
 		return
 	}

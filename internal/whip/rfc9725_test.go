@@ -10,6 +10,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"callscreen/internal/intake"
 	"callscreen/internal/rtc"
 	"callscreen/internal/whip"
 )
@@ -33,7 +34,7 @@ func TestSection4_2_SessionSetup(t *testing.T) {
 		t.Error(a.body)
 	}
 	h.until("media", func() bool { return h.heard("caller") > 5 })
-	if got := h.sessions[0]; got.Call != "c all" || got.Leg != "caller" || got.Metadata["queue"] != "payments" || got.Token != "pbx" {
+	if got := h.sessions[0]; got.Call != "c all" || got.Leg != "caller" || got.Metadata["queue"] != "payments" || got.Sender.Name != "pbx" {
 		t.Errorf("%+v", got)
 	}
 	// Section 4.2: DELETE of the session URL ends it, with 200; afterwards there is none.
@@ -326,7 +327,7 @@ func TestSection4_8_Overload(t *testing.T) {
 	if a := h.post(offer, "Authorization", "Bearer other"); a.status != 503 || a.header.Get("Retry-After") == "" {
 		t.Errorf("while draining: HTTP %d %v", a.status, a.header)
 	}
-	h.refuse = &whip.Refusal{Status: 503, RetryAfter: 1500 * time.Millisecond, Reason: "full"}
+	h.refuse = &intake.Refusal{RetryAfter: 1500 * time.Millisecond, Reason: "full"}
 	h2 := newHouse(t, nil)
 	h2.refuse = h.refuse
 	if a := h2.post(offer); a.status != 503 || a.header.Get("Retry-After") != "2" || h2.server.Stats().Open != 0 {

@@ -10,14 +10,15 @@ import (
 
 	"github.com/pion/webrtc/v4"
 	"golang.org/x/time/rate"
+
+	"callscreen/internal/intake"
 )
 
 // session is a sender that is connected, or is about to be.
 type session struct {
 	server *Server
 	id     string // of the resource; not to be guessed
-	token  string
-	what   Session
+	what   intake.Request
 
 	requests *rate.Limiter
 
@@ -49,7 +50,7 @@ func (c *session) start(ctx context.Context, o *offer) (err error) {
 	if c.pc, err = c.server.cfg.Engine.NewPeerConnection(); err != nil {
 		return err
 	}
-	if c.leg, err = c.server.cfg.Intake.Open(ctx, c.what); err != nil {
+	if c.leg, err = c.server.cfg.Intake.Accept(ctx, c.what); err != nil {
 		return err
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -82,8 +83,8 @@ func (c *session) watch(since time.Time) {
 	idle := c.server.cfg.Idle
 	c.after(idle/4, func() {
 		last := since
-		if l, ok := c.leg.(interface{ LastPacket() time.Time }); ok && l.LastPacket().After(since) {
-			last = l.LastPacket()
+		if at := c.leg.LastPacket(); at.After(since) {
+			last = at
 		}
 		if time.Since(last) > idle {
 			c.server.cfg.Log.Info("a sender has sent nothing for a long time", "call", c.what.Call, "leg", c.what.Leg)

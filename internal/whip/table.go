@@ -1,9 +1,10 @@
 package whip
 
 import (
-	"net/http"
 	"sync"
 	"time"
+
+	"callscreen/internal/intake"
 )
 
 // table holds the sessions that are open or about to be. It is safe for concurrent use.
@@ -20,21 +21,21 @@ func newTable(most, mostPerToken int) *table {
 	return &table{most: most, mostPerToken: mostPerToken, sessions: map[string]*session{}}
 }
 
-// reserve takes a place for a session, or returns a *Refusal.
+// reserve takes a place for a session, or returns an *intake.Refusal.
 func (t *table) reserve(c *session) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.draining {
-		return &Refusal{Status: http.StatusServiceUnavailable, RetryAfter: 10 * time.Second, Reason: "the server is shutting down"}
+		return &intake.Refusal{RetryAfter: 10 * time.Second, Reason: "the server is shutting down"}
 	}
 	mine := 0
 	for _, other := range t.sessions {
-		if other.token == c.token {
+		if other.what.Sender.Name == c.what.Sender.Name {
 			mine++
 		}
 	}
 	if len(t.sessions) >= t.most || mine >= t.mostPerToken {
-		return &Refusal{Status: http.StatusServiceUnavailable, RetryAfter: 5 * time.Second, Reason: "there are as many sessions as are allowed"}
+		return &intake.Refusal{RetryAfter: 5 * time.Second, Reason: "there are as many sessions as are allowed"}
 	}
 	t.sessions[c.id] = c
 	t.running.Add(1)

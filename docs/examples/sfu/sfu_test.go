@@ -22,6 +22,7 @@ import (
 	"callscreen/internal/app"
 	"callscreen/internal/config"
 	"callscreen/internal/demo"
+	"callscreen/internal/intake"
 	"callscreen/internal/publish"
 	"callscreen/internal/rtc"
 	"callscreen/internal/whip"
@@ -36,8 +37,10 @@ type server struct {
 	failed   chan error
 }
 
-func (s *server) Open(context.Context, whip.Session) (whip.Leg, error) { return s, nil }
-func (s *server) Close(bool)                                           {}
+func (s *server) LastPacket() time.Time { return time.Time{} }
+
+func (s *server) Accept(context.Context, intake.Request) (whip.Leg, error) { return s, nil }
+func (s *server) Close(bool)                                               {}
 
 func (s *server) Track(ctx context.Context, track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) error {
 	err := s.forward(ctx, track)
@@ -123,8 +126,10 @@ func TestAServerOfYourOwnForwardsALeg(t *testing.T) {
 // listener is closed when it hears something.
 type listener chan struct{}
 
-func (l listener) Open(context.Context, whip.Session) (whip.Leg, error) { return l, nil }
-func (l listener) Close(bool)                                           {}
+func (l listener) LastPacket() time.Time { return time.Time{} }
+
+func (l listener) Accept(context.Context, intake.Request) (whip.Leg, error) { return l, nil }
+func (l listener) Close(bool)                                               {}
 
 func (l listener) Track(ctx context.Context, _ *webrtc.TrackRemote, _ *webrtc.RTPReceiver) error {
 	close(l)

@@ -16,6 +16,7 @@ import (
 
 	"callscreen/capture"
 	"callscreen/encode"
+	"callscreen/internal/intake"
 	"callscreen/internal/rtc"
 	"callscreen/internal/whip"
 )
@@ -90,10 +91,13 @@ func (s *Studio) Codecs() []string {
 }
 
 // Open implements whip.Intake.
-func (s *Studio) Open(context.Context, whip.Session) (whip.Leg, error) {
+func (s *Studio) Accept(context.Context, intake.Request) (whip.Leg, error) {
 	s.Opened <- struct{}{}
 	return s, nil
 }
+
+// LastPacket implements whip.Leg. It is not known here.
+func (s *Studio) LastPacket() time.Time { return time.Time{} }
 
 // Close implements whip.Leg.
 func (s *Studio) Close(lost bool) { s.Closed <- lost }

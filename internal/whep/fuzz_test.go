@@ -1,4 +1,4 @@
-package app
+package whep
 
 import (
 	"net/url"

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"callscreen/internal/intake"
 	"callscreen/internal/problem"
 )
 
@@ -22,7 +23,7 @@ func (s *Server) about(r *http.Request) (call, leg string) {
 // answerError turns an error into an answer.
 func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	var no *refused
-	var refusal *Refusal
+	var refusal *intake.Refusal
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &no):
@@ -31,7 +32,7 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		if refusal.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int((refusal.RetryAfter+time.Second-1)/time.Second)))
 		}
-		problem.Write(w, refusal.Status, refusal.Reason)
+		problem.Write(w, statusOf(refusal.Kind), refusal.Reason)
 	case errors.As(err, &large):
 		problem.Write(w, http.StatusRequestEntityTooLarge, "the body is larger than 64 KiB")
 	case r.Context().Err() != nil:
@@ -51,4 +52,15 @@ func body(w http.ResponseWriter, r *http.Request, want string) (string, error) {
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSDP))
 	return string(data), err
+}
+
+// statusOf returns the HTTP status of a refusal.
+func statusOf(k intake.Kind) int {
+	switch k {
+	case intake.Taken:
+		return http.StatusConflict
+	case intake.Invalid:
+		return http.StatusBadRequest
+	}
+	return http.StatusServiceUnavailable
 }

@@ -1,0 +1,136 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"callscreen/internal/cert"
+	"callscreen/internal/config"
+	"callscreen/internal/limit"
+	"callscreen/internal/review"
+)
+
+// HTTP timeouts and limits of a listener.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	shutdownTimeout   = 3 * time.Second
+	maxHeaderBytes    = 64 << 10
+	// maxConnections is the number of connections that each listener serves at a time. Further ones are closed at once, so
+	// that idle connections cannot take the file descriptors that media and the database need.
+	maxConnections = 4096
+)
+
+// listeners are the ports of the HTTP server.
+type listeners struct {
+	public net.Listener
+	admin  net.Listener // nil: everything is at public
+	cert   *cert.Files  // nil: no TLS
+	log    *slog.Logger
+}
+
+// openListeners opens the ports and reads the certificate.
+func openListeners(cfg config.Config, log *slog.Logger) (_ *listeners, err error) {
+	l := &listeners{log: log}
+	if cfg.TLS.On() {
+		if l.cert, err = cert.Open(cfg.TLS.CertFile, cfg.TLS.KeyFile, log); err != nil {
+			return nil, err
+		}
+	}
+	if l.public, err = listen(cfg.Listen, "listen"); err != nil {
+		return nil, err
+	}
+	if cfg.AdminListen != "" {
+		if l.admin, err = listen(cfg.AdminListen, "admin_listen"); err != nil {
+			return nil, errors.Join(err, l.public.Close())
+		}
+	}
+	return l, nil
+}
+
+func listen(address, key string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w (hint: set %s)", err, key)
+	}
+	return limit.Listener(l, maxConnections), nil
+}
+
+// Close closes the ports. They may be closed already by the servers.
+func (l *listeners) Close() (err error) {
+	for _, one := range []net.Listener{l.admin, l.public} {
+		if one == nil {
+			continue
+		}
+		if e := one.Close(); !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// url returns the base URL of a listener.
+func (l *listeners) url(of net.Listener) string {
+	scheme := "http://"
+	if l.cert != nil {
+		scheme = "https://"
+	}
+	return scheme + of.Addr().String()
+}
+
+// servers are the HTTP servers of the listeners.
+type servers struct {
+	running []*http.Server
+	served  chan error // gets one error for each server
+	ended   int        // servers whose error was received
+}
+
+// serve starts a server for each listener.
+func (l *listeners) serve(public, admin http.Handler) *servers {
+	s := &servers{served: make(chan error, 2)}
+	s.start(l, l.public, public)
+	if l.admin != nil {
+		s.start(l, l.admin, admin)
+	}
+	return s
+}
+
+func (s *servers) start(l *listeners, port net.Listener, handler http.Handler) {
+	server := &http.Server{
+		Handler:           limit.Slow(review.Headers(handler)),
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		// Errors of clients, such as one that does not speak TLS, would fill the log.
+		ErrorLog: slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
+	}
+	serve := server.Serve
+	if l.cert != nil {
+		server.TLSConfig = l.cert.Config()
+		serve = func(port net.Listener) error { return server.ServeTLS(port, "", "") }
+	}
+	s.running = append(s.running, server)
+	go func() { s.served <- serve(port) }() // close waits for it
+}
+
+// close lets requests finish within shutdownTimeout, and returns when all servers have ended.
+func (s *servers) close(base context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(base, shutdownTimeout)
+	defer cancel()
+	for _, server := range s.running {
+		if e := server.Shutdown(ctx); e != nil {
+			err = errors.Join(err, server.Close())
+		}
+	}
+	for ; s.ended < len(s.running); s.ended++ {
+		if e := <-s.served; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
