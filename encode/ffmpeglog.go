@@ -1,0 +1,63 @@
+package encode
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// boundedLog reads what a program prints with the option level+verbose, line by line: it keeps the last error, and
+// counts.
+type boundedLog struct {
+	mu    sync.Mutex
+	line  []byte // as far as it has come
+	error string
+	seen  Damage
+}
+
+func (l *boundedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	const most = 1 << 10
+	for _, v := range p {
+		switch {
+		case v == '\n':
+			l.end(string(l.line))
+			l.line = l.line[:0]
+		case len(l.line) < most:
+			l.line = append(l.line, v)
+		}
+	}
+	return len(p), nil
+}
+
+// end takes a line: "[module @ address] [level] message".
+func (l *boundedLog) end(line string) {
+	for _, level := range []string{"[error] ", "[fatal] ", "[panic] "} {
+		if _, message, ok := strings.Cut(line, level); ok {
+			l.error = strings.TrimSpace(message)
+			l.seen.Events++
+			return
+		}
+	}
+	if _, count, ok := strings.Cut(line, "[verbose] adding "); ok {
+		var n int64
+		if _, err := fmt.Sscanf(count, "%d audio samples of silence", &n); err == nil && n > 0 {
+			l.seen.Events++
+			l.seen.Lost += n
+		}
+	}
+}
+
+func (l *boundedLog) damage() Damage {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen
+}
+
+// last is the last error.
+func (l *boundedLog) last() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.error
+}
