@@ -6,17 +6,17 @@ import (
 )
 
 const (
-	cleanHighPass = 40.0 // Hz; below it is hum, rumble and direct current, and no speech
-	cleanLevel    = -20  // dBFS RMS, of the speech
+	cleanHighPass = 40.0 // Hz; speech has no energy below
+	cleanLevel    = -20  // dBFS RMS of the speech
 	cleanPeak     = -1   // dBFS
-	cleanMaxGain  = 30   // dB: what needs more is noise
+	cleanMaxGain  = 30   // dB; a clip that needs more is noise
 	cleanRange    = 25   // dB below the loud frames that still count as speech
 )
 
-// Clean returns a copy of mono 16-bit PCM of the given rate (Hz) that is easier to analyse, for a second attempt at a clip
-// that was refused for its quality: without direct current and rumble (a high-pass of 40 Hz, 12 dB an octave), and with
-// the speech at -20 dBFS RMS, amplified by 30 dB at most, and no peak above -1 dBFS. It has the same length, position by
-// position, and silence stays silence. It is not for evidence: keep the original.
+// Clean returns a copy of mono 16-bit PCM of the given rate (Hz) that is easier to analyse. It is for a second attempt at
+// a clip that was refused for its quality. A high-pass (40 Hz, 12 dB per octave) removes direct current and rumble. The
+// speech is brought to -20 dBFS RMS with a gain of up to 30 dB, and no peak exceeds -1 dBFS. Length and positions stay the
+// same, and silence stays silence. The copy is not evidence: keep the original.
 func Clean(pcm []int16, rate int) []int16 {
 	out := make([]int16, len(pcm))
 	if len(pcm) == 0 || rate <= 0 {
@@ -32,8 +32,8 @@ func Clean(pcm []int16, rate int) []int16 {
 
 func dB(v float64) float64 { return math.Pow(10, v/20) }
 
-// highPass is a Butterworth filter of second order. It starts as if the first sample had always been there, so that
-// direct current makes no thump.
+// highPass is a Butterworth filter of second order. Its state starts at the first sample, so that direct current makes no
+// transient.
 func highPass(pcm []int16, rate int) []float64 {
 	w := math.Tan(math.Pi * min(cleanHighPass/float64(rate), 0.4))
 	n := 1 / (1 + math.Sqrt2*w + w*w)
@@ -50,8 +50,8 @@ func highPass(pcm []int16, rate int) []float64 {
 	return x
 }
 
-// speechLevel is the RMS of the frames of 20 ms that are not much below the loud ones: pauses must not count, or a clip
-// would be made louder for being full of them.
+// speechLevel returns the RMS of the 20 ms frames that are at most cleanRange below the loud ones. Pauses must not count,
+// or a clip with many pauses would become too loud.
 func speechLevel(x []float64, rate int) float64 {
 	size := max(1, rate/50)
 	var frames []float64
@@ -77,8 +77,8 @@ func speechLevel(x []float64, rate int) float64 {
 	return math.Sqrt(sum / n)
 }
 
-// limited writes x times gain to dst, and less than that around peaks. The gain moves in straight lines between the
-// borders of blocks, and at a border serves the louder of both, so that no sample exceeds the limit and nothing clicks.
+// limited writes x times gain to dst, with a lower gain around peaks. The gain is linear between the borders of blocks.
+// At a border it fits the louder of the two blocks, so that no sample exceeds the limit and there are no steps.
 func limited(dst []int16, x []float64, gain float64, block int) {
 	limit := dB(cleanPeak)
 	need := func(from int) float64 {

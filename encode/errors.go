@@ -6,24 +6,24 @@ import (
 	"io"
 )
 
-// ErrTruncated ends a Source whose file stops before its own header says it should. All audio that is there was handed
-// out before. It also matches [io.ErrUnexpectedEOF].
+// ErrTruncated ends a Source whose file is shorter than its header declares. All audio of the file was returned before.
+// It also matches [io.ErrUnexpectedEOF].
 var ErrTruncated = fmt.Errorf("recording is truncated: %w", io.ErrUnexpectedEOF)
 
-// ErrNotAudio is what [Open] wraps when a file holds no audio that can be recognised.
+// ErrNotAudio is wrapped by the error of [Open] when a file holds no audio that can be recognised.
 var ErrNotAudio = errors.New("not an audio file")
 
-// ErrNoFFmpeg is what [Open] wraps when a file needs the program ffmpeg and there is none.
+// ErrNoFFmpeg is wrapped by the error of [Open] when a file needs the program ffmpeg and it is not installed.
 var ErrNoFFmpeg = errors.New("ffmpeg is not installed")
 
-// UnsupportedError says that a file is well formed, as far as it was read, but holds something that the Go readers do
-// not decode. [Open] answers it by handing the file to ffmpeg.
+// UnsupportedError reports a file that is well formed, as far as it was read, but holds a codec or feature that the Go
+// readers do not decode. [Open] passes such files to ffmpeg.
 type UnsupportedError struct {
-	What string // what it is, e.g. "GSM 6.10 in WAV"
+	What string // the codec or feature, e.g. "GSM 6.10 in WAV"
 	Err  error  // why ffmpeg did not help, or nil
 }
 
-// Error names what is not supported and, if ffmpeg was tried, why that did not help.
+// Error names the unsupported feature and, if ffmpeg was tried, its error.
 func (e *UnsupportedError) Error() string {
 	if e.Err != nil {
 		return e.What + " needs ffmpeg: " + e.Err.Error()
@@ -31,10 +31,10 @@ func (e *UnsupportedError) Error() string {
 	return e.What + " is not supported"
 }
 
-// Unwrap returns the reason why ffmpeg did not help.
+// Unwrap returns the error of ffmpeg, or nil.
 func (e *UnsupportedError) Unwrap() error { return e.Err }
 
-// Hint says what to do about it.
+// Hint returns the remedy.
 func (e *UnsupportedError) Hint() string {
 	return "install ffmpeg, or convert the file to 16-bit PCM WAV"
 }

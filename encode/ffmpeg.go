@@ -14,23 +14,23 @@ import (
 	"time"
 )
 
-// What ffmpeg may open: recordings, from this one file. Its playlists and concatenation scripts, which name further
-// files, are not among them, and neither is any protocol of the network.
+// ffmpeg may open recordings, from one local file. Playlists and concatenation scripts, which name further files, and
+// network protocols are not allowed.
 const (
 	ffmpegProtocols = "file,pipe"
 	ffmpegFormats   = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,matroska,mov,mp3,mpeg,mpegts," +
 		"nut,ogg,rm,sox,tta,voc,w64,wav,wv,xwma"
 
-	// What ffmpeg cannot decode it leaves out. This puts silence in its place, so that positions stay true.
+	// ffmpeg leaves out audio that it cannot decode. The filter inserts silence in its place, so that positions stay true.
 	ffmpegFilter = "aresample=async=1:min_hard_comp=0.02"
 
-	// ffmpegGrace is how long a killed program's descendants may hold its pipes open.
+	// ffmpegGrace bounds the time for which descendants of a killed program may hold its pipes open.
 	ffmpegGrace = 2 * time.Second
-	// ffprobeLimit bounds the look at a file; it reads but its start.
+	// ffprobeLimit bounds the run time of ffprobe, which reads only the start of a file.
 	ffprobeLimit = 30 * time.Second
 )
 
-// ffmpegSource is a file as ffmpeg decodes it, as a stream of WAV on a pipe.
+// ffmpegSource reads a file that ffmpeg decodes to a WAV stream on a pipe.
 type ffmpegSource struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -39,8 +39,8 @@ type ffmpegSource struct {
 	wav    *WAVReader
 	format Format
 	once   sync.Once
-	exit   error // of the program, once it was waited for
-	err    error // what Read ended with
+	exit   error // exit status of the program, set by stop
+	err    error // the error that ended Read
 }
 
 func openFFmpeg(ctx context.Context, path string, opts *Options) (Source, error) {
@@ -52,7 +52,7 @@ func openFFmpeg(ctx context.Context, path string, opts *Options) (Source, error)
 	if err != nil {
 		return nil, err
 	}
-	// A URL of the file protocol: neither a dash nor a colon in a name means anything.
+	// In a URL of the file protocol, a dash or a colon in the name has no meaning.
 	url := "file:" + abs
 	container, codec, err := probe(ctx, exe, url)
 	if err != nil {
@@ -91,7 +91,7 @@ func openFFmpeg(ctx context.Context, path string, opts *Options) (Source, error)
 	return s, nil
 }
 
-// notAudio adds the meaning to the messages of ffmpeg that say that there is nothing to decode.
+// notAudio returns an error that wraps ErrNotAudio for the messages of ffmpeg that mean that there is nothing to decode.
 func notAudio(message string) error {
 	for _, sign := range []string{"matches no streams", "Invalid data found", "not in allowed list", "not on whitelist"} {
 		if strings.Contains(message, sign) {
@@ -101,7 +101,7 @@ func notAudio(message string) error {
 	return quietError{nil}
 }
 
-// quietError adds an identity to an error but no text.
+// quietError adds an identity to an error message without adding text.
 type quietError struct{ err error }
 
 func (quietError) Error() string   { return "" }
@@ -122,7 +122,7 @@ func findFFmpeg(opts *Options) (string, error) {
 	return exe, nil
 }
 
-// probe asks ffprobe, if it is there, what a file is.
+// probe returns container and codec from ffprobe, if it is installed.
 func probe(ctx context.Context, ffmpeg, url string) (container, codec string, err error) {
 	container, codec = "ffmpeg", "unknown"
 	dir, base := filepath.Split(ffmpeg)
@@ -171,7 +171,7 @@ func probe(ctx context.Context, ffmpeg, url string) (container, codec string, er
 // Format implements Source.
 func (s *ffmpegSource) Format() Format { return s.format }
 
-// Damage counts the errors that ffmpeg printed while it went on, and the silence that it put in.
+// Damage counts the errors that ffmpeg printed while it continued, and the silence that it inserted.
 func (s *ffmpegSource) Damage() Damage {
 	d, log := s.wav.Damage(), s.log.damage()
 	return Damage{Events: d.Events + log.Events, Lost: d.Lost + log.Lost}
@@ -198,17 +198,17 @@ func (s *ffmpegSource) Read(dst []float32) (int, error) {
 	return n, err
 }
 
-// Close kills the program if it still runs, and waits for it.
+// Close kills the program if it is still running, and waits for it.
 func (s *ffmpegSource) Close() error {
 	if s.err == nil {
 		s.err = errClosed
 	}
 	s.stop(false)
-	_ = s.wav.Close() // the pipe, which Wait has closed already
+	_ = s.wav.Close() // Wait has already closed the pipe
 	return nil
 }
 
-// stop waits for the program; unless it has ended its output by itself, it kills it first.
+// stop waits for the program. Unless the program has closed its output itself, stop kills it first.
 func (s *ffmpegSource) stop(ended bool) {
 	s.once.Do(func() {
 		if !ended {

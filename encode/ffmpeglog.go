@@ -6,11 +6,10 @@ import (
 	"sync"
 )
 
-// boundedLog reads what a program prints with the option level+verbose, line by line: it keeps the last error, and
-// counts.
+// boundedLog parses the log of ffmpeg (-loglevel level+verbose) line by line. It keeps the last error and counts damage.
 type boundedLog struct {
 	mu    sync.Mutex
-	line  []byte // as far as it has come
+	line  []byte // the incomplete line
 	error string
 	seen  Damage
 }
@@ -31,7 +30,7 @@ func (l *boundedLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// end takes a line: "[module @ address] [level] message".
+// end parses a complete line: "[module @ address] [level] message".
 func (l *boundedLog) end(line string) {
 	for _, level := range []string{"[error] ", "[fatal] ", "[panic] "} {
 		if _, message, ok := strings.Cut(line, level); ok {
@@ -55,7 +54,7 @@ func (l *boundedLog) damage() Damage {
 	return l.seen
 }
 
-// last is the last error.
+// last returns the last error.
 func (l *boundedLog) last() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,7 +1,7 @@
 package encode
 
-// G.711 (ITU-T G.711, 11/88): 8 bits a sample, 8,000 Hz on a telephone line. The codes are expanded to 16 bits as every
-// telephone system does it: the 13-bit A-law and 14-bit mu-law values are left-justified.
+// G.711 (ITU-T G.711, 11/88) has 8 bits per sample, at 8,000 Hz on a telephone line. Codes are expanded to 16 bits as is
+// usual: the 13-bit A-law and 14-bit mu-law values are left-justified.
 
 // ALawToLinear expands one A-law code to 16-bit PCM.
 func ALawToLinear(code byte) int16 {
@@ -28,7 +28,7 @@ func MuLawToLinear(code byte) int16 {
 
 const muLawBias = 0x84
 
-// LinearToALaw returns the A-law code of the interval that x is in.
+// LinearToALaw returns the A-law code of the interval that contains x.
 func LinearToALaw(x int16) byte {
 	v, sign := int(x), byte(0x80)
 	if v < 0 {
@@ -42,7 +42,7 @@ func LinearToALaw(x int16) byte {
 	return (sign | seg<<4 | byte(v>>shift)&0x0f) ^ 0x55
 }
 
-// LinearToMuLaw returns the mu-law code of the interval that x is in.
+// LinearToMuLaw returns the mu-law code of the interval that contains x.
 func LinearToMuLaw(x int16) byte {
 	v, sign := int(x), byte(0)
 	if v < 0 {
@@ -56,11 +56,10 @@ func LinearToMuLaw(x int16) byte {
 	return ^(sign | seg<<4 | byte(v>>(seg+3))&0x0f)
 }
 
-// ALawDecoder expands A-law, one code to one 16-bit sample. It keeps no state between calls and, once made, is safe for
-// concurrent use.
+// ALawDecoder expands A-law, one code to one 16-bit sample. It keeps no state between calls and is safe for concurrent use.
 type ALawDecoder struct{ table [256]int16 }
 
-// NewALawDecoder computes the table of an ALawDecoder.
+// NewALawDecoder returns an ALawDecoder.
 func NewALawDecoder() *ALawDecoder {
 	d := new(ALawDecoder)
 	for i := range d.table {
@@ -72,11 +71,11 @@ func NewALawDecoder() *ALawDecoder {
 // Decode appends the samples of src to dst and returns it.
 func (d *ALawDecoder) Decode(dst []int16, src []byte) []int16 { return expand(dst, src, &d.table) }
 
-// MuLawDecoder expands mu-law, one code to one 16-bit sample. It keeps no state between calls and, once made, is safe
-// for concurrent use.
+// MuLawDecoder expands mu-law, one code to one 16-bit sample. It keeps no state between calls and is safe for concurrent
+// use.
 type MuLawDecoder struct{ table [256]int16 }
 
-// NewMuLawDecoder computes the table of a MuLawDecoder.
+// NewMuLawDecoder returns a MuLawDecoder.
 func NewMuLawDecoder() *MuLawDecoder {
 	d := new(MuLawDecoder)
 	for i := range d.table {

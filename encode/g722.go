@@ -1,8 +1,8 @@
 package encode
 
 // G722Decoder decodes G.722 at 64 kbit/s (ITU-T G.722, 09/2012, mode 1): one byte is two samples of 16,000 Hz. Its RTP
-// clock nevertheless runs at 8,000 Hz (RFC 3551, 4.5.2). It keeps state from call to call, so that each stream needs its
-// own, and is not safe for concurrent use. It answers every input with samples: the code has no invalid bytes.
+// clock nevertheless runs at 8,000 Hz (RFC 3551, 4.5.2). It keeps state between calls, so each stream needs its own. It is
+// not safe for concurrent use. Decoding cannot fail, because the code has no invalid bytes.
 type G722Decoder struct {
 	low, high subband
 	line      qmfLine
@@ -32,13 +32,13 @@ func (d *G722Decoder) Decode(dst []int16, src []byte) []int16 {
 	return dst
 }
 
-// G722Encoder encodes 16,000 Hz to G.722 at 64 kbit/s. It keeps state from call to call, so that each stream needs its
-// own, and is not safe for concurrent use.
+// G722Encoder encodes 16,000 Hz to G.722 at 64 kbit/s. It keeps state between calls, so each stream needs its own. It is
+// not safe for concurrent use.
 type G722Encoder struct {
 	low, high subband
 	line      qmfLine
 	odd       int32
-	half      bool // one sample of a pair is waiting in odd
+	half      bool // odd holds the first sample of a pair
 }
 
 // NewG722Encoder returns an encoder in the reset state of section 3 of the Recommendation.
@@ -49,8 +49,7 @@ func NewG722Encoder() *G722Encoder {
 	return e
 }
 
-// Encode appends one byte for every two samples to dst and returns it. A sample without its pair waits for the next
-// call.
+// Encode appends one byte for every two samples to dst and returns it. An odd last sample is kept for the next call.
 func (e *G722Encoder) Encode(dst []byte, src []int16) []byte {
 	for _, x := range src {
 		if !e.half {

@@ -7,18 +7,18 @@ import (
 	"github.com/hajimehoshi/go-mp3"
 )
 
-// mp3Decoder gives go-mp3 one frame at a time, each one known to be decodable. It keeps account of the bit reservoir,
-// because go-mp3 decodes a frame whose data is missing from whatever is there.
+// mp3Decoder feeds go-mp3 one frame at a time, each one known to be decodable. It tracks the bit reservoir, because go-mp3
+// decodes a frame whose data is missing from unrelated bytes.
 type mp3Decoder struct {
 	dec       *mp3.Decoder
 	feed      mp3Feed
-	frame     []byte // as it is fed
-	have      int    // bytes of reservoir that go-mp3 has, for feedRaw
+	frame     []byte // the frame to feed
+	have      int    // bytes in the reservoir of go-mp3, for feedRaw
 	reservoir []byte // bytes before this frame, for feedRepacked
 	out       []byte
 }
 
-// mp3Feed is one frame as a reader.
+// mp3Feed is a reader of one frame.
 type mp3Feed struct{ b []byte }
 
 func (f *mp3Feed) Read(p []byte) (int, error) {
@@ -30,14 +30,14 @@ func (f *mp3Feed) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// gap forgets the reservoir: the frame before is not the one before in the file.
+// gap clears the reservoir, because the next frame does not follow the last one.
 func (d *mp3Decoder) gap() {
 	d.have = 0
 	d.reservoir = d.reservoir[:0]
 }
 
-// decode returns 16-bit stereo PCM, little-endian, valid until the next call, or nil if there is none. Unless good, what
-// it returns is silence but for the end of the frame before.
+// decode returns 16-bit little-endian stereo PCM, valid until the next call, or nil if there is none. If good is false, the
+// PCM is silence except for the tail of the previous frame.
 func (d *mp3Decoder) decode(h mp3Header, frame []byte) (pcm []byte, good bool) {
 	side := parseMP3Side(h, frame)
 	if h.version == 1 || h.version == 2 && h.rate != 22050 {
@@ -54,8 +54,8 @@ func (d *mp3Decoder) decode(h mp3Header, frame []byte) (pcm []byte, good bool) {
 	return pcm, good
 }
 
-// feedRaw gives a frame as it is or, if it cannot be decoded, without what there would be to decode: its bytes
-// are needed by the frames behind it.
+// feedRaw feeds a frame unchanged. If the frame cannot be decoded, its side information is cleared, but its bytes are
+// still fed because the next frames need them.
 func (d *mp3Decoder) feedRaw(h mp3Header, side mp3Side, frame []byte) bool {
 	main := h.size - h.sideStart() - h.sideSize()
 	d.frame = append(d.frame[:0], frame...)
@@ -76,11 +76,10 @@ func (d *mp3Decoder) feedRaw(h mp3Header, side mp3Side, frame []byte) bool {
 	return good
 }
 
-// feedRepacked gives a frame of 22,050, 12,000 or 11,025 Hz as one that needs no others and no padding. go-mp3 v0.3.4 computes the size of a
-// padded frame wrongly where the size of the unpadded one is a whole number of half bytes, as at 22,050 Hz and 32 kbit/s,
-// and reads noise from then on; at 24,000 and 16,000 Hz there is no padding. MPEG-2.5 at 11,025 and 12,000 Hz differs
-// from MPEG-2 at 16,000 Hz in nothing but its header. A frame that does not fit, which takes more than 160 kbit/s for a
-// moment, is counted as damaged.
+// feedRepacked feeds a frame of 22,050, 12,000 or 11,025 Hz as one that needs no reservoir and no padding. go-mp3 v0.3.4
+// computes a wrong size for some padded frames, for example at 22,050 Hz and 32 kbit/s, and decodes noise from there on.
+// Frames of 24,000 and 16,000 Hz have no padding. MPEG-2.5 at 11,025 and 12,000 Hz differs from MPEG-2 at 16,000 Hz only
+// in its header. A frame that needs more than 160 kbit/s does not fit and is counted as damaged.
 func (d *mp3Decoder) feedRepacked(h mp3Header, side mp3Side, frame []byte) bool {
 	start, size := h.sideStart(), h.sideSize()
 	main := frame[start+size:]
@@ -122,7 +121,7 @@ func (d *mp3Decoder) feedRepacked(h mp3Header, side mp3Side, frame []byte) bool 
 	return good
 }
 
-// run decodes the frame that was fed. What go-mp3 does not survive is an error like any other.
+// run decodes the fed frame. A panic of go-mp3 becomes an error.
 func (d *mp3Decoder) run(h mp3Header) (pcm []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -131,7 +130,7 @@ func (d *mp3Decoder) run(h mp3Header) (pcm []byte, err error) {
 	}()
 	d.feed.b = d.frame
 	if d.dec == nil {
-		// A plain reader: given a Seeker, go-mp3 reads the whole file first.
+		// The feed is no Seeker: go-mp3 would read all of a Seeker first.
 		if d.dec, err = mp3.NewDecoder(&d.feed); err != nil {
 			return nil, err
 		}

@@ -1,12 +1,12 @@
 package encode
 
-// mp3Header is the header of an MPEG audio layer III frame (ISO 11172-3, 2.4.1.3; ISO 13818-3 for the lower rates; the
-// lowest, "MPEG-2.5", are an extension that no standard has).
+// mp3Header is the header of an MPEG audio layer III frame (ISO 11172-3, 2.4.1.3; ISO 13818-3 for the lower rates). The
+// lowest rates, "MPEG-2.5", are in no standard.
 type mp3Header struct {
 	version   int // 1, 2, or 25 for MPEG-2.5
 	rateIndex int
 	rate      int // Hz
-	bitrate   int // bits a second
+	bitrate   int // bits per second
 	size      int // bytes of the frame, header included
 	samples   int // per channel
 	mono      bool
@@ -14,7 +14,7 @@ type mp3Header struct {
 	intensity bool // intensity stereo
 }
 
-// parseMP3Header reads the first 4 bytes of b. Layers I and II, free format and reserved values are no header here.
+// parseMP3Header reads the first 4 bytes of b. It refuses layers I and II, free format and reserved values.
 func parseMP3Header(b []byte) (h mp3Header, ok bool) {
 	if len(b) < 4 || b[0] != 0xff || b[1]&0xe6 != 0xe2 {
 		return h, false
@@ -88,11 +88,11 @@ func (h mp3Header) sideSize() int {
 	return 17
 }
 
-// mp3Side is what the side information of a frame says about where its data is.
+// mp3Side holds the fields of the side information that locate the data of a frame.
 type mp3Side struct {
-	begin int  // how many bytes of the data are in the frames before
+	begin int  // bytes of the data that are in the frames before
 	bits  int  // length of the data
-	valid bool // whether the numbers are possible
+	valid bool // whether the fields have possible values
 }
 
 func parseMP3Side(h mp3Header, frame []byte) mp3Side {
@@ -104,7 +104,7 @@ func parseMP3Side(h mp3Header, frame []byte) mp3Side {
 	}
 	if h.version == 1 {
 		granules, rest, begin = 2, 59-12-9, 9
-		private = 3 + 4*2 // with the 4 bits a channel that share scale factors
+		private = 3 + 4*2 // with 4 bits per channel for shared scale factors
 		if h.mono {
 			private = 5 + 4
 		}
@@ -137,14 +137,14 @@ func (r *bitReader) take(n int) int {
 	return v
 }
 
-// mp3Info is the frame without audio that encoders put first: the Xing header, and the LAME tag in it.
+// mp3Info is the frame without audio that encoders write first: the Xing header, and the LAME tag in it.
 type mp3Info struct {
-	frames         int64 // of the stream, without this one; 0 if it is not said
-	delay, padding int   // samples that the encoder put before and after the audio
-	gapless        bool  // whether delay and padding are said
+	frames         int64 // of the stream, without this one; 0 if not declared
+	delay, padding int   // samples that the encoder added before and after the audio
+	gapless        bool  // whether delay and padding are declared
 }
 
-// parseMP3Info returns nil if the frame is an ordinary one.
+// parseMP3Info returns nil if the frame holds audio.
 func parseMP3Info(h mp3Header, frame []byte) *mp3Info {
 	if at := 4 + 32; len(frame) >= at+18 && string(frame[at:at+4]) == "VBRI" {
 		return &mp3Info{frames: int64(bigEndian32(frame[at+14:]))}

@@ -8,13 +8,11 @@ import (
 	"math"
 )
 
-// MP3Reader reads MPEG audio layer III in one pass: MPEG-1 and MPEG-2 (16 to 48 kHz) and of MPEG-2.5 the rates 11,025
-// and 12,000 Hz. Free format, 8,000 Hz, and intensity stereo are refused with an [UnsupportedError]. It implements
-// [Source].
+// MP3Reader reads MPEG audio layer III in one pass: MPEG-1 and MPEG-2 (16 to 48 kHz), and the MPEG-2.5 rates 11,025 and
+// 12,000 Hz. Free format, 8,000 Hz, and intensity stereo are refused with an [UnsupportedError]. It implements [Source].
 //
-// Frames that are damaged, or whose data was in frames that are, are silent and counted in Damage; so is the time of what
-// is missing between them, judged by its bytes. What the encoder put before and after the audio is removed where the
-// LAME tag says how much it is.
+// Damaged frames, and frames whose data is in damaged frames, are silence and counted in Damage. So is the time of missing
+// frames, estimated from the bytes between the good ones. Encoder delay and padding are removed if there is a LAME tag.
 type MP3Reader struct {
 	r       io.Reader
 	walker  mp3Walker
@@ -23,13 +21,13 @@ type MP3Reader struct {
 	queue   queue
 	pcm     []float32
 	damage  Damage
-	broken  bool  // the last frame was damaged: one event per stretch
+	broken  bool  // the last frame was damaged; a stretch of damage is one event
 	seen    int64 // frames, damaged ones included
-	bytes   int64 // of good frames, for the average
+	bytes   int64 // size of the good frames, for the average
 	info    *mp3Info
 }
 
-// decoderDelay is how much later than the input a layer III decoder gives it: 528 samples of the filter bank, and one.
+// decoderDelay is the delay of a layer III decoder in samples: 528 of the filter bank, and one.
 const decoderDelay = 529
 
 // NewMP3Reader reads up to the first frame. It owns r from then on, and closes it in Close if it is an [io.Closer]. On an
@@ -135,7 +133,8 @@ func (m *MP3Reader) fill() error {
 	return nil
 }
 
-// fillLost keeps the time of bytes that are no frames. At the end of the file they may be anything, and take no time.
+// fillLost inserts silence for bytes that are not frames. At the end of the file their meaning is unknown, and they take
+// no time.
 func (m *MP3Reader) fillLost(lost int64, atEnd bool) {
 	m.decoder.gap()
 	if m.seen == 0 || atEnd {

@@ -183,7 +183,7 @@ func TestMP3DamagedHeaderCostsItsFrame(t *testing.T) {
 		if len(got) != len(want) {
 			t.Errorf("%s: %d samples, %d without the damage: positions moved", name, len(got), len(want))
 		}
-		// Before and well behind the damage everything is as it was.
+		// Audio before and well behind the damage is unchanged.
 		cut := 39*1152 - 1105
 		if !equal16(got[:cut], want[:cut]) {
 			t.Errorf("%s: audio before the damage changed", name)

@@ -6,22 +6,22 @@ import (
 	"io"
 )
 
-// mp3Walker finds the frames of a stream. A frame is believed if its header fits the stream and another one follows it,
-// so that a damaged header costs the frame it belongs to and nothing else.
+// mp3Walker finds the frames of a stream. A frame is accepted if its header fits the stream and another frame follows, so
+// that a damaged header costs only its own frame.
 type mp3Walker struct {
 	r     io.Reader
 	buf   [64 << 10]byte
-	at    int // of the window in buf that is still to be read
-	end   int
+	at    int   // start of the unread window in buf
+	end   int   // end of the window
 	err   error // of r
 	first mp3Header
 	last  mp3Header
 }
 
-// maxMP3Junk bounds the search for the first frame, behind a tag.
+// maxMP3Junk bounds the search for the first frame behind the tags.
 const maxMP3Junk = 1 << 20
 
-// have makes n bytes available from at on, and returns false at the end of the file.
+// have makes n bytes available from at on. It returns false if the file has fewer.
 func (w *mp3Walker) have(n int) bool {
 	if w.end-w.at >= n {
 		return true
@@ -79,13 +79,13 @@ func (w *mp3Walker) start() error {
 	return fmt.Errorf("no MPEG layer III frames: %w", ErrNotAudio)
 }
 
-// freeFormat reports whether b starts with a header that says that the bit rate is not said.
+// freeFormat reports whether b starts with the header of a frame whose bit rate is not declared.
 func freeFormat(b []byte) bool {
 	return len(b) >= 4 && b[0] == 0xff && b[1]&0xe6 == 0xe2 && b[1]&0x18 != 0x08 && b[2]>>4 == 0 && b[2]>>2&3 != 3
 }
 
-// skipID3 skips ID3v2 tags (id3.org, ID3v2.4.0 3.1). Their size may be a lie: where the reader can go back, and nothing
-// but the tag is there, the search starts right behind the head of the tag.
+// skipID3 skips ID3v2 tags (id3.org, ID3v2.4.0 3.1). The size of a tag may be false. If the reader can seek and the tag
+// claims the rest of the file, the search continues right behind the header of the tag.
 func (w *mp3Walker) skipID3() error {
 	for range 16 {
 		if !w.have(10) || string(w.buf[w.at:w.at+3]) != "ID3" {
@@ -127,7 +127,7 @@ func (w *mp3Walker) skipID3() error {
 	return nil
 }
 
-// chain reports whether n frames like h follow each other from the start of b on, as far as b goes.
+// chain reports whether n frames like h follow each other from the start of b, as far as b reaches.
 func (w *mp3Walker) chain(b []byte, h mp3Header, n int) bool {
 	for ; n > 1; n-- {
 		if h.size >= len(b) {
@@ -146,7 +146,7 @@ func (w *mp3Walker) chain(b []byte, h mp3Header, n int) bool {
 	return true
 }
 
-// endOfMP3 reports whether b starts with one of the tags that stand behind or between the audio.
+// endOfMP3 reports whether b starts with a tag that stands behind or between the audio.
 func endOfMP3(b []byte) bool {
 	for _, tag := range []string{"TAG", "ID3", "APETAGEX", "LYRICSBEGIN"} {
 		if len(b) >= len(tag) && string(b[:len(tag)]) == tag {
@@ -156,11 +156,11 @@ func endOfMP3(b []byte) bool {
 	return false
 }
 
-// next returns the next frame, which is valid until the next call, and how many bytes before it were no frame. At the end
-// it returns io.EOF, and ErrTruncated if the last frame is not whole.
+// next returns the next frame, valid until the next call, and the number of bytes before it that were not frames. At the
+// end it returns io.EOF, or ErrTruncated if the last frame is incomplete.
 func (w *mp3Walker) next() (frame []byte, h mp3Header, lost int64, err error) {
 	for {
-		w.have(16 << 10) // longer than any run of two frames and a resynchronisation that is worth it
+		w.have(16 << 10) // enough for two frames and a resynchronisation
 		b := w.buf[w.at:w.end]
 		if len(b) < 4 {
 			return nil, h, lost, w.ending(len(b) > 0 && len(b) < 4)
@@ -185,7 +185,7 @@ func (w *mp3Walker) next() (frame []byte, h mp3Header, lost int64, err error) {
 		}
 		p := w.resync(b)
 		if ok && h.size <= p && h.bitrate == w.last.bitrate {
-			// It is the header behind this frame that is damaged.
+			// The header behind this frame is damaged, not this one.
 			w.take(h)
 			return b[:h.size], h, lost, nil
 		}
@@ -194,8 +194,8 @@ func (w *mp3Walker) next() (frame []byte, h mp3Header, lost int64, err error) {
 	}
 }
 
-// swallows reports whether a frame that changes the bit rate would have been followed by another of the old rate, had it
-// not: then it is its header that is damaged, and it reaches over a frame that is not.
+// swallows reports whether a frame that changes the bit rate covers a frame of the old bit rate. Then its header is
+// damaged, and the covered frame is good.
 func (w *mp3Walker) swallows(b []byte, h mp3Header) bool {
 	if h.bitrate == w.last.bitrate {
 		return false
@@ -218,7 +218,7 @@ func (w *mp3Walker) take(h mp3Header) {
 	w.last = h
 }
 
-// resync returns the offset of the next frame, or how many bytes can be given up if there is none.
+// resync returns the offset of the next frame, or the number of bytes to skip if there is none in b.
 func (w *mp3Walker) resync(b []byte) int {
 	for i := 1; i+4 <= len(b); i++ {
 		if b[i] != 0xff && b[i] != 'T' && b[i] != 'A' {
@@ -243,7 +243,7 @@ func (w *mp3Walker) ending(cut bool) error {
 	case w.err != nil && !errors.Is(w.err, io.EOF):
 		return w.err
 	case cut:
-		return fmt.Errorf("the last frame is not whole: %w", ErrTruncated)
+		return fmt.Errorf("the last frame is incomplete: %w", ErrTruncated)
 	}
 	return io.EOF
 }

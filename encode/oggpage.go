@@ -16,16 +16,16 @@ type oggPage struct {
 	body                   []byte
 }
 
-// oggPages finds pages by their capture pattern and believes those whose checksum is right, so that damage costs the
-// page it is in and nothing else.
+// oggPages finds pages by their capture pattern and accepts those whose checksum is right, so that damage costs only the
+// page that it is in.
 type oggPages struct {
 	r     io.Reader
 	crc   [256]uint32
 	buf   [128 << 10]byte // two of the longest pages
-	at    int             // of the window in buf that is still to be read
-	end   int
-	err   error // of r
-	bad   int   // stretches that were no pages
+	at    int             // start of the unread window in buf
+	end   int             // end of the window
+	err   error           // of r
+	bad   int             // stretches that were not pages
 	inBad bool
 }
 
@@ -45,7 +45,7 @@ func (o *oggPages) init(r io.Reader) {
 	}
 }
 
-// have makes n bytes available from at on, and returns false at the end of the file.
+// have makes n bytes available from at on. It returns false if the file has fewer.
 func (o *oggPages) have(n int) bool {
 	if o.end-o.at >= n {
 		return true
@@ -66,8 +66,8 @@ func (o *oggPages) have(n int) bool {
 	return o.end >= n
 }
 
-// next returns the next page, valid until the next call. At the end it returns io.EOF, or ErrTruncated if the last page
-// is not whole.
+// next returns the next page, valid until the next call. At the end it returns io.EOF, or ErrTruncated if the last page is
+// incomplete.
 func (o *oggPages) next() (oggPage, error) {
 	for {
 		o.have(oggMaxPage)
@@ -98,7 +98,7 @@ func (o *oggPages) next() (oggPage, error) {
 	}
 }
 
-// give steps over bytes that are no page.
+// give skips bytes that are not a page.
 func (o *oggPages) give(n int) {
 	o.at += n
 	if !o.inBad {
@@ -114,7 +114,7 @@ func (o *oggPages) ending(end error) error {
 	return end
 }
 
-// parse returns the page at the start of b and its size; ok is false if it is not whole or its checksum is wrong.
+// parse returns the page at the start of b and its size. ok is false if it is incomplete or its checksum is wrong.
 func (o *oggPages) parse(b []byte) (page oggPage, size int, ok bool) {
 	if len(b) < oggHeaderBytes {
 		return page, oggHeaderBytes, false

@@ -15,24 +15,23 @@ type OpusHead struct {
 	Gain      float64 // dB to amplify the decoded audio by
 }
 
-// OggReader takes the packets out of an Ogg Opus file (RFC 3533, RFC 7845) in one pass, for those who decode them or send
-// them on. Damaged and missing pages are gaps of the length that the granule positions show. It is not safe for
-// concurrent use.
+// OggReader extracts the packets of an Ogg Opus file (RFC 3533, RFC 7845) in one pass. Damaged and missing pages become
+// gaps, whose length is the difference of the granule positions. It is not safe for concurrent use.
 type OggReader struct {
 	r       io.Reader
 	pages   oggPages
 	head    OpusHead
 	serial  uint32
-	next    uint32 // sequence number of the page to come
-	pos     int64  // granule position of what was handed out, pre-skip included
+	next    uint32 // sequence number of the next page
+	pos     int64  // granule position behind the queued packets, pre-skip included
 	started bool   // whether pos is known
 	ended   bool   // whether the end-of-stream page was seen
-	hole    bool   // whether something was lost since the last page
+	hole    bool   // whether a page was lost since the last one
 	holes   int
 	filled  int64  // samples of all gaps
-	refused int    // packets and gaps that make no sense
-	partial []byte // packet that goes on on the next page
-	drop    bool   // the packet that goes on has lost its start
+	refused int    // packets and gaps that are invalid
+	partial []byte // packet that continues on the next page
+	drop    bool   // the continued packet has lost its start
 	queue   []oggPacket
 	store   []byte // of the packets in queue
 	err     error
@@ -46,11 +45,11 @@ type oggPacket struct {
 const (
 	maxOpusPacket = 120 << 10 // 48 frames of 1,275 bytes, with room for the self-delimiting of several streams
 
-	// A gap in the granule positions is believed up to 10 minutes: a false position must not make hours of silence.
+	// A gap in the granule positions is accepted up to 10 minutes: a false position must not make hours of silence.
 	maxOggGap = 600 * 48_000
-	// All gaps of a file together are believed up to 4 hours: a page that claims a gap takes but 30 bytes.
+	// All gaps of a file together are accepted up to 4 hours, because a page that claims a gap has only 30 bytes.
 	maxOggGaps = 4 * 3600 * 48_000
-	// Muxers round: less than the shortest frame is no gap.
+	// Muxers round, so less than the shortest frame is no gap.
 	minOggGap = 120
 )
 
@@ -66,7 +65,7 @@ func NewOggReader(r io.Reader) (*OggReader, error) {
 	return o, nil
 }
 
-// readHead finds the stream that is Opus among those that begin here.
+// readHead finds the Opus stream among the streams that start here.
 func (o *OggReader) readHead() error {
 	codec := ""
 	for searched := 0; searched < 64; searched++ {
@@ -101,7 +100,7 @@ func (o *OggReader) readHead() error {
 	return unsupported("%s in Ogg", codec)
 }
 
-// oggCodec names the codec of a stream by its first packet.
+// oggCodec returns the name of the codec of a stream from its first packet.
 func oggCodec(b []byte) string {
 	for _, c := range [][2]string{
 		{"OpusHead", "Opus"}, {"\x01vorbis", "Vorbis"}, {"\x7fFLAC", "FLAC"}, {"Speex   ", "Speex"}, {"\x80theora", "Theora"},
@@ -122,7 +121,7 @@ func (o *OggReader) parseHead(b []byte) error {
 	case b[18] != 0 || b[9] > 2:
 		return unsupported("Ogg Opus of %d channels, mapping family %d,", b[9], b[18])
 	case b[9] == 0:
-		return errors.New("OpusHead says 0 channels")
+		return errors.New("OpusHead has 0 channels")
 	}
 	o.head = OpusHead{
 		Channels:  int(b[9]),
@@ -136,9 +135,9 @@ func (o *OggReader) parseHead(b []byte) error {
 // Head returns the identification header.
 func (o *OggReader) Head() OpusHead { return o.head }
 
-// NextPacket returns the next packet, valid until the next call, and how many samples at 48,000 Hz it stands for; for the
-// last one that may be less than it holds. A nil packet is a gap of that many samples. The samples of all packets and
-// gaps, less the pre-skip, are the length of the recording. At the end it returns io.EOF, or an error that wraps
+// NextPacket returns the next packet, valid until the next call, and its duration in samples at 48,000 Hz. The duration
+// of the last packet may be less than it decodes to. A nil packet is a gap of that duration. The sum of all durations,
+// less the pre-skip, is the length of the recording. At the end NextPacket returns io.EOF, or an error that wraps
 // [ErrTruncated] if the stream stops before its end-of-stream page.
 func (o *OggReader) NextPacket() (packet []byte, samples48k int, err error) {
 	for len(o.queue) == 0 {
@@ -167,7 +166,7 @@ func (o *OggReader) Close() error {
 // readPage queues the packets of the next page.
 func (o *OggReader) readPage() error {
 	if o.ended {
-		// What follows may be tags or padding, which are no part of the stream, or another stream.
+		// Tags, padding or another stream may follow.
 		page, err := o.pages.next()
 		if err == nil && page.first {
 			return fmt.Errorf("read ogg: %w", unsupported("a chain of Ogg streams, from the second on,"))
@@ -187,7 +186,7 @@ func (o *OggReader) readPage() error {
 	case page.serial != o.serial && page.first && o.started:
 		return fmt.Errorf("read ogg: %w", unsupported("a chain of Ogg streams, from the second on,"))
 	case page.serial != o.serial:
-		return nil // of a stream that is none of ours
+		return nil // of another stream
 	}
 	if page.sequence != o.next {
 		o.hole = true
@@ -244,7 +243,8 @@ func (o *OggReader) add(packet []byte) {
 	o.queue = append(o.queue, oggPacket{from, len(o.store), int64(samples)})
 }
 
-// place compares the position that the page gives with that of its packets: it puts a gap before them, or trims the end.
+// place compares the granule position of a page with the durations of its packets. It inserts a gap before them, or trims
+// the end.
 func (o *OggReader) place(page oggPage) {
 	var sum int64
 	for _, p := range o.queue {

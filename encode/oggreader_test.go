@@ -59,7 +59,7 @@ func oggCRC(page []byte) uint32 {
 	return crc
 }
 
-// repage changes a page and makes its checksum right again.
+// repage changes a page and updates its checksum.
 func repage(page []byte, change func([]byte)) {
 	change(page)
 	clear(page[22:26])
@@ -223,7 +223,7 @@ func TestOpusFalsePositions(t *testing.T) {
 }
 
 func TestOpusGapsAreBoundedInAll(t *testing.T) {
-	// 60 pages of one packet, 9 minutes apart from each other: more than any file is believed.
+	// 60 pages of one packet, 9 minutes apart from each other: above the limit for all gaps of a file.
 	b := load(t, "formats/mono_24k.opus")
 	at := pageOffsets(b)
 	in := bytes.Clone(b[:at[2]])

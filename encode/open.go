@@ -8,19 +8,18 @@ import (
 	"os"
 )
 
-// Options changes what [Open] does. The zero value, and nil, are usable.
+// Options configures [Open]. The zero value and nil select the defaults.
 type Options struct {
 	FFmpeg   string // path of the program; "" searches PATH for ffmpeg
-	NoFFmpeg bool   // never start it: read only what is read in Go
+	NoFFmpeg bool   // never start ffmpeg: read only WAV, MP3 and Ogg Opus
 }
 
-// Open opens a recording. What it is, is told by its content, not by its name. WAV, MP3 and Ogg Opus are read in Go;
-// what those readers refuse, and every other format, is decoded by ffmpeg if there is one.
+// Open opens a recording. The format is recognised by the content of the file, not by its name. WAV, MP3 and Ogg Opus are
+// read in Go. Every other format, and files that those readers refuse, are decoded by ffmpeg if it is installed.
 //
-// The error says what is wrong: it wraps [ErrNotAudio] for a file that is empty, unknown, or video without sound, an
-// [UnsupportedError] (and [ErrNoFFmpeg]) for one that would need ffmpeg, and the error of the operating system for one
-// that cannot be opened. When ctx ends, so does the Source: Read returns the error of ctx. Close must be called in any
-// case.
+// The error wraps [ErrNotAudio] for a file that is empty, unknown, or video without sound. It wraps an [UnsupportedError]
+// (and [ErrNoFFmpeg]) for a file that needs ffmpeg, and the error of the operating system for a file that cannot be
+// opened. After ctx ends, Read returns the error of ctx. The caller must close the Source in any case.
 func Open(ctx context.Context, path string, opts *Options) (Source, error) {
 	if opts == nil {
 		opts = new(Options)
@@ -36,15 +35,15 @@ func open(ctx context.Context, path string, opts *Options) (Source, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// Before it is opened, because opening a named pipe waits for its writer.
+	// Stat comes first, because opening a named pipe waits for its writer.
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return nil, reason(err)
 	case info.IsDir():
-		return nil, errors.New("is a directory; give the files in it")
+		return nil, errors.New("is a directory; name the files in it")
 	case !info.Mode().IsRegular():
-		return nil, errors.New("is not a regular file; save the recording to one")
+		return nil, errors.New("is not a regular file; save the recording to a regular file")
 	case info.Size() == 0:
 		return nil, fmt.Errorf("file is empty: %w", ErrNotAudio)
 	}
@@ -80,7 +79,7 @@ func open(ctx context.Context, path string, opts *Options) (Source, error) {
 	return nil, nativeErr
 }
 
-// reason takes the operation and the path out of an error of the os package: Open says both.
+// reason strips the operation and the path from an error of the os package, because Open adds both.
 func reason(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {
@@ -89,7 +88,7 @@ func reason(err error) error {
 	return err
 }
 
-// openNative opens what is read in Go.
+// openNative opens the formats that are read in Go.
 func openNative(f *contextFile) (Source, error) {
 	var b [16]byte
 	n, err := io.ReadFull(f, b[:])
@@ -110,11 +109,11 @@ func openNative(f *contextFile) (Source, error) {
 	case "other":
 		return nil, unsupported("%s", name)
 	}
-	// Perhaps an MP3 that starts with junk.
+	// It may be an MP3 that starts with junk.
 	return asSource(NewMP3Reader(f))
 }
 
-// asSource keeps a nil pointer from becoming a Source that is not nil.
+// asSource returns a nil Source, not a nil pointer in a Source, on an error.
 func asSource[S Source](src S, err error) (Source, error) {
 	if err != nil {
 		return nil, err
@@ -122,7 +121,7 @@ func asSource[S Source](src S, err error) (Source, error) {
 	return src, nil
 }
 
-// contextFile is a file that cannot be read any more once its context has ended.
+// contextFile is a file whose Read fails once its context has ended.
 type contextFile struct {
 	ctx context.Context
 	f   *os.File

@@ -16,7 +16,7 @@ import (
 	"callscreen/encode"
 )
 
-// deadline gives a context, and fails the test if a goroutine is left behind.
+// deadline returns a context, and fails the test if a goroutine is left behind.
 func deadline(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -37,7 +37,7 @@ func TestOpenReadsByContent(t *testing.T) {
 		{"44100_64k.mp3", encode.Format{Rate: 44100, Channels: 1, Container: "mp3", Codec: "mp3"}},
 		{"stereo_60ms.opus", encode.Format{Rate: 16000, Channels: 2, Container: "ogg", Codec: "opus"}},
 	} {
-		// The name says nothing.
+		// The name is misleading.
 		path := filepath.Join(t.TempDir(), "recording.txt")
 		if err := os.WriteFile(path, load(t, "formats/"+c.file), 0o600); err != nil {
 			t.Fatal(err)
@@ -113,7 +113,7 @@ func TestOpenFallsBackToFFmpeg(t *testing.T) {
 	}
 }
 
-// children counts the processes that this one started and that were not waited for.
+// children returns the child processes that were not reaped.
 func children(t *testing.T) string {
 	t.Helper()
 	tasks, err := filepath.Glob("/proc/self/task/*/children")
@@ -128,7 +128,7 @@ func children(t *testing.T) string {
 	return all.String()
 }
 
-// longFLAC is an hour of noise: nobody decodes it in the time of the test.
+// longFLAC is ten minutes of noise: too long to be decoded within the test.
 func longFLAC(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "long.flac")

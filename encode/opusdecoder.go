@@ -7,10 +7,10 @@ import (
 	"github.com/pion/opus"
 )
 
-// OpusRate is the rate (Hz) at which [OpusDecoder] decodes. What Opus holds beyond 8 kHz is not decoded at all.
+// OpusRate is the output rate (Hz) of [OpusDecoder]. Frequencies above 8 kHz are not decoded.
 const OpusRate = 16_000
 
-// OpusDuration returns how long a packet is, in samples at 48,000 Hz: 120 to 5,760 (RFC 6716, section 3.1).
+// OpusDuration returns the duration of a packet in samples at 48,000 Hz: 120 to 5,760 (RFC 6716, section 3.1).
 func OpusDuration(packet []byte) (int, error) {
 	if len(packet) == 0 {
 		return 0, errors.New("opus packet is empty")
@@ -41,16 +41,15 @@ func OpusDuration(packet []byte) (int, error) {
 	return count * frame, nil
 }
 
-// OpusDecoder decodes the packets of one stream (RFC 6716) to 16,000 Hz. It keeps state from packet to packet, so that
-// each stream needs its own, and is not safe for concurrent use. Forward error correction is not used, and nothing is
-// made up for packets that are lost.
+// OpusDecoder decodes the packets of one stream (RFC 6716) to 16,000 Hz. It keeps state between packets, so each stream
+// needs its own. It is not safe for concurrent use. It uses no forward error correction and conceals no lost packets.
 type OpusDecoder struct {
 	dec      opus.Decoder
 	channels int
 	buf      [2 * 5760 / 3]float32
 }
 
-// NewOpusDecoder returns a decoder whose output has 1 or 2 channels, whatever the packets have.
+// NewOpusDecoder returns a decoder with 1 or 2 output channels, independent of the channels of the packets.
 func NewOpusDecoder(channels int) (*OpusDecoder, error) {
 	dec, err := opus.NewDecoderWithOutput(OpusRate, channels)
 	if err != nil {
@@ -59,8 +58,8 @@ func NewOpusDecoder(channels int) (*OpusDecoder, error) {
 	return &OpusDecoder{dec: dec, channels: channels}, nil
 }
 
-// Decode appends the interleaved samples of a packet to dst and returns it. On an error dst is returned as it was, the
-// decoder starts anew, and the next packet can be decoded.
+// Decode appends the interleaved samples of a packet to dst and returns it. On an error it returns dst unchanged and
+// resets the decoder, so that the next packet can be decoded.
 func (d *OpusDecoder) Decode(dst []float32, packet []byte) ([]float32, error) {
 	want, err := OpusDuration(packet)
 	if err != nil {
@@ -76,7 +75,7 @@ func (d *OpusDecoder) Decode(dst []float32, packet []byte) ([]float32, error) {
 		}
 		return dst, fmt.Errorf("decode opus: %w", err)
 	}
-	// Samples that are no numbers would stay in every filter that they reach.
+	// NaN and infinities would stay in every filter that they reach.
 	for i, x := range d.buf[:n*d.channels] {
 		if !(x >= -maxFloat && x <= maxFloat) {
 			d.buf[i] = 0

@@ -42,7 +42,7 @@ func NewOpusReader(r io.Reader) (*OpusReader, error) {
 // Format implements [Source].
 func (o *OpusReader) Format() Format { return o.format }
 
-// Damage counts gaps, damaged pages and packets that could not be decoded.
+// Damage counts gaps, damaged pages, and packets that could not be decoded.
 func (o *OpusReader) Damage() Damage {
 	d := o.damage
 	d.Events += o.ogg.holes + o.ogg.refused

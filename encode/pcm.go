@@ -1,8 +1,8 @@
 package encode
 
 // ToInt16 converts samples within -1..1 to 16-bit PCM: times 32,768, rounded to the nearest integer (halves away from
-// zero) and saturated. It returns how many samples had to be saturated. NaN becomes 0 and counts as saturated. dst must
-// be at least as long as src. Samples that came from 16-bit PCM go back to it bit for bit.
+// zero) and saturated. It returns the number of samples that were saturated. NaN becomes 0 and counts as saturated. dst
+// must be at least as long as src. Samples that came from 16-bit PCM are restored bit for bit.
 func ToInt16(dst []int16, src []float32) (clipped int) {
 	dst = dst[:len(src)]
 	for i, x := range src {
@@ -34,8 +34,8 @@ func ToFloat32(dst []float32, src []int16) {
 	}
 }
 
-// Deinterleave appends channel ch (0 is the first) of interleaved samples to dst and returns it. A last frame that is
-// not whole is left out. It panics if ch is not a channel.
+// Deinterleave appends channel ch (0 is the first) of interleaved samples to dst and returns it. An incomplete last frame
+// is dropped. It panics if ch is out of range.
 func Deinterleave(dst, src []float32, channels, ch int) []float32 {
 	if ch < 0 || ch >= channels {
 		panic("encode: no such channel")
@@ -49,8 +49,8 @@ func Deinterleave(dst, src []float32, channels, ch int) []float32 {
 	return dst
 }
 
-// Downmix appends the mean of all channels of interleaved samples to dst and returns it. A last frame that is not whole
-// is left out. The mean cannot clip; two channels that hold the same sound in opposite phase cancel each other out.
+// Downmix appends the mean of all channels of interleaved samples to dst and returns it. An incomplete last frame is
+// dropped. The mean cannot clip. Two channels of opposite phase cancel each other out.
 func Downmix(dst, src []float32, channels int) []float32 {
 	if channels <= 1 {
 		return append(dst, src...)

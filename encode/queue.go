@@ -2,19 +2,19 @@ package encode
 
 import "io"
 
-// queue hands out, in blocks of any size, what a decoder makes in blocks of its own. Silence is a count, not samples, so
-// that a long gap costs no memory.
+// queue returns, in blocks of any size, the output of a decoder that has block sizes of its own. Silence is a count, not
+// samples, so that a long gap costs no memory.
 type queue struct {
 	channels int
-	silence  int64     // frames to hand out before pcm
-	pcm      []float32 // decoded, not yet handed out; the decoder's own buffer
-	skip     int64     // frames to drop first: what an encoder put before the audio
-	limit    int64     // frames left until the end that the file declares; -1 if it declares none
-	err      error     // what comes after all that
+	silence  int64     // frames of silence to return before pcm
+	pcm      []float32 // decoded, not yet returned; the decoder's own buffer
+	skip     int64     // frames to drop first: the delay of the encoder
+	limit    int64     // frames left until the end that the file declares, or -1
+	err      error     // to return after all of that
 }
 
-// read implements Source.Read on top of fill, which is called when nothing is left, and adds to silence, then sets pcm,
-// or returns the error that ends the stream. It may do both.
+// read implements Source.Read. It calls fill when the queue is empty. fill adds to silence, sets pcm, returns the error
+// that ends the stream, or several of these.
 func (q *queue) read(dst []float32, fill func() error) (int, error) {
 	if len(dst) < q.channels {
 		return 0, io.ErrShortBuffer
@@ -28,7 +28,7 @@ func (q *queue) read(dst []float32, fill func() error) (int, error) {
 		var n int
 		switch {
 		case frames == 0:
-			// The audio is over, but what ends it must still be seen.
+			// The audio has ended, but the error that ends the stream must still be read.
 			q.silence, q.pcm = 0, nil
 			if q.err == nil {
 				q.err = fill()
@@ -57,7 +57,7 @@ func (q *queue) read(dst []float32, fill func() error) (int, error) {
 	}
 }
 
-// drop takes away what is to be skipped.
+// drop removes the frames that are to be skipped.
 func (q *queue) drop() {
 	n := min(q.skip, q.silence)
 	q.silence -= n

@@ -5,22 +5,22 @@ import (
 	"math"
 )
 
-// Resampler changes the rate of one channel with a windowed-sinc filter (Kaiser window) in polyphase form. It keeps
-// state from call to call, so that each channel needs its own, and is not safe for concurrent use.
+// Resampler changes the rate of one channel with a windowed-sinc filter (Kaiser window) in polyphase form. It keeps state
+// between calls, so each channel needs its own. It is not safe for concurrent use.
 //
-// Output sample i stands for the instant i/to exactly: the delay of the filter is compensated. All of a stream together
-// gives ceil(inputs*to/from) outputs, so that positions in a recording stay true.
+// Output sample i is at the time i/to exactly: the delay of the filter is compensated. A stream of n inputs makes
+// ceil(n*to/from) outputs, so that positions in a recording stay true.
 //
 // Let N be half the lower of the two rates. The response is flat within 0.1 dB up to 0.85 N and within 0.5 dB up to
-// 0.875 N (7 kHz at 16 kHz), and at least 80 dB down from 1.1 N on (8.8 kHz). What lies between N and 1.1 N is
-// attenuated by 15 to 80 dB and comes back mirrored between 0.9 N and N (7.2 to 8 kHz), where speech has little.
+// 0.875 N (7 kHz at 16 kHz), and at least 80 dB down from 1.1 N on (8.8 kHz). Frequencies between N and 1.1 N are
+// attenuated by 15 to 80 dB and aliased to 0.9 N to N (7.2 to 8 kHz), where speech has little energy.
 type Resampler struct {
 	from, to int
 	ratio    polyphase
-	hist     []float32 // input from which outputs are still to be made; starts half a filter before the first of them
+	hist     []float32 // input of the outputs to come; starts half a filter before the first of them
 	base     int       // index in hist of the first tap of the next output
-	phase    int       // position of the next output behind an input sample, in units of 1/up
-	in, out  int64     // samples of this stream so far
+	phase    int       // position of the next output after an input sample, in units of 1/up
+	in, out  int64     // samples of the stream so far
 }
 
 // NewResampler returns a Resampler from one rate to another (Hz, 8,000 to 192,000). Equal rates pass samples through
@@ -39,14 +39,14 @@ func NewResampler(from, to int) (*Resampler, error) {
 	return r, nil
 }
 
-// reset starts a new stream: silence before the first sample, as far as the filter reaches back.
+// reset starts a new stream, with silence before the first sample.
 func (r *Resampler) reset() {
 	r.hist = append(r.hist[:0], make([]float32, r.ratio.taps/2-1)...)
 	r.base, r.phase, r.in, r.out = 0, 0, 0, 0
 }
 
-// Process appends to dst what the samples of src allow to be computed, and returns it. It holds back about 2 ms, which
-// [Resampler.Flush] gives. It keeps neither slice, and does not allocate in the long run if dst has room.
+// Process appends the outputs that src completes to dst and returns it. It holds back about 2 ms, which [Resampler.Flush]
+// returns. It retains neither slice. It does not allocate in the long run if dst has room.
 func (r *Resampler) Process(dst, src []float32) []float32 {
 	if r.from == r.to {
 		return append(dst, src...)
@@ -62,14 +62,14 @@ func (r *Resampler) Process(dst, src []float32) []float32 {
 	return dst
 }
 
-// Flush appends the rest of the stream to dst and returns it. The next Process begins a new stream.
+// Flush appends the rest of the stream to dst and returns it. The next Process starts a new stream.
 func (r *Resampler) Flush(dst []float32) []float32 {
 	if r.from == r.to {
 		return dst
 	}
 	total := (r.in*int64(r.to) + int64(r.from) - 1) / int64(r.from)
 	for r.out < total {
-		// Behind the last sample is silence.
+		// Silence follows the last sample.
 		r.hist = append(r.hist, make([]float32, r.ratio.taps)...)
 		dst = r.drain(dst, total)
 	}
@@ -77,7 +77,7 @@ func (r *Resampler) Flush(dst []float32) []float32 {
 	return dst
 }
 
-// drain makes outputs while there is input for them, up to a total of limit, and forgets the input they used up.
+// drain computes outputs while there is input for them, up to a total of limit, and discards the consumed input.
 func (r *Resampler) drain(dst []float32, limit int64) []float32 {
 	p := &r.ratio
 	for r.base+p.taps <= len(r.hist) && r.out < limit {

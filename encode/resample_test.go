@@ -156,7 +156,7 @@ func TestResamplerAnyBlockSize(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // Flush begins anew
+		for range 2 { // Flush starts a new stream
 			var got []float32
 			for rest := x; len(rest) > 0; {
 				n := min(1+rng.IntN(700), len(rest))

@@ -5,27 +5,28 @@ import (
 	"strings"
 )
 
-// RTPDecoder decodes the payloads of one RTP stream to mono 16-bit PCM. It keeps state from packet to packet and is not
-// safe for concurrent use.
+// RTPDecoder decodes the payloads of one RTP stream to mono 16-bit PCM. It keeps state between packets. It is not safe for
+// concurrent use.
 type RTPDecoder interface {
-	// Rate of the audio in Hz: 16,000 for Opus and G.722, 8,000 for G.711.
+	// Rate returns the rate of the audio in Hz: 16,000 for Opus and G.722, 8,000 for G.711.
 	Rate() int
-	// Decode appends the audio of one payload to dst. On an error dst is returned as it was. The payload is not kept.
+	// Decode appends the audio of one payload to dst and returns it. On an error it returns dst unchanged. It does not
+	// retain the payload.
 	Decode(dst []int16, payload []byte) ([]int16, error)
-	// Reset forgets what was decoded.
+	// Reset clears the state of the decoder.
 	Reset()
 }
 
-// CodecError says that there is no decoder for the codec of a stream.
+// CodecError reports that there is no decoder for the codec of a stream.
 type CodecError struct{ MimeType string }
 
 func (e *CodecError) Error() string { return fmt.Sprintf("there is no decoder for %s", e.MimeType) }
 
-// Hint says what to do about it.
+// Hint returns the remedy.
 func (e *CodecError) Hint() string { return "offer Opus, G722, PCMU or PCMA" }
 
-// NewRTPDecoder makes a decoder for a codec by its media type, such as "audio/opus", in upper or lower case. channel is
-// -1 for the mix of both channels of Opus, or 0 or 1 for one of two parties that share a stereo stream.
+// NewRTPDecoder returns a decoder for a media type such as "audio/opus", in upper or lower case. channel selects channel 0
+// or 1 of an Opus stream that two parties share, or is -1 for the mix of both.
 func NewRTPDecoder(mimeType string, channel int) (RTPDecoder, error) {
 	switch strings.ToLower(mimeType) {
 	case "audio/opus":

@@ -8,7 +8,7 @@ import (
 	libopus "github.com/hraban/opus"
 )
 
-// newRTPOpus makes a decoder of libopus, which can make up for lost packets: from the copy that the next packet may carry
+// newRTPOpus returns a decoder of libopus, which can conceal lost packets: from the copy that the next packet may carry
 // (in-band FEC, RFC 6716 section 2.1.7), or else by its own concealment. It is built with
 //
 //	CGO_ENABLED=1 go build -tags libopus,nolibopusfile ./...
@@ -75,7 +75,7 @@ func (d *rtpLibopus) buffer(samples int) []int16 {
 	return d.pcm[:samples*d.channels]
 }
 
-// append takes the one channel that is wanted.
+// append appends the selected channel.
 func (d *rtpLibopus) append(dst, pcm []int16) []int16 {
 	if d.channel < 0 {
 		return append(dst, pcm...)
@@ -86,8 +86,8 @@ func (d *rtpLibopus) append(dst, pcm []int16) []int16 {
 	return dst
 }
 
-// hasFEC tells whether a packet of one SILK or hybrid frame carries a copy of the frame before it: the flag follows the
-// voice activity flags at the beginning of the frame, RFC 6716 section 4.2.3.
+// hasFEC reports whether a packet of one SILK or hybrid frame carries a copy of the frame before it. The flag follows the
+// voice activity flags at the start of the frame (RFC 6716, section 4.2.3).
 func hasFEC(packet []byte) bool {
 	if len(packet) < 2 || packet[0]&3 != 0 || packet[0]>>3 >= 16 {
 		return false

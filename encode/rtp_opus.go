@@ -2,8 +2,7 @@
 
 package encode
 
-// newRTPOpus makes a decoder in plain Go, which cannot make up for lost packets. With the build tag libopus there is
-// another.
+// newRTPOpus returns a decoder in pure Go, which cannot conceal lost packets. The build tag libopus selects another.
 func newRTPOpus(channel int) (RTPDecoder, error) {
 	d := &rtpOpus{channel: channel}
 	d.Reset()

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// sampleFormat returns the name of a WAV sample format, and the function that converts a block of it and returns how many
-// samples were no numbers; nil if there is none. size is in bytes.
+// sampleFormat returns the name of a WAV sample format and its converter, which returns the number of samples that were
+// not numbers. The converter is nil if the format is unknown. size is in bytes.
 func sampleFormat(tag uint16, size int) (string, func(dst []float32, src []byte) int) {
 	switch {
 	case tag == 1 && size == 1:
@@ -63,8 +63,8 @@ func fromS32(dst []float32, src []byte) int {
 	return 0
 }
 
-// maxFloat bounds float samples, 60 dB above full scale: beyond it is no sound but a damaged or mislabelled file, and it
-// would ring through a filter for long.
+// maxFloat bounds float samples, at 60 dB above full scale. Larger values mean a damaged or mislabelled file, and would
+// ring through a filter.
 const maxFloat = 1000
 
 func fromF32(dst []float32, src []byte) int {

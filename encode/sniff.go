@@ -1,6 +1,6 @@
 package encode
 
-// sniff tells formats by their first bytes.
+// sniff recognises a format by its first bytes. kind is the reader to use, or "other", or empty if it is unknown.
 func sniff(b []byte) (kind, name string) {
 	at := func(i int, s string) bool { return len(b) >= i+len(s) && string(b[i:i+len(s)]) == s }
 	switch {

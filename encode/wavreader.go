@@ -13,21 +13,21 @@ import (
 // or as WAVE_FORMAT_EXTENSIBLE, and refuses everything else with an [UnsupportedError]. Chunk sizes are never trusted
 // with memory. It implements [Source].
 //
-// A data size that a writer could not know, because it wrote to a pipe or was killed, means all that follows. A data
-// size that is larger than what follows ends with [ErrTruncated].
+// A writer that writes to a pipe, or that is killed, leaves a placeholder as the data size. The audio then extends to the
+// end of the file. A data size that is larger than the rest of the file ends with [ErrTruncated].
 type WAVReader struct {
 	r       io.Reader
 	format  Format
 	convert func(dst []float32, src []byte) (bad int)
-	align   int   // bytes of a frame
-	left    int64 // bytes of audio still to come, or -1 for all that follows
+	align   int   // bytes per frame
+	left    int64 // bytes of audio still to come, or -1 for the rest of the file
 	damage  Damage
 	err     error
 	buf     [32 << 10]byte
 }
 
-// The chunk walk ends after so many chunks before the audio: no writer makes them, and an endless stream of empty
-// chunks must not keep a reader busy for ever.
+// maxWAVChunks bounds the chunks before the audio. No writer makes so many, and a stream of empty chunks must not keep a
+// reader busy without end.
 const maxWAVChunks = 4096
 
 // NewWAVReader reads up to the first sample. It owns r from then on, and closes it in Close if it is an [io.Closer]. On
@@ -115,9 +115,9 @@ func (w *WAVReader) readHeader() error {
 	return fmt.Errorf("no data chunk within %d chunks", maxWAVChunks)
 }
 
-// dataSize returns the length of the audio, or -1 where the writer could not know it: ffmpeg leaves 0xffffffff in a
-// pipe, sox 0x7ffff000, others 0x7fffffff or 0, and go-audio/wav leaves 42 in both sizes if it is killed. A size of 0 is
-// believed if the file goes on behind it by its own account.
+// dataSize returns the length of the audio, or -1 if the size is a placeholder. ffmpeg leaves 0xffffffff in a pipe, sox
+// 0x7ffff000, others 0x7fffffff or 0. go-audio/wav leaves 42 in both sizes if it is killed. A size of 0 is believed if
+// the RIFF size reaches beyond it.
 func dataSize(size, riffSize, pos int64) int64 {
 	switch {
 	case size >= 0xffffff00, size == 0x7ffff000, size == 0x7fffffff:
@@ -130,8 +130,8 @@ func dataSize(size, riffSize, pos int64) int64 {
 	return size
 }
 
-// parseFormat reads the fields of a fmt chunk: tag, channels, rate, bytes a second, bytes a frame, bits a sample, and for
-// WAVE_FORMAT_EXTENSIBLE the sub-format, a GUID that starts with the tag.
+// parseFormat reads the fields of a fmt chunk: tag, channels, rate, bytes per second, bytes per frame, bits per sample,
+// and for WAVE_FORMAT_EXTENSIBLE the sub-format, a GUID that starts with the tag.
 func (w *WAVReader) parseFormat(f []byte) error {
 	tag := binary.LittleEndian.Uint16(f)
 	channels := int(binary.LittleEndian.Uint16(f[2:]))
@@ -161,11 +161,11 @@ func (w *WAVReader) parseFormat(f []byte) error {
 	case rate < minRate || rate > maxRate:
 		return fmt.Errorf("rate is %d Hz, must be %d to %d", rate, minRate, maxRate)
 	case bits < 1 || bits > 64:
-		return fmt.Errorf("%d bits a sample", bits)
+		return fmt.Errorf("%d bits per sample, must be 1 to 64", bits)
 	case w.align%channels != 0 || w.align/channels < (bits+7)/8:
 		return fmt.Errorf("%d channels of %d bits do not fit frames of %d bytes", channels, bits, w.align)
 	}
-	// Fewer bits than the container holds are left-justified in it, so that the container is what is decoded.
+	// Samples of fewer bits are left-justified in their container, so the container is decoded.
 	codec, convert := sampleFormat(tag, w.align/channels)
 	if convert == nil {
 		return unsupported("WAV format 0x%04x with %d bits", tag, bits)
@@ -177,7 +177,7 @@ func (w *WAVReader) parseFormat(f []byte) error {
 
 const maxChannels = 64
 
-// compressedName names the codecs that are met in telephony recordings and are not decoded here.
+// compressedName returns the name of a codec that occurs in telephony recordings and is not decoded in Go, or "".
 func compressedName(tag uint16) string {
 	switch tag {
 	case 0x02:
@@ -209,7 +209,7 @@ func compressedName(tag uint16) string {
 // Format implements [Source].
 func (w *WAVReader) Format() Format { return w.format }
 
-// Damage counts samples that were not numbers and are silent now.
+// Damage counts samples that were not numbers and became silence.
 func (w *WAVReader) Damage() Damage { return w.damage }
 
 // Read implements [Source]. It does not allocate.
@@ -231,8 +231,7 @@ func (w *WAVReader) Read(dst []float32) (int, error) {
 	}
 	n, err := io.ReadFull(w.r, w.buf[:frames*w.align])
 	if w.left >= 0 {
-		// A size that is no whole number of frames ends in the padding of the chunk, or is a lie; either way the frame
-		// is no audio.
+		// An incomplete last frame is the padding of the chunk, or the size is false. Either way it is not audio.
 		n = int(min(int64(n), w.left))
 		w.left -= int64(n)
 	}
@@ -270,7 +269,7 @@ func (w *WAVReader) Close() error {
 
 var errClosed = errors.New("read after close")
 
-// closeOnce closes what is behind *r if that is an io.Closer, the first time.
+// closeOnce closes *r if it is an io.Closer, and clears it.
 func closeOnce(r *io.Reader) error {
 	c, ok := (*r).(io.Closer)
 	*r = nil
@@ -291,7 +290,7 @@ func skip(r io.Reader, n int64) error {
 	return nil
 }
 
-// truncated turns the end of a file into what it means in the middle of a header.
+// truncated replaces the end of file by ErrTruncated, for a file that ends within a header.
 func truncated(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return ErrTruncated

@@ -387,7 +387,7 @@ func checkFormat(t *testing.T, f encode.Format) {
 	}
 }
 
-// checkSamples fails if a sample is no number.
+// checkSamples fails if a sample is not a number.
 func checkSamples(t *testing.T, x []float32) {
 	t.Helper()
 	for i, v := range x {

@@ -14,7 +14,7 @@ import (
 // MaxBytes bounds the WAV files of [WriteWAV]: a file is strictly smaller.
 const MaxBytes = 10_000_000
 
-// ErrTooLong is what [WriteWAV] wraps when a clip would not fit below [MaxBytes].
+// ErrTooLong is wrapped by the error of [WriteWAV] when a clip does not fit below [MaxBytes].
 var ErrTooLong = errors.New("clip is too long for a WAV below 10,000,000 bytes")
 
 const (
@@ -25,8 +25,8 @@ const (
 	maxRate = 192_000
 )
 
-// Fit returns how many mono 16-bit samples the longest clip may have whose WAV is smaller than [MaxBytes], and 0 for a
-// rate (Hz) that [WriteWAV] refuses.
+// Fit returns the length in samples of the longest mono 16-bit clip whose WAV file is smaller than [MaxBytes]. It returns
+// 0 for a rate (Hz) that [WriteWAV] refuses.
 func Fit(rate int) int {
 	if rate < minRate || rate > maxRate {
 		return 0
@@ -35,9 +35,8 @@ func Fit(rate int) int {
 }
 
 // WriteWAV writes mono 16-bit PCM at the given rate (Hz, 8,000 to 192,000) as a WAV file to w, which must be empty and
-// at its start. The size is checked before a byte is written: a clip longer than [Fit] gives an error that wraps
-// [ErrTooLong], and an empty one is an error too. When WriteWAV returns nil the header is right and everything was
-// handed to w, which is left at its end, and neither synced nor closed: durability is the caller's.
+// at its start. The size is checked before a byte is written: a clip longer than [Fit] returns an error that wraps
+// [ErrTooLong]. An empty clip is an error. WriteWAV leaves w at its end and neither syncs nor closes it.
 func WriteWAV(w io.WriteSeeker, rate int, pcm []int16) error {
 	switch {
 	case rate < minRate || rate > maxRate:
@@ -54,14 +53,14 @@ func WriteWAV(w io.WriteSeeker, rate int, pcm []int16) error {
 	}
 
 	out := &bufferedSeeker{w: w, buf: bufio.NewWriterSize(w, 32<<10)}
-	// The encoder allocates a minute of audio at the depth it is made with, so it gets the depth afterwards.
+	// NewEncoder allocates a minute of audio at the given depth, so the depth is set afterwards.
 	enc := wav.NewEncoder(out, rate, 0, 1, 1)
 	enc.BitDepth = 16
 	format := &audio.Format{NumChannels: 1, SampleRate: rate}
 	if err := enc.Write(&audio.IntBuffer{Format: format, SourceBitDepth: 16}); err != nil {
 		return fmt.Errorf("write wav header: %w", err)
 	}
-	// Encoder.Write allocates once per sample; bytes through AddLE make the same file.
+	// Encoder.Write allocates once per sample. AddLE writes the same bytes without it.
 	var block [8 << 10]byte
 	for rest := pcm; len(rest) > 0; {
 		n := min(len(rest), len(block)/2)
@@ -76,7 +75,7 @@ func WriteWAV(w io.WriteSeeker, rate int, pcm []int16) error {
 	if err := enc.Close(); err != nil {
 		return fmt.Errorf("write wav header: %w", err)
 	}
-	// AddLE does not count frames, so that Close wrote a data size of 0.
+	// AddLE does not count frames, so Close wrote a data size of 0.
 	if _, err := out.Seek(wavSizeOffset, io.SeekStart); err != nil {
 		return fmt.Errorf("write wav header: %w", err)
 	}
@@ -89,7 +88,8 @@ func WriteWAV(w io.WriteSeeker, rate int, pcm []int16) error {
 	return nil
 }
 
-// bufferedSeeker gathers the encoder's many small writes, and hides what w is: the encoder syncs an *os.File.
+// bufferedSeeker gathers the many small writes of the encoder. It also hides the type of w, because the encoder syncs an
+// *os.File.
 type bufferedSeeker struct {
 	w   io.WriteSeeker
 	buf *bufio.Writer
@@ -104,7 +104,7 @@ func (b *bufferedSeeker) Seek(offset int64, whence int) (int64, error) {
 	return b.w.Seek(offset, whence)
 }
 
-// WAV is what [WriteWAV] writes, in memory.
+// WAV returns the file that [WriteWAV] writes.
 func WAV(rate int, pcm []int16) ([]byte, error) {
 	m := &memory{b: make([]byte, 0, wavHeaderBytes+2*len(pcm))}
 	if err := WriteWAV(m, rate, pcm); err != nil {
