@@ -1,19 +1,19 @@
 package capture
 
-// concealer makes up for short losses: it repeats the last pitch-free stretch of audio, forwards and backwards in turn so
-// that no seam clicks, and fades it out. After its limit there is silence, which the caller writes as a gap.
+// concealer synthesizes audio for short losses. It repeats the last 20 ms, backwards and forwards in turn so that no seam
+// clicks, and fades them out. After its limit the caller writes a gap.
 type concealer struct {
-	last  []int16 // the newest samples, at most size
+	last  []int16 // newest samples, at most size
 	size  int
-	limit int // samples that may be made up in a row
-	run   int // samples made up since the last real ones
+	limit int // synthesized samples in a row
+	run   int // samples synthesized since the last decoded one
 }
 
 func newConcealer(rate int) concealer {
 	return concealer{size: rate / 50, limit: rate / 10}
 }
 
-// heard keeps the newest of what was decoded.
+// heard keeps the newest of the decoded samples.
 func (c *concealer) heard(pcm []int16) {
 	c.run = 0
 	if len(pcm) >= c.size {
@@ -26,10 +26,10 @@ func (c *concealer) heard(pcm []int16) {
 	c.last = append(c.last, pcm...)
 }
 
-// reset forgets what was heard, so that nothing is made up.
+// reset drops the kept samples, so that nothing is synthesized from them.
 func (c *concealer) reset() { c.last, c.run = c.last[:0], 0 }
 
-// left is how many samples may still be made up.
+// left returns the number of samples that may still be synthesized.
 func (c *concealer) left() int {
 	if len(c.last) == 0 {
 		return 0
@@ -37,7 +37,7 @@ func (c *concealer) left() int {
 	return c.limit - c.run
 }
 
-// conceal appends n samples, which must not be more than left.
+// conceal appends n samples to dst. n must not exceed left.
 func (c *concealer) conceal(dst []int16, n int) []int16 {
 	for range n {
 		period := 2 * len(c.last)

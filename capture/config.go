@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// SegmenterConfig says what a segment is. Zero values mean the defaults.
+// SegmenterConfig sets how a leg is cut into segments. A zero value selects the default.
 type SegmenterConfig struct {
 	// Rate of the audio in Hz. Default 16,000.
 	Rate int
@@ -20,8 +20,8 @@ type SegmenterConfig struct {
 	MaxDuration time.Duration
 	// PreRoll is the audio kept from before the first speech of a segment, so that its onset is whole. Default 300 ms.
 	PreRoll time.Duration
-	// HangOver is the pause after which speech counts as ended: a shorter one belongs to the speech around it, and a cut
-	// falls into one at least this long. Default 300 ms.
+	// HangOver is the pause after which speech counts as ended. A shorter pause belongs to the speech around it, and a cut
+	// falls into a pause of at least this length. Default 300 ms.
 	HangOver time.Duration
 	// MinLevel is the RMS level of the speech, in dBFS, below which a segment is skipped as too quiet. Default -55.
 	MinLevel float64
@@ -48,7 +48,7 @@ func (c SegmenterConfig) withDefaults() SegmenterConfig {
 	return c
 }
 
-// Validate reports everything that is wrong, one error a line. Zero values are judged as the defaults they stand for.
+// Validate returns all problems at once, one a line, or nil. A zero value is checked as the default that it selects.
 func (c SegmenterConfig) Validate() error {
 	c = c.withDefaults()
 	var errs []error

@@ -10,11 +10,11 @@ import (
 	"callscreen/capture"
 )
 
-// A program that has a PeerConnection of its own attaches its tracks to a Recorder, and analyses what comes out.
+// A program with its own PeerConnection records its tracks and analyses the segments.
 func ExampleRecorder() {
 	recorder, err := capture.NewRecorder(capture.RecorderConfig{
-		NewDecoder: func(leg, mimeType string) (capture.Decoder, int, error) {
-			return &idDecoder{}, 8000, nil // in a program: encode.NewRTPDecoder(mimeType, -1)
+		NewDecoder: func(leg, mimeType string) (capture.Decoder, error) {
+			return &idDecoder{}, nil // in a program: encode.NewRTPDecoder(mimeType, -1)
 		},
 		NewVAD: func(rate int) (capture.VAD, error) {
 			return &tagVAD{}, nil // in a program: vad.New(rate, nil)
@@ -32,13 +32,13 @@ func ExampleRecorder() {
 	}
 	defer pc.Close()
 	pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-		// Blocks until the track ends. The stream id says whose voice it is, as far as your signalling does.
+		// Record blocks until the track ends. Here the stream id names the leg; use the name from your signalling.
 		if err := recorder.Record(ctx, track.StreamID(), track, receiver.GetParameters().Codecs...); err != nil {
 			log.Print(err)
 		}
 	})
 
-	// ... the call takes place, and ends:
+	// When the call has ended:
 	recorder.End()
 
 	for {

@@ -1,12 +1,12 @@
 package capture
 
-// fill makes up for the samples before a packet: what was lost is concealed as far as that makes sense, the rest is
-// silence.
+// fill writes the gap of some samples before a packet. The lost part of it is concealed up to the limit of the concealer;
+// the rest is silence.
 func (l *Leg) fill(gap int64, s *slot, fresh bool) {
 	t := &l.timeline
 	lost := gap
 	switch {
-	case fresh: // between two streams nobody knows; it is not called silence
+	case fresh: // whether audio was sent between two streams is unknown: it counts as lost, not as silence
 	case l.missing == 0:
 		lost = 0
 	case t.packet > 0:
@@ -28,7 +28,7 @@ func (l *Leg) fill(gap int64, s *slot, fresh bool) {
 	t.pos += gap
 }
 
-// recover makes up audio for lost samples and returns for how many.
+// recover writes audio for lost samples and returns for how many of them.
 func (l *Leg) recover(lost int64, s *slot) int64 {
 	decoder, able := s.format.Decoder.(Recoverer)
 	n := min(lost, int64(l.conceal.left()))
@@ -40,7 +40,7 @@ func (l *Leg) recover(lost int64, s *slot) int64 {
 		l.madeUp(l.pcm)
 		return n
 	}
-	// The packet at hand may hold a copy of the one before it. What lies further back can only be guessed.
+	// The packet may hold a copy of the one before it (in-band FEC). Anything further back can only be extrapolated.
 	copyOf := min(lost, l.timeline.packet)
 	done := int64(0)
 	if guess := min(n, lost-copyOf); guess > 0 {

@@ -9,7 +9,7 @@ import (
 	"callscreen/capture"
 )
 
-// The table of the README: what bad networks do to a call of 60 s, on the level of packets, without retransmission.
+// The table of the README: effects of bad networks on a call of 60 s, at the packet level, without retransmission.
 func TestImpairments(t *testing.T) {
 	type row struct {
 		name     string

@@ -12,45 +12,45 @@ import (
 type Sink interface {
 	// Write takes audio as it was sent. It does not keep the slice.
 	Write(pcm []int16)
-	// Conceal takes audio that was made up in place of some that was lost. It does not keep the slice.
+	// Conceal takes audio that was synthesized in place of lost audio. It does not keep the slice.
 	Conceal(pcm []int16)
-	// Gap passes over samples for which there is no audio: lost, or never sent.
+	// Gap advances the position over samples without audio: lost, or never sent.
 	Gap(samples int64, lost bool)
-	// Pause tells that nothing has come for a while, and that nobody knows yet what the time will turn out to hold.
+	// Pause reports that no packet has arrived for a while. Whether the time was lost or silent is not known yet.
 	Pause()
 }
 
-// LegConfig says how the packets of a leg are to be understood. Zero values mean the defaults where there are any.
+// LegConfig describes the packets of a leg. A zero value selects the default where there is one.
 type LegConfig struct {
-	// Rate is that of the audio that the decoders make, in Hz; all make the same.
+	// Rate is the sample rate of all decoders, in Hz.
 	Rate int
-	// PayloadTypes is what was negotiated.
+	// PayloadTypes holds the negotiated payload types.
 	PayloadTypes map[uint8]PayloadType
-	// Wait is how long a missing packet is waited for, at most 1 s. It delays nothing while none is missing. Default 400 ms.
+	// Wait is the time to wait for a missing packet, at most 1 s. It delays nothing while none is missing. Default 400 ms.
 	Wait time.Duration
-	// Settle is how long the first packet of a stream waits for one that was sent before it. Default 100 ms.
+	// Settle is the time for which the first packet of a stream waits for one that was sent before it. Default 100 ms.
 	Settle time.Duration
 }
 
 const (
 	maxWait = time.Second
-	// A timestamp may run ahead of the clock by this much, as when packets were held up before a pause; further, it is
-	// not believed.
+	// A timestamp may run ahead of the clock by this much, as when packets were delayed before a pause. Beyond it the
+	// timestamp is implausible.
 	maxAhead = 5 * time.Second
-	// Audio may overlap what is there by this much, and is trimmed; further back, the sender has started anew.
+	// Audio may overlap the written audio by this much, and is trimmed. Further back, the sender has restarted.
 	maxOverlap = 200 * time.Millisecond
-	// After this long without packets the sink is told to pause.
+	// After this long without packets the sink's Pause is called.
 	pauseAfter = 2 * time.Second
-	// Sequence numbers further than this from the highest are not believed at first (RFC 3550 appendix A.1).
+	// A sequence number further than this from the highest needs a second packet to confirm it (RFC 3550 appendix A.1).
 	maxJump = 3000
 )
 
-// Leg puts the packets of one leg of a call in order, decodes them, and writes the audio to a sink at the place that the
-// RTP timestamps say: samples out = time of the call, under loss, reordering, DTX, mute, hold and changes of the sender.
+// Leg orders and decodes the RTP packets of one leg of a call, and writes the audio to a sink at the place given by the
+// RTP timestamps: samples out = time of the call, under loss, reordering, DTX, mute, hold and changes of the sender.
 //
-// It is a state machine without clock or goroutine, and not safe for concurrent use: one goroutine calls [Leg.Push] for
-// each packet, [Leg.Tick] some ten times a second, and [Leg.Flush] in the end. In steady state Push allocates nothing
-// beyond what the decoder does.
+// It is a state machine without clock, lock or goroutine, and not safe for concurrent use: one goroutine calls [Leg.Push]
+// for each packet, [Leg.Tick] about ten times a second, and [Leg.Flush] at the end. In steady state Push allocates nothing
+// beyond the allocations of the decoder.
 type Leg struct {
 	cfg  LegConfig
 	sink Sink
@@ -63,17 +63,17 @@ type Leg struct {
 	opened  bool // a stream was seen
 	settled bool // its first packet is known
 	began   time.Time
-	strange int64 // a sequence number too far off to be believed, until the next one confirms it
+	strange int64 // successor of an implausible sequence number; a packet with it confirms the jump
 
 	timeline timeline
 	conceal  concealer
 	pcm      []int16
 	missing  int64 // packets that are missing before the next audio
 	paused   bool
-	wall     time.Time // of position 0, by a sender report
+	wall     time.Time // of position 0, from a sender report
 }
 
-// NewLeg makes a leg that writes to sink.
+// NewLeg returns a leg that writes to sink.
 func NewLeg(cfg LegConfig, sink Sink) (*Leg, error) {
 	if cfg.Wait == 0 {
 		cfg.Wait = 400 * time.Millisecond
@@ -83,11 +83,11 @@ func NewLeg(cfg LegConfig, sink Sink) (*Leg, error) {
 	}
 	switch {
 	case cfg.Rate < 8000:
-		return nil, fmt.Errorf("leg: a rate of %d Hz is too low", cfg.Rate)
+		return nil, fmt.Errorf("leg: the sample rate %d Hz is below 8000 Hz", cfg.Rate)
 	case cfg.Wait < 0 || cfg.Wait > maxWait:
-		return nil, fmt.Errorf("leg: a wait of %v is not within 0..%v", cfg.Wait, maxWait)
+		return nil, fmt.Errorf("leg: wait %v is not within 0..%v", cfg.Wait, maxWait)
 	case cfg.Settle < 0 || cfg.Settle > maxWait:
-		return nil, fmt.Errorf("leg: a settling time of %v is not within 0..%v", cfg.Settle, maxWait)
+		return nil, fmt.Errorf("leg: settle time %v is not within 0..%v", cfg.Settle, maxWait)
 	}
 	audio := false
 	for pt, f := range cfg.PayloadTypes {
@@ -107,19 +107,19 @@ func NewLeg(cfg LegConfig, sink Sink) (*Leg, error) {
 	return l, nil
 }
 
-// Renegotiate replaces what the payload types mean, before the packets of another track. The rate of the audio must stay.
+// Renegotiate replaces the payload types, before the packets of another track. The sample rate must stay the same.
 func (l *Leg) Renegotiate(types map[uint8]PayloadType) {
 	l.Flush()
 	l.cfg.PayloadTypes = types
 }
 
-// Stats is what happened so far.
+// Stats returns the counts so far.
 func (l *Leg) Stats() Stats { return l.stat }
 
-// Position is how much of the leg was written, in samples.
+// Position returns the length of the written audio in samples, gaps included.
 func (l *Leg) Position() int64 { return l.timeline.pos }
 
-// Push takes an RTP packet, RFC 3550, that arrived at a time. Times must not run backwards. The packet is copied.
+// Push takes an RTP packet (RFC 3550) and its arrival time. Times must not decrease. The packet is copied.
 func (l *Leg) Push(packet []byte, arrival time.Time) {
 	l.stat.Received++
 	l.stat.LastPacket = arrival
@@ -164,8 +164,8 @@ func (l *Leg) Push(packet []byte, arrival time.Time) {
 	l.release(arrival)
 }
 
-// place finds the extended sequence number of the packet at hand, and makes room for it. It returns false when the packet
-// is of no use.
+// place returns the extended sequence number of the current packet and makes room for it. It returns false for a packet
+// that is dropped and counted.
 func (l *Leg) place(arrival time.Time) (seq int64, ok bool) {
 	o := &l.order
 	seq = o.extend(l.header.SequenceNumber)
@@ -211,7 +211,7 @@ func (l *Leg) place(arrival time.Time) (seq int64, ok bool) {
 	return seq, true
 }
 
-// putRED stores the primary payload, and the copies of earlier ones where those are missing.
+// putRED stores the primary payload, and copies of earlier payloads that are missing.
 func (l *Leg) putRED(seq int64, payload []byte, arrival time.Time) {
 	blocks, err := parseRED(l.red[:0], payload)
 	if err != nil {
@@ -242,7 +242,7 @@ func (l *Leg) put(seq int64, ts uint32, format *PayloadType, arrival time.Time, 
 	l.order.put(seq, ts, *format, arrival, payload, copied)
 }
 
-// Tick tells the time, so that packets are not waited for for ever when no more come.
+// Tick passes the time on, so that the wait for a missing packet ends although no packet arrives.
 func (l *Leg) Tick(now time.Time) {
 	if !l.opened {
 		return
@@ -254,7 +254,7 @@ func (l *Leg) Tick(now time.Time) {
 	}
 }
 
-// Flush writes what is still waited with. The leg may be pushed to again, as after a change of the sender.
+// Flush writes all held packets. Push may be called again afterwards, as after a change of the sender.
 func (l *Leg) Flush() {
 	l.settled = true
 	for l.order.held > 0 {
@@ -262,7 +262,7 @@ func (l *Leg) Flush() {
 	}
 }
 
-// restart ends the stream at hand; the next packet begins another one.
+// restart ends the current stream. The next packet starts another one.
 func (l *Leg) restart() {
 	l.Flush()
 	l.stat.Restarts++
@@ -278,7 +278,7 @@ func (l *Leg) restart() {
 	}
 }
 
-// release hands on what is in order, and gives up on packets that were waited for long enough.
+// release writes the packets that are in order, and skips missing ones after the wait.
 func (l *Leg) release(now time.Time) {
 	if l.order.held == 0 {
 		return
@@ -297,7 +297,7 @@ func (l *Leg) release(now time.Time) {
 	}
 }
 
-// step hands on the next packet, passing over those that are missing before it.
+// step writes the first held packet and counts those that are missing before it.
 func (l *Leg) step() {
 	first := l.order.first()
 	if n := first - l.order.next; n > 0 {
@@ -313,7 +313,7 @@ func (l *Leg) step() {
 	case s.format.Kind == KindEvent:
 		l.stat.Events++
 	case s.format.Kind == KindNoise || len(s.payload) == 0:
-		// Silence and keep-alives take no time of their own: the next audio says how long they lasted.
+		// Comfort noise and keep-alives have no duration of their own: the next audio packet ends them.
 	default:
 		l.audio(s)
 	}
@@ -336,7 +336,7 @@ func (l *Leg) audio(s *slot) {
 	t.place(s.ts, int64(s.format.ClockRate), s.arrival, at, restarted)
 	if err != nil {
 		l.stat.Undecoded++
-		l.missing = 1 // its place is known once the next one comes
+		l.missing = 1 // its length is known once the next one is decoded
 		return
 	}
 	l.stat.Decoded += int64(len(pcm))
@@ -352,12 +352,12 @@ func (l *Leg) audio(s *slot) {
 	t.pos += int64(len(pcm))
 }
 
-// SenderReport takes the time of an RTCP sender report, RFC 3550 section 6.4.1, of the stream with this SSRC.
+// SenderReport takes the timestamps of an RTCP sender report (RFC 3550 section 6.4.1) of the stream with this SSRC.
 func (l *Leg) SenderReport(ssrc uint32, ntp time.Time, ts uint32) {
 	if l.opened && ssrc == l.ssrc && l.timeline.anchored {
 		l.wall = ntp.Add(-Duration(l.timeline.at(ts), l.cfg.Rate))
 	}
 }
 
-// Start is when position 0 was, by the clock of the sender; false as long as no sender report has told.
+// Start returns the time of position 0 by the clock of the sender, and false before the first sender report.
 func (l *Leg) Start() (time.Time, bool) { return l.wall, !l.wall.IsZero() }

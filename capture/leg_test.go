@@ -54,8 +54,8 @@ func TestAnotherSSRCContinuesTheCall(t *testing.T) {
 	}
 }
 
-// A sender that starts anew under the same SSRC loses no more than one packet.
-func TestASenderThatStartsAnew(t *testing.T) {
+// A sender that restarts under the same SSRC loses at most one packet.
+func TestSenderRestart(t *testing.T) {
 	l, out := newLeg(t, nil)
 	f := newFeed(t, l)
 	f.speak(100)
@@ -71,7 +71,7 @@ func TestASenderThatStartsAnew(t *testing.T) {
 }
 
 // A timestamp that jumps without a reason does not fill the tape.
-func TestATimestampThatCannotBeBelieved(t *testing.T) {
+func TestImplausibleTimestamp(t *testing.T) {
 	for _, jump := range []uint32{1 << 30, 8000 * 3600, 1 << 31, 1<<32 - 8000*60} {
 		l, out := newLeg(t, nil)
 		f := newFeed(t, l)
@@ -145,7 +145,7 @@ func TestREDRepairsLosses(t *testing.T) {
 	}
 }
 
-// What the decoder refuses is lost, and costs no more than its own time.
+// A packet that the decoder rejects costs no more than its own time.
 func TestUndecodablePackets(t *testing.T) {
 	l, out := newLeg(t, nil)
 	f := newFeed(t, l)
@@ -163,8 +163,8 @@ func TestUndecodablePackets(t *testing.T) {
 	}
 }
 
-// In-order packets are written at once; only a gap makes the leg wait, and not for ever.
-func TestItWaitsOnlyAtAGap(t *testing.T) {
+// In-order packets are written at once. Only a gap makes the leg wait, and at most for Wait.
+func TestWaitsOnlyAtAGap(t *testing.T) {
 	l, out := newLeg(t, nil)
 	f := newFeed(t, l)
 	f.speak(20)
@@ -187,7 +187,7 @@ func TestItWaitsOnlyAtAGap(t *testing.T) {
 	}
 }
 
-func TestSenderReportsTellTheTime(t *testing.T) {
+func TestSenderReportSetsTheStart(t *testing.T) {
 	l, _ := newLeg(t, nil)
 	f := newFeed(t, l)
 	if _, ok := l.Start(); ok {
@@ -196,7 +196,7 @@ func TestSenderReportsTellTheTime(t *testing.T) {
 	f.speak(50)
 	wall := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	l.SenderReport(f.ssrc, wall.Add(time.Second), 5000+8000)
-	l.SenderReport(4711, wall, 0) // of somebody else
+	l.SenderReport(4711, wall, 0) // of another sender
 	if got, ok := l.Start(); !ok || !got.Equal(wall) {
 		t.Errorf("start is %v, want %v", got, wall)
 	}
@@ -253,7 +253,7 @@ func FuzzLeg(f *testing.F) {
 			l.Tick(now)
 		}
 		l.Flush()
-		// The tape may run ahead of the clock by what a burst may hold, and by what the payloads themselves claim.
+		// The tape may run ahead of the clock by the length of a burst and by the lengths that the payloads claim.
 		if limit := now.Sub(epoch).Seconds() + 60*float64(l.Stats().Received+1); seconds(int64(len(out.samples))) > limit {
 			t.Errorf("%v s on the tape after %v", seconds(int64(len(out.samples))), now.Sub(epoch))
 		}

@@ -20,7 +20,7 @@ type sent struct {
 	afterDTX bool
 }
 
-// network is a random call, and what the network did to it.
+// network is a random call with the deliveries of the network.
 type network struct {
 	packets    []sent
 	seq0       uint16
@@ -86,12 +86,12 @@ func (n network) play(t testing.TB, l *capture.Leg) {
 		p := n.packets[d.packet]
 		b := packet(t, audioPT, p.seq, n.ts0+uint32(p.pos), 7, idPayload(p.id, p.samples))
 		l.Push(b, epoch.Add(d.at))
-		clear(b) // a packet that were kept would show
+		clear(b) // a kept packet would show
 	}
 	l.Flush()
 }
 
-// The promises of the timeline, over random losses, bursts, reordering, duplicates, pauses and wraps.
+// The properties of the timeline, over random losses, bursts, reordering, duplicates, pauses and wraps.
 func TestLegProperties(t *testing.T) {
 	var losses, pauses, reordered, duplicates uint64
 	for seed := range runs(uint64(3000)) {
@@ -122,7 +122,7 @@ func TestLegProperties(t *testing.T) {
 			if p.lost {
 				missing++
 				losses++
-				// Between speech a lost packet is lost. Next to a pause nobody can tell where it lay.
+				// Within speech a lost packet is lost. Next to a pause its place is unknown.
 				nextToPause := false
 				for j := i; j <= last && (n.packets[j].lost || j == i); j++ {
 					nextToPause = nextToPause || n.packets[j].afterDTX || j+1 <= last && n.packets[j+1].afterDTX

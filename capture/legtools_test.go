@@ -11,11 +11,12 @@ import (
 	"callscreen/capture"
 )
 
-// idDecoder makes samples that say which packet they come from: the payload is the number of the packet and how many
-// samples it has.
+// idDecoder makes samples that equal the number of their packet. The payload is the number of the packet and its length in
+// samples.
 type idDecoder struct{ resets int }
 
-func (d *idDecoder) Reset() { d.resets++ }
+func (d *idDecoder) Rate() int { return 8000 }
+func (d *idDecoder) Reset()    { d.resets++ }
 
 func (d *idDecoder) Decode(dst []int16, payload []byte) ([]int16, error) {
 	if len(payload) != 4 {
@@ -31,14 +32,14 @@ func idPayload(id, samples int) []byte {
 	return []byte{byte(id >> 8), byte(id), byte(samples >> 8), byte(samples)}
 }
 
-// What a tape holds where no packet was.
+// The samples of a tape where no packet was.
 const (
 	silent    = 0
 	concealed = -1
 	lost      = -2
 )
 
-// tape is a sink that keeps everything.
+// tape is a sink that keeps all samples.
 type tape struct {
 	samples []int16
 	pauses  int
@@ -103,7 +104,7 @@ func packet(t testing.TB, pt uint8, seq uint16, ts, ssrc uint32, payload []byte)
 	return b
 }
 
-// feed pushes packets that arrive when they are sent.
+// feed pushes packets without delay.
 type feed struct {
 	t    testing.TB
 	l    *capture.Leg
@@ -143,7 +144,7 @@ func (f *feed) speak(n int) {
 	}
 }
 
-// skip lets time pass in which packets are lost (or nothing is sent, as in DTX).
+// skip passes time in which packets are lost, or not sent as in DTX.
 func (f *feed) skip(n int, areLost bool) {
 	f.ts += uint32(160 * n)
 	if areLost {

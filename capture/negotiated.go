@@ -7,7 +7,7 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// payloadTypes finds out what the packets of a track may hold. The codec of the track decides the rate.
+// payloadTypes returns the payload types that the packets of a track may have. The codec of the track sets the rate.
 func (r *Recorder) payloadTypes(
 	leg string,
 	codec webrtc.RTPCodecParameters,
@@ -15,7 +15,7 @@ func (r *Recorder) payloadTypes(
 ) (map[uint8]PayloadType, int, error) {
 	types, rate := map[uint8]PayloadType{}, 0
 	all := append([]webrtc.RTPCodecParameters{codec}, negotiated...)
-	if strings.EqualFold(codec.MimeType, "audio/red") { // the first codec behind it is what it carries
+	if strings.EqualFold(codec.MimeType, "audio/red") { // it carries the first audio codec listed after it
 		for _, c := range negotiated {
 			if !strings.EqualFold(c.MimeType, "audio/red") && !strings.EqualFold(c.MimeType, "audio/telephone-event") &&
 				!strings.EqualFold(c.MimeType, "audio/CN") {
@@ -38,14 +38,17 @@ func (r *Recorder) payloadTypes(
 		case "audio/cn":
 			p.Kind = KindNoise
 		default:
-			d, hz, err := r.cfg.NewDecoder(leg, c.MimeType)
-			if err != nil && i == 0 {
-				return nil, 0, err
+			d, err := r.cfg.NewDecoder(leg, c.MimeType)
+			if err != nil {
+				if i == 0 {
+					return nil, 0, err
+				}
+				continue // packets of it are counted as malformed
 			}
 			if rate == 0 {
-				rate = hz
+				rate = d.Rate()
 			}
-			if err != nil || hz != rate {
+			if d.Rate() != rate {
 				continue // packets of it are counted as malformed
 			}
 			p.Decoder = d

@@ -2,22 +2,22 @@ package capture
 
 import "time"
 
-// order puts the packets of one SSRC back into the order of their sequence numbers. It is a ring, whose buffers are
-// used again and again.
+// order is the jitter buffer of one SSRC: it returns packets in the order of their sequence numbers. It is a ring that
+// reuses its buffers.
 type order struct {
 	slots   [orderSlots]slot
-	next    int64 // extended sequence number that is due
-	highest int64 // the highest that was put in
+	next    int64 // extended sequence number of the packet due
+	highest int64 // highest extended sequence number seen
 	held    int   // packets in the ring
 	started bool
 }
 
-// orderSlots is more than arrives within the longest wait of 1 s, at 10 ms a packet.
+// orderSlots exceeds the packets of the longest wait, 1 s, at 10 ms a packet.
 const orderSlots = 128
 
 type slot struct {
 	used    bool
-	copied  bool // a redundant copy, its packet has not come
+	copied  bool // a redundant copy; its packet has not arrived
 	seq     int64
 	ts      uint32
 	format  PayloadType
@@ -32,7 +32,7 @@ func (o *order) reset() {
 	o.started, o.held = false, 0
 }
 
-// extend widens a sequence number to the one nearest to the highest seen.
+// extend returns the extended sequence number nearest to the highest seen.
 func (o *order) extend(seq uint16) int64 {
 	if !o.started {
 		return int64(seq) + 1<<16 // room for packets from before the first
@@ -42,13 +42,13 @@ func (o *order) extend(seq uint16) int64 {
 
 func (o *order) at(seq int64) *slot { return &o.slots[seq&(orderSlots-1)] }
 
-// has tells whether the packet, or a copy of it, is in the ring.
+// has reports whether the packet or a copy of it is in the ring.
 func (o *order) has(seq int64) bool {
 	s := o.at(seq)
 	return s.used && s.seq == seq
 }
 
-// put stores a packet; the payload is copied. seq must be at least next and less than next+orderSlots.
+// put stores a packet and copies its payload. seq must lie within next..next+orderSlots-1.
 func (o *order) put(seq int64, ts uint32, format PayloadType, arrival time.Time, payload []byte, copied bool) {
 	s := o.at(seq)
 	if !s.used {
@@ -65,7 +65,7 @@ func (o *order) put(seq int64, ts uint32, format PayloadType, arrival time.Time,
 	}
 }
 
-// first is the lowest sequence number in the ring. There must be one.
+// first returns the lowest sequence number in the ring, which must not be empty.
 func (o *order) first() int64 {
 	for seq := o.next; ; seq++ {
 		if o.has(seq) {
@@ -74,7 +74,7 @@ func (o *order) first() int64 {
 	}
 }
 
-// oldest is when the packet came that has waited longest. There must be one.
+// oldest returns the earliest arrival in the ring, which must not be empty.
 func (o *order) oldest() (t time.Time) {
 	left := o.held
 	for seq := o.next; left > 0; seq++ {
@@ -88,7 +88,7 @@ func (o *order) oldest() (t time.Time) {
 	return t
 }
 
-// take removes a packet. The slot stays valid until the next put.
+// take removes a packet. The slot is valid until the next put.
 func (o *order) take(seq int64) *slot {
 	s := o.at(seq)
 	s.used = false

@@ -13,51 +13,55 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// ReasonBacklog is why a segment is skipped whose audio was let go of because nobody fetched it in time.
+// ReasonBacklog is the reason of a segment whose audio was dropped because too many segments waited for Next.
 const ReasonBacklog = "backlog"
 
-// Track is what a Recorder needs of a *webrtc.TrackRemote.
+// Track is the part of *webrtc.TrackRemote that a Recorder uses.
 type Track interface {
 	Codec() webrtc.RTPCodecParameters
 	Read(b []byte) (n int, attributes interceptor.Attributes, err error)
 	SetReadDeadline(time.Time) error
 }
 
-// RecorderConfig says how live legs are recorded.
+// RecorderConfig configures a Recorder.
 type RecorderConfig struct {
-	// NewDecoder makes a decoder for a codec by its media type, and tells the rate of its audio in Hz. Package encode has
-	// one: encode.NewRTPDecoder.
-	NewDecoder func(leg, mimeType string) (d Decoder, rate int, err error)
-	// NewVAD makes a detector for audio of a rate. Package capture/vad has one: vad.New.
+	// NewDecoder returns a decoder for a leg and the media type of its codec, such as "audio/opus". With package encode:
+	//
+	//	func(_, mimeType string) (capture.Decoder, error) { return encode.NewRTPDecoder(mimeType, -1) }
+	NewDecoder func(leg, mimeType string) (Decoder, error)
+	// NewVAD returns a detector for audio at a rate in Hz. With package capture/vad:
+	//
+	//	func(rate int) (capture.VAD, error) { return vad.New(rate, nil) }
 	NewVAD func(rate int) (VAD, error)
-	// Segment is how legs are cut. Its Rate is not used: each leg is cut at the rate of its decoder.
+	// Segment sets how legs are cut. Its Rate is ignored: each leg is cut at the rate of its decoder.
 	Segment SegmenterConfig
-	// Wait is how long a missing packet is waited for. Default 400 ms.
+	// Wait is the time to wait for a missing packet. Default 400 ms.
 	Wait time.Duration
-	// Backlog is how many segments may wait for Next; of further ones only the fact is kept. Default 64.
+	// Backlog bounds the segments with audio that wait for Next. Further ones lose their audio and are reported as skipped.
+	// Default 64.
 	Backlog int
-	// Now tells the time. Default time.Now.
+	// Now returns the current time. Default time.Now.
 	Now func() time.Time
 }
 
-// LegSegment is a segment with the leg that it was cut from.
+// LegSegment is a segment with the name of its leg.
 type LegSegment struct {
 	Leg string
 	Segment
 }
 
-// LegStats is what happened to a leg so far.
+// LegStats describes a leg so far.
 type LegStats struct {
 	Packets   Stats
 	Rate      int           // Hz
 	Duration  time.Duration // of the leg, gaps included
-	Lost      time.Duration // of it, that never arrived
-	Paused    time.Duration // of it, that was discarded at somebody's wish
-	Recording bool          // packets are coming in, or could
-	Start     time.Time     // of the leg, by the clock of the sender; zero if it did not tell
+	Lost      time.Duration // of it, never arrived
+	Paused    time.Duration // of it, discarded by Pause
+	Recording bool          // a track is being read
+	Start     time.Time     // of the leg, by the clock of the sender; zero without a sender report
 }
 
-// Recorder records the legs of one call. All methods are safe for concurrent use. It starts no goroutine: Record runs in
+// Recorder records the legs of one call. All methods are safe for concurrent use. It starts no goroutine: Record runs on
 // that of its caller.
 type Recorder struct {
 	cfg RecorderConfig
@@ -68,7 +72,7 @@ type Recorder struct {
 	held    int // of them, with audio
 	dropped uint64
 	ended   bool
-	news    chan struct{} // has room for one: something changed
+	news    chan struct{} // capacity 1: a segment is ready, or the call has ended
 }
 
 // recording is a leg that outlives its tracks.
@@ -81,7 +85,7 @@ type recording struct {
 	busy      bool // a track is being read
 }
 
-// tap stands between a leg and its segmenter, and lets nothing through while the leg is paused.
+// tap is the sink of a leg in front of its segmenter. While the leg is paused it replaces audio by silence.
 type tap struct {
 	*Segmenter
 	shut      bool
@@ -112,7 +116,7 @@ func (t *tap) Gap(samples int64, lost bool) {
 	t.Segmenter.Gap(samples, lost)
 }
 
-// NewRecorder makes a recorder without any legs.
+// NewRecorder returns a recorder without legs.
 func NewRecorder(cfg RecorderConfig) (*Recorder, error) {
 	if cfg.NewDecoder == nil || cfg.NewVAD == nil {
 		return nil, errors.New("recorder: NewDecoder and NewVAD must be set")
@@ -126,21 +130,21 @@ func NewRecorder(cfg RecorderConfig) (*Recorder, error) {
 	return &Recorder{cfg: cfg, legs: map[string]*recording{}, news: make(chan struct{}, 1)}, nil
 }
 
-// Record reads a track until it ends or the context does, and records it as a leg. The same leg may be recorded again
-// afterwards, from another track: it goes on, with a gap for the time in between. At one time a leg has one track.
+// Record reads a track until it or the context ends, and records it as a leg. The leg may be recorded again afterwards
+// from another track: it goes on, with a gap for the time in between. A leg has at most one track at a time.
 //
-// negotiated is what receiver.GetParameters().Codecs lists. It is needed for RED, telephone-event and comfort noise;
-// without it only packets of the track's own payload type are understood.
+// negotiated is the list receiver.GetParameters().Codecs. RED, telephone-event and comfort noise need it: without it only
+// packets of the track's own payload type are understood.
 //
-// The error is nil when the track ended, the cause of the context when that did. A codec that cannot be decoded is an
-// error of this leg alone.
+// Record returns nil when the track ends, and the cause of the context when that ends. A codec that cannot be decoded is
+// an error of this leg alone.
 func (r *Recorder) Record(ctx context.Context, leg string, track Track, negotiated ...webrtc.RTPCodecParameters) error {
 	rec, err := r.open(leg, track.Codec(), negotiated)
 	if err != nil {
 		return fmt.Errorf("record leg %s: %w", leg, err)
 	}
 	defer r.close(leg, rec)
-	// A read that is under way ends when the context does.
+	// A pending read ends with the context.
 	stop := context.AfterFunc(ctx, func() { _ = track.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	buf := make([]byte, 1500)
@@ -168,16 +172,16 @@ func (r *Recorder) Record(ctx context.Context, leg string, track Track, negotiat
 	return context.Cause(ctx)
 }
 
-// isTimeout tells whether a read only found nothing in time. pion has an error of its own for that.
+// isTimeout reports whether a read ended by its deadline. pion has its own error for that.
 func isTimeout(err error) bool {
 	var timeout interface{ Timeout() bool }
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// tickEvery is how often a leg is told the time while no packets come.
+// tickEvery is the interval of Tick while no packets arrive.
 const tickEvery = 100 * time.Millisecond
 
-// open makes the leg ready for a track.
+// open prepares the leg for a track.
 func (r *Recorder) open(name string, codec webrtc.RTPCodecParameters, negotiated []webrtc.RTPCodecParameters) (*recording, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -232,7 +236,7 @@ func (rec *recording) start(cfg RecorderConfig, rate int, types map[uint8]Payloa
 	return nil
 }
 
-// close ends a track. What was said is cut as far as it is enough; the leg may go on.
+// close ends a track. The speech so far is cut if it is enough. The leg may go on.
 func (r *Recorder) close(name string, rec *recording) {
 	rec.mu.Lock()
 	rec.leg.Flush()
@@ -242,7 +246,7 @@ func (r *Recorder) close(name string, rec *recording) {
 	r.fetch(name, rec)
 }
 
-// fetch lines up what was cut.
+// fetch moves the segments of a leg to the queue of Next.
 func (r *Recorder) fetch(name string, rec *recording) {
 	rec.mu.Lock()
 	var cut []Segment
@@ -275,8 +279,8 @@ func (r *Recorder) notify() {
 	}
 }
 
-// Next waits for the next segment of any leg. After End it returns io.EOF once there are no more. One goroutine may wait
-// at a time.
+// Next waits for the next segment of any leg. After End it returns io.EOF once there are no more. Only one goroutine may
+// call it at a time.
 func (r *Recorder) Next(ctx context.Context) (LegSegment, error) {
 	for {
 		r.mu.Lock()
@@ -303,8 +307,8 @@ func (r *Recorder) Next(ctx context.Context) (LegSegment, error) {
 	}
 }
 
-// End ends all legs and cuts what is left of them. Every Record must have returned, or must be about to: what comes in
-// later is not recorded.
+// End ends all legs and cuts the rest of their audio. Every Record must have returned or be about to return: packets that
+// arrive later are not recorded.
 func (r *Recorder) End() {
 	r.mu.Lock()
 	if r.ended {
@@ -329,11 +333,11 @@ func (r *Recorder) End() {
 	r.notify()
 }
 
-// Pause discards what a leg says from now on, as while a payment card is read out. The time goes on. It returns false
-// if there is no such leg. To pause a leg that is paused changes nothing.
+// Pause discards the audio of a leg from now on, as while a payment card number is read out. The time goes on. Pause
+// returns false if there is no such leg. Pausing a paused leg changes nothing.
 func (r *Recorder) Pause(leg string) bool { return r.shut(leg, true) }
 
-// Resume ends a pause. What was said during the pause and is still on its way through the buffers is discarded too.
+// Resume ends a pause. Audio of the pause that is still buffered is discarded too. It returns false if there is no such leg.
 func (r *Recorder) Resume(leg string) bool { return r.shut(leg, false) }
 
 func (r *Recorder) shut(name string, shut bool) bool {
@@ -345,19 +349,19 @@ func (r *Recorder) shut(name string, shut bool) bool {
 	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	rec.leg.Flush() // what was waited with belongs to the time before
+	rec.leg.Flush() // held packets belong to the time before
 	rec.tap.shut = shut
 	return true
 }
 
-// Dropped is how many segments lost their audio because nobody fetched them in time.
+// Dropped returns the number of segments that lost their audio because too many waited for Next.
 func (r *Recorder) Dropped() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.dropped
 }
 
-// SenderReport takes the time of an RTCP sender report for a leg.
+// SenderReport passes the timestamps of an RTCP sender report to a leg.
 func (r *Recorder) SenderReport(leg string, ssrc uint32, ntp time.Time, ts uint32) {
 	r.mu.Lock()
 	rec := r.legs[leg]
@@ -369,7 +373,7 @@ func (r *Recorder) SenderReport(leg string, ssrc uint32, ntp time.Time, ts uint3
 	}
 }
 
-// Stats is what happened to each leg so far.
+// Stats returns the state of each leg by its name.
 func (r *Recorder) Stats() map[string]LegStats {
 	r.mu.Lock()
 	legs := make(map[string]*recording, len(r.legs))

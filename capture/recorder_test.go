@@ -17,7 +17,7 @@ import (
 	"callscreen/capture"
 )
 
-// fakeTrack hands out packets as fast as they are read, on a clock of its own.
+// fakeTrack returns packets as fast as they are read, on its own clock.
 type fakeTrack struct {
 	mime    string
 	packets [][]byte
@@ -67,7 +67,7 @@ func (t *fakeTrack) Read(b []byte) (int, interceptor.Attributes, error) {
 	return copy(b, p), nil, nil
 }
 
-// speechPackets are so many packets of 20 ms that tagVAD takes for speech.
+// speechPackets returns n packets of 20 ms that tagVAD classifies as speech.
 func speechPackets(t *testing.T, n int, ssrc uint32) (packets [][]byte) {
 	t.Helper()
 	for i := range n {
@@ -76,17 +76,17 @@ func speechPackets(t *testing.T, n int, ssrc uint32) (packets [][]byte) {
 	return packets
 }
 
-// speechPayload is a packet with a number that has the tag of speech in its low bits.
+// speechPayload is a packet whose number has the tag of speech in its low bits.
 var speechPayload = idPayload(8000|int(capture.Speech), 160)
 
 func newRecorder(t *testing.T, clock *fakeClock, backlog int) *capture.Recorder {
 	t.Helper()
 	r, err := capture.NewRecorder(capture.RecorderConfig{
-		NewDecoder: func(_, mime string) (capture.Decoder, int, error) {
+		NewDecoder: func(_, mime string) (capture.Decoder, error) {
 			if mime != "audio/test" {
-				return nil, 0, errors.New("there is no decoder for " + mime)
+				return nil, errors.New("there is no decoder for " + mime)
 			}
-			return &idDecoder{}, 8000, nil
+			return &idDecoder{}, nil
 		},
 		NewVAD:  func(int) (capture.VAD, error) { return &tagVAD{}, nil },
 		Backlog: backlog, Now: clock.Now,
@@ -178,8 +178,8 @@ func TestRecorderRefusesWhatItCannotRecord(t *testing.T) {
 	}
 }
 
-// Nobody fetches: the newest segments lose their audio, which is counted, and shows as skipped so that the call is not
-// taken for screened.
+// Without calls of Next the newest segments lose their audio. They are counted and reported as skipped, so that the call
+// does not look analysed.
 func TestRecorderBacklogIsBounded(t *testing.T) {
 	clock := &fakeClock{now: epoch}
 	r := newRecorder(t, clock, 2)

@@ -4,18 +4,17 @@ import "errors"
 
 var errRED = errors.New("malformed RED payload")
 
-// redBlock is one payload within a RED payload.
+// redBlock is one of the payloads in a RED payload.
 type redBlock struct {
 	payloadType uint8
-	offset      uint32 // how far its timestamp lies before that of the packet
+	offset      uint32 // ticks by which its timestamp precedes that of the packet
 	payload     []byte
 }
 
 // maxRED bounds the copies in a packet; senders use one or two, Chromium up to nine.
 const maxRED = 16
 
-// parseRED splits a payload of RFC 2198 into its blocks, oldest first, the primary one last. The blocks are parts of
-// payload.
+// parseRED splits a payload of RFC 2198 into its blocks, oldest first, the primary block last. The blocks alias payload.
 func parseRED(blocks []redBlock, payload []byte) ([]redBlock, error) {
 	blocks = blocks[:0]
 	var sizes [maxRED]int

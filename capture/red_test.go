@@ -6,7 +6,7 @@ import (
 	"callscreen/internal/testkit"
 )
 
-// The blocks of a RED payload are parts of it, one after the other, and not more than a packet may have.
+// The blocks of a RED payload are consecutive parts of it, and at most maxRED.
 func FuzzRED(f *testing.F) {
 	f.Add([]byte{0x80 | 111, 0x0f, 0x00, 2, 111, 1, 2, 3})
 	f.Add([]byte{0x80, 0xff, 0xff, 0xff, 0})

@@ -106,7 +106,7 @@ func TestHangUpFlushesAndTheTailBelowTheFloorIsSkipped(t *testing.T) {
 		want("0s+5.3s speech 5s", "6s+2.9s speech 2.9s too_little_speech")
 }
 
-// A frame that the hang-up cut short counts for what it holds, and adds nothing to the tape.
+// A frame cut short by the hang-up counts with its true length and adds no audio.
 func TestHangUpInTheMiddleOfAFrame(t *testing.T) {
 	newScene(t, capture.SegmenterConfig{}).hear(capture.Speech, 5*time.Second+7*ms).end().want("0s+5.007s speech 5.007s")
 }
@@ -124,7 +124,7 @@ func TestAMaximumThatFallsIntoAPauseTakesTheSpeechBeforeIt(t *testing.T) {
 		want("0s+3.8s speech 3.5s", "1m3.2s+4.6s speech 4s")
 }
 
-// A caller who says one word at a time is not lost to a window that began too early.
+// Single words of a caller are not lost to a window that started too early.
 func TestSparseSpeechSlidesUntilThereIsEnough(t *testing.T) {
 	sc := newScene(t, capture.SegmenterConfig{}).hear(capture.Speech, time.Second).hear(capture.Silence, 27*time.Second)
 	for range 5 {
@@ -284,7 +284,7 @@ func ExampleSegmenter() {
 	// 26s: 2s of speech, 0 samples, skipped "too_little_speech"
 }
 
-// spoken is audio that tagVAD takes for speech.
+// spoken returns audio that tagVAD classifies as speech.
 func spoken(d time.Duration) []int16 {
 	pcm := make([]int16, d*8/time.Millisecond)
 	for i := range pcm {

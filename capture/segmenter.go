@@ -3,9 +3,9 @@ package capture
 import "fmt"
 
 // Segmenter cuts the audio of one leg into segments. Every sample of speech ends up in exactly one of them, submitted
-// or skipped, and none overlap.
+// or skipped. Segments do not overlap.
 //
-// It is a state machine without clock or goroutine, and not safe for concurrent use: one goroutine calls [Segmenter.Write]
+// It is a state machine without clock, lock or goroutine, and not safe for concurrent use: one goroutine calls [Segmenter.Write]
 // and [Segmenter.Gap] in the order of the recording, [Segmenter.Flush] at its end, and after each of them
 // [Segmenter.Next] until it has no more.
 type Segmenter struct {
@@ -19,17 +19,17 @@ type Segmenter struct {
 	pos       int64   // samples judged so far
 	frame     []int16 // the frame that is being filled
 	frameLost int64   // samples of it that never arrived
-	frameGap  int64   // samples of it that are no audio, lost or silent
+	frameGap  int64   // samples of it without audio, lost or silent
 
-	window    *window // what may become the next segment; without speech in it, the pre-roll of one
+	window    *window // audio of the next segment; before any speech, its pre-roll
 	skip      skipper
-	ready     []Segment // cut, not fetched yet
+	ready     []Segment // cut and not fetched
 	seq       int
 	submitted int
 	lost      int64
 }
 
-// NewSegmenter makes a segmenter for one leg. The detector is the segmenter's from here on.
+// NewSegmenter returns a segmenter for one leg. It owns the detector from then on.
 func NewSegmenter(vad VAD, cfg SegmenterConfig) (*Segmenter, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("segmenter: %w", err)
@@ -37,7 +37,7 @@ func NewSegmenter(vad VAD, cfg SegmenterConfig) (*Segmenter, error) {
 	cfg = cfg.withDefaults()
 	n := int64(vad.FrameSize())
 	if n < 1 || n > int64(cfg.Rate)/10 {
-		return nil, fmt.Errorf("segmenter: a detector with frames of %d samples cannot be used at %d Hz", n, cfg.Rate)
+		return nil, fmt.Errorf("segmenter: detector frames of %d samples at %d Hz are not within 1 sample..100 ms", n, cfg.Rate)
 	}
 	s := &Segmenter{
 		vad:      vad,
@@ -68,7 +68,7 @@ func (s *Segmenter) Write(pcm []int16) {
 	}
 }
 
-// Conceal takes audio that was made up in place of some that never arrived. It is judged like any other, and counts as lost.
+// Conceal takes audio that was synthesized in place of lost audio. It is classified like any other and counts as lost.
 func (s *Segmenter) Conceal(pcm []int16) {
 	s.lost += int64(len(pcm))
 	for len(pcm) > 0 {
@@ -82,16 +82,16 @@ func (s *Segmenter) Conceal(pcm []int16) {
 	}
 }
 
-// Pause tells that no audio has come for a while, and that it is not known what the time will turn out to hold. What was
-// said so far is cut if it is enough for an analysis, so that a verdict does not wait for the end of a hold.
+// Pause reports that no audio has arrived for a while. The speech so far is cut if it is enough for an analysis, so that
+// its verdict does not wait for the end of a hold.
 func (s *Segmenter) Pause() {
 	if w := s.window; w.holdsSpeech() && w.speech >= s.least {
 		s.cut(min(w.end(), w.lastSpeech()+s.hangOver), false)
 	}
 }
 
-// Gap moves the position by samples for which there is no audio: lost ones when the sender sent them and they never
-// came, otherwise silence, as in DTX, mute or hold. Its cost in time and memory does not grow with the length of the gap.
+// Gap advances the position over samples without audio: lost if they were sent and never arrived, otherwise silence, as
+// in DTX, mute or hold. Its cost in time and memory does not grow with the length of the gap.
 func (s *Segmenter) Gap(samples int64, lost bool) {
 	if samples > 0 && lost {
 		s.lost += samples
@@ -118,7 +118,7 @@ func (s *Segmenter) Gap(samples int64, lost bool) {
 	}
 }
 
-// jump passes over whole frames of gap while there is nothing to keep.
+// jump advances over whole frames of a gap while the window holds no speech.
 func (s *Segmenter) jump(samples int64) {
 	s.vad.Reset()
 	s.pos += samples
@@ -127,7 +127,7 @@ func (s *Segmenter) jump(samples int64) {
 }
 
 // Flush ends the leg: the last segment is cut, or skipped when it holds too little speech. Audio that does not fill a
-// frame is judged with silence behind it, which does not become part of the segment.
+// frame is padded with silence for the detector; the padding does not become part of the segment.
 func (s *Segmenter) Flush() {
 	if n := int64(len(s.frame)); n > 0 {
 		s.frame = s.frame[:cap(s.frame)]
@@ -142,24 +142,24 @@ func (s *Segmenter) Flush() {
 	s.vad.Reset()
 }
 
-// Next hands out the segments in the order in which they were cut. It returns false when none is ready.
+// Next returns the segments in the order in which they were cut. It returns false when none is ready.
 func (s *Segmenter) Next() (Segment, bool) {
 	if len(s.ready) == 0 {
 		return Segment{}, false
 	}
 	seg := s.ready[0]
-	s.ready[0] = Segment{} // its audio is the receiver's now
+	s.ready[0] = Segment{} // the receiver owns its audio now
 	s.ready = s.ready[1:]
 	return seg, true
 }
 
-// Position is how much of the leg was taken in, in samples, gaps included.
+// Position returns the length of the leg so far in samples, gaps included.
 func (s *Segmenter) Position() int64 { return s.pos + int64(len(s.frame)) }
 
-// Lost is how many samples of the leg never arrived.
+// Lost returns the number of samples of the leg that never arrived.
 func (s *Segmenter) Lost() int64 { return s.lost }
 
-// judge classifies the frame, of which n samples are audio, and acts on it.
+// judge classifies the frame, of which n samples are audio, adds it to the window, and cuts where the rules ask for it.
 func (s *Segmenter) judge(n int64) {
 	sound := Silence
 	if s.frameGap < n {
@@ -190,7 +190,7 @@ func (s *Segmenter) judge(n int64) {
 	}
 }
 
-// goal is the net speech at which the next pause ends the segment.
+// goal returns the net speech at which the next pause ends the segment.
 func (s *Segmenter) goal() int64 {
 	if s.submitted == 0 {
 		return s.first
@@ -198,7 +198,7 @@ func (s *Segmenter) goal() int64 {
 	return s.target
 }
 
-// makeRoom ends or shortens the window if one more frame, which holds sound, would make it too long.
+// makeRoom cuts or shortens the window if one more frame, of class sound, would make it too long.
 func (s *Segmenter) makeRoom(sound Sound) {
 	for s.window.holdsSpeech() && int64(len(s.window.pcm))+s.size > s.longest {
 		w := s.window
@@ -217,8 +217,8 @@ func (s *Segmenter) makeRoom(sound Sound) {
 	}
 }
 
-// giveUp skips the first run of speech in a window that grew too long with too little speech in it, so that the runs
-// after it get their chance together with what is still to come.
+// giveUp skips the first run of speech of a window that reached the maximum duration with too little speech in it. The
+// runs after it stay, and may become a segment together with later speech.
 func (s *Segmenter) giveUp() {
 	w := s.window
 	at := w.end() - s.preRoll
@@ -230,7 +230,7 @@ func (s *Segmenter) giveUp() {
 	s.skip.window(s, w)
 }
 
-// cut ends the window at a position within it. What follows stays, as the next window.
+// cut ends the window at a position within it. The rest becomes the next window.
 func (s *Segmenter) cut(at int64, forced bool) {
 	w := s.window
 	s.window = w.split(at, s.hangOver)
@@ -239,7 +239,7 @@ func (s *Segmenter) cut(at int64, forced bool) {
 		s.skip.window(s, w)
 		return
 	}
-	s.skip.until(w.start) // the pre-roll may have been taken for another sound
+	s.skip.until(w.start) // the pre-roll may have been booked as another sound
 	s.skip.report(s)
 	seg := Segment{
 		Span:   Span{w.start, w.end()},

@@ -13,7 +13,7 @@ import (
 
 const frameSize = 160 // 20 ms at 8 kHz
 
-// runs is n, or a part of it where time is short: under the race detector.
+// runs returns n, or a tenth of it in short mode, as under the race detector.
 func runs[T int | uint64](n T) T {
 	if testing.Short() {
 		return n / 10
@@ -21,7 +21,7 @@ func runs[T int | uint64](n T) T {
 	return n
 }
 
-// tagVAD reads the sound from the low bits of the samples, so that a test decides what each frame is.
+// tagVAD reads the sound from the low bits of the samples, so that a test sets the class of each frame.
 type tagVAD struct{ frames, resets int }
 
 func (v *tagVAD) FrameSize() int { return frameSize }
@@ -39,7 +39,7 @@ func tagged(frame []int16) capture.Sound {
 	return capture.Sound(tag)
 }
 
-// leg is a random recording with what it is made of.
+// leg is a random recording with its gaps.
 type leg struct {
 	rng  *rand.Rand
 	cfg  capture.SegmenterConfig
@@ -113,7 +113,7 @@ func (l leg) segments(t *testing.T, rng *rand.Rand) ([]capture.Segment, *capture
 			n := min(1+rng.Int64N(1000), until-pos)
 			block := slices.Clone(l.pcm[pos : pos+n])
 			s.Write(block)
-			clear(block) // a block that were kept would show
+			clear(block) // a kept block would show
 			pos += n
 			fetch()
 		}
@@ -134,7 +134,7 @@ func frames(d time.Duration) int64 {
 	return (int64(d)*8/int64(time.Millisecond) + frameSize - 1) / frameSize * frameSize
 }
 
-// The promises of the segmenter, over legs of random speech, music, silence and gaps.
+// The properties of the segmenter, over legs of random speech, music, silence and gaps.
 func TestSegmenterProperties(t *testing.T) {
 	var submitted, skipped, forced int
 	for seed := range runs(uint64(3000)) {
@@ -236,8 +236,8 @@ func TestSegmenterProperties(t *testing.T) {
 	}
 }
 
-// Nothing that could have been submitted is skipped: no stretch of the maximum duration that begins with a run of speech
-// in a skipped segment holds enough of it.
+// No speech is skipped that is enough for a segment: no stretch of the maximum duration that starts with a run of speech in
+// a skipped segment holds the minimum.
 func TestNoWindowWithEnoughSpeechIsSkipped(t *testing.T) {
 	tried := 0
 	for seed := range runs(uint64(3000)) {

@@ -1,6 +1,6 @@
 package capture
 
-// skipper gathers what was heard and not submitted, and reports it as skipped segments.
+// skipper collects sound that is not submitted, and reports it as skipped segments.
 type skipper struct {
 	rate   int64
 	active bool
@@ -10,13 +10,13 @@ type skipper struct {
 	heard  [Noise + 1]int64 // samples of each sound
 }
 
-// sound notes a frame outside any window that holds something other than speech.
+// sound adds a frame outside any window that holds a sound other than speech.
 func (k *skipper) sound(s *Segmenter, at Span, sound Sound) {
 	k.extend(s, at)
 	k.heard[sound] += at.Len()
 }
 
-// window notes a window that holds too little speech.
+// window adds a window that holds too little speech.
 func (k *skipper) window(s *Segmenter, w *window) {
 	k.extend(s, w.audible())
 	k.speech += w.speech
@@ -36,7 +36,7 @@ func (k *skipper) extend(s *Segmenter, at Span) {
 	k.span.End = at.End
 }
 
-// until leaves what begins at a position to the segment that begins there.
+// until ends the span at the start of a segment, so that the two do not overlap.
 func (k *skipper) until(start int64) {
 	k.span.End = min(k.span.End, start)
 	if k.span.Len() <= 0 {
@@ -44,17 +44,17 @@ func (k *skipper) until(start int64) {
 	}
 }
 
-// quiet notes that nothing is heard, and reports what was when that has lasted for a while.
+// quiet reports the collected sound once silence has lasted longer than patience.
 func (k *skipper) quiet(s *Segmenter) {
 	if k.active && s.pos-k.span.End > k.patience() {
 		k.report(s)
 	}
 }
 
-// patience bridges the pauses of ring-back and of dialled digits, so that they make one report and not many.
+// patience bridges the pauses of ring-back and dialled digits, so that they make one report.
 func (k *skipper) patience() int64 { return 5 * k.rate }
 
-// report delivers what was gathered. Clicks, less than a second of sound without any speech, are not worth it.
+// report delivers the collected sound as one skipped segment. Less than a second of sound without speech is not reported.
 func (k *skipper) report(s *Segmenter) {
 	most := Tone
 	for _, sound := range []Sound{Music, Noise} {

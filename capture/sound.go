@@ -1,9 +1,9 @@
 package capture
 
-// Sound is what a frame of audio holds.
+// Sound classifies a frame of audio.
 type Sound uint8
 
-// The sounds that a VAD tells apart. Only Speech is worth an analysis; the others say why a stretch was skipped.
+// The classes of a VAD. Only Speech is analysed. The others give the reason for which a stretch was skipped.
 const (
 	Silence Sound = iota
 	Speech
@@ -29,13 +29,13 @@ func (s Sound) String() string {
 	return "unknown"
 }
 
-// VAD detects speech in one leg. It keeps state from frame to frame, so each leg needs its own, and it is not safe for
+// VAD detects speech in one leg. It keeps state from frame to frame, so each leg needs its own. It is not safe for
 // concurrent use.
 type VAD interface {
 	// FrameSize is the length of a frame in samples at the rate that the detector was made for.
 	FrameSize() int
-	// Classify judges the next frame, mono 16-bit PCM of exactly FrameSize samples. It does not keep the slice.
+	// Classify returns the class of the next frame: mono 16-bit PCM of exactly FrameSize samples. It does not keep the slice.
 	Classify(frame []int16) Sound
-	// Reset forgets what was heard, as after a gap in the audio.
+	// Reset drops the state. It is called after a gap in the audio.
 	Reset()
 }

@@ -2,21 +2,21 @@ package capture
 
 import "time"
 
-// Stats counts what happened to the packets and samples of a leg. All counts only grow.
+// Stats counts the packets and samples of a leg. No count ever decreases.
 type Stats struct {
 	Received   uint64 // packets, duplicates and late ones included
-	Duplicate  uint64 // packets that were there already
-	Reordered  uint64 // packets that came after a later one, and still in time
-	Late       uint64 // packets that came after their place was filled
-	Missing    uint64 // packets that never came, copies of them neither
-	Repaired   uint64 // packets that never came, but a copy of them did (RED or in-band FEC)
+	Duplicate  uint64 // packets that had arrived before
+	Reordered  uint64 // packets that arrived after a later one, but in time
+	Late       uint64 // packets that arrived after their place was filled
+	Missing    uint64 // packets of which neither the original nor a copy arrived
+	Repaired   uint64 // packets replaced by a copy (RED or in-band FEC)
 	Events     uint64 // telephone-event packets
-	Malformed  uint64 // packets that are no RTP, or of no payload type that was negotiated
-	Undecoded  uint64 // packets that the decoder refused; concealed like missing ones
-	Restarts   uint64 // changes of the SSRC, and jumps of the timestamps that no time can explain
+	Malformed  uint64 // packets that are not RTP, or whose payload type was not negotiated
+	Undecoded  uint64 // packets that the decoder rejected; concealed like missing ones
+	Restarts   uint64 // changes of the SSRC, and timestamp jumps that do not fit the arrival times
 	Decoded    int64  // samples that came out of a decoder
-	Concealed  int64  // samples made up for short losses; part of Lost
-	Lost       int64  // samples whose packets never came or could not be decoded
+	Concealed  int64  // samples synthesized for short losses; part of Lost
+	Lost       int64  // samples whose packets never arrived or could not be decoded
 	Silent     int64  // samples that were never sent: DTX, mute, hold
 	LastPacket time.Time
 }

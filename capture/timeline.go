@@ -2,32 +2,31 @@ package capture
 
 import "time"
 
-// timeline knows where in the leg the audio of a timestamp belongs.
+// timeline maps RTP timestamps to positions in the leg.
 type timeline struct {
 	rate int64 // Hz of the audio
 
 	pos    int64 // samples written
-	packet int64 // samples of the last packet that was decoded
+	packet int64 // samples of the last decoded packet
 
 	anchored bool  // a packet of this stream was placed
-	anchorTS int64 // extended timestamp of the first such packet: all are measured from it, so that no rounding adds up
+	anchorTS int64 // extended timestamp of the first such packet; all are measured from it, so that rounding does not add up
 	anchorAt int64 // its position
 	lastTS   int64 // extended timestamp of the last packet
 	clock    int64 // Hz of the timestamps
 	arrival  time.Time
 
-	// The fastest way through the network that was seen lately joins two streams whose timestamps have nothing to do
-	// with each other: it is the least arrival time minus position.
-	transit [2]time.Time // of this stretch of time and of the one before
+	// The least recent transit time (arrival time minus position) aligns two streams whose timestamps are unrelated.
+	transit [2]time.Time // of this transitWindow and the one before
 	turn    time.Time
 	left    bool      // another stream came before
-	origin  time.Time // where position 0 lies by the transit of that stream
+	origin  time.Time // time of position 0 by the transit of that stream
 }
 
-// transitWindow is short enough for the drift of two clocks not to matter.
+// transitWindow is short enough for clock drift to be negligible.
 const transitWindow = 5 * time.Second
 
-// at is the position of a timestamp.
+// at returns the position of a timestamp.
 func (t *timeline) at(ts uint32) int64 {
 	return t.anchorAt + (t.extend(ts)-t.anchorTS)*t.rate/t.clock
 }
@@ -36,8 +35,8 @@ func (t *timeline) extend(ts uint32) int64 {
 	return t.lastTS + int64(int32(ts-uint32(t.lastTS)))
 }
 
-// gap is how many samples lie between what is written and the place of a packet; negative where they overlap. restarted
-// tells that its timestamp could not be believed, and that its place was taken from the time of its arrival.
+// gap returns the number of samples between the end of the written audio and the place of a packet, negative where they
+// overlap. restarted reports whether the timestamp was implausible, so that the place follows from the arrival time.
 func (t *timeline) gap(ts uint32, clock int64, arrival time.Time, held *order) (gap int64, restarted bool) {
 	if !t.anchored {
 		if !t.left {
@@ -55,7 +54,7 @@ func (t *timeline) gap(ts uint32, clock int64, arrival time.Time, held *order) (
 	return max(0, t.samples(arrival.Sub(t.arrival))-t.packet), true
 }
 
-// start is when the first packet of a stream would have arrived by the fastest of those that are held.
+// start returns the time at which the first packet of a stream would have arrived with the least transit time of those held.
 func (t *timeline) start(ts uint32, clock int64, arrival time.Time, held *order) time.Time {
 	start := arrival
 	for i := range held.slots {
@@ -70,9 +69,9 @@ func (t *timeline) start(ts uint32, clock int64, arrival time.Time, held *order)
 	return start
 }
 
-// place notes that a packet lies at a position. anew ties the timestamps of the stream to it.
-func (t *timeline) place(ts uint32, clock int64, arrival time.Time, at int64, anew bool) {
-	if anew || !t.anchored {
+// place records that a packet lies at a position. anchor makes it the anchor of the stream's timestamps.
+func (t *timeline) place(ts uint32, clock int64, arrival time.Time, at int64, anchor bool) {
+	if anchor || !t.anchored {
 		t.anchored, t.clock = true, clock
 		t.anchorTS, t.anchorAt, t.lastTS = int64(ts), at, int64(ts)
 	}
@@ -85,7 +84,7 @@ func (t *timeline) place(ts uint32, clock int64, arrival time.Time, at int64, an
 	}
 }
 
-// plausible tells whether a timestamp fits the time of its arrival, as that of a packet after a long blackout does.
+// plausible reports whether a timestamp fits its arrival time, as that of a packet after a long blackout does.
 func (t *timeline) plausible(ts uint32, arrival time.Time) bool {
 	if !t.anchored {
 		return false
@@ -94,7 +93,7 @@ func (t *timeline) plausible(ts uint32, arrival time.Time) bool {
 	return off < t.samples(2*time.Second) && off > -t.samples(2*time.Second)
 }
 
-// leave ends a stream, of which only the place in time is kept.
+// leave ends a stream. Only its place in time is kept.
 func (t *timeline) leave() {
 	if t.anchored {
 		t.left, t.origin = true, t.transit[0]

@@ -2,13 +2,13 @@ package capture
 
 import "math"
 
-// window is the audio from which the next segment is cut: frames in a row, and where they hold speech.
+// window holds the audio from which the next segment is cut: consecutive frames and the speech in them.
 type window struct {
 	start  int64 // position of the first sample in the leg
 	pcm    []int16
 	frames []frame
 	voiced []Span // absolute; pauses shorter than the hang-over are part of the speech around them
-	speech int64  // what voiced adds up to
+	speech int64  // sum of voiced
 }
 
 type frame struct {
@@ -40,7 +40,7 @@ func (w *window) add(pcm []int16, sound Sound, lost, hangOver int64) {
 	w.speech += n
 }
 
-// split ends the window at a position between two of its frames and returns what lies behind, with a buffer of its own.
+// split ends the window at a position between two of its frames and returns the rest, with a buffer of its own.
 func (w *window) split(at, hangOver int64) *window {
 	head := &window{start: w.start, pcm: w.pcm[:0]}
 	rest := &window{start: at}
@@ -58,22 +58,22 @@ func (w *window) split(at, hangOver int64) *window {
 	return rest
 }
 
-// keepLast lets go of the oldest frames of a window without speech, down to n samples. It waits until there are slack
-// samples more than that, so that each is copied once.
+// keepLast drops the oldest frames of a window without speech, down to n samples. It waits until there are slack samples
+// more than that, so that each sample is copied once.
 func (w *window) keepLast(n, slack int64) {
 	if excess := int64(len(w.pcm)) - n; excess > slack {
 		w.dropFirst(excess)
 	}
 }
 
-// leadIn lets go of what comes more than n samples before the first speech.
+// leadIn drops frames that lie more than n samples before the first speech.
 func (w *window) leadIn(n int64) {
 	if w.holdsSpeech() {
 		w.dropFirst(w.voiced[0].Start - n - w.start)
 	}
 }
 
-// dropFirst lets go of at least n samples, in whole frames. There must be no speech among them.
+// dropFirst drops at least n samples, in whole frames, which must hold no speech.
 func (w *window) dropFirst(n int64) {
 	drop, samples := 0, int64(0)
 	for samples < n {
@@ -85,7 +85,7 @@ func (w *window) dropFirst(n int64) {
 	w.start += samples
 }
 
-// lastPause is the end of the speech before the last pause of a window, if at least least of its speech lies before it.
+// lastPause returns the end of the speech before the last pause, if at least least samples of speech precede it.
 func (w *window) lastPause(least int64) (at int64, ok bool) {
 	last := len(w.voiced) - 1
 	if last < 1 || w.speech-w.voiced[last].Len() < least {
@@ -94,7 +94,7 @@ func (w *window) lastPause(least int64) (at int64, ok bool) {
 	return w.voiced[last-1].End, true
 }
 
-// lost is how many samples of the window never arrived.
+// lost returns the number of samples of the window that never arrived.
 func (w *window) lost() (n int64) {
 	for _, f := range w.frames {
 		n += int64(f.lost)
@@ -102,7 +102,7 @@ func (w *window) lost() (n int64) {
 	return n
 }
 
-// heard is how many samples of each sound the window holds.
+// heard returns the number of samples of each sound.
 func (w *window) heard() (samples [Noise + 1]int64) {
 	for _, f := range w.frames {
 		samples[f.sound] += int64(f.size)
@@ -110,7 +110,7 @@ func (w *window) heard() (samples [Noise + 1]int64) {
 	return samples
 }
 
-// audible is the part of the window from the first to the last frame that is not silence.
+// audible returns the span from the first to the last frame that is not silence.
 func (w *window) audible() (part Span) {
 	pos, found := w.start, false
 	for _, f := range w.frames {
@@ -125,7 +125,7 @@ func (w *window) audible() (part Span) {
 	return part
 }
 
-// level is the RMS level of the speech in dBFS, -Inf for digital silence.
+// level returns the RMS level of the speech in dBFS, -Inf for digital silence.
 func (w *window) level() float64 {
 	var sum float64
 	for _, v := range w.voiced {
@@ -134,8 +134,8 @@ func (w *window) level() float64 {
 	return 10 * math.Log10(sum/float64(max(w.speech, 1))/(32768*32768))
 }
 
-// quietest is the best place for a cut that cannot wait for a pause: behind the quietest frame of the last samples, not
-// so early that less than least speech comes before it.
+// quietest returns the place of a forced cut: the end of the quietest frame among the last samples that has at least
+// least samples of speech before it.
 func (w *window) quietest(last, least int64) int64 {
 	best, lowest := w.end(), math.Inf(1)
 	pos, speech := w.start, int64(0)

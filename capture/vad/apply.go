@@ -8,8 +8,8 @@ func (l *layer) apply(out []float32, in *input) {
 	}
 }
 
-// sixteenGo is sixteen rows of apply, two blocks of weights. What every processor adds up is in this order, and nothing is
-// rounded less than here, so that all come to the same bits.
+// sixteenGo computes sixteen rows of apply, two blocks of weights. Every implementation adds in this order and rounds after
+// each step, so that all processors return the same bits.
 func sixteenGo(out, weights, bias []float32, index []int32, value []float32) {
 	for half := range 2 {
 		w := weights[half*len(weights)/2:][:len(weights)/2]

@@ -2,7 +2,7 @@
 
 package vad
 
-// sixteen is sixteenGo with SSE, which every amd64 has: four rows in a register, added up in the same order.
+// sixteen is sixteenGo with SSE, which every amd64 has: four rows a register, added in the same order.
 func sixteen(out, weights, bias []float32, index []int32, value []float32) {
 	if len(index) == 0 {
 		copy(out, bias)

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// Whatever the processor adds up comes to the same bits as the plain Go of it, so that a call is cut at the same places on
-// every machine.
+// The assembly returns the same bits as the plain Go version, so that a call is cut at the same places on every machine.
 func TestEveryProcessorComesToTheSameBits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 2000 {

@@ -1,13 +1,12 @@
 //go:build ignore
 
-// Convert takes the weights of Silero VAD v5 out of its ONNX file into silero.bin:
+// Convert extracts the weights of Silero VAD v5 from its ONNX file into silero.bin:
 //
 //	npm pack @ricky0123/vad-web@0.0.31 && tar xzf ricky0123-vad-web-0.0.31.tgz
 //	go run convert.go package/dist/silero_vad_v5.onnx silero.bin
 //
 // The file holds two networks, for 16 and 8 kHz, as the branches of an If node. The result is the float32 values of the
-// tensors in the order below, little-endian, 16 kHz first. The basis of the Fourier transform is left out, after a check
-// that it is one.
+// tensors in the order below, little-endian, 16 kHz first. The basis of the Fourier transform is checked and left out.
 package main
 
 import (
@@ -64,7 +63,7 @@ func main() {
 	}
 }
 
-// graph gathers the tensors of a GraphProto, those of the branches of an If under the name of the outermost branch.
+// graph collects the tensors of a GraphProto. Tensors in the branches of an If go under the name of the outermost branch.
 func graph(data []byte, branch string, branches map[string]map[string][]byte) {
 	message(data, func(field int, node []byte) {
 		if field != 1 { // GraphProto.node
@@ -104,8 +103,8 @@ func tensor(data []byte, into map[string][]byte) {
 	}
 }
 
-// checkBasis makes sure that the convolution which the network calls STFT is a Fourier transform under a periodic Hann
-// window: cosines for n/2+1 bins, then as many negative sines.
+// checkBasis checks that the network's STFT convolution is a Fourier transform with a periodic Hann window: cosines for
+// n/2+1 bins, then as many negative sines.
 func checkBasis(raw []byte, n int) error {
 	bins := n/2 + 1
 	if len(raw) != 2*bins*n*4 {

@@ -6,21 +6,21 @@ import (
 	"callscreen/capture"
 )
 
-// Options tune a Detector. Zero values mean the defaults.
+// Options tune a Detector. A zero value selects the default.
 type Options struct {
-	// Start is the probability from which on a frame is speech. Default 0.5.
+	// Start is the lowest probability of a frame that starts speech. Default 0.5.
 	Start float32
-	// Continue is the probability down to which the frames after that stay speech. Default 0.35.
+	// Continue is the lowest probability of a frame that continues speech. Default 0.35.
 	Continue float32
 }
 
-// Detector tells speech from other sounds in one leg. It implements capture.VAD. It is not safe for concurrent use, and
-// allocates nothing after it was made.
+// Detector detects speech in one leg. It implements capture.VAD. It is not safe for concurrent use. Its methods do not
+// allocate.
 type Detector struct {
 	opt     Options
 	net     *network
 	gate    gate
-	before  [][]int16 // frames that the network has not heard, because the gate was shut; a ring
+	before  [][]int16 // ring of the last frames that the closed gate kept from the network
 	held    int       // how many of them
 	next    int       // where the next one goes
 	talking bool
@@ -28,11 +28,11 @@ type Detector struct {
 
 var _ capture.VAD = (*Detector)(nil)
 
-// lookBack is how many frames the network hears of what came before the gate opened: enough for its state to be that of
+// lookBack is the number of frames before the gate opened that the network processes: enough for its state to be that of
 // the silence before the sound.
 const lookBack = 6
 
-// New makes a detector for audio of 8,000 or 16,000 Hz.
+// New returns a detector for audio at 8,000 or 16,000 Hz. nil options select the defaults.
 func New(rate int, opts *Options) (*Detector, error) {
 	d := &Detector{}
 	if opts != nil {
@@ -46,7 +46,7 @@ func New(rate int, opts *Options) (*Detector, error) {
 	}
 	if d.opt.Start < 0 || d.opt.Start > 1 || d.opt.Continue < 0 || d.opt.Continue > d.opt.Start {
 		return nil, fmt.Errorf(
-			"speech detection: start %v and continue %v must lie within 0..1, continue not above start",
+			"speech detection: start %v and continue %v are not within 0..1 with continue <= start",
 			d.opt.Start,
 			d.opt.Continue,
 		)
@@ -57,7 +57,7 @@ func New(rate int, opts *Options) (*Detector, error) {
 	case 8000:
 		d.net = newNetwork(models()[1])
 	default:
-		return nil, fmt.Errorf("speech detection: runs at 8000 or 16000 Hz, not at %d", rate)
+		return nil, fmt.Errorf("speech detection: sample rate %d Hz is not 8000 or 16000", rate)
 	}
 	for range lookBack {
 		d.before = append(d.before, make([]int16, d.net.frame))
@@ -66,26 +66,26 @@ func New(rate int, opts *Options) (*Detector, error) {
 	return d, nil
 }
 
-// FrameSize is 32 ms in samples: 512 at 16 kHz, 256 at 8 kHz.
+// FrameSize returns 32 ms in samples: 512 at 16 kHz, 256 at 8 kHz.
 func (d *Detector) FrameSize() int { return d.net.frame }
 
-// Reset forgets what was heard.
+// Reset drops the state of gate and network.
 func (d *Detector) Reset() {
 	d.net.reset()
 	d.gate.reset()
 	d.held, d.next, d.talking = 0, 0, false
 }
 
-// Probability is what the network says about the next frame, without gate and thresholds. It moves the state of the
-// network on like Classify does; a detector is used by one of the two. frame must have FrameSize samples.
+// Probability returns the network's probability of speech in the next frame, without gate and thresholds. It advances the
+// state of the network as Classify does: use one of the two on a detector. frame must have FrameSize samples.
 func (d *Detector) Probability(frame []int16) float32 {
 	d.net.load(frame)
 	d.net.analyze()
 	return d.net.infer()
 }
 
-// Classify judges the next frame, mono 16-bit PCM of FrameSize samples. A frame of another size is a mistake in the
-// program, and panics.
+// Classify returns the class of the next frame, mono 16-bit PCM of FrameSize samples. A shorter frame is a programming
+// error and panics.
 func (d *Detector) Classify(frame []int16) capture.Sound {
 	frame = frame[:d.net.frame:d.net.frame]
 	open, loud := d.gate.judge(frame)
@@ -97,7 +97,7 @@ func (d *Detector) Classify(frame []int16) capture.Sound {
 		if !loud {
 			return capture.Silence
 		}
-		// Steady and loud: a dial tone is worth telling, the noise of a line is not.
+		// Steady and loud: a dial tone is reported, line noise is not.
 		d.net.load(frame)
 		d.net.analyze()
 		if steady(d.net) == capture.Tone {

@@ -22,7 +22,7 @@ func TestNewRefusesWhatItCannotDo(t *testing.T) {
 	}
 }
 
-// share is the part of the frames that are a sound.
+// share returns the share of the frames of one class.
 func share(t *testing.T, pcm []int16, rate int, sound capture.Sound) float64 {
 	t.Helper()
 	heard := hear(t, pcm, rate)
@@ -74,7 +74,7 @@ func TestSteadySounds(t *testing.T) {
 	if got := share(t, dial, 16000, capture.Tone); got < 0.95 {
 		t.Errorf("a dial tone is a tone in %.0f %% of its frames", 100*got)
 	}
-	// The noise of a line is its background, not a sound of its own, once there was time to tell.
+	// Line noise becomes background after a while, not a sound of its own.
 	heard := hear(t, coloured(40*16000, 0.5), 16000)
 	for i, s := range heard[len(heard)*3/4:] {
 		if s != capture.Silence {
@@ -93,7 +93,7 @@ func TestSteadySounds(t *testing.T) {
 	}
 }
 
-// A word that begins after a minute of silence is heard from its beginning: the gate may not cost its first frame.
+// A word after a minute of silence is detected from its first frame: the gate must not cost the onset.
 func TestTheGateDoesNotCostTheOnset(t *testing.T) {
 	speech := scale(clip(t, "human"), 16000, -20)
 	pcm := append(make([]int16, 60*16000), speech...)

@@ -7,7 +7,7 @@ import (
 	"callscreen/capture/vad"
 )
 
-// A leg is judged frame by frame; here it is silent.
+// A leg is classified frame by frame; this one is silent.
 func ExampleDetector_Classify() {
 	detector, err := vad.New(16000, nil)
 	if err != nil {

@@ -2,7 +2,7 @@ package vad
 
 import "math"
 
-// fft transforms two real windows at a time, one in the real and one in the imaginary part.
+// fft transforms two real windows at once, one as the real and one as the imaginary part.
 type fft struct {
 	n       int
 	hann    []float32
@@ -32,8 +32,7 @@ func newFFT(n int) *fft {
 	return f
 }
 
-// magnitudes writes the magnitudes of the bins 0..n/2 of two windows of real samples under a Hann window. work has n
-// elements.
+// magnitudes writes the magnitudes of bins 0..n/2 of two Hann-windowed blocks of real samples. work has n elements.
 func (f *fft) magnitudes(m1, m2, x1, x2 []float32, work []complex64) {
 	n := f.n
 	x1, x2, work = x1[:n], x2[:n], work[:n]

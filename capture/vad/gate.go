@@ -1,24 +1,24 @@
 package vad
 
-// gate passes the frames that stand out from the background of the leg, and for a moment those after them. It spares the
-// network the pauses, which are most of a leg; it does not decide what is speech.
+// gate passes the frames that stand out from the background of the leg, and those shortly after them. It keeps the pauses,
+// which are most of a leg, from the network. It does not decide whether a frame is speech.
 type gate struct {
-	floor float32 // energy of the background, by its quietest frames
-	open  int     // frames for which it stays open
+	floor float32 // energy of the background, from its quietest frames
+	open  int     // frames for which the gate stays open
 }
 
 const (
 	// Energies are means of squares of 16-bit samples.
-	inaudible = 8 * 8     // -72 dBFS: nothing below it passes
-	audible   = 104 * 104 // -50 dBFS: from here on a sound is loud enough to have a name
+	inaudible = 8 * 8     // -72 dBFS: no frame below it passes
+	audible   = 104 * 104 // -50 dBFS: the least level of a tone, music or noise
 	margin    = 2         // 3 dB above the background opens the gate
-	stayOpen  = 10        // frames, 320 ms: the fading end of a word is not above the margin
-	rise      = 1.011     // a frame: the background may grow by 1.5 dB a second, more slowly than any speech pauses
+	stayOpen  = 10        // frames, 320 ms: the decay of a word is below the margin
+	rise      = 1.011     // a frame: the background may grow by 1.5 dB a second, slower than speech pauses allow
 )
 
 func (g *gate) reset() { *g = gate{floor: 1 << 30} }
 
-// judge tells whether a frame passes, and whether it is loud.
+// judge reports whether a frame passes and whether it is loud.
 func (g *gate) judge(frame []int16) (open, loud bool) {
 	energy, mean := float32(0), float32(0)
 	for _, s := range frame {
@@ -28,11 +28,11 @@ func (g *gate) judge(frame []int16) (open, loud bool) {
 	}
 	n := float32(len(frame))
 	mean /= n
-	energy = max(energy/n-mean*mean, 0) // a constant is no sound
+	energy = max(energy/n-mean*mean, 0) // without the DC offset
 	first := g.floor == 1<<30
 	g.floor = min(g.floor*rise, max(energy, 1))
 	if first {
-		g.floor = min(g.floor, audible/100) // the first frame may be in the middle of a word
+		g.floor = min(g.floor, audible/100) // the first frame may lie within a word
 	}
 	if energy >= inaudible && energy > margin*g.floor {
 		g.open = stayOpen

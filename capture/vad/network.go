@@ -5,7 +5,7 @@ import "math"
 // network is a model with the state of one leg.
 type network struct {
 	*model
-	samples []float32 // context, frame, and what the reflection adds
+	samples []float32 // context, frame, reflection
 	spectra [4][]float32
 	work    []complex64
 	in      input
@@ -39,8 +39,8 @@ func (n *network) reset() {
 	clear(n.cell)
 }
 
-// load takes the next frame. The end of the one before it becomes its context, without which the network hears the start
-// of a sound in every frame.
+// load takes the next frame. The end of the previous frame becomes its context. Without it every frame would look like the
+// onset of a sound.
 func (n *network) load(pcm []int16) {
 	copy(n.samples, n.samples[n.frame:n.frame+n.context])
 	frame := n.samples[n.context:][:n.frame]
@@ -49,7 +49,7 @@ func (n *network) load(pcm []int16) {
 	}
 }
 
-// analyze computes the spectra of the frame that is loaded.
+// analyze computes the spectra of the loaded frame.
 func (n *network) analyze() {
 	end := n.context + n.frame
 	for i := range n.context { // reflected at the last sample
@@ -61,7 +61,7 @@ func (n *network) analyze() {
 	}
 }
 
-// infer is the probability of speech in the frame that was analysed. It moves the state of the network on.
+// infer returns the probability of speech in the analysed frame and advances the state of the network.
 func (n *network) infer() float32 {
 	n.convolve(&n.encoder[0], 1, 4, func(t int) []float32 { return n.spectra[t] }, n.layers[0])
 	n.convolve(&n.encoder[1], 2, 4, func(t int) []float32 { return n.layers[0][t*128:][:128] }, n.layers[1])
@@ -84,7 +84,7 @@ func (n *network) infer() float32 {
 	return sigmoid(sum)
 }
 
-// convolve applies a layer to each stride-th of the frames, with the frames before and after it, and a ReLU.
+// convolve applies a layer and a ReLU to every stride-th frame together with the frames before and after it.
 func (n *network) convolve(l *layer, stride, frames int, at func(t int) []float32, out []float32) {
 	for t, o := 0, 0; t < frames; t, o = t+stride, o+l.rows {
 		n.in.reset()

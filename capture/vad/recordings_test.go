@@ -14,7 +14,7 @@ import (
 	"callscreen/capture"
 )
 
-// decode has ffmpeg make mono PCM of a file.
+// decode returns a file as mono PCM, decoded by ffmpeg.
 func decode(t *testing.T, file string, rate int) []int16 {
 	t.Helper()
 	args := []string{"-v", "error", "-i", file, "-f", "s16le", "-ac", "1", "-ar", fmt.Sprint(rate), "-"}
@@ -28,7 +28,7 @@ func decode(t *testing.T, file string, rate int) []int16 {
 	return samples(out)
 }
 
-// recordings finds files that Debian packages, every n-th of them.
+// recordings returns every n-th of the files of a Debian package.
 func recordings(t *testing.T, pattern string, every int) []string {
 	t.Helper()
 	missing := ""
@@ -56,7 +56,7 @@ func recordings(t *testing.T, pattern string, every int) []string {
 	return some
 }
 
-// level is the mean of squares.
+// level returns the mean of squares.
 func level(pcm []int16) float64 {
 	sum := 0.0
 	for _, s := range pcm {
@@ -65,8 +65,8 @@ func level(pcm []int16) float64 {
 	return sum / float64(max(len(pcm), 1))
 }
 
-// spoken tells for each frame of a clean recording whether it holds speech: whether it is within 30 dB of the level that
-// the louder half of its frames has.
+// spoken reports for each frame of a clean recording whether it holds speech: whether it is within 30 dB of the level of
+// the louder half of the frames.
 func spoken(pcm []int16, frame int) []bool {
 	var levels []float64
 	for i := 0; i+frame <= len(pcm); i += frame {
@@ -84,7 +84,7 @@ func spoken(pcm []int16, frame int) []bool {
 	return truth
 }
 
-// tally counts frames by what they are and what they were taken for.
+// tally counts frames by true and detected class.
 type tally struct{ speech, missed, other, alarms int }
 
 func (y tally) miss() float64       { return 100 * float64(y.missed) / float64(max(y.speech, 1)) }
@@ -133,7 +133,7 @@ func hear(t *testing.T, pcm []int16, rate int) (sounds []capture.Sound) {
 	return sounds
 }
 
-// hangOver is that of the segmenter, 300 ms, in frames: what follows speech so closely belongs to it.
+// hangOver is the segmenter's, 300 ms, in frames. Frames this close to speech belong to it.
 const hangOver = 9
 
 // scale returns the audio with its loudest part at a level in dBFS.
@@ -172,8 +172,8 @@ func coloured(n int, pole float64) []int16 {
 	return out
 }
 
-// The limits that the detector is held to, on recordings of people and of what is no speech. The table in the package
-// documentation is what this test logs.
+// The limits of the detector, on recordings with and without speech. The package documentation holds the table that this
+// test logs.
 func TestRecordings(t *testing.T) {
 	if testing.Short() {
 		t.Skip("minutes of audio")

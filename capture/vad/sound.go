@@ -6,10 +6,10 @@ import (
 	"callscreen/capture"
 )
 
-// steady names a sound that is not speech, by the spectra of the frame that was analysed: a tone has nearly all of its
-// energy in one or two lines, noise has no lines at all, and everything else is music.
+// steady classifies a sound that is not speech by the spectra of the analysed frame: a tone has nearly all of its energy in
+// one or two lines, noise has no lines, and everything else is music.
 func steady(n *network) capture.Sound {
-	first := 100 * n.window / n.sampleRate() // what lies below is hum
+	first := 100 * n.window / n.sampleRate() // hum lies below it
 	var power [129]float64
 	p := power[:n.bins]
 	total, logs := 0.0, 0.0
@@ -47,5 +47,5 @@ func steady(n *network) capture.Sound {
 	return capture.Music
 }
 
-// sampleRate is that of the model in Hz.
+// sampleRate returns the sample rate of the model in Hz.
 func (m *model) sampleRate() int { return m.frame * 1000 / 32 }

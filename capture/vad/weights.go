@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// The weights of both networks, see convert.go for the order and silero.LICENCE.txt for the licence.
+// silero holds the weights of both networks. See convert.go for the order and silero.LICENCE.txt for the licence.
 //
 //go:embed silero.bin
 var silero []byte
 
-// model is a network: immutable, and shared by all detectors of its rate.
+// model holds the weights of a network. It is immutable and shared by all detectors of its rate.
 type model struct {
 	frame, context int // samples
 	window, bins   int // of the short-time Fourier transform
@@ -26,8 +26,8 @@ type model struct {
 // hidden is the size of the LSTM.
 const hidden = 128
 
-// layer is a matrix with a bias. The weights of eight rows stand together, column by column, so that one pass over the
-// columns serves eight outputs and reads memory in order.
+// layer is a matrix with a bias. The weights of eight rows are interleaved column by column, so that one pass over the
+// columns computes eight outputs and reads memory in order.
 type layer struct {
 	rows, cols int
 	weights    []float32
@@ -67,8 +67,8 @@ func (r *reader) take(n int) []float32 {
 	return out
 }
 
-// convolution reads a one-dimensional convolution over three frames. Its columns become the channels of the first frame,
-// then those of the second, then those of the third.
+// convolution reads a one-dimensional convolution over three frames. Its columns are the channels of the first frame, then
+// those of the second, then those of the third.
 func (r *reader) convolution(out, in int) layer {
 	w := r.take(out * in * 3)
 	return newLayer(out, 3*in, r.take(out), func(row, col int) float32 {
@@ -103,7 +103,7 @@ func newLayer(rows, cols int, bias []float32, weight func(row, col int) float32)
 	return l
 }
 
-// input is a vector without its zeros: after a ReLU more than half of it is.
+// input is a sparse vector: after a ReLU more than half of the elements are zero.
 type input struct {
 	index []int32 // offset of the column within a block of eight rows
 	value []float32

@@ -122,12 +122,8 @@ func (l *Live) Join(id string, metadata map[string]string, channels []string) (*
 	var err error
 	c.recorder, err = capture.NewRecorder(capture.RecorderConfig{
 		Segment: l.cfg.Segment, NewVAD: l.cfg.NewVAD,
-		NewDecoder: func(leg, mimeType string) (capture.Decoder, int, error) {
-			d, err := encode.NewRTPDecoder(mimeType, slices.Index(channels, leg))
-			if err != nil {
-				return nil, 0, err
-			}
-			return d, d.Rate(), nil
+		NewDecoder: func(leg, mimeType string) (capture.Decoder, error) {
+			return encode.NewRTPDecoder(mimeType, slices.Index(channels, leg))
 		},
 	})
 	if err != nil {
