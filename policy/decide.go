@@ -7,8 +7,10 @@ import (
 	"time"
 )
 
-// Decide applies the policy to the findings of one call. Neither the findings nor the metadata are changed or kept, and
-// the order of the findings does not matter. Two findings of a leg should not share a Seq.
+// Decide applies the policy to the findings of one call. It neither changes nor keeps the findings and the metadata.
+// The order of the findings does not matter. Each finding of a leg should have its own Seq.
+//
+// Decide accepts any input, including no findings at all: the call is then inconclusive, and its Score is nil.
 func (p Policy) Decide(findings []Finding, metadata map[string]string) Decision {
 	byLeg := map[string][]Finding{}
 	for _, f := range findings {
@@ -32,7 +34,7 @@ func (p Policy) Decide(findings []Finding, metadata map[string]string) Decision 
 		if l.Ignored {
 			continue
 		}
-		if !heard { // from here on the legs that spoke say whether to review
+		if !heard { // the first leg that counts replaces the default of the call
 			heard, review = true, false
 		}
 		if l.Outcome == OutcomeInconclusive && rules.OnUnscreened == Review {
@@ -62,14 +64,14 @@ func (p Policy) Decide(findings []Finding, metadata map[string]string) Decision 
 	return d
 }
 
-// take shows the score of a leg if it is the highest so far.
+// take copies the score of a leg, with its threshold, if it is the highest so far.
 func (d *Decision) take(l LegDecision) {
 	if l.Score != nil && (d.Score == nil || *l.Score > *d.Score) {
 		d.Score, d.Threshold = l.Score, l.Threshold
 	}
 }
 
-// decideLeg applies rules that already hold for this leg.
+// decideLeg decides one leg. The overrides of that leg must already be applied to p.
 func (p Policy) decideLeg(name string, findings []Finding) LegDecision {
 	slices.SortFunc(findings, compareFindings)
 	l := LegDecision{Leg: name, Threshold: p.Threshold}
@@ -87,7 +89,8 @@ func (p Policy) decideLeg(name string, findings []Finding) LegDecision {
 		}
 	}
 	known := func(f Finding) (float64, bool) { return f.Score, f.scored() }
-	// The worst that the unknown scores could have been: if that changes nothing, they do not matter.
+	// Assume the highest possible score for every segment without one. If the outcome stays the same, those segments do
+	// not matter.
 	worst := func(f Finding) (float64, bool) {
 		if f.open() {
 			return 1, true
@@ -123,10 +126,11 @@ func (p Policy) decideLeg(name string, findings []Finding) LegDecision {
 	return l
 }
 
-// settle turns the reasons why a leg that is not flagged might not be clear into its outcome.
+// settle sets the outcome of a leg that is not flagged, from the reasons that count against a clear outcome.
 func (p Policy) settle(l *LegDecision, findings []Finding, reasons map[string]bool) {
 	if reasons[ReasonTooLittleSpeech] && len(reasons) > 1 && submitted(findings) >= p.MinSpeech {
-		// There was speech enough, its analysis failed: that is the reason that can be acted on.
+		// Enough speech was submitted, but its analysis failed. The operator can act on the failure, so that is the reason to
+		// report.
 		delete(reasons, ReasonTooLittleSpeech)
 	}
 	if len(reasons) == 0 {
@@ -142,7 +146,7 @@ func (p Policy) settle(l *LegDecision, findings []Finding, reasons map[string]bo
 	}
 }
 
-// submitted is the speech of the segments that were worth an analysis.
+// submitted returns the total speech of the segments that were not skipped.
 func submitted(findings []Finding) (speech time.Duration) {
 	for _, f := range findings {
 		if f.State != Skipped {
@@ -174,8 +178,8 @@ func (f Finding) openReason() string {
 	return ReasonFailed
 }
 
-// flagged tells whether Need scores exceed the threshold, within Of consecutive segments where that is set. The window
-// is counted in segment numbers, not in findings at hand, so a finding that arrives late cannot push two others apart.
+// flagged reports whether at least Need scores exceed the threshold, within Of consecutive segments if Of is set. The
+// window counts segment numbers, not the findings at hand, so a finding that arrives late cannot push two others apart.
 func (p Policy) flagged(findings []Finding, score func(Finding) (float64, bool)) bool {
 	var over []int
 	for _, f := range findings {
@@ -194,7 +198,7 @@ func (p Policy) flagged(findings []Finding, score func(Finding) (float64, bool))
 	return false
 }
 
-// suspicious tells whether the last score outside the band between ClearBelow and the threshold was above it.
+// suspicious reports whether the last score outside the band between ClearBelow and the threshold was above the band.
 func (p Policy) suspicious(findings []Finding, score func(Finding) (float64, bool)) bool {
 	s := false
 	for _, f := range findings {

@@ -175,7 +175,7 @@ func TestOverrides(t *testing.T) {
 	if d := p.Decide([]policy.Finding{scored("agent", 0, 0.9), scored("agent", 1, 0.1)}, nil); d.Outcome != policy.OutcomeClear {
 		t.Errorf("agent needs two: %+v", d)
 	}
-	// The score that is shown is that of the leg which decided, with its own threshold.
+	// The reported score belongs to the leg that determined the outcome, with the threshold of that leg.
 	d := p.Decide([]policy.Finding{scored("agent", 0, 0.95), scored("agent", 1, 0.1), scored("caller", 0, 0.4)}, payments)
 	if d.Outcome != policy.OutcomeFlagged || *d.Score != 0.4 || d.Threshold != 0.3 {
 		t.Errorf("shown %v over %v", *d.Score, d.Threshold)
@@ -188,6 +188,36 @@ func TestCoverageAddsUp(t *testing.T) {
 	}, nil)
 	if d.Speech != 26*time.Second || d.Analysed != 16*time.Second || len(d.Legs) != 2 || d.Legs[0].Leg != "agent" {
 		t.Errorf("%+v", d)
+	}
+}
+
+// Bug: a program that printed *Score panicked on a call of which nothing was scored.
+func TestDecisionWithoutScoreHasNoHighestScore(t *testing.T) {
+	for name, findings := range map[string][]policy.Finding{
+		"no findings":         nil,
+		"pending":             {{Leg: "caller", Speech: time.Second}},
+		"failed":              {failed("caller", 0, "timeout")},
+		"skipped":             {skipped("caller", 0, 2*time.Second)},
+		"skipped and ignored": {skipped("caller", 0, time.Millisecond)},
+	} {
+		for _, p := range []policy.Policy{policy.Default(), {}} {
+			d := p.Decide(findings, nil)
+			if score, ok := d.HighestScore(); ok || score != 0 {
+				t.Errorf("%s: call has score %v", name, score)
+			}
+			for _, l := range d.Legs {
+				if score, ok := l.HighestScore(); ok || score != 0 {
+					t.Errorf("%s: leg %s has score %v", name, l.Leg, score)
+				}
+			}
+		}
+	}
+	d := policy.Default().Decide([]policy.Finding{scored("caller", 0, 0.9)}, nil)
+	if score, ok := d.HighestScore(); !ok || score != 0.9 {
+		t.Errorf("scored call: %v, %v", score, ok)
+	}
+	if score, ok := d.Legs[0].HighestScore(); !ok || score != 0.9 {
+		t.Errorf("scored leg: %v, %v", score, ok)
 	}
 }
 
@@ -263,7 +293,9 @@ func ExamplePolicy_Decide() {
 			Score:  0.08,
 		},
 	}, map[string]string{"queue": "payments"})
-	fmt.Println(decision.Outcome, *decision.Score, decision.Reasons)
+	if score, ok := decision.HighestScore(); ok {
+		fmt.Println(decision.Outcome, score, decision.Reasons)
+	}
 	for _, leg := range decision.Legs {
 		fmt.Println(leg.Leg, leg.Outcome)
 	}

@@ -2,7 +2,7 @@ package policy
 
 import "time"
 
-// Outcome is what a call or a leg came to. A greater one is graver.
+// Outcome is the result of a call or a leg. The values are ordered by gravity: clear, inconclusive, flagged.
 type Outcome uint8
 
 const (
@@ -11,7 +11,7 @@ const (
 	OutcomeFlagged
 )
 
-// String returns the name that is used in reports.
+// String returns the name used in reports: "clear", "inconclusive" or "flagged".
 func (o Outcome) String() string {
 	switch o {
 	case OutcomeClear:
@@ -24,7 +24,7 @@ func (o Outcome) String() string {
 	return "unknown"
 }
 
-// The reasons that Decide itself gives. A failed analysis adds the reason of its finding.
+// Reasons given by Decide. A failed analysis adds the reason of its finding.
 const (
 	ReasonOverThreshold     = "score_over_threshold"
 	ReasonBelowThreshold    = "scores_below_threshold"
@@ -32,39 +32,59 @@ const (
 	ReasonTooLittleSpeech   = "too_little_speech"
 	ReasonTooLittleCoverage = "too_little_coverage"
 	ReasonPending           = "analysis_pending"
-	ReasonFailed            = "analysis_failed" // a failed finding that gave no reason
+	ReasonFailed            = "analysis_failed" // a failed finding without a reason
 	ReasonInvalidScore      = "invalid_score"
-	ReasonUnscreenedAllowed = "unscreened_allowed" // clear only because OnUnscreened is Clear
+	ReasonUnscreenedAllowed = "unscreened_allowed" // clear only because Policy.OnUnscreened is Clear
 )
 
-// Decision is what the findings of a call mean under a policy.
+// Decision is the result of [Policy.Decide] for one call.
 type Decision struct {
 	Outcome Outcome
-	// Review tells whether a person should look: the call is flagged, or inconclusive and not allowed to pass.
+	// Review reports whether a person should review the call: it is flagged, or it is inconclusive and OnUnscreened is
+	// Review.
 	Review bool
-	// Reasons are machine-readable, sorted, and never empty.
+	// Reasons are machine-readable, sorted and never empty.
 	Reasons []string
-	// Score is the highest valid score of the leg that decided, nil when there is none.
+	// Score is the highest valid score among the legs that determined the outcome. It is nil if none of them has a score;
+	// [Decision.HighestScore] needs no check for nil.
 	Score *float64
-	// Threshold is the one that Score was compared with, or that of the policy when there is no score.
+	// Threshold is the threshold of the leg that Score belongs to. Without a score it is the threshold of the policy.
 	Threshold float64
-	// Speech and Analysed are sums over all legs: the speech that was heard, and the part of it that has a score.
+	// Speech is the net speech of all legs. Analysed is the part of it that has a valid score.
 	Speech, Analysed time.Duration
-	// Pending is the number of findings that are not settled. The decision may change until it is 0.
+	// Pending is the number of findings without a result. The decision can change until it is 0.
 	Pending int
 	// Legs has one entry for each leg among the findings, sorted by name.
 	Legs []LegDecision
 }
 
-// LegDecision is what the findings of one leg mean.
+// HighestScore returns Score. It returns false if no leg that determined the outcome has a score: nothing was heard,
+// or every analysis failed.
+func (d Decision) HighestScore() (score float64, ok bool) {
+	return value(d.Score)
+}
+
+// LegDecision is the decision for one leg.
 type LegDecision struct {
 	Leg              string
 	Outcome          Outcome
-	Ignored          bool // spoke too little to count, and does not bear on the call
-	Suspicious       bool // a score exceeded the threshold, and none since fell below ClearBelow
+	Ignored          bool // spoke too little to affect the call
+	Suspicious       bool // a score exceeded the threshold, and no later score fell below ClearBelow
 	Reasons          []string
-	Score            *float64 // highest valid score, nil when there is none
+	Score            *float64 // highest valid score, nil if there is none
 	Threshold        float64
-	Over             int // how many scores exceed the threshold
+	Over             int // number of scores above the threshold
 	Speech, Analysed time.Duration
+}
+
+// HighestScore returns Score. It returns false if no segment of the leg has a valid score.
+func (l LegDecision) HighestScore() (score float64, ok bool) {
+	return value(l.Score)
+}
+
+func value(score *float64) (float64, bool) {
+	if score == nil {
+		return 0, false
+	}
+	return *score, true
 }

@@ -1,25 +1,25 @@
-// Package policy decides what the findings of a call mean.
+// Package policy turns the findings of a call into a decision.
 //
-// [Policy.Decide] is a pure function: findings in, [Decision] out. It has no clock, does no I/O and imports nothing but
-// the standard library, so a stored call can be decided again years later, or under another policy, with the same result.
+// [Policy.Decide] is a pure function: findings in, [Decision] out. It has no clock, does no I/O and imports only the
+// standard library. A stored call can be decided again later, or under another policy, with the same result.
 //
 // # The rules
 //
-// Each leg is decided by itself, because the scores of two legs are evidence about two people; the call takes the
-// gravest outcome of its legs. In order:
+// Each leg is decided on its own, because the scores of two legs are evidence about two people. The outcome of the call
+// is the gravest outcome of its legs. The rules of a leg, in order:
 //
-//  1. A leg is flagged when at least Need of its scores exceed the threshold, strictly: a score equal to the threshold
-//     does not count. With Of set they must lie within Of consecutive segments.
-//  2. A leg is inconclusive when a segment whose analysis failed, or is not known yet, could have flagged it or made it
-//     suspicious; when less than MinSpeech of its speech, or less than the share MinCoverage, was analysed; or when it
-//     is suspicious: a score exceeded the threshold, too few did to flag it, and none since fell below ClearBelow.
-//  3. Otherwise it is clear.
+//  1. A leg is flagged when at least Need of its scores exceed the threshold. The comparison is strict: a score equal to
+//     the threshold does not exceed it. If Of is set, those scores must lie within Of consecutive segments.
+//  2. A leg is inconclusive in three cases. A segment that failed or is pending could have flagged the leg or made it
+//     suspicious. Less than MinSpeech of its speech, or less than the share MinCoverage, was analysed. The leg is
+//     suspicious: a score exceeded the threshold, too few did to flag the leg, and no later score fell below ClearBelow.
+//  3. Otherwise the leg is clear.
 //
-// A leg of which nothing was worth an analysis, and that spoke for less than IgnoreBelow, says nothing about a speaker
-// and is left out; a call of which no leg is left is inconclusive. A score that is not a number within 0..1 is a failed analysis.
+// A leg is ignored when every segment was skipped and its speech is shorter than IgnoreBelow. A call with no other legs
+// is inconclusive. A score that is not a number within 0..1 counts as a failed analysis.
 //
-// # What can be relied on
+// # Guarantees
 //
-// The order of the findings does not matter. Raising a score never makes an outcome milder, and another finding never
-// takes a flag back.
+// The order of the findings does not matter. Raising a score never makes an outcome milder. An additional finding never
+// withdraws a flag.
 package policy

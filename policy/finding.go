@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// State is how far the analysis of one segment has come.
+// State is the progress of the analysis of one segment.
 type State uint8
 
 const (
-	Pending State = iota // recorded, its score is not known yet
-	Scored               // analysed, Score is valid
-	Failed               // submitted or due to be, and no score will come
-	Skipped              // not worth an analysis, and not submitted
+	Pending State = iota // recorded, without a result so far
+	Scored               // analysed, Score is set
+	Failed               // the analysis failed for good
+	Skipped              // not submitted, for example because it holds too little speech
 )
 
-// String returns the name that is used in reports.
+// String returns the name used in reports.
 func (s State) String() string {
 	switch s {
 	case Pending:
@@ -30,27 +30,27 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Finding is what is known of one segment of one leg.
+// Finding is the result of one segment of one leg.
 type Finding struct {
-	Leg    string        // who was heard: "caller", "agent", or any name
-	Seq    int           // number of the segment within its leg
-	Speech time.Duration // net speech that the segment holds
+	Leg    string        // "caller", "agent" or any other name
+	Seq    int           // number of the segment within its leg, from 0
+	Speech time.Duration // net speech in the segment
 	State  State
-	Score  float64 // 0..1, higher is more likely synthetic; only when Scored
-	Reason string  // machine-readable, for Failed and Skipped: "timeout", "too_little_speech"
+	Score  float64 // 0..1, higher is more likely synthetic; set if Scored
+	Reason string  // machine-readable, set if Failed or Skipped: "timeout", "too_little_speech"
 }
 
-// scored tells whether the finding carries a score that may be compared.
+// scored reports whether the finding has a valid score.
 func (f Finding) scored() bool {
 	return f.State == Scored && ValidScore(f.Score)
 }
 
-// open tells whether the finding could still be, or could have been, any score.
+// open reports whether the score is unknown, so that it could be anything.
 func (f Finding) open() bool {
 	return f.State == Pending || f.State == Failed || f.State == Scored && !ValidScore(f.Score)
 }
 
-// ValidScore tells whether s is a number within 0..1. Anything else is a failed analysis.
+// ValidScore reports whether s is a number within 0..1. Any other value counts as a failed analysis.
 func ValidScore(s float64) bool {
 	return !math.IsNaN(s) && s >= 0 && s <= 1
 }

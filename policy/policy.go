@@ -7,45 +7,47 @@ import (
 	"time"
 )
 
-// Unscreened says what happens to a call that could not be screened in full.
+// Unscreened is the treatment of a call that could not be screened completely.
 type Unscreened string
 
 const (
-	// Review asks for a person: the call stays inconclusive and waits for review.
+	// Review keeps the call inconclusive and queues it for review.
 	Review Unscreened = "review"
-	// Clear lets what could not be analysed pass: a call of which enough was analysed is clear in spite of failed
-	// segments. A call of which nothing was analysed stays inconclusive even so, it only does not wait for review.
+	// Clear tolerates failed segments: the call is clear if enough of it was analysed. A call of which nothing was
+	// analysed stays inconclusive, but is not queued for review.
 	Clear Unscreened = "clear"
 )
 
-// Policy holds the rules. It is a value: copy it, compare it, print it. The zero value flags every score above 0;
-// [Default] is where to start.
+// Policy holds the rules. Policies can be copied and printed. They share the slice Overrides with their copies and
+// cannot be compared with ==. The zero value flags every score above 0; start with [Default].
 type Policy struct {
-	// Threshold is exceeded by a score that is strictly greater. Within 0..1.
+	// Threshold is the score, within 0..1, that a score must exceed to count. A score equal to it does not exceed it.
 	Threshold float64 `yaml:"threshold"`
-	// Need is how many scores of a leg must exceed the threshold. 0 means 1.
+	// Need is the number of scores of a leg that must exceed Threshold to flag it. 0 means 1.
 	Need int `yaml:"need"`
-	// Of, when set, is the number of consecutive segments within which Need scores must exceed. 0 means anywhere.
+	// Of is the number of consecutive segments within which Need scores must exceed Threshold. 0 means anywhere in the
+	// call.
 	Of int `yaml:"of"`
-	// ClearBelow ends the suspicion that a score over the threshold began. At most Threshold.
+	// ClearBelow ends a suspicion: a leg with too few scores above Threshold is suspicious until a score falls below
+	// ClearBelow. At most Threshold.
 	ClearBelow float64 `yaml:"clear_below"`
-	// MinSpeech is the speech of a leg that must have been analysed before it can be clear.
+	// MinSpeech is the net speech of a leg that must be analysed before the leg can be clear.
 	MinSpeech time.Duration `yaml:"min_speech"`
-	// MinCoverage is the share, 0..1, of a leg's speech that must have been analysed before it can be clear.
+	// MinCoverage is the share, 0..1, of a leg's net speech that must be analysed before the leg can be clear.
 	MinCoverage float64 `yaml:"min_coverage"`
-	// IgnoreBelow is the speech below which a leg counts as not having spoken.
+	// IgnoreBelow is the net speech below which a leg of skipped segments is ignored.
 	IgnoreBelow time.Duration `yaml:"ignore_below"`
 	// OnUnscreened is Review or Clear. "" means Review.
 	OnUnscreened Unscreened `yaml:"on_unscreened"`
-	// Overrides change the rules for some legs or calls. All that match are applied, in order.
+	// Overrides change rules for some legs or calls. All matching overrides apply, in order; a later one wins.
 	Overrides []Override `yaml:"overrides"`
 }
 
-// Override changes single rules where it matches. Fields that are nil leave a rule as it is.
+// Override changes single rules for the legs and calls that it matches. A nil field leaves its rule unchanged.
 type Override struct {
-	// Leg matches the leg of this name. "" matches every leg.
+	// Leg matches the leg with this name. "" matches every leg.
 	Leg string `yaml:"leg,omitempty"`
-	// Metadata matches a call that carries every one of these keys with exactly this value.
+	// Metadata matches a call that has all of these keys with exactly these values.
 	Metadata map[string]string `yaml:"metadata,omitempty"`
 
 	Threshold    *float64       `yaml:"threshold,omitempty"`
@@ -58,7 +60,7 @@ type Override struct {
 	OnUnscreened *Unscreened    `yaml:"on_unscreened,omitempty"`
 }
 
-// Default is the policy that applies when nothing is configured.
+// Default returns the policy that applies if nothing is configured.
 func Default() Policy {
 	return Policy{
 		Threshold:    0.6,
@@ -71,8 +73,8 @@ func Default() Policy {
 	}
 }
 
-// For returns the rules that hold for one leg of a call with this metadata, overrides applied. The result carries no
-// overrides of its own.
+// For returns the rules for one leg of a call with this metadata, with the overrides applied. The result has no
+// overrides.
 func (p Policy) For(leg string, metadata map[string]string) Policy {
 	r := p
 	r.Overrides = nil
@@ -90,7 +92,7 @@ func (p Policy) For(leg string, metadata map[string]string) Policy {
 	return r
 }
 
-// with applies one override.
+// with returns p with one override applied.
 func (p Policy) with(o Override) Policy {
 	set(&p.Threshold, o.Threshold)
 	set(&p.Need, o.Need)
@@ -100,7 +102,7 @@ func (p Policy) with(o Override) Policy {
 	set(&p.MinCoverage, o.MinCoverage)
 	set(&p.IgnoreBelow, o.IgnoreBelow)
 	set(&p.OnUnscreened, o.OnUnscreened)
-	// Who lowers only the threshold means the suspicion to end below it too.
+	// An override that lowers only the threshold lowers ClearBelow with it.
 	if o.Threshold != nil && o.ClearBelow == nil && p.ClearBelow > p.Threshold {
 		p.ClearBelow = p.Threshold
 	}
@@ -125,8 +127,8 @@ func set[T any](dst *T, v *T) {
 	}
 }
 
-// Validate reports everything that is wrong with the policy, one error a line, each beginning with the path of the
-// rule. It returns nil when nothing is.
+// Validate reports all problems of the policy, one error a line. Each line begins with the path of the rule. It returns
+// nil if the policy is valid.
 func (p Policy) Validate() error {
 	var errs []error
 	own := p.problems()
@@ -139,7 +141,7 @@ func (p Policy) Validate() error {
 			errs = append(errs, fmt.Errorf("%sleg: matches every leg of every call; name a leg or metadata", path))
 		}
 		if _, ok := o.Metadata[""]; ok {
-			errs = append(errs, fmt.Errorf("%smetadata: has an empty key", path))
+			errs = append(errs, fmt.Errorf("%smetadata: contains an empty key", path))
 		}
 		for _, s := range p.with(o).problems() {
 			if !slices.Contains(own, s) {
@@ -150,7 +152,7 @@ func (p Policy) Validate() error {
 	return errors.Join(errs...)
 }
 
-// problems lists what is wrong with the rules themselves, overrides aside.
+// problems returns the problems of the rules themselves, without the overrides.
 func (p Policy) problems() (found []string) {
 	bad := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	if !ValidScore(p.Threshold) {
@@ -159,7 +161,7 @@ func (p Policy) problems() (found []string) {
 	if !ValidScore(p.ClearBelow) {
 		bad("clear_below: is %v, must be within 0..1", p.ClearBelow)
 	} else if p.ClearBelow > p.Threshold {
-		bad("clear_below: is %v, above the threshold %v; a call would be cleared by a score that flags it", p.ClearBelow, p.Threshold)
+		bad("clear_below: is %v, above the threshold %v; one score would flag a call and clear it", p.ClearBelow, p.Threshold)
 	}
 	if !ValidScore(p.MinCoverage) {
 		bad("min_coverage: is %v, must be within 0..1", p.MinCoverage)
@@ -170,7 +172,7 @@ func (p Policy) problems() (found []string) {
 	if p.Of < 0 {
 		bad("of: is %d, must be 0 (anywhere in the call) or at least need", p.Of)
 	} else if p.Of > 0 && p.Of < p.Need {
-		bad("of: is %d, less than need %d; nothing could ever be flagged", p.Of, p.Need)
+		bad("of: is %d, less than need %d; no call could be flagged", p.Of, p.Need)
 	}
 	if p.MinSpeech < 0 {
 		bad("min_speech: is %v, must not be negative", p.MinSpeech)

@@ -103,7 +103,7 @@ func TestRaisingAScoreNeverMakesTheOutcomeMilder(t *testing.T) {
 		}
 	})
 	if tried < seeds {
-		t.Fatalf("only %d scores were raised; the worlds are too empty to show anything", tried)
+		t.Fatalf("only %d scores were raised; the random calls hold too few findings", tried)
 	}
 }
 
@@ -130,7 +130,7 @@ func TestAnotherFindingNeverTakesAFlagBack(t *testing.T) {
 	}
 }
 
-// A clear call with failed segments is clear because they could not have mattered: whatever they would have scored.
+// Invariant: in a clear call, no failed or pending segment could have changed the outcome with any score.
 func TestWhatFailedCouldNotHaveChangedAClearCall(t *testing.T) {
 	tried := 0
 	forEachWorld(t, func(t *testing.T, w world) {
@@ -206,7 +206,8 @@ func TestLegsAreDecidedApart(t *testing.T) {
 	})
 }
 
-// The window rule against the plainest way to say it: some Of consecutive segment numbers hold Need scores over.
+// The window rule agrees with a brute-force count: some Of consecutive segment numbers hold Need scores above the
+// threshold.
 func TestWindowEqualsBruteForce(t *testing.T) {
 	forEachWorld(t, func(t *testing.T, w world) {
 		for _, l := range w.decide().Legs {
