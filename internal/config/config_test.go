@@ -17,7 +17,7 @@ import (
 	"callscreen/policy"
 )
 
-// load reads a configuration from text and variables, away from any file in the working directory.
+// load reads a configuration from text and variables, in a working directory without a configuration file.
 func load(t testing.TB, text string, environ ...string) (config.Config, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "callscreen.yaml")
@@ -114,7 +114,7 @@ auth: {tokens: [{name: "", roles: [boss], sha256: xyz}]}
 `, nil, []string{
 			"listen: \"nowhere\"",
 			"webrtc.udp_port: is 70000",
-			"database: is no PostgreSQL",
+			"database: is not a PostgreSQL URL",
 			"audio: \"tmp/x\"",
 			"data_dir: is empty",
 			"analysis.base_url: would send the key and the audio unencrypted",
@@ -124,12 +124,12 @@ auth: {tokens: [{name: "", roles: [boss], sha256: xyz}]}
 			"analysis.max_in_flight:",
 			"analysis.rate_per_second:",
 			"segment.first_speech: is 1s, less than min_speech",
-			"segment.max_duration: is 10m0s, more than the",
+			"segment.max_duration: is 10m0s, must be at most",
 			"policy.threshold: is 1.5",
 			"policy.need: is -1",
 			"retention.flagged:",
 			"auth.tokens[0].name",
-			"auth.tokens[0].roles: there is no role \"boss\"",
+			"auth.tokens[0].roles: \"boss\" is not a role",
 			"auth.tokens[0].sha256",
 		}},
 		{"who may do what", `
@@ -144,22 +144,22 @@ auth:
 			"auth.tokens[0].name: must not be \"machine\"",
 			"auth.session.idle: is 1s",
 			"auth.session.max: is 0s",
-			"auth.trusted_proxies: \"10.0.0.1\" is no network",
+			"auth.trusted_proxies: \"10.0.0.1\" is not a network",
 			"auth.groups[0].group: is empty",
 			"auth.groups[0].roles: is empty",
-			"auth.groups[1].roles: there is no role",
-			"auth.proxy.roles: there is no role",
-			"auth.proxy.groups_header: \"X Groups\" is no name",
+			"auth.groups[1].roles: \"boss\" is not a role",
+			"auth.proxy.roles: \"boss\" is not a role",
+			"auth.proxy.groups_header: \"X Groups\" is not a header name",
 			"auth.proxy.user_header: is empty, but",
 			"auth.oidc.issuer: would sign people in unencrypted",
-			"auth.oidc.redirect_url: does not lead to",
+			"auth.oidc.redirect_url: must have the path",
 			"auth.oidc.client_id: is empty",
 			"auth.oidc.scopes: openid is missing",
 			"auth.oidc.name_claim: is empty",
-			"auth.oidc.roles: nobody who signs in",
+			"auth.oidc.roles: users who sign in",
 		}},
 		{
-			"a proxy that anybody could be",
+			"a proxy header that any client could set",
 			"auth: {proxy: {user_header: X-User}}",
 			nil,
 			[]string{"auth.trusted_proxies: is empty, but auth.proxy.user_header is not"},
@@ -168,7 +168,7 @@ auth:
 			"a proxy that is of no use",
 			"auth: {trusted_proxies: [10.0.0.0/8], proxy: {user_header: X-User, groups_header: X-Groups}}",
 			nil,
-			[]string{"auth.proxy.roles: nobody who comes by the proxy"},
+			[]string{"auth.proxy.roles: users of the proxy"},
 		},
 		{
 			"a client secret in the file",
@@ -189,30 +189,30 @@ auth:
 			[]string{"analysis.enough_speech: is 2s, less than policy.min_speech 3s", "analysis.recheck: is 0s"},
 		},
 		{"records that are gone at once", "retention: {records: 1h}", nil, []string{"retention.records: is less than 24h"}},
-		{"a key that is none", "", []string{"CALLSCREEN_AUDIO_KEY=x"}, []string{"audio_key_file: holds no age keys"}},
+		{"an invalid key", "", []string{"CALLSCREEN_AUDIO_KEY=x"}, []string{"audio_key_file: holds no age keys"}},
 		{"a key in the file", "audio_key: x", nil, []string{"audio_key: line 1", "set CALLSCREEN_AUDIO_KEY or audio_key_file"}},
 		{"servers of ICE", "webrtc: {ice_servers: [example.com, 'http://example.com', 'turn:example.com']}", nil, []string{
-			"webrtc.ice_servers: \"example.com\" is no STUN or TURN server",
+			"webrtc.ice_servers: \"example.com\" is not a STUN or TURN URI",
 			"webrtc.ice_servers: \"http://example.com\"",
-			"webrtc.turn_secret_file: a TURN server wants credentials",
+			"webrtc.turn_secret_file: TURN servers require credentials",
 		}},
 		{
 			"a name at no TURN server",
 			"webrtc: {ice_servers: ['stun:example.com'], turn_username: me}",
 			nil,
-			[]string{"webrtc.turn_username: there is no TURN server"},
+			[]string{"webrtc.turn_username: is set, but"},
 		},
 		{"a TURN secret in the file", "webrtc: {turn_secret: abc}", nil, []string{"webrtc.turn_secret: line 1", "set CALLSCREEN_TURN_SECRET"}},
 		{
 			"logs",
 			"log: {level: loud, format: xml}",
 			nil,
-			[]string{"log.level: there is no level \"loud\"", "log.format: there is no format \"xml\""},
+			[]string{"log.level: \"loud\" is not a log level", "log.format: \"xml\" is not a log format"},
 		},
-		{"traces", "trace: {endpoint: collector:4318}", nil, []string{"trace.endpoint: \"collector:4318\" is no web address"}},
-		{"traces with credentials", "trace: {endpoint: 'http://a:b@c'}", nil, []string{"trace.endpoint: must not hold credentials"}},
+		{"traces", "trace: {endpoint: collector:4318}", nil, []string{"trace.endpoint: \"collector:4318\" is not an http or https URL"}},
+		{"traces with credentials", "trace: {endpoint: 'http://a:b@c'}", nil, []string{"trace.endpoint: must not contain credentials"}},
 		{"sample rate", "segment: {sample_rate: 44100}", nil, []string{"segment.sample_rate: is 44100 Hz"}},
-		{"credentials in the address", "analysis: {base_url: 'https://a:b@c'}", nil, []string{"analysis.base_url: must not hold credentials"}},
+		{"credentials in the address", "analysis: {base_url: 'https://a:b@c'}", nil, []string{"analysis.base_url: must not contain credentials"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := load(t, c.text, c.environ...)
@@ -289,7 +289,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 		t.Errorf("shown in:\n%s", b.String())
 	}
 	if !strings.Contains(b.String(), "[redacted]") {
-		t.Error("nothing tells that something is hidden")
+		t.Error("the redacted value is not marked")
 	}
 }
 
@@ -307,7 +307,7 @@ func TestReferenceIsAValidFileOfTheDefaults(t *testing.T) {
 	}
 	for i, line := range strings.Split(b.String(), "\n") {
 		if strings.HasSuffix(strings.TrimSpace(line), "#") {
-			t.Errorf("line %d of the reference says nothing: %q", i+1, line)
+			t.Errorf("line %d of the reference has no text: %q", i+1, line)
 		}
 	}
 }
@@ -342,7 +342,7 @@ func FuzzLoad(f *testing.F) {
 		c, err := load(t, text, variable)
 		if err != nil {
 			if !errors.As(err, new(config.Problems)) {
-				t.Errorf("error is no Problems: %v", err)
+				t.Errorf("error is not of type Problems: %v", err)
 			}
 			return
 		}

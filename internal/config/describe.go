@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Describe writes the reference: every key with its default, what it is for, and the variable that sets it. The result
-// is a valid configuration file.
+// Describe writes the reference: every key with its default, its help text and its environment variable. The result is
+// a valid configuration file.
 func Describe(w io.Writer) error {
 	c := Default()
 	var b bytes.Buffer
@@ -20,7 +20,7 @@ func Describe(w io.Writer) error {
 		if f.section() && indent == "" {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(&b, "%s# %s\n", indent, docs[f.path])
+		fmt.Fprintf(&b, "%s# %s\n", indent, help[f.path])
 		if f.section() {
 			fmt.Fprintf(&b, "%s%s:\n", indent, f.name)
 			return
@@ -45,7 +45,7 @@ func scalar(v reflect.Value) string {
 	return strings.TrimSpace(string(out))
 }
 
-// Print writes the configuration as it is in force, secrets hidden, as a file that Load takes.
+// Print writes the effective configuration, with secrets redacted, as a file that Load accepts.
 func (c Config) Print(w io.Writer) error {
 	out, err := yaml.Dump(c, yaml.WithIndent(2))
 	if err != nil {

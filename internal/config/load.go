@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// DefaultFile is read from the working directory when no other file is named and it exists.
+// DefaultFile is read from the working directory if it exists and no other file is named.
 const DefaultFile = "callscreen.yaml"
 
 const (
@@ -27,9 +27,9 @@ const (
 	envTURNSecret   = "CALLSCREEN_TURN_SECRET"
 )
 
-// Load fills a configuration from the defaults, then the file, then the environment. file may be "", for DefaultFile if
-// it is there; environ is in the form of os.Environ. The error, if any, is of type Problems and names everything that is
-// wrong so far; the values themselves are judged by [Config.Validate], once the flags are applied too.
+// Load fills a configuration from the defaults, the file and the environment, in this order. An empty file name means
+// DefaultFile if it exists; environ has the form of os.Environ. An error is of type Problems and holds all problems
+// found so far. [Config.Validate] checks the values themselves, after the flags are applied.
 func Load(file string, environ []string) (Config, error) {
 	c := Default()
 	var ps Problems
@@ -63,14 +63,14 @@ func readFile(name string) ([]byte, *Problem) {
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:
-		return nil, &Problem{Path: name, Message: reason(err), Hint: "check that it is a file, and the disk that it is on"}
+		return nil, &Problem{Path: name, Message: reason(err), Hint: "check that it is a regular file, and that the disk is readable"}
 	case len(data) > maxFile:
-		return nil, &Problem{Path: name, Message: "is larger than 1 MiB", Hint: "is it a configuration file?"}
+		return nil, &Problem{Path: name, Message: "is larger than 1 MiB", Hint: "check that it is a configuration file"}
 	}
 	return data, nil
 }
 
-// reason drops the file name that the caller shows already.
+// reason drops the file name, which the caller shows already.
 func reason(err error) string {
 	var path *fs.PathError
 	if errors.As(err, &path) {
@@ -138,15 +138,15 @@ func apply(path string, section reflect.Value, node *yaml.Node, ps *Problems) {
 func hintFor(name, section string, candidates []string) string {
 	switch name {
 	case "api_key", "token":
-		return "secrets are given by the environment or by a file, never here: set " + envKey + " or analysis.api_key_file"
+		return "secrets come from the environment or a file of their own: set " + envKey + " or analysis.api_key_file"
 	case "audio_key":
-		return "secrets are given by the environment or by a file, never here: set " + envAudioKey + " or audio_key_file"
+		return "secrets come from the environment or a file of their own: set " + envAudioKey + " or audio_key_file"
 	case "client_secret":
-		return "secrets are given by the environment or by a file, never here: set " + envClientSecret + " or auth.oidc.client_secret_file"
+		return "secrets come from the environment or a file of their own: set " + envClientSecret + " or auth.oidc.client_secret_file"
 	case "turn_secret", "turn_password":
-		return "secrets are given by the environment or by a file, never here: set " + envTURNSecret + " or webrtc.turn_secret_file"
+		return "secrets come from the environment or a file of their own: set " + envTURNSecret + " or webrtc.turn_secret_file"
 	case "secret":
-		return "secrets are given by the environment or by a file, never here: set " + envJWTSecret + " or auth.jwt.secret_file"
+		return "secrets come from the environment or a file of their own: set " + envJWTSecret + " or auth.jwt.secret_file"
 	}
 	if near := nearest(name, candidates); near != "" {
 		return "did you mean " + strings.TrimPrefix(section+"."+near, ".") + "?"
@@ -154,7 +154,7 @@ func hintFor(name, section string, candidates []string) string {
 	return "the keys are " + strings.Join(candidates, ", ")
 }
 
-// set decodes one value. Lists replace what was there before.
+// set decodes one value. A list replaces the previous list.
 func set(path string, value reflect.Value, node *yaml.Node, where string, ps *Problems) {
 	if unknownInList(path, value, node, ps) {
 		return
@@ -171,7 +171,7 @@ func set(path string, value reflect.Value, node *yaml.Node, where string, ps *Pr
 	value.Set(fresh.Elem())
 }
 
-// unknownInList names keys that the entries of a list must not have.
+// unknownInList reports unknown keys in the entries of a list.
 func unknownInList(path string, value reflect.Value, node *yaml.Node, ps *Problems) (found bool) {
 	if value.Kind() != reflect.Slice || value.Type().Elem().Kind() != reflect.Struct || node.Kind != yaml.SequenceNode {
 		return false
@@ -189,7 +189,7 @@ func unknownInList(path string, value reflect.Value, node *yaml.Node, ps *Proble
 	return found
 }
 
-// decodeStrict refuses unknown keys inside lists, which the walk over the sections does not reach.
+// decodeStrict rejects unknown keys inside lists, which the walk over the sections does not reach.
 func decodeStrict(node *yaml.Node, into any) error {
 	data, err := yaml.Marshal(node)
 	if err != nil {
@@ -227,7 +227,7 @@ func (c *Config) applyEnv(environ []string, ps *Problems) {
 		name, value, _ := strings.Cut(kv, "=")
 		f, ok := byEnv[name]
 		if !ok {
-			// Other CALLSCREEN_ variables are not ours to judge: orchestrators make some up, after the name of a service.
+			// Ignore other CALLSCREEN_ variables: orchestrators create some from the name of a service.
 			for _, s := range sections {
 				if strings.HasPrefix(name, s) {
 					ps.add(name, envHint(name, byEnv), "there is no such key")
@@ -241,7 +241,7 @@ func (c *Config) applyEnv(environ []string, ps *Problems) {
 		}
 		var doc yaml.Node
 		if err := yaml.Unmarshal([]byte(value), &doc); err != nil || len(doc.Content) == 0 {
-			ps.add(name, "want "+kindName(f.value), "%q cannot be read", value)
+			ps.add(name, "want "+kindName(f.value), "%q is not valid YAML", value)
 			continue
 		}
 		set(name, f.value, doc.Content[0], "", ps)
@@ -259,7 +259,7 @@ func envHint(name string, byEnv map[string]field) string {
 	return "callscreen config describe lists the keys"
 }
 
-// readSecret takes a secret from the environment or from its file; the environment wins.
+// readSecret returns a secret from the environment or from its file. The environment wins.
 func readSecret(environ []string, variable, path, file string, ps *Problems) (secret Secret) {
 	for _, kv := range environ {
 		if value, ok := strings.CutPrefix(kv, variable+"="); ok {

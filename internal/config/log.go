@@ -5,19 +5,19 @@ import (
 	"slices"
 )
 
-// Log says what the program tells about itself.
+// Log configures the log.
 type Log struct {
 	Level  string `yaml:"level"`
 	Format string `yaml:"format"`
 }
 
-// LogLevels and LogFormats are what can be chosen.
+// LogLevels and LogFormats are the valid values.
 var (
 	LogLevels  = []string{"debug", "info", "warn", "error"}
 	LogFormats = []string{"text", "json"}
 )
 
-// Slog is the level as package slog has it, info if it is none.
+// Slog returns the level for package slog. An invalid level is info.
 func (l Log) Slog() (level slog.Level) {
 	if level.UnmarshalText([]byte(l.Level)) != nil {
 		return slog.LevelInfo
@@ -27,9 +27,9 @@ func (l Log) Slog() (level slog.Level) {
 
 func (l Log) validate(ps *Problems) {
 	if !slices.Contains(LogLevels, l.Level) {
-		ps.add("log.level", "write debug, info, warn or error", "there is no level %q", l.Level)
+		ps.add("log.level", "write debug, info, warn or error", "%q is not a log level", l.Level)
 	}
 	if !slices.Contains(LogFormats, l.Format) {
-		ps.add("log.format", "write text or json", "there is no format %q", l.Format)
+		ps.add("log.format", "write text or json", "%q is not a log format", l.Format)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"callscreen/policy"
 )
 
-// LoadPolicy reads a file that holds the keys of the section policy, without that word before them. What it does not set
-// has the value of the defaults. The error, if any, is of type Problems and names everything that is wrong.
+// LoadPolicy reads a file with the keys of the section policy, without the section itself. Missing keys have their
+// defaults. An error is of type Problems and holds all problems.
 func LoadPolicy(file string) (policy.Policy, error) {
 	p := policy.Default()
 	data, problem := readFile(file)

@@ -23,7 +23,7 @@ func loadPolicy(t *testing.T, text string) (policy.Policy, error) {
 }
 
 func TestAPolicyFileHoldsTheKeysOfTheSection(t *testing.T) {
-	t.Setenv("CALLSCREEN_POLICY_THRESHOLD", "0.9") // what is tried is what is in the file
+	t.Setenv("CALLSCREEN_POLICY_THRESHOLD", "0.9") // must not override the file under test
 	half, need := 0.5, 2
 	want := policy.Default()
 	want.Threshold, want.Need, want.MinSpeech = 0.7, 2, 5*time.Second

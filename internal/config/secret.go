@@ -2,12 +2,12 @@ package config
 
 import "log/slog"
 
-// Secret is a string that does not show itself: not in a log, not in an error, not in a dump of the configuration.
+// Secret is a string that logs, errors and dumps of the configuration show redacted.
 type Secret string
 
 const redacted = "[redacted]"
 
-// String returns a stand-in, or "" when there is nothing to hide.
+// String returns "[redacted]", or "" if the secret is empty.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
@@ -15,16 +15,16 @@ func (s Secret) String() string {
 	return redacted
 }
 
-// GoString keeps %#v from showing the secret.
+// GoString redacts the secret in %#v.
 func (s Secret) GoString() string { return s.String() }
 
-// MarshalText keeps encoders from showing the secret.
+// MarshalText redacts the secret in encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// MarshalYAML keeps dumps of the configuration from showing the secret.
+// MarshalYAML redacts the secret in dumps of the configuration.
 func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
 
-// LogValue keeps loggers from showing the secret.
+// LogValue redacts the secret in logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // Reveal returns the secret itself.

@@ -2,7 +2,7 @@ package config
 
 import "net/url"
 
-// Trace says who is told what is done about calls.
+// Trace configures the export of spans.
 type Trace struct {
 	Endpoint string `yaml:"endpoint"`
 }
@@ -14,8 +14,8 @@ func (t Trace) validate(ps *Problems) {
 	u, err := url.Parse(t.Endpoint)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		ps.add("trace.endpoint", "write http://127.0.0.1:4318", "%q is no web address", t.Endpoint)
+		ps.add("trace.endpoint", "write http://127.0.0.1:4318", "%q is not an http or https URL", t.Endpoint)
 	case u.User != nil:
-		ps.add("trace.endpoint", "headers go into OTEL_EXPORTER_OTLP_HEADERS", "must not hold credentials")
+		ps.add("trace.endpoint", "set headers in OTEL_EXPORTER_OTLP_HEADERS", "must not contain credentials")
 	}
 }

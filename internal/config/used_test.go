@@ -14,12 +14,11 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// Every key is read by the program, and not only filled and judged here: some expression outside of this package selects
-// that very field, other than to set it. What Segmenter and Slog read for callers outside, and Load for the secrets that it
-// fetches, counts too.
+// Invariant: the program uses every key. Some expression outside of this package reads its field. Reads by Segmenter
+// and Slog for outside callers, and by Load for secrets, count too.
 func TestEveryKeyIsReadBySomething(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads the whole program, and has no goroutine")
+		t.Skip("type-checks the whole program, and starts no goroutine")
 	}
 	program, err := packages.Load(&packages.Config{
 		Mode: packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo | packages.NeedImports,
@@ -62,7 +61,7 @@ func TestEveryKeyIsReadBySomething(t *testing.T) {
 	}
 }
 
-// element is the struct of the house that a field holds, or holds many of; nil if it is a value of its own.
+// element returns the struct of this module that a field or its list elements hold, or nil for a plain value.
 func element(t types.Type) types.Type {
 	switch u := t.(type) {
 	case *types.Slice:
@@ -77,7 +76,7 @@ func element(t types.Type) types.Type {
 	return nil
 }
 
-// selected adds the fields whose values a package selects.
+// selected adds the fields that a package reads.
 func selected(p *packages.Package, to map[types.Object]bool) {
 	own := p.PkgPath == "callscreen/internal/config"
 	for _, file := range p.Syntax {
@@ -87,7 +86,7 @@ func selected(p *packages.Package, to map[types.Object]bool) {
 				continue
 			}
 			if isFunc && strings.EqualFold(f.Name.Name, "validate") {
-				continue // the policy judges its own keys
+				continue // the policy validates its own keys
 			}
 			set := map[ast.Expr]bool{}
 			ast.Inspect(decl, func(n ast.Node) bool {
@@ -107,7 +106,7 @@ func selected(p *packages.Package, to map[types.Object]bool) {
 	}
 }
 
-// Every call that reports a problem gives a hint, also those that no other test makes happen.
+// Invariant: every reported problem has a hint, including problems that no other test causes.
 func TestEveryProblemInTheSourceHasAHint(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {

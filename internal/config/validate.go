@@ -10,18 +10,19 @@ import (
 	"time"
 
 	"callscreen/encode"
+	"callscreen/internal/hook/event"
 	"callscreen/internal/seal"
 )
 
-// Validate reports everything that is wrong with the values, as Problems, or nil.
+// Validate returns all problems of the values, as Problems, or nil.
 func (c Config) Validate() error {
 	var ps Problems
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		ps.add("listen", "write host:port, such as 127.0.0.1:8080 or :8080", "%q is no address", c.Listen)
+		ps.add("listen", "write host:port, such as 127.0.0.1:8080 or :8080", "%q is not an address", c.Listen)
 	}
 	for path, port := range map[string]int{"webrtc.udp_port": c.WebRTC.UDPPort, "webrtc.tcp_port": c.WebRTC.TCPPort} {
 		if port < 0 || port > 65535 {
-			ps.add(path, "ports are 1 to 65535, 0 takes a free one", "is %d", port)
+			ps.add(path, "write 1 to 65535, or see callscreen config describe for 0", "is %d", port)
 		}
 	}
 	for path, n := range map[string]int{
@@ -39,21 +40,21 @@ func (c Config) Validate() error {
 	}
 	for _, ip := range c.WebRTC.PublicIPs {
 		if net.ParseIP(ip) == nil {
-			ps.add("webrtc.public_ips", "write addresses, not names", "%q is no IP address", ip)
+			ps.add("webrtc.public_ips", "write IP addresses, not host names", "%q is not an IP address", ip)
 		}
 	}
 	c.WebRTC.validateICE(&ps)
 	if c.DataDir == "" {
-		ps.add("data_dir", "name a folder, such as ./data", "is empty")
+		ps.add("data_dir", "set a directory, such as ./data", "is empty")
 	}
 	if d := c.Database.Reveal(); d != "" && !strings.HasPrefix(d, "postgres://") && !strings.HasPrefix(d, "postgresql://") {
-		ps.add("database", "write postgres://user@host/name, or leave it empty for SQLite", "is no PostgreSQL address")
+		ps.add("database", "write postgres://user@host/name, or leave it empty for SQLite", "is not a PostgreSQL URL")
 	}
 	if c.Audio != "" && !strings.HasPrefix(c.Audio, "s3://") && !filepath.IsAbs(c.Audio) {
 		ps.add(
 			"audio",
-			"write s3://bucket/prefix or the absolute path of a folder, or leave it empty for a folder in data_dir",
-			"%q is no S3 address",
+			"write s3://bucket/prefix or the absolute path of a directory, or leave it empty for a directory in data_dir",
+			"%q is neither an S3 URL nor an absolute path",
 			c.Audio,
 		)
 	}
@@ -71,20 +72,20 @@ func (c Config) Validate() error {
 		"inconclusive": int64(c.Retention.Inconclusive),
 	} {
 		if d < 0 {
-			ps.add("retention."+path, "0s keeps nothing", "must not be negative")
+			ps.add("retention."+path, "0s deletes audio at once", "must not be negative")
 		}
 	}
 	if d := c.Retention.Records; d != 0 && d < 24*time.Hour {
-		ps.add("retention.records", "write 2160h for 90 days, or 0s to keep them until they are erased", "is less than 24h")
+		ps.add("retention.records", "write 2160h for 90 days, or 0s to keep records until they are erased", "is less than 24h")
 	}
 	for path, n := range map[string]int64{"min_free_mb": c.Spool.MinFreeMB, "max_mb": c.Spool.MaxMB, "max_age": int64(c.Spool.MaxAge)} {
 		if n < 0 {
-			ps.add("spool."+path, "0 sets no bound", "must not be negative")
+			ps.add("spool."+path, "0 means no limit", "must not be negative")
 		}
 	}
 	c.validateWebhooks(&ps)
 	c.Auth.validate(&ps)
-	c.validateDoors(&ps)
+	c.validateListeners(&ps)
 	c.Log.validate(&ps)
 	c.Trace.validate(&ps)
 	slices.SortStableFunc(ps, func(a, b Problem) int { return strings.Compare(section(a.Path), section(b.Path)) })
@@ -101,9 +102,9 @@ func (c Config) validateAnalysis(ps *Problems) {
 	u, err := url.Parse(a.BaseURL)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		ps.add("analysis.base_url", "write https://api.dataspike.io", "%q is no web address", a.BaseURL)
+		ps.add("analysis.base_url", "write https://api.dataspike.io", "%q is not an http or https URL", a.BaseURL)
 	case u.User != nil:
-		ps.add("analysis.base_url", "the key goes into DATASPIKE_API_KEY", "must not hold credentials")
+		ps.add("analysis.base_url", "set the key in DATASPIKE_API_KEY", "must not contain credentials")
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		ps.add("analysis.base_url", "write https://", "would send the key and the audio unencrypted to %s", u.Host)
 	}
@@ -114,7 +115,7 @@ func (c Config) validateAnalysis(ps *Problems) {
 		ps.add("analysis.poll_max", "the API advises 1s to 3s", "is %v, less than poll_initial %v", a.PollMax, a.PollInitial)
 	}
 	if a.Deadline <= a.PollInitial {
-		ps.add("analysis.deadline", "2m is usual", "is %v, leaves no time for a single poll after %v", a.Deadline, a.PollInitial)
+		ps.add("analysis.deadline", "2m is usual", "is %v, must be longer than poll_initial %v", a.Deadline, a.PollInitial)
 	}
 	if a.MaxAge < time.Minute {
 		ps.add("analysis.max_age", "24h is usual", "is %v, must be at least 1m", a.MaxAge)
@@ -125,7 +126,7 @@ func (c Config) validateAnalysis(ps *Problems) {
 	if a.EnoughSpeech != 0 && a.EnoughSpeech < max(c.Policy.MinSpeech, time.Second) {
 		ps.add(
 			"analysis.enough_speech",
-			"60s, or 0s to analyse all speech",
+			"write 60s, or 0s to analyse all speech",
 			"is %v, less than policy.min_speech %v: no leg could be clear",
 			a.EnoughSpeech,
 			c.Policy.MinSpeech,
@@ -139,36 +140,33 @@ func (c Config) validateAnalysis(ps *Problems) {
 	}
 }
 
-// Events are what webhooks can ask for.
-var Events = []string{"call.flagged", "call.cleared", "call.inconclusive", "segment.scored", "analysis.error"}
-
 func (c Config) validateWebhooks(ps *Problems) {
 	seen := map[string]bool{}
 	for i, w := range c.Webhooks {
 		path := fmt.Sprintf("webhooks[%d]", i)
 		if w.Name == "" || seen[w.Name] {
-			ps.add(path+".name", "deliveries are kept under it: name each endpoint, and do not rename it", "is empty, or used twice")
+			ps.add(path+".name", "give each endpoint a unique name and keep it: deliveries are stored under it", "is empty or not unique")
 		}
 		seen[w.Name] = true
 		u, err := url.Parse(w.URL)
 		switch {
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-			ps.add(path+".url", "write https://host/path", "%q is no web address", w.URL)
+			ps.add(path+".url", "write https://host/path", "%q is not an http or https URL", w.URL)
 		case u.User != nil:
-			ps.add(path+".url", "messages are signed with the secret of secret_files", "must not hold credentials")
+			ps.add(path+".url", "messages are signed with the secret of secret_files", "must not contain credentials")
 		case u.Scheme == "http" && !loopback(u.Hostname()):
-			ps.add(path+".url", "write https://", "would send what is known of calls unencrypted to %s", u.Host)
+			ps.add(path+".url", "write https://", "would send call data unencrypted to %s", u.Host)
 		}
 		if len(w.Events) == 0 {
-			ps.add(path+".events", "events are "+strings.Join(Events, ", "), "is empty")
+			ps.add(path+".events", "events are "+strings.Join(event.All(), ", "), "is empty")
 		}
 		for _, e := range w.Events {
-			if !slices.Contains(Events, e) {
-				ps.add(path+".events", "events are "+strings.Join(Events, ", "), "there is no event %q", e)
+			if !slices.Contains(event.All(), e) {
+				ps.add(path+".events", "events are "+strings.Join(event.All(), ", "), "%q is not an event", e)
 			}
 		}
 		if len(w.SecretFiles) == 0 {
-			ps.add(path+".secret_files", "echo whsec_$(head -c 32 /dev/urandom | base64) > hook.secret", "is empty")
+			ps.add(path+".secret_files", "make one with: echo whsec_$(head -c 32 /dev/urandom | base64) > hook.secret", "is empty")
 		}
 	}
 }
@@ -199,7 +197,7 @@ func (c Config) validateSegment(ps *Problems) {
 		ps.add(
 			"segment.max_duration",
 			"the API takes files under 10 MB",
-			"is %v, more than the %d s that fit at %d Hz",
+			"is %v, must be at most %d s at %d Hz",
 			s.MaxDuration,
 			fit/s.SampleRate,
 			s.SampleRate,
@@ -207,7 +205,7 @@ func (c Config) validateSegment(ps *Problems) {
 	}
 }
 
-// split takes over the lines of an error that each begin with the path of a key within a section.
+// split adds each line of err as a problem. Each line begins with the path of a key within the section.
 func split(ps *Problems, section, hint string, err error) {
 	if err == nil {
 		return

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// roles are what somebody can be good for.
+// roles are the roles that a token, group or user can have.
 var roles = []string{"ingest", "viewer", "reviewer", "admin"}
 
-// The names that the audit uses itself.
+// reserved are the user names that the audit log uses itself.
 var reserved = []string{"machine", "anonymous"}
 
 func (a Auth) validate(ps *Problems) {
@@ -28,13 +28,13 @@ func (a Auth) validate(ps *Problems) {
 	}
 	for _, p := range a.TrustedProxies {
 		if _, err := netip.ParsePrefix(p); err != nil {
-			ps.add("auth.trusted_proxies", "write 10.0.0.0/24, or 10.0.0.7/32 for a single address", "%q is no network", p)
+			ps.add("auth.trusted_proxies", "write 10.0.0.0/24, or 10.0.0.7/32 for a single address", "%q is not a network", p)
 		}
 	}
 	for i, g := range a.Groups {
 		path := fmt.Sprintf("auth.groups[%d]", i)
 		if g.Group == "" {
-			ps.add(path+".group", "as the provider or the proxy calls it", "is empty")
+			ps.add(path+".group", "write the name that the provider or the proxy uses", "is empty")
 		}
 		checkRoles(ps, path+".roles", g.Roles, true)
 	}
@@ -51,7 +51,7 @@ func checkRoles(ps *Problems, path string, list []string, needed bool) {
 	}
 	for _, r := range list {
 		if !slices.Contains(roles, r) {
-			ps.add(path, "roles are "+strings.Join(roles, ", "), "there is no role %q", r)
+			ps.add(path, "roles are "+strings.Join(roles, ", "), "%q is not a role", r)
 		}
 	}
 }
@@ -59,14 +59,14 @@ func checkRoles(ps *Problems, path string, list []string, needed bool) {
 func (t Token) validate(ps *Problems, i int) {
 	path := fmt.Sprintf("auth.tokens[%d]", i)
 	if t.Name == "" {
-		ps.add(path+".name", "it is what the audit shows", "is empty")
+		ps.add(path+".name", "set the name that the audit log shows", "is empty")
 	}
 	if slices.Contains(reserved, t.Name) {
-		ps.add(path+".name", "the audit calls itself so", "must not be %q", t.Name)
+		ps.add(path+".name", "the audit log uses this name itself: choose another", "must not be %q", t.Name)
 	}
 	checkRoles(ps, path+".roles", t.Roles, true)
 	if sum, err := hex.DecodeString(t.SHA256); err != nil || len(sum) != 32 {
-		ps.add(path+".sha256", "printf %s TOKEN | sha256sum", "is no SHA-256 in hexadecimal")
+		ps.add(path+".sha256", "make it with: printf %s TOKEN | sha256sum", "is not a SHA-256 in hexadecimal")
 	}
 }
 
@@ -76,20 +76,20 @@ func (p Proxy) validate(ps *Problems, a Auth) {
 		if strings.ContainsFunc(h, func(r rune) bool {
 			return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 		}) {
-			ps.add("auth.proxy."+path, "such as X-Forwarded-User", "%q is no name of a header", h)
+			ps.add("auth.proxy."+path, "write a name such as X-Forwarded-User", "%q is not a header name", h)
 		}
 	}
 	switch {
 	case p.UserHeader == "" && (p.GroupsHeader != "" || len(p.Roles) > 0):
-		ps.add("auth.proxy.user_header", "such as X-Forwarded-User", "is empty, but other keys of auth.proxy are not")
+		ps.add("auth.proxy.user_header", "write a name such as X-Forwarded-User", "is empty, but other keys of auth.proxy are not")
 	case p.UserHeader != "" && len(a.TrustedProxies) == 0:
 		ps.add(
 			"auth.trusted_proxies",
-			"name the addresses of the proxy, or anybody could be anybody",
+			"list the networks of the proxy, otherwise any client could claim any user name",
 			"is empty, but auth.proxy.user_header is not",
 		)
 	case p.UserHeader != "" && len(p.Roles) == 0 && (p.GroupsHeader == "" || len(a.Groups) == 0):
-		ps.add("auth.proxy.roles", "give roles here, or a groups_header and auth.groups", "nobody who comes by the proxy could do anything")
+		ps.add("auth.proxy.roles", "set roles here, or groups_header and auth.groups", "users of the proxy would have no role")
 	}
 }
 
@@ -98,24 +98,24 @@ func (o OIDC) validate(ps *Problems, a Auth) {
 		u, err := url.Parse(address)
 		switch {
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-			ps.add("auth.oidc."+path, "write https://", "%q is no web address", address)
+			ps.add("auth.oidc."+path, "write https://HOST", "%q is not an http or https URL", address)
 		case u.Scheme == "http" && !loopback(u.Hostname()):
 			ps.add("auth.oidc."+path, "write https://", "would sign people in unencrypted")
 		case path == "redirect_url" && u.Path != "/login/oidc/callback":
-			ps.add("auth.oidc.redirect_url", "write https://HOST/login/oidc/callback", "does not lead to where people are expected back")
+			ps.add("auth.oidc.redirect_url", "write https://HOST/login/oidc/callback", "must have the path /login/oidc/callback")
 		}
 	}
 	if o.ClientID == "" {
-		ps.add("auth.oidc.client_id", "the provider gives it", "is empty")
+		ps.add("auth.oidc.client_id", "take it from the registration at the provider", "is empty")
 	}
 	if !slices.Contains(o.Scopes, "openid") {
-		ps.add("auth.oidc.scopes", "[openid, profile, email]", "openid is missing")
+		ps.add("auth.oidc.scopes", "write [openid, profile, email]", "openid is missing")
 	}
 	if o.NameClaim == "" {
 		ps.add("auth.oidc.name_claim", "email is usual", "is empty")
 	}
 	checkRoles(ps, "auth.oidc.roles", o.Roles, false)
 	if len(o.Roles) == 0 && (o.GroupsClaim == "" || len(a.Groups) == 0) {
-		ps.add("auth.oidc.roles", "give roles here, or a groups_claim and auth.groups", "nobody who signs in could do anything")
+		ps.add("auth.oidc.roles", "set roles here, or groups_claim and auth.groups", "users who sign in would have no role")
 	}
 }

@@ -2,7 +2,7 @@ package config
 
 import "github.com/pion/stun/v4"
 
-// validateICE judges the STUN and TURN servers. What is wrong with them would otherwise be told to each caller.
+// validateICE checks the STUN and TURN servers, so that an error shows at start and not at the first call.
 func (w WebRTC) validateICE(ps *Problems) {
 	turn := false
 	for _, text := range w.ICEServers {
@@ -11,7 +11,7 @@ func (w WebRTC) validateICE(ps *Problems) {
 			ps.add(
 				"webrtc.ice_servers",
 				"write stun:HOST:PORT, turn:HOST:PORT or turns:HOST:PORT?transport=tcp",
-				"%q is no STUN or TURN server",
+				"%q is not a STUN or TURN URI",
 				text,
 			)
 			continue
@@ -23,9 +23,13 @@ func (w WebRTC) validateICE(ps *Problems) {
 		ps.add(
 			"webrtc.turn_secret_file",
 			"set "+envTURNSecret+" or webrtc.turn_secret_file",
-			"a TURN server wants credentials, and there are none",
+			"TURN servers require credentials, but none are set",
 		)
 	case !turn && w.TURNUsername != "":
-		ps.add("webrtc.turn_username", "add turn:HOST:PORT to webrtc.ice_servers, or leave it empty", "there is no TURN server")
+		ps.add(
+			"webrtc.turn_username",
+			"add turn:HOST:PORT to webrtc.ice_servers, or remove this key",
+			"is set, but webrtc.ice_servers has no TURN server",
+		)
 	}
 }

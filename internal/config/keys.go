@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// field is a key of the configuration together with the place of its value.
+// field is one key of the configuration and its value.
 type field struct {
 	path  string // "analysis.poll_max"
 	name  string // "poll_max"
 	value reflect.Value
 }
 
-// section tells whether the key holds other keys.
+// section reports whether the key holds other keys.
 func (f field) section() bool { return f.value.Kind() == reflect.Struct }
 
-// env is the name of the environment variable of the key.
+// env returns the name of the environment variable of the key.
 func (f field) env() string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(f.path, ".", "_"))
 }
 
-// fields lists the keys directly under a struct.
+// fields returns the keys directly below a struct.
 func fields(path string, v reflect.Value) (list []field) {
 	for i := range v.NumField() {
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
@@ -36,7 +36,7 @@ func fields(path string, v reflect.Value) (list []field) {
 	return list
 }
 
-// walk visits every key, sections before what they hold.
+// walk visits every key. A section comes before the keys in it.
 func walk(path string, v reflect.Value, visit func(field)) {
 	for _, f := range fields(path, v) {
 		visit(f)

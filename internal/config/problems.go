@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with a configuration.
+// Problem is one error of a configuration.
 type Problem struct {
 	Path    string // "analysis.poll_max", or the name of a file or variable
 	Message string
-	Hint    string // what to do about it
+	Hint    string // how to fix it
 }
 
 // Error returns the problem in one line.
@@ -21,7 +21,7 @@ func (p Problem) Error() string {
 	return s
 }
 
-// Problems is everything that is wrong, as an error with a line for each.
+// Problems is a list of errors. Error returns one line for each.
 type Problems []Problem
 
 func (ps Problems) Error() string {
@@ -36,7 +36,7 @@ func (ps *Problems) add(path, hint, format string, args ...any) {
 	*ps = append(*ps, Problem{Path: path, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
-// err returns nil when there is no problem.
+// err returns nil if there is no problem.
 func (ps Problems) err() error {
 	if len(ps) == 0 {
 		return nil
@@ -44,7 +44,7 @@ func (ps Problems) err() error {
 	return ps
 }
 
-// nearest is the candidate that was probably meant, "" when none is close.
+// nearest returns the candidate that was probably meant, or "" if none is close.
 func nearest(name string, candidates []string) string {
 	best, distance := "", len(name)/2+1
 	for _, c := range candidates {
@@ -55,7 +55,7 @@ func nearest(name string, candidates []string) string {
 	return best
 }
 
-// editDistance is Levenshtein's.
+// editDistance returns the Levenshtein distance.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

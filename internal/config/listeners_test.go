@@ -7,7 +7,7 @@ import (
 	"callscreen/internal/config"
 )
 
-func TestDoorsAreJudged(t *testing.T) {
+func TestListenersAreValidated(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*config.Config)
 		want   string // "" for none
@@ -23,10 +23,10 @@ func TestDoorsAreJudged(t *testing.T) {
 			c.WebhookAllow = []string{"crm.example.com", "10.0.0.0/8", "10.0.0.1", "::1", "[::1]", "fd00::/8"}
 		}, ""},
 		"a short secret":         {func(c *config.Config) { c.Auth.JWT.Secret = "short" }, "auth.jwt.secret_file: the secret has 5 bytes"},
-		"keys without an issuer": {func(c *config.Config) { c.Auth.JWT.JWKS = "keys.json" }, "every token of the provider would be good"},
-		"keys from anybody on the way": {func(c *config.Config) {
+		"keys without an issuer": {func(c *config.Config) { c.Auth.JWT.JWKS = "keys.json" }, "tokens for other services would be accepted"},
+		"keys over plain http": {func(c *config.Config) {
 			c.Auth.JWT = config.JWT{JWKS: "http://login.example.com/keys", Issuer: "i", Audience: "a"}
-		}, "would take keys from whoever"},
+		}, "plain http would let the network"},
 		"keys from a web address": {func(c *config.Config) {
 			c.Auth.JWT = config.JWT{JWKS: "https://login.example.com/keys", Issuer: "i", Audience: "a"}
 		}, ""},
