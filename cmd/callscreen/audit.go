@@ -14,19 +14,19 @@ func newAudit(e env) *cobra.Command {
 	file := ""
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Checks or prints the audit",
+		Short: "Verifies or prints the audit log",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	configFlag(cmd, &file)
 	cmd.AddCommand(&cobra.Command{
 		Use:   "verify",
-		Short: "Checks that no line was changed, removed or put in between",
-		Long: `Checks that no line of the audit was changed, removed or put in between: each carries the SHA-256 of the one before. Names the
-first line that does not fit, and exits with 1.
+		Short: "Verifies that no line was changed, removed or inserted",
+		Long: `Verifies the hash chain of the audit log: each line holds the SHA-256 of the line before it. A changed, removed or inserted
+line breaks the chain. The first broken line is printed, and the exit code is 1.
 
-Somebody who can write to the database can also rewrite the chain from some line to its end. Keep the hash that is printed
-somewhere else now and then: a later audit must still contain it (audit print).`,
+A user with write access to the database can rewrite the chain from some line to its end. To detect that, store the printed
+hash in another place from time to time: later audit logs must contain it (audit print).`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withStore(cmd, e, file, func(ctx context.Context, s *store.Store) error {
@@ -34,12 +34,12 @@ somewhere else now and then: a later audit must still contain it (audit print).`
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(e.stdout, "the audit is whole: %d lines, the last is %s\n", lines, last)
+				_, err = fmt.Fprintf(e.stdout, "the audit is intact: %d lines, last hash %s\n", lines, last)
 				return err
 			})
 		},
 	}, &cobra.Command{
-		Use: "print", Short: "Prints the audit, or that of one call, as JSON lines", Args: cobra.MaximumNArgs(1),
+		Use: "print", Short: "Prints the audit log, or the lines of one call, as JSON lines", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			call := ""
 			if len(args) == 1 {

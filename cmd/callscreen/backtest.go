@@ -31,18 +31,17 @@ func newBacktest(e env) *cobra.Command {
 	var f backtestFlags
 	cmd := &cobra.Command{
 		Use:   "backtest --policy FILE",
-		Short: "Tells what another policy would have decided over stored scores",
-		Long: `Tells what another policy would have decided about calls of the past, from the scores that are stored: nothing is sent
-anywhere, nothing is changed. It compares what was decided, what the current policy (that of the configuration) decides,
-and what the new one does, and judges both by the dispositions of those who reviewed calls.
+		Short: "Applies another policy to the stored scores of past calls",
+		Long: `Applies another policy to the stored scores of past calls. Nothing is submitted and nothing is changed. The report compares
+three decisions of each call: the stored one, that of the current policy (from the configuration) and that of the new
+policy. Both policies are evaluated against the dispositions of reviewed calls.
 
-FILE holds the keys of the section policy of the configuration (see callscreen config describe), without that word before
-them, such as
+FILE holds the keys of the section policy of the configuration (see callscreen config describe), without the line policy:
 
   threshold: 0.7
   need: 2
 
-What it does not set has its default.`,
+Missing keys have their defaults.`,
 		Example: `  callscreen backtest --policy new.yaml --from 2026-01-01 --to 2026-01-31
   callscreen backtest --policy new.yaml --svg curve.svg --csv > curve.csv
   callscreen backtest --policy new.yaml --false-alarm-rate 0.02 --json`,
@@ -51,13 +50,13 @@ What it does not set has its default.`,
 	}
 	f.register(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.policy, "policy", "", "the policy to try, a YAML file")
+	flags.StringVar(&f.policy, "policy", "", "policy to evaluate, a YAML file")
 	flags.BoolVar(&f.json, "json", false, "print everything as a JSON object")
 	flags.BoolVar(&f.csv, "csv", false, "print the curve over thresholds as CSV")
 	flags.StringVar(&f.svg, "svg", "", "draw the curve over thresholds into this file")
-	flags.Float64Var(&f.rate, "false-alarm-rate", 0.01, "look for the threshold that keeps this share of false alarms")
-	flags.IntVar(&f.show, "show", 20, "list so many of the calls that would change")
-	flags.BoolVar(&f.skip, "skip-simulated", false, "leave out calls that were analysed by the stand-in")
+	flags.Float64Var(&f.rate, "false-alarm-rate", 0.01, "find the threshold with at most this share of false alarms")
+	flags.IntVar(&f.show, "show", 20, "maximum number of changed calls to list")
+	flags.BoolVar(&f.skip, "skip-simulated", false, "leave out calls that were analysed by the simulator")
 	return cmd
 }
 
@@ -110,7 +109,7 @@ func runBacktest(cmd *cobra.Command, e env, f backtestFlags) error {
 	})
 }
 
-// printBacktest writes the result for a person.
+// printBacktest writes the result as text.
 func printBacktest(w io.Writer, file string, r backtest.Result) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s over %s and %s\n", file, count(r.Calls, "call"), count(r.Findings, "finding"))
@@ -125,7 +124,7 @@ func printBacktest(w io.Writer, file string, r backtest.Result) error {
 	}
 	var trimmed strings.Builder
 	for line := range strings.Lines(b.String()) {
-		trimmed.WriteString(strings.TrimRight(line, " \n") + "\n") // a table fills up its last column too
+		trimmed.WriteString(strings.TrimRight(line, " \n") + "\n") // tabwriter pads the last column
 	}
 	_, err := io.WriteString(w, trimmed.String())
 	return err
@@ -144,13 +143,13 @@ func printOutcomes(b *strings.Builder, r backtest.Result) {
 	} {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t\n", row.name, row.threshold, row.o.Flagged, row.o.Inconclusive, row.o.Clear, row.o.Review)
 	}
-	_ = t.Flush() // a strings.Builder takes everything
+	_ = t.Flush() // writing to a strings.Builder cannot fail
 }
 
 func printChanges(b *strings.Builder, r backtest.Result) {
 	fmt.Fprintf(
 		b,
-		"\n%s would be decided otherwise than then, %s otherwise than by the current policy\n",
+		"\n%s would change from the stored decision, %s from the current policy\n",
 		count(r.Changed, "call"),
 		count(r.ChangedFromCurrent, "call"),
 	)
@@ -176,7 +175,7 @@ func printQuality(b *strings.Builder, r backtest.Result) {
 	d := r.Dispositions
 	fmt.Fprintf(
 		b,
-		"\nby %d confirmed_synthetic and %d false_alarm (%d unsure count for nothing), with intervals of 95 %%\n",
+		"\nby %d confirmed_synthetic and %d false_alarm (%d unsure are ignored), with 95 %% confidence intervals\n",
 		d.ConfirmedSynthetic,
 		d.FalseAlarm,
 		d.Unsure,
@@ -204,7 +203,7 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// printable keeps what others chose from steering a terminal.
+// printable escapes control characters, so that a call id cannot control the terminal.
 func printable(s string) string {
 	q := fmt.Sprintf("%+q", s)
 	return q[1 : len(q)-1]

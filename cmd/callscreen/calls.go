@@ -22,12 +22,12 @@ func newCalls(e env) *cobra.Command {
 	var f callsFlags
 	cmd := &cobra.Command{
 		Use:   "calls",
-		Short: "Writes calls that have ended, their findings or their dispositions as a table",
-		Long: `Writes calls of the past to standard output, oldest first: the calls (--what calls, one record each), their findings (one
-record a segment, with its score) or what people made of them (dispositions). Calls that go on are left out.
+		Short: "Exports ended calls, their findings or their dispositions as a table",
+		Long: `Writes past calls to standard output, oldest first. --what selects calls (one record per call), findings (one record per
+segment, with its score) or dispositions (one record per review). Calls in progress are left out.
 
-As csv it is a table with a head (RFC 4180); a text that a spreadsheet would take for a formula has a quote before it. As
-jsonl each line is a JSON object. What is written holds personal data.`,
+csv is a table with a header line (RFC 4180); a cell that a spreadsheet would run as a formula starts with a quote. jsonl
+is one JSON object per line. The output contains personal data.`,
 		Example: `  callscreen calls --format csv --from 2026-01-01 --to 2026-01-31 > january.csv
   callscreen calls --format jsonl --what findings > findings.jsonl`,
 		Args: noArgs,
@@ -79,7 +79,7 @@ func writeCalls(ctx context.Context, e env, f callsFlags) error {
 	})
 }
 
-// headOnly takes the names of a record that is not written.
+// headOnly records the column names and writes no record.
 type headOnly struct{ fields []field }
 
 func (h *headOnly) write(record []field) error { h.fields = record; return nil }
@@ -108,7 +108,7 @@ func writeCall(out records, p *store.Past) error {
 
 func writeFindings(out records, p *store.Past) error {
 	for _, g := range p.Segments {
-		// A later part counts from its own begin; here everything counts from that of the call.
+		// Offsets of a later recording count from its own start. The export counts from the start of the call.
 		offset := g.Offset + time.UnixMilli(g.Part).Sub(p.StartedAt)
 		if err := out.write([]field{
 			{"call", p.ID},
@@ -152,7 +152,7 @@ func writeDisposition(out records, p *store.Past) error {
 	})
 }
 
-// at is a time for a record, nil if there is none.
+// at returns a time for a record, or nil for the zero time.
 func at(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

@@ -17,14 +17,14 @@ func newConfig(e env) *cobra.Command {
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("there is no %q of config (hint: print, check or describe)", args[0])
+				return usagef("unknown verb %q of config (hint: print, check or describe)", args[0])
 			}
 			return cmd.Help()
 		},
 	}
-	cmd.PersistentFlags().StringVar(&file, "config", "", "configuration file (default callscreen.yaml, if it is there)")
+	cmd.PersistentFlags().StringVar(&file, "config", "", "configuration file (default: callscreen.yaml if it exists)")
 	cmd.AddCommand(&cobra.Command{
-		Use: "print", Short: "Prints the configuration in force, secrets hidden", Args: noArgs,
+		Use: "print", Short: "Prints the effective configuration, with secrets redacted", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			c, err := loadConfig(e, file)
 			if err != nil {
@@ -33,7 +33,7 @@ func newConfig(e env) *cobra.Command {
 			return c.Print(e.stdout)
 		},
 	}, &cobra.Command{
-		Use: "check", Short: "Names every problem of the configuration", Args: noArgs,
+		Use: "check", Short: "Prints every problem of the configuration", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if _, err := loadConfig(e, file); err != nil {
 				return err
@@ -42,13 +42,13 @@ func newConfig(e env) *cobra.Command {
 			return err
 		},
 	}, &cobra.Command{
-		Use: "describe", Short: "Prints the reference: every key, its default, its variable", Args: noArgs,
+		Use: "describe", Short: "Prints the reference: every key, its default and its variable", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return config.Describe(e.stdout) },
 	})
 	return cmd
 }
 
-// loadConfig reads and judges the configuration, with every problem of both in one error.
+// loadConfig loads and validates the configuration. One error holds the problems of both steps.
 func loadConfig(e env, file string) (config.Config, error) {
 	c, err := config.Load(file, e.environ)
 	var problems, invalid config.Problems

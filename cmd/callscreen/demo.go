@@ -24,19 +24,18 @@ func newDemo(e env) *cobra.Command {
 	keep, listen := false, ""
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Shows everything in one process: two live calls, no key, no set-up",
-		Long: `Starts a stand-in for the analysis API and the sidecar, and plays two calls to it over real WebRTC on this machine: one
-with a human voice, one with a synthetic voice. The stand-in detects nothing: it is scripted to know the synthetic fixture
-by a marker tone.`,
+		Short: "Runs the whole product in one process: two live calls, no key, no set-up",
+		Long: `Starts a simulator of the analysis API and the sidecar, and plays two calls over real WebRTC on this machine: one with a human
+voice, one with a synthetic voice. The simulator detects nothing: it recognizes the synthetic fixture by a marker tone.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), e, listen, keep) },
 	}
-	cmd.Flags().BoolVar(&keep, "keep", false, "leave the sidecar running afterwards")
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address of the HTTP server; port 0 takes a free one")
+	cmd.Flags().BoolVar(&keep, "keep", false, "keep the sidecar running after the calls")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address of the HTTP server; port 0 means any free port")
 	return cmd
 }
 
-// demoCalls are what the demo plays, and what must come of them.
+// demoCalls are the calls of the demo and their expected decisions.
 var demoCalls = []struct {
 	id, want string
 	audio    []byte
@@ -86,7 +85,7 @@ func runDemo(ctx context.Context, e env, listen string, keep bool) (err error) {
 	if err != nil {
 		return err
 	}
-	// The sidecar is stopped by us, after the calls are decided; a signal ends the calls first.
+	// A signal must end the calls before the sidecar, so the sidecar has a context of its own.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	served := make(chan error, 1)
@@ -103,17 +102,17 @@ func runDemo(ctx context.Context, e env, listen string, keep bool) (err error) {
 	for i, r := range reports {
 		say("%s: %s", r.Call, strings.ToUpper(r.Decision))
 		if r.Decision != demoCalls[i].want {
-			err = errors.Join(err, fmt.Errorf("%s is %s, and should be %s: %v", r.Call, r.Decision, demoCalls[i].want, r.Reasons))
+			err = errors.Join(err, fmt.Errorf("%s is %s, want %s: %v", r.Call, r.Decision, demoCalls[i].want, r.Reasons))
 		}
 	}
 	if keep && err == nil {
-		say("the sidecar goes on until Ctrl-C: http://%s", a.Addr())
+		say("the sidecar runs until Ctrl-C: http://%s", a.Addr())
 		<-ctx.Done()
 	}
 	return err
 }
 
-// playDemo plays the calls at the same time and returns what they came to.
+// playDemo plays all calls concurrently and returns their reports.
 func playDemo(ctx context.Context, a *app.App, say func(string, ...any)) ([]report.CallReport, error) {
 	reports, errs := make([]report.CallReport, len(demoCalls)), make([]error, len(demoCalls))
 	var all sync.WaitGroup

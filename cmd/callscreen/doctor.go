@@ -12,10 +12,10 @@ func newDoctor(e env) *cobra.Command {
 	file, asJSON, submit := "", false, false
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Looks at everything that serve needs, and says what is wrong and what to do",
-		Long: `Looks at everything that serve needs: the configuration, the API key, the API, the clock, the database, the audio store, the
-disk, the port for media, the receive buffer, and ffmpeg. The API is reached without the key and without audio; --submit has
-a test tone of 3 s analysed, which may be paid for. Exits with 1 if something is wrong that keeps calls from being screened.`,
+		Short: "Checks everything that serve needs, and prints problems with hints",
+		Long: `Checks everything that serve needs: the configuration, the API key, the API, the clock, the database, the audio store, the
+disk, the media port, the receive buffer, and ffmpeg. The API is contacted without key and audio; --submit submits a test
+tone of 3 s, which may be charged. The exit code is 1 if a problem prevents calls from being screened.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(e, file)
@@ -38,6 +38,6 @@ a test tone of 3 s analysed, which may be paid for. Exits with 1 if something is
 	}
 	configFlag(cmd, &file)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
-	cmd.Flags().BoolVar(&submit, "submit", false, "have a test tone analysed, which may be paid for")
+	cmd.Flags().BoolVar(&submit, "submit", false, "submit a test tone for analysis, which may be charged")
 	return cmd
 }

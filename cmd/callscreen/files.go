@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// audioExtensions are what is taken from a folder. A file that is named itself may be called anything.
+// audioExtensions are the files taken from a directory. A file given by name may have any extension.
 var audioExtensions = []string{
 	".wav",
 	".mp3",
@@ -28,8 +28,7 @@ var audioExtensions = []string{
 	".webm",
 }
 
-// recordings lists the files that the arguments stand for, in their order. Those that can be read are returned also
-// when others cannot.
+// recordings returns the files of the arguments, in order. It also returns the readable files with an error.
 func recordings(args []string) (files []string, err error) {
 	seen := map[string]bool{}
 	add := func(file string) {
@@ -66,7 +65,7 @@ func recordings(args []string) (files []string, err error) {
 				err = errors.Join(
 					err,
 					fmt.Errorf(
-						"%s: no recordings in this folder (hint: name a file itself if its name has another ending than %s)",
+						"%s: no recordings in this directory (hint: name a file directly if its extension is not %s)",
 						arg,
 						strings.Join(audioExtensions, " "),
 					),
@@ -77,7 +76,7 @@ func recordings(args []string) (files []string, err error) {
 	return files, err
 }
 
-// cause drops the path, which the caller shows already.
+// cause drops the path, which the caller already shows.
 func cause(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {
@@ -86,7 +85,7 @@ func cause(err error) error {
 	return err
 }
 
-// callID names the call of a file after it, with a number where two files have the same name.
+// callID returns the file name without extension, with a number appended if two files share it.
 func callID(files []string, i int) string {
 	name := func(file string) string {
 		base := filepath.Base(file)

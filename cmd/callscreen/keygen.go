@@ -11,13 +11,13 @@ import (
 func newKeygen(e env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "keygen",
-		Short: "Makes a key to encrypt audio with",
-		Long: `Makes a key to encrypt audio with, for audio_key_file:
+		Short: "Generates a key for audio encryption",
+		Long: `Generates a key for audio encryption, for audio_key_file:
 
   (umask 077; callscreen keygen > audio.key)
 
-To change keys put the new one above the old one, and keep the old one for as long as there is audio from its time. Without
-its key audio is lost: keep a copy elsewhere. The format is that of age, whose program opens the files too:
+To rotate keys, insert the new key above the old one. Keep the old key as long as audio encrypted with it exists. Audio
+without its key is lost: keep a backup of the keys. The format is that of age, whose program can decrypt the files:
 
   age --decrypt --identity audio.key --output segment.wav data/audio/ab/....wav`,
 		Args: noArgs,

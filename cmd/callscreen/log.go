@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// newLog makes a logger whose lines look like the program's errors.
+// newLog returns a logger whose lines have the form of the program's errors.
 func newLog(w io.Writer) *slog.Logger { return slog.New(lineHandler{w: w}) }
 
 // lineHandler writes warnings and errors as "callscreen: message (key: value, ...)".

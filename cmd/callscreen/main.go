@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes of the program. Those of replay say what was found.
+// Exit codes. The last two are results of replay.
 const (
 	exitOK           = 0
 	exitError        = 1
@@ -25,13 +25,13 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	context.AfterFunc(ctx, stop) // a second signal terminates the process
 	code := run(ctx, os.Args[1:], env{environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr})
 	stop()
 	os.Exit(code)
 }
 
-// run carries out one command line and returns the exit code.
+// run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, e env) int {
 	root := newRoot(e)
 	root.SetArgs(args)
@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, e env) int {
 	return exitError
 }
 
-// env is what a verb may touch of the world.
+// env is the environment of a verb, replaced in tests.
 type env struct {
 	environ        []string
 	stdin          io.Reader
@@ -61,7 +61,7 @@ type env struct {
 func newRoot(e env) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "callscreen",
-		Short:         "Screens calls for synthetic voices, and flags those that a person should hear",
+		Short:         "Screens calls for synthetic voices and flags calls for human review",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -106,22 +106,22 @@ func verbHint(root *cobra.Command, verb string) string {
 	return "callscreen --help lists the verbs"
 }
 
-// usageError is a command line that cannot be carried out as it is written.
+// usageError is a mistake in the command line.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// outcomeError is an exit code for which everything was said already.
+// outcomeError is an exit code whose result is already printed.
 type outcomeError int
 
 func (e outcomeError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// hinter is an error that knows what to do about it, and does not say so in its text.
+// hinter is an error with a hint that is not part of its text.
 type hinter interface{ Hint() string }
 
-// printError writes each problem on a line of its own.
+// printError writes one line for each problem.
 func printError(w io.Writer, err error) {
 	text := err.Error()
 	var h hinter

@@ -11,22 +11,22 @@ import (
 	"callscreen/internal/store"
 )
 
-// pastFlags say which calls of the past a verb is about.
+// pastFlags select past calls by time.
 type pastFlags struct{ config, from, to string }
 
 func (f *pastFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.config, "config", "", "configuration file (default callscreen.yaml, if it is there)")
+	flags.StringVar(&f.config, "config", "", "configuration file (default: callscreen.yaml if it exists)")
 	flags.StringVar(
 		&f.from,
 		"from",
 		"",
-		"calls that began on this day or later, such as 2026-01-31 or 2026-01-31T08:00:00+01:00 (UTC where nothing is said)",
+		"calls that started on or after this day or time: 2026-01-31 or 2026-01-31T08:00:00+01:00 (default zone: UTC)",
 	)
-	flags.StringVar(&f.to, "to", "", "calls that began on this day or earlier, or before this instant")
+	flags.StringVar(&f.to, "to", "", "calls that started on or before this day, or before this time")
 }
 
-// window reads the flags. A day at the end is in it as a whole.
+// window parses the flags. A day in --to is included completely.
 func (f *pastFlags) window() (w store.Window, err error) {
 	if w.From, _, err = instant("--from", f.from); err != nil {
 		return w, err
@@ -44,7 +44,7 @@ func (f *pastFlags) window() (w store.Window, err error) {
 	return w, nil
 }
 
-// instant reads a time, and tells whether it is a day.
+// instant parses a time, and reports whether it is a whole day.
 func instant(flag, text string) (at time.Time, day bool, err error) {
 	if text == "" {
 		return at, false, nil
@@ -53,12 +53,12 @@ func instant(flag, text string) (at time.Time, day bool, err error) {
 		return at, true, nil
 	}
 	if at, err = time.Parse(time.RFC3339, text); err != nil {
-		return at, false, usagef("%s: %q is no time (hint: write 2026-01-31 or 2026-01-31T08:00:00Z)", flag, text)
+		return at, false, usagef("%s: %q is not a time (hint: write 2026-01-31 or 2026-01-31T08:00:00Z)", flag, text)
 	}
 	return at, false, nil
 }
 
-// look carries out what only looks at a database, which a running program may be using.
+// look runs a read-only function on the database. The sidecar may be running.
 func (f *pastFlags) look(ctx context.Context, e env, do func(cfg config.Config, s *store.Store) error) (err error) {
 	cfg, err := loadConfig(e, f.config)
 	if err != nil {

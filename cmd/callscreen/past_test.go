@@ -13,7 +13,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// pastMonth makes the data_dir of a sidecar that has screened 3,000 calls in February 2026.
+// pastMonth creates the data_dir of a sidecar with 3,000 calls of February 2026.
 func pastMonth(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -13,10 +13,10 @@ import (
 	"callscreen/internal/report"
 )
 
-// progress shows on a terminal how far a replay is. Elsewhere it shows nothing. It is safe for concurrent use.
+// progress shows the progress of a replay on a terminal, and nothing otherwise. It is safe for concurrent use.
 type progress struct {
 	mu       sync.Mutex
-	bar      *progressbar.ProgressBar // nil where there is no terminal
+	bar      *progressbar.ProgressBar // nil without a terminal
 	segments int
 }
 
@@ -34,7 +34,7 @@ func newProgress(w io.Writer, files int) *progress {
 	)}
 }
 
-// settled counts a segment that has its score, or has failed.
+// settled counts a segment that is scored or failed.
 func (p *progress) settled(*replay.Call, report.SegmentReport) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -44,16 +44,16 @@ func (p *progress) settled(*replay.Call, report.SegmentReport) {
 	}
 }
 
-// pause clears the line, so that a result can be printed.
+// pause clears the line before a result is printed.
 func (p *progress) pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar != nil {
-		_ = p.bar.Clear() // a terminal that cannot be written to shows nothing anyway
+		_ = p.bar.Clear() // progress is optional
 	}
 }
 
-// done counts a recording that is finished.
+// done counts a finished recording.
 func (p *progress) done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -21,17 +21,17 @@ func newPublish(e env) *cobra.Command {
 	codec, channel, loss, burst := "", -1, 0.0, 1
 	cmd := &cobra.Command{
 		Use:   "publish FILE|rtp://HOST:PORT --to http://HOST:PORT/whip/CALL/LEG",
-		Short: "Plays a recording as a live call, or passes on plain RTP, by WHIP",
-		Long: `Plays a recording as a live call, in real time, by WHIP. An Ogg Opus file is passed through as it is; every other file is
-sent as G.722 (16 kHz), or as --codec says. With --calls, each call gets a number behind its id, or in place of {n}.
+		Short: "Sends a recording or a plain RTP stream as a live call by WHIP",
+		Long: `Sends a recording as a live call by WHIP, in real time. An Ogg Opus file is sent unchanged; any other file is sent as G.722
+(16 kHz) or as --codec. With --calls, each call id gets a number: in place of {n}, or at the end.
 
-With rtp://HOST:PORT it listens at that UDP address for the plain RTP of one leg, as Janus, rtpengine, Asterisk and FreeSWITCH
-send it, and passes it on packet by packet until the sender says goodbye or is silent for too long, or until SIGTERM. The
-payload types 0 (PCMU), 8 (PCMA) and 9 (G.722) are understood by themselves. The address takes
-  codec=opus&payload=111   another payload type, and the codec it stands for (opus, g722, pcmu, pcma)
-  from=HOST                listen to this host only, whichever of its ports; otherwise to the address that was first, only
-  idle=10s                 without audio, after which the leg is over
-  wait=1m                  for the first packet`,
+With rtp://HOST:PORT it listens at that UDP address for the plain RTP of one leg, as sent by Janus, rtpengine, Asterisk and
+FreeSWITCH, and forwards each packet. It ends when the sender sends an RTCP BYE or falls silent, or on SIGTERM. The payload
+types 0 (PCMU), 8 (PCMA) and 9 (G.722) need no configuration. Parameters of the address:
+  codec=opus&payload=111   payload type of another codec (opus, g722, pcmu, pcma)
+  from=HOST                accept packets of this host, from any port (default: of the first sender)
+  idle=10s                 end the leg after this time without audio
+  wait=1m                  time to wait for the first packet`,
 		Example: `  callscreen publish call.wav --to http://127.0.0.1:8080/whip/call-1/caller
   callscreen publish voice.opus --to 'http://127.0.0.1:8080/whip/load-{n}/caller' --calls 200 --ramp 20ms --loss 5
   callscreen publish 'rtp://127.0.0.1:5004?codec=opus&payload=111' --to http://127.0.0.1:8080/whip/call-1/caller`,
@@ -52,7 +52,7 @@ payload types 0 (PCMU), 8 (PCMA) and 9 (G.722) are understood by themselves. The
 			if strings.HasPrefix(args[0], publish.RTPScheme) {
 				for _, name := range []string{"calls", "ramp", "codec", "channel"} {
 					if cmd.Flags().Changed(name) {
-						return usagef("--%s is for recordings (hint: an rtp:// address is one leg; its codec is told by ?codec=)", name)
+						return usagef("--%s is for recordings (hint: an rtp:// address is one leg; set its codec with ?codec=)", name)
 					}
 				}
 				return bridge(cmd.Context(), e, args[0], &opt)
@@ -65,15 +65,15 @@ payload types 0 (PCMU), 8 (PCMA) and 9 (G.722) are understood by themselves. The
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&opt.To, "to", "", "where to send it: http://HOST:PORT/whip/CALL/LEG")
+	f.StringVar(&opt.To, "to", "", "WHIP endpoint: http://HOST:PORT/whip/CALL/LEG")
 	f.StringVar(&opt.Token, "token", "", "bearer token (default: CALLSCREEN_INGEST_TOKEN)")
-	f.IntVar(&opt.Calls, "calls", 1, "calls at a time")
-	f.DurationVar(&opt.Ramp, "ramp", 20*time.Millisecond, "time between the beginnings of two calls")
+	f.IntVar(&opt.Calls, "calls", 1, "number of concurrent calls")
+	f.DurationVar(&opt.Ramp, "ramp", 20*time.Millisecond, "time between the starts of two calls")
 	f.StringVar(&codec, "codec", "", strings.Join(publish.Codecs, ", ")+" (opus needs ffmpeg)")
-	f.IntVar(&channel, "channel", -1, "the channel to send, from 0 (default: the mean of all)")
-	f.Float64Var(&loss, "loss", 0, "lose this percentage of the packets")
-	f.IntVar(&burst, "burst", 1, "lose so many in a row")
-	f.DurationVar(&opt.Impairment.Jitter, "jitter", 0, "hold up packets for a random time up to this")
+	f.IntVar(&channel, "channel", -1, "channel to send, from 0 (default: the mean of all channels)")
+	f.Float64Var(&loss, "loss", 0, "percentage of packets to drop")
+	f.IntVar(&burst, "burst", 1, "number of consecutive packets to drop")
+	f.DurationVar(&opt.Impairment.Jitter, "jitter", 0, "delay packets by a random time up to this")
 	return cmd
 }
 
@@ -86,7 +86,7 @@ func getenv(environ []string, name string) string {
 	return ""
 }
 
-// publishAll sends the calls, shows on a terminal how far they are, and says in the end what was sent.
+// publishAll sends the calls, shows their progress on a terminal, and prints the totals.
 func publishAll(ctx context.Context, e env, media *publish.Media, opt *publish.Options) error {
 	var mu sync.Mutex
 	terminal := false
@@ -111,7 +111,7 @@ func publishAll(ctx context.Context, e env, media *publish.Media, opt *publish.O
 	return sum.Err()
 }
 
-// bridge passes on one leg of plain RTP. Where it listens is told at once, so that it can be waited for.
+// bridge forwards one leg of plain RTP. It prints the listening address at once, so that scripts can wait for it.
 func bridge(ctx context.Context, e env, address string, opt *publish.Options) error {
 	src, err := publish.ParseRTP(address)
 	if err = errors.Join(err, opt.Check()); err != nil {
@@ -127,7 +127,7 @@ func bridge(ctx context.Context, e env, address string, opt *publish.Options) er
 		line += ", not sent: " + unsent
 	}
 	if sum.Reconnects > 0 {
-		line += fmt.Sprintf(", sessions begun anew: %d", sum.Reconnects)
+		line += fmt.Sprintf(", sessions restarted: %d", sum.Reconnects)
 	}
 	fmt.Fprintln(e.stdout, line)
 	return sum.Err()

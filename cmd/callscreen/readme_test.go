@@ -18,7 +18,7 @@ const (
 	end    = "<!-- end -->"
 )
 
-// The reference in the README is what the program prints. `make docs` brings it up to date.
+// Invariant: the reference in the README equals the output of the program. Update it with `make docs`.
 func TestReadmeHoldsTheConfigurationReference(t *testing.T) {
 	text, err := os.ReadFile(readme)
 	if err != nil {

@@ -14,16 +14,16 @@ import (
 	"callscreen/internal/report"
 )
 
-// field is a value with its name, in the order of a record.
+// field is one named value of a record.
 type field struct {
 	name  string
 	value any
 }
 
-// records writes records one by one, all with the same fields.
+// records writes records that all have the same fields.
 type records interface {
 	write(record []field) error
-	// flush ends the output. fields are those of a record, for the head of a table that stayed empty.
+	// flush ends the output. An empty table gets its header from fields.
 	flush(fields []field) error
 }
 
@@ -36,7 +36,7 @@ func newRecords(w io.Writer, format string) records {
 	return &jsonRecords{out: bufio.NewWriterSize(w, 64<<10)}
 }
 
-// jsonRecords writes JSON Lines: an object a record, its keys in their order.
+// jsonRecords writes JSON Lines: one object per record, with its keys in order.
 type jsonRecords struct{ out *bufio.Writer }
 
 func (j *jsonRecords) write(record []field) error {
@@ -46,7 +46,7 @@ func (j *jsonRecords) write(record []field) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
-		_ = j.out.WriteByte(separator) // the error stays until the next flush
+		_ = j.out.WriteByte(separator) // bufio keeps the error until the next flush
 		_, _ = j.out.WriteString(strconv.Quote(f.name))
 		_ = j.out.WriteByte(':')
 		_, _ = j.out.Write(value)
@@ -58,7 +58,7 @@ func (j *jsonRecords) write(record []field) error {
 
 func (j *jsonRecords) flush([]field) error { return j.out.Flush() }
 
-// csvRecords writes a table with a head, as RFC 4180 has it.
+// csvRecords writes a table with a header line (RFC 4180).
 type csvRecords struct {
 	out   *csv.Writer
 	begun bool
@@ -96,7 +96,7 @@ func (c *csvRecords) flush(fields []field) error {
 	return c.out.Error()
 }
 
-// cell writes a value for a spreadsheet. What is not there is empty, what is made of several is one text.
+// cell formats a value for a spreadsheet. nil is empty, and a list or map is one JSON text.
 func cell(value any) string {
 	switch v := value.(type) {
 	case nil:
@@ -116,7 +116,7 @@ func cell(value any) string {
 		}
 		return v.Format(rfc3339Milli)
 	case map[string]string:
-		data, _ := json.Marshal(v) // texts can be written
+		data, _ := json.Marshal(v) // plain data always encodes
 		return string(data)
 	case report.Seconds:
 		return strconv.FormatFloat(time.Duration(v.Round()).Seconds(), 'f', -1, 64)

@@ -37,9 +37,10 @@ func newReplay(e env) *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
 		Use:   "replay FILE...",
-		Short: "Screens recordings as if they were calls",
-		Long: `Screens recordings as if they were calls: each is decoded, its channels are kept apart as legs, the speech in them is
-cut into segments, each is analysed, and the policy decides. A folder stands for the recordings in it.
+		Short: "Screens recordings through the pipeline of live calls",
+		Long: `Screens recordings through the pipeline of live calls. Each file is decoded and its channels become the legs of one call.
+The speech is cut into segments, each segment is analysed, and the policy decides. A directory stands for all recordings in
+it.
 
 Exit code: 0 every call is clear, 1 error, 2 usage, 3 at least one call is flagged, 4 none is flagged but at least one is
 inconclusive.`,
@@ -57,16 +58,16 @@ inconclusive.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.config, "config", "", "configuration file (default callscreen.yaml, if it is there)")
-	flags.StringVar(&f.channels, "channels", "split", "split (each channel is a leg), mix, or the number of one channel, from 0")
-	flags.StringSliceVar(&f.legs, "legs", []string{"caller", "agent"}, "names of the channels, in their order")
-	flags.Float64Var(&f.threshold, "threshold", 0, "flag scores that are greater (default: policy.threshold)")
-	flags.BoolVar(&f.realtime, "realtime", false, "take as long as the call did")
-	flags.BoolVar(&f.json, "json", false, "print one JSON object a call, a line each")
-	flags.StringVar(&f.out, "out", "", "keep the WAV files of the segments in this folder")
-	flags.BoolVar(&f.simulate, "simulate", false, "use the built-in stand-in for the API: no key, no network; it detects nothing")
-	flags.StringVar(&f.script, "script", "", "script of the stand-in, a YAML file (see callscreen simulator --help)")
-	flags.IntVar(&f.jobs, "jobs", 2, "recordings that are decoded at a time")
+	flags.StringVar(&f.config, "config", "", "configuration file (default: callscreen.yaml if it exists)")
+	flags.StringVar(&f.channels, "channels", "split", "split (each channel is a leg), mix, or the number of a single channel, from 0")
+	flags.StringSliceVar(&f.legs, "legs", []string{"caller", "agent"}, "leg names of the channels, in order")
+	flags.Float64Var(&f.threshold, "threshold", 0, "threshold; greater scores are flagged (default: policy.threshold)")
+	flags.BoolVar(&f.realtime, "realtime", false, "process the recording in real time")
+	flags.BoolVar(&f.json, "json", false, "print one JSON object per call, one per line")
+	flags.StringVar(&f.out, "out", "", "keep the WAV files of the segments in this directory")
+	flags.BoolVar(&f.simulate, "simulate", false, "use the built-in simulator of the API: no key, no network, no real detection")
+	flags.StringVar(&f.script, "script", "", "script of the simulator, a YAML file (see callscreen simulator --help)")
+	flags.IntVar(&f.jobs, "jobs", 2, "number of recordings decoded concurrently")
 	return cmd
 }
 
@@ -82,7 +83,7 @@ func runReplay(ctx context.Context, e env, f replayFlags, thresholdSet bool, arg
 		return usagef("--jobs is %d, must be at least 1", f.jobs)
 	}
 	if f.script != "" && !f.simulate {
-		return usagef("--script is for the stand-in (hint: add --simulate)")
+		return usagef("--script needs the simulator (hint: add --simulate)")
 	}
 	cfg, err := loadConfig(e, f.config)
 	if err != nil {
@@ -157,7 +158,7 @@ func runReplay(ctx context.Context, e env, f replayFlags, thresholdSet bool, arg
 	return nil
 }
 
-// limiter holds submissions to the configured rate. The built-in stand-in needs none.
+// limiter limits submissions to the configured rate. The built-in simulator has no limit.
 func limiter(cfg config.Config, simulate bool) *rate.Limiter {
 	if simulate {
 		return nil
@@ -169,19 +170,19 @@ func checkLegs(legs []string) error {
 	seen := map[string]bool{}
 	for _, l := range legs {
 		if l == "" || seen[l] {
-			return usagef("--legs: %q is empty or named twice (hint: --legs caller,agent)", l)
+			return usagef("--legs: %q is empty or not unique (hint: --legs caller,agent)", l)
 		}
 		seen[l] = true
 	}
 	return nil
 }
 
-// replayed is a recording on its way through the pipeline.
+// replayed is one recording and its call.
 type replayed struct {
 	file string
 	call *replay.Call
-	read chan struct{} // closed when the file is read, or given up
-	err  error         // why it could not be read to its end; valid once read is closed
+	read chan struct{} // closed when the file is read or has failed
+	err  error         // read error; valid once read is closed
 }
 
 type replayer struct {
@@ -193,11 +194,12 @@ type replayer struct {
 	calls    []*replayed
 }
 
-// run reads and analyses all recordings, prints each in its turn as soon as it is decided, and returns the exit code.
+// run reads and analyses all recordings and returns the exit code. It prints the calls in order, each as soon as it is
+// decided.
 func (r *replayer) run(ctx context.Context) int {
 	var readers, analysis sync.WaitGroup
 	defer analysis.Wait()
-	analysis.Go(func() { _ = r.screener.Run(ctx) }) // what it could not analyse shows in the calls
+	analysis.Go(func() { _ = r.screener.Run(ctx) }) // failed analyses are in the reports of the calls
 	queue := make(chan *replayed)
 	for range r.flags.jobs {
 		readers.Go(func() {
@@ -253,7 +255,7 @@ func (r *replayer) run(ctx context.Context) int {
 	}
 	switch {
 	case ctx.Err() != nil:
-		printError(r.env.stderr, errors.New("interrupted; what is printed is what was known by then"))
+		printError(r.env.stderr, errors.New("interrupted: results are incomplete (hint: run it again)"))
 		return exitError
 	case counts[3] > 0:
 		return exitError
@@ -275,7 +277,7 @@ func outcomeIndex(decision string) int {
 	return 2
 }
 
-// segmentFolder is where the WAV files go, and what to do with it in the end.
+// segmentFolder returns the directory of the WAV files, and a function that removes it if it is temporary.
 func segmentFolder(out string) (dir string, remove func() error, err error) {
 	if out != "" {
 		if err := os.MkdirAll(out, 0o700); err != nil {
@@ -285,7 +287,7 @@ func segmentFolder(out string) (dir string, remove func() error, err error) {
 	}
 	dir, err = os.MkdirTemp("", "callscreen-")
 	if err != nil {
-		return "", nil, fmt.Errorf("make a folder for the segments: %w (hint: set TMPDIR)", err)
+		return "", nil, fmt.Errorf("create a directory for the segments: %w (hint: set TMPDIR)", err)
 	}
 	return dir, func() error { return os.RemoveAll(dir) }, nil
 }

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// The program as a user sees it: arguments, output, exit codes.
+// TestScripts runs the program as a user does: arguments, output, exit codes.
 func TestScripts(t *testing.T) {
 	audio, err := filepath.Abs("../../testdata/audio")
 	if err != nil {
@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, // exits CODE callscreen ARGS...
-			"wavs":  wavs,  // wavs DIR: every file in it is what the API is promised
+			"wavs":  wavs,  // wavs DIR: every file in it keeps the promises to the API
 			"call":  call,  // call FIELD WANT: a field of the JSON object on the last standard output
 		},
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// exits runs a program and wants this exit code of it.
+// exits runs a program and expects this exit code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	if err != nil || neg {
@@ -74,7 +74,7 @@ func call(ts *testscript.TestScript, neg bool, args []string) {
 	lines := strings.Split(strings.TrimSpace(ts.ReadFile("stdout")), "\n")
 	var value any
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &value); err != nil {
-		ts.Fatalf("the last line is no JSON: %v", err)
+		ts.Fatalf("the last line is not JSON: %v", err)
 	}
 	for _, key := range strings.Split(args[0], ".") {
 		switch v := value.(type) {

@@ -20,12 +20,12 @@ func newServe(e env) *cobra.Command {
 	simulate, script, verbose := false, "", false
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Runs the sidecar: takes live calls in over WHIP and screens them",
-		Long: `Runs the sidecar. Legs of calls come in over WHIP (RFC 9725) at /whip/CALL/LEG; legs with the same CALL are one call.
+		Short: "Runs the sidecar, which screens live calls",
+		Long: `Runs the sidecar. Legs of calls arrive by WHIP (RFC 9725) at /whip/CALL/LEG; legs with the same CALL belong to one call.
 
-Without any token configured it serves the machine itself only. On the first signal to stop it takes no new calls, ends
-those in progress and lets them be decided; on the second it stops at once. On SIGHUP it reads policy, auth.tokens and
-webhooks again, without dropping a call.`,
+Without a configured token it only listens on loopback. The first SIGINT or SIGTERM refuses new calls, ends calls in
+progress and waits for their decisions. The second terminates the process at once. SIGHUP reloads policy, auth.tokens and
+webhooks without dropping a call.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(e, file)
@@ -43,7 +43,7 @@ webhooks again, without dropping a call.`,
 				cfg.Log.Level = "debug"
 			}
 			if cfg.Validate() != nil { // it was valid before
-				return usagef("--log-format: %q is no format (hint: text or json)", format)
+				return usagef("--log-format: %q is not a log format (hint: text or json)", format)
 			}
 			log, level := serveLog(e, cfg.Log)
 			meter := app.NewMeter()
@@ -51,7 +51,7 @@ webhooks again, without dropping a call.`,
 			if err != nil {
 				return err
 			}
-			defer func() { _ = closeClient() }() // nothing can be done about it any more
+			defer func() { _ = closeClient() }() // the process ends; the error has no consequence
 			a, err := app.New(cmd.Context(), app.Options{
 				Config:    cfg,
 				Tokens:    tokens,
@@ -67,22 +67,22 @@ webhooks again, without dropping a call.`,
 			}
 			log.Info("serving", "http", a.URL(), "udp", a.MediaPort(), "data", cfg.DataDir, "node", a.Node())
 			if at := a.AdminURL(); at != "" {
-				log.Info("metrics and what is for admins are apart", "http", at)
+				log.Info("admin listener started", "http", at)
 			}
 			if a.Open() {
 				log.Warn(
-					"authentication is off: everybody on this machine may send and see calls",
+					"authentication is off: every user of this machine can send and view calls",
 					"hint",
 					"set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN",
 				)
 			}
 			if simulate {
-				log.Warn("the analysis is simulated: the stand-in detects nothing, its scores mean nothing")
+				log.Warn("analysis is simulated: scores are not real detections")
 			}
 			defer onHangup(func() {
 				if err := reload(cmd.Context(), e, file, a); err != nil {
 					log.Error(
-						"the configuration could not be read again; the old one stays in force",
+						"reloading configuration failed, the previous one stays in use",
 						"error",
 						strings.ReplaceAll(err.Error(), "\n", "; "),
 						"hint",
@@ -94,15 +94,15 @@ webhooks again, without dropping a call.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&file, "config", "", "configuration file (default callscreen.yaml, if it is there)")
+	f.StringVar(&file, "config", "", "configuration file (default: callscreen.yaml if it exists)")
 	f.StringVar(&format, "log-format", "", "text or json (default: log.format)")
-	f.BoolVar(&verbose, "verbose", false, "log more, as log.level debug")
-	f.BoolVar(&simulate, "simulate", false, "use the built-in stand-in for the API: no key, no network; it detects nothing")
-	f.StringVar(&script, "script", "", "script of the stand-in, a YAML file")
+	f.BoolVar(&verbose, "verbose", false, "log at level debug")
+	f.BoolVar(&simulate, "simulate", false, "use the built-in simulator of the API: no key, no network, no real detection")
+	f.StringVar(&script, "script", "", "script of the simulator, a YAML file")
 	return cmd
 }
 
-// onHangup carries something out at each SIGHUP, until stop is called.
+// onHangup calls do at each SIGHUP, until stop is called.
 func onHangup(do func()) (stop func()) {
 	signals, done, over := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
 	signal.Notify(signals, syscall.SIGHUP)
@@ -124,7 +124,7 @@ func onHangup(do func()) (stop func()) {
 	}
 }
 
-// reload reads everything again that serve has read at its start.
+// reload reads the configuration and the tokens again and applies them.
 func reload(ctx context.Context, e env, file string, a *app.App) error {
 	cfg, err := loadConfig(e, file)
 	if err != nil {
@@ -137,7 +137,7 @@ func reload(ctx context.Context, e env, file string, a *app.App) error {
 	return a.Reload(ctx, cfg, tokens)
 }
 
-// serveLog makes a logger whose level can be changed.
+// serveLog returns a logger whose level can change at run time.
 func serveLog(e env, cfg config.Log) (*slog.Logger, *slog.LevelVar) {
 	level := &slog.LevelVar{}
 	level.Set(cfg.Slog())

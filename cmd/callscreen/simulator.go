@@ -20,17 +20,17 @@ func newSimulator(e env) *cobra.Command {
 	listen, script := "", ""
 	cmd := &cobra.Command{
 		Use:   "simulator",
-		Short: "Runs a stand-in for the analysis API, which detects nothing",
-		Long: `Runs a stand-in for the analysis API on a port, for development and tests without a key. It detects nothing: its scores
-come from a script and say nothing about a voice. Without a script, audio with the marker tone of the synthetic fixtures
-(3,000 Hz) gets a high score and everything else a low one.
+		Short: "Runs a simulator of the analysis API, without real detection",
+		Long: `Runs a simulator of the analysis API, for development and tests without a key. It detects nothing: its scores come from a
+script and have no relation to the voice. Without a script, audio with the marker tone of the synthetic fixtures (3,000 Hz)
+gets a high score and all other audio a low one.
 
 A script is a YAML file:
 
-  latency: 300ms            # how long a job takes
-  token: secret             # the key that is accepted; any, if left out
-  fail_rate: 0.1            # share of the requests that fail at random
-  rules:                    # the first that matches counts
+  latency: 300ms            # processing time of a job
+  token: secret             # the accepted key; any key if left out
+  fail_rate: 0.1            # share of requests that fail at random
+  rules:                    # the first matching rule applies
     - match: {marker: true}
       result: {score: 0.97}
     - match: {every: 3}     # also from, to, sha256, shorter, longer
@@ -38,7 +38,7 @@ A script is a YAML file:
     - match: {from: 10}
       result: {failed: true, error_code: RuntimeError, message: no voice}
 
-Point a callscreen at it with CALLSCREEN_ANALYSIS_BASE_URL=http://127.0.0.1:8090 and any DATASPIKE_API_KEY.`,
+To use it, run callscreen with CALLSCREEN_ANALYSIS_BASE_URL=http://127.0.0.1:8090 and any DATASPIKE_API_KEY.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			stand, err := readScript(script)
@@ -49,11 +49,11 @@ Point a callscreen at it with CALLSCREEN_ANALYSIS_BASE_URL=http://127.0.0.1:8090
 			if err != nil {
 				return fmt.Errorf("%w (hint: choose another --listen)", err)
 			}
-			fmt.Fprintf(e.stdout, "stand-in for the analysis API, which detects nothing, on http://%s\n", l.Addr())
+			fmt.Fprintf(e.stdout, "simulator of the analysis API, without real detection, on http://%s\n", l.Addr())
 			return serveUntil(cmd.Context(), l, stand)
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8090", "address to listen on; port 0 takes a free one")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8090", "address to listen on; port 0 means any free port")
 	cmd.Flags().StringVar(&script, "script", "", "script, a YAML file")
 	return cmd
 }
@@ -74,7 +74,7 @@ func readScript(file string) (*simulator.Server, error) {
 	return simulator.New(s), nil
 }
 
-// serveUntil serves until the context ends, and then lets the requests at hand finish for a moment.
+// serveUntil serves until the context ends. Requests in flight then have 2 s to finish.
 func serveUntil(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan error, 1)
@@ -96,7 +96,7 @@ func serveUntil(ctx context.Context, l net.Listener, h http.Handler) error {
 	return err
 }
 
-// newAnalyzer makes a client of the API, or of a stand-in within this process. observe may be nil.
+// newAnalyzer returns a client of the API, or of a simulator in this process. observe may be nil.
 func newAnalyzer(
 	ctx context.Context,
 	e env,
@@ -119,7 +119,7 @@ func newAnalyzer(
 	if !simulate {
 		if cfg.Analysis.APIKey == "" {
 			return nil, nil, errors.New(
-				"there is no API key (hint: set DATASPIKE_API_KEY or analysis.api_key_file, or add --simulate to try without one)",
+				"no API key is set (hint: set DATASPIKE_API_KEY or analysis.api_key_file, or add --simulate to try without a key)",
 			)
 		}
 		client, err := analyzer.New(analyzer.Key(cfg.Analysis.APIKey.Reveal()), opts)
@@ -134,9 +134,9 @@ func newAnalyzer(
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, nil, fmt.Errorf("start the stand-in for the API: %w", err)
+		return nil, nil, fmt.Errorf("start the simulator of the API: %w", err)
 	}
-	// There is nobody whose rate limit must be spared.
+	// The simulator has no rate limit, so poll fast.
 	opts.BaseURL = "http://" + l.Addr().String()
 	opts.PollInitial = min(opts.PollInitial, 20*time.Millisecond)
 	client, err := analyzer.New("simulated", opts)

@@ -10,12 +10,12 @@ import (
 	"callscreen/internal/store"
 )
 
-// openStore opens the database of a configuration, beside a program that may be running on it.
+// openStore opens the database of a configuration. The sidecar may be running on it.
 func openStore(ctx context.Context, cfg config.Config) (*store.Store, error) {
 	return store.Open(ctx, store.Options{URL: cfg.Database.Reveal(), Dir: cfg.DataDir})
 }
 
-// withStore carries out a verb that works on the database.
+// withStore runs a verb on the database.
 func withStore(cmd *cobra.Command, e env, file string, do func(ctx context.Context, s *store.Store) error) (err error) {
 	cfg, err := loadConfig(e, file)
 	if err != nil {
@@ -33,9 +33,9 @@ func newMigrate(e env) *cobra.Command {
 	file := ""
 	cmd := &cobra.Command{
 		Use:   "migrate",
-		Short: "Makes the tables of the database, or brings them up to date",
-		Long: `Makes the tables of the database, or brings them up to date. For PostgreSQL this comes before the first start and before
-each newer version; CALLSCREEN_DATABASE or the key database says where it is. SQLite is brought up to date by serve itself.`,
+		Short: "Creates or updates the tables of the database",
+		Long: `Creates or updates the tables of the database. PostgreSQL needs it before the first start and before each newer version;
+CALLSCREEN_DATABASE or the key database is its address. serve updates SQLite itself.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(e, file)
@@ -54,5 +54,5 @@ each newer version; CALLSCREEN_DATABASE or the key database says where it is. SQ
 }
 
 func configFlag(cmd *cobra.Command, file *string) {
-	cmd.PersistentFlags().StringVar(file, "config", "", "configuration file (default callscreen.yaml, if it is there)")
+	cmd.PersistentFlags().StringVar(file, "config", "", "configuration file (default: callscreen.yaml if it exists)")
 }

@@ -24,7 +24,7 @@ func verb(t *testing.T, environ []string, stdin string, args ...string) (code in
 	return code, out.String(), errs.String()
 }
 
-// history makes a SQLite database with a call that is decided, and with a message that was given up.
+// history creates a SQLite database with a decided call and an undeliverable message.
 func history(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -72,7 +72,7 @@ func history(t *testing.T) (dir string) {
 	return dir
 }
 
-// A whole database moves from SQLite to PostgreSQL and back, and is the same afterwards.
+// Invariant: a database that moves from SQLite to PostgreSQL and back is unchanged.
 func TestExportAndImport(t *testing.T) {
 	url := storetest.StartPostgres(t).Database()
 	old, moved := []string{"CALLSCREEN_DATA_DIR=" + history(t)}, []string{"CALLSCREEN_DATABASE=" + url}
@@ -107,7 +107,7 @@ func TestExportAndImport(t *testing.T) {
 	if code, _, errs := verb(t, moved, text, "import"); code != 1 || !strings.Contains(errs, "already") {
 		t.Errorf("a second time: %d %s", code, errs)
 	}
-	if code, out, errs := verb(t, moved, "", "audit", "verify"); code != 0 || !strings.Contains(out, "the audit is whole: 1 lines") {
+	if code, out, errs := verb(t, moved, "", "audit", "verify"); code != 0 || !strings.Contains(out, "the audit is intact: 1 lines") {
 		t.Errorf("%d\n%s%s", code, out, errs)
 	}
 	code, again, errs := verb(t, moved, "", "export")
@@ -175,7 +175,7 @@ func TestWebhooksVerb(t *testing.T) {
 			t.Errorf("%v: %d %s", args, code, errs)
 		}
 	}
-	if code, _, errs := verb(t, environ, "", "webhooks", "replay", "msg_1", "other"); code != 1 || !strings.Contains(errs, "no such message") {
+	if code, _, errs := verb(t, environ, "", "webhooks", "replay", "msg_1", "other"); code != 1 || !strings.Contains(errs, "undeliverable message") {
 		t.Errorf("%d %s", code, errs)
 	}
 	if code, _, errs := verb(t, environ, "", "webhooks", "replay", "msg_1", "crm"); code != 0 {

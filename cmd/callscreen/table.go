@@ -10,7 +10,7 @@ import (
 	"callscreen/internal/report"
 )
 
-// printTable writes one call for a person.
+// printTable writes one call as text.
 func printTable(w io.Writer, r report.Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s", r.File, strings.ToUpper(r.Decision))
@@ -53,7 +53,7 @@ func score(s report.SegmentReport) string {
 	return fmt.Sprintf("%.2f", *s.Score)
 }
 
-// remark is what a person should know of a segment besides its score.
+// remark returns the notes on a segment besides its score.
 func remark(s report.SegmentReport, r report.Report) string {
 	var notes []string
 	switch s.State {
@@ -78,7 +78,7 @@ func remark(s report.SegmentReport, r report.Report) string {
 	return strings.Join(notes, ", ")
 }
 
-// clock writes a position as minutes and seconds, 1:02.3, or with the hours before them.
+// clock formats a position as 1:02.3, or with hours as 1:02:03.4.
 func clock(s report.Seconds) string {
 	d := time.Duration(s).Round(100 * time.Millisecond)
 	h, m, sec := int(d.Hours()), int(d.Minutes())%60, (d % time.Minute).Seconds()

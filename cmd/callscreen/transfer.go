@@ -15,7 +15,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// entry is a line of an export: a row, or the end, without which the export is not whole.
+// entry is one line of an export: a row, or the end. An export without the end is incomplete.
 type entry struct {
 	Table string           `json:"table,omitempty"`
 	Row   map[string]any   `json:"row,omitempty"`
@@ -27,16 +27,16 @@ func newExport(e env) *cobra.Command {
 	file := ""
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Writes the whole database to standard output, to be imported into another",
-		Long: `Writes every row of the database to standard output as JSON lines, as they are at one moment. It holds what is known of
-callers: treat it like the database. The audio is not in it; it stays in data_dir/audio or in the audio store.
+		Short: "Writes the whole database to standard output, for import into another one",
+		Long: `Writes all rows of the database to standard output as JSON lines, as of one point in time. The export contains personal
+data: protect it like the database. It does not contain the audio, which stays in data_dir/audio or in the audio store.
 
-To move from SQLite to PostgreSQL, stop serve and then:
+To move from SQLite to PostgreSQL, stop serve and run:
 
   CALLSCREEN_DATABASE=postgres://... callscreen migrate
   callscreen export | CALLSCREEN_DATABASE=postgres://... callscreen import
 
-and start serve with the same data_dir and the new database.`,
+Then start serve with the same data_dir and the new database.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withStore(cmd, e, file, func(ctx context.Context, s *store.Store) error {
@@ -60,9 +60,9 @@ func newImport(e env) *cobra.Command {
 	file := ""
 	cmd := &cobra.Command{
 		Use:   "import",
-		Short: "Fills an empty database from standard input, with what export has written",
-		Long: `Fills an empty database with what callscreen export has written, all of it or, on any error, nothing. The audit chain is
-checked afterwards. Segments that were not analysed yet get their turn when serve starts.`,
+		Short: "Loads an export from standard input into an empty database",
+		Long: `Loads an export into an empty database. On an error, nothing is imported. The audit log is verified after the import.
+Segments that are not yet analysed are analysed when serve starts.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withStore(cmd, e, file, func(ctx context.Context, s *store.Store) error {
@@ -75,7 +75,7 @@ checked afterwards. Segments that were not analysed yet get their turn when serv
 				}
 				if _, _, err := s.VerifyAudit(ctx); err != nil {
 					return fmt.Errorf(
-						"everything was imported, but the audit is not whole: %w (hint: it was not before either; callscreen audit verify on the old database)",
+						"everything was imported, but the audit is not intact: %w (hint: run callscreen audit verify on the old database)",
 						err,
 					)
 				}
@@ -87,7 +87,7 @@ checked afterwards. Segments that were not analysed yet get their turn when serv
 	return cmd
 }
 
-// fill imports lines until the one that says that they were all.
+// fill imports lines up to the end entry.
 func fill(ctx context.Context, into *store.Importer, r io.Reader) error {
 	d := json.NewDecoder(bufio.NewReaderSize(r, 1<<16))
 	d.UseNumber()
@@ -97,9 +97,9 @@ func fill(ctx context.Context, into *store.Importer, r io.Reader) error {
 		err := d.Decode(&l)
 		switch {
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-			return fmt.Errorf("import: the input ends after %d lines without its end (hint: was it cut off? nothing was imported)", n-1)
+			return fmt.Errorf("import: the input is incomplete after %d lines (hint: run the export again; nothing was imported)", n-1)
 		case err != nil:
-			return fmt.Errorf("import: line %d: %w (hint: is it from callscreen export? nothing was imported)", n, err)
+			return fmt.Errorf("import: line %d: %w (hint: use the output of callscreen export; nothing was imported)", n, err)
 		case l.End && !maps.Equal(l.Rows, got):
 			return fmt.Errorf("import: rows are missing: %v of %v (hint: nothing was imported)", got, l.Rows)
 		case l.End:

@@ -9,14 +9,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker for a release.
+// version is set by the linker in releases.
 var version = "dev"
 
 func newVersion(e env) *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Prints what this program was built from",
+		Short: "Prints version and build information",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			info := buildInfo()
@@ -27,7 +27,7 @@ func newVersion(e env) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object, with the versions of the modules that matter")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object, with the versions of the main modules")
 	return cmd
 }
 
@@ -63,7 +63,7 @@ func buildInfo() build {
 	return b
 }
 
-// noArgs refuses arguments as a mistake in the usage.
+// noArgs returns a usage error if there are arguments.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usagef("%s takes no arguments, got %q", cmd.CommandPath(), args)

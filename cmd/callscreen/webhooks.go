@@ -17,7 +17,7 @@ func newWebhooks(e env) *cobra.Command {
 	file := ""
 	cmd := &cobra.Command{
 		Use:   "webhooks",
-		Short: "Lists messages that could not be delivered, and sends them again",
+		Short: "Lists undeliverable messages and sends them again",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -25,7 +25,7 @@ func newWebhooks(e env) *cobra.Command {
 	all := false
 	replay := &cobra.Command{
 		Use:   "replay (MESSAGE ENDPOINT | --all)",
-		Short: "Puts a message that was given up on its way again, or all of them",
+		Short: "Sends one undeliverable message again, or all of them",
 		Args: func(_ *cobra.Command, args []string) error {
 			if all && len(args) > 0 || !all && len(args) != 2 {
 				return usagef("want MESSAGE ENDPOINT, or --all (hint: callscreen webhooks list)")
@@ -41,7 +41,7 @@ func newWebhooks(e env) *cobra.Command {
 				for {
 					list, err := s.DeadLetters(ctx, 500)
 					if err != nil || len(list) == 0 {
-						fmt.Fprintf(e.stdout, "%d messages are on their way again\n", n)
+						fmt.Fprintf(e.stdout, "%d messages are queued again\n", n)
 						return err
 					}
 					for _, d := range list {
@@ -54,9 +54,9 @@ func newWebhooks(e env) *cobra.Command {
 			})
 		},
 	}
-	replay.Flags().BoolVar(&all, "all", false, "all messages that were given up")
+	replay.Flags().BoolVar(&all, "all", false, "all undeliverable messages")
 	cmd.AddCommand(replay, &cobra.Command{
-		Use: "list", Short: "Lists the messages that were given up", Args: noArgs,
+		Use: "list", Short: "Lists the undeliverable messages", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withStore(cmd, e, file, func(ctx context.Context, s *store.Store) error {
 				list, err := s.DeadLetters(ctx, 1000)
@@ -82,12 +82,12 @@ func newWebhooks(e env) *cobra.Command {
 			})
 		},
 	}, &cobra.Command{
-		Use: "enable ENDPOINT", Short: "Lets messages go again to an endpoint that had answered 410 Gone", Args: cobra.ExactArgs(1),
+		Use: "enable ENDPOINT", Short: "Enables an endpoint that was disabled because it answered 410 Gone", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withStore(cmd, e, file, func(ctx context.Context, s *store.Store) error {
 				err := s.EnableEndpoint(ctx, args[0], operator(), time.Now())
 				if errors.Is(err, store.ErrNotFound) {
-					return fmt.Errorf("endpoint %q is not disabled (hint: its name is that of the configuration)", args[0])
+					return fmt.Errorf("endpoint %q is not disabled (hint: use its name in the configuration)", args[0])
 				}
 				return err
 			})
@@ -98,7 +98,7 @@ func newWebhooks(e env) *cobra.Command {
 
 func notGivenUp(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
-		return errors.New("there is no such message that was given up (hint: callscreen webhooks list)")
+		return errors.New("no such undeliverable message (hint: callscreen webhooks list)")
 	}
 	return err
 }
