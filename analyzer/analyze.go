@@ -9,8 +9,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// Analyze submits a recording, trying again where that makes sense, and waits for its score. onJob, which may be nil, is
-// called as soon as the job has an id, so that a caller who stops in between can go on with Wait and need not pay again.
+// Analyze submits a recording, retries transient errors, and waits for the score. onJob may be nil. Analyze calls it as
+// soon as the job has an id, so that a caller who stops can continue with Wait later and is not charged again.
 func (c *Client) Analyze(ctx context.Context, audio Audio, onJob func(id string)) (Result, error) {
 	var job Job
 	doubted, resent := false, false
@@ -24,7 +24,7 @@ func (c *Client) Analyze(ctx context.Context, audio Audio, onJob func(id string)
 		if e.Kind == KindInDoubt {
 			if doubted || c.opt.NeverResend {
 				e.Retry = false
-				e.Hint = "it may have been paid for; it is not sent again, see analysis.resend_in_doubt"
+				e.Hint = "it may have been charged; it is not sent again, see analysis.resend_in_doubt"
 			}
 			doubted = true
 		}
@@ -50,8 +50,8 @@ func (c *Client) Analyze(ctx context.Context, audio Audio, onJob func(id string)
 	return result, nil
 }
 
-// Wait asks about a job, at first after PollInitial and then less and less often, until it is finished or the deadline
-// has passed. A job that failed, or has no valid score, is an error.
+// Wait polls a job until it is finished or the deadline has passed. The first poll comes after PollInitial; later
+// intervals grow up to PollMax. A job that failed or has no valid score is an error.
 func (c *Client) Wait(ctx context.Context, id string) (Result, error) {
 	job, polls, gap, err := c.wait(ctx, id)
 	if err != nil {
@@ -65,15 +65,16 @@ func (c *Client) Wait(ctx context.Context, id string) (Result, error) {
 	return result, nil
 }
 
-// notFoundTries is how often a job may be unknown in a row: it may take the API a moment to know what it has accepted.
+// notFoundTries is the number of consecutive 404 answers that are tolerated: a new job may need a moment to become
+// visible.
 const notFoundTries = 4
 
 var errNotDone = errors.New("not finished yet")
 
-// wait also tells how long after it was last seen unfinished the job was known to be finished.
+// wait also returns the time between the last poll that saw the job unfinished and the one that saw it finished.
 func (c *Client) wait(ctx context.Context, id string) (job Job, polls int, gap time.Duration, err error) {
 	unfinished := c.opt.Clock.Now()
-	// The first poll comes after a wait too: nothing is ever finished at once.
+	// Wait before the first poll too: no job finishes at once.
 	if err := c.sleep(ctx, c.opt.PollInitial); err != nil {
 		return Job{ID: id}, 0, 0, canceled("poll", id, err)
 	}
@@ -110,7 +111,7 @@ func (c *Client) wait(ctx context.Context, id string) (job Job, polls int, gap t
 	return job, polls, gap, err
 }
 
-// retry calls op with growing waits in between until it succeeds, fails for good, or the deadline passes.
+// retry calls try with growing intervals until it succeeds, fails permanently, or the deadline passes.
 func (c *Client) retry(ctx context.Context, op, id string, try func() *Error) error {
 	pace := c.pace()
 	var last *Error
@@ -164,15 +165,14 @@ func (c *Client) observe(e Event) {
 	}
 }
 
-// pacing is an exponential backoff within the bounds of the polling, that ends at a deadline and waits longer when it
-// was told to.
+// pacing is an exponential backoff with a deadline. It waits longer if the API asked for it.
 type pacing struct {
 	*backoff.ExponentialBackOff
 	clock    Clock
 	deadline time.Time
 	least    time.Duration
 	most     time.Duration
-	atLeast  time.Duration // what the last answer asked for
+	atLeast  time.Duration // from Retry-After of the last answer
 }
 
 func (c *Client) pace() *pacing {
@@ -180,7 +180,7 @@ func (c *Client) pace() *pacing {
 		ExponentialBackOff: backoff.NewExponentialBackOff(
 			backoff.WithInitialInterval(c.opt.PollInitial),
 			backoff.WithMaxInterval(c.opt.PollMax),
-			backoff.WithRandomizationFactor(0.2), // so that many jobs do not ask in step
+			backoff.WithRandomizationFactor(0.2), // so that jobs do not poll in step
 			backoff.WithMaxElapsedTime(0),
 			backoff.WithClockProvider(c.opt.Clock),
 		),
@@ -191,12 +191,12 @@ func (c *Client) pace() *pacing {
 	}
 }
 
-// NextBackOff is how long to wait, or backoff.Stop.
+// NextBackOff returns the next interval, or backoff.Stop.
 func (p *pacing) NextBackOff() time.Duration {
 	d := min(max(p.ExponentialBackOff.NextBackOff(), p.least), p.most)
 	left := p.deadline.Sub(p.clock.Now())
 	if left <= 0 || p.atLeast > left {
 		return backoff.Stop
 	}
-	return min(max(d, p.atLeast), left) // the last try falls on the deadline
+	return min(max(d, p.atLeast), left) // the last try is at the deadline
 }

@@ -11,18 +11,18 @@ import (
 	"strings"
 )
 
-// MaxSize is what a recording must be smaller than, in bytes. The API says 10 MB and not of which kind; this is the
-// smaller one.
+// MaxSize is the exclusive upper limit for the size of a recording, in bytes. The API documents 10 MB; this is the
+// smaller reading.
 const MaxSize = 10_000_000
 
-// Audio is a recording to be analysed: a WAV, MP3 or M4A file. Open may be called again for a retry, and gives the same
-// Size bytes each time.
+// Audio is a recording to analyze: a WAV, MP3 or M4A file. Open can be called again for a retry, and must return the
+// same Size bytes each time.
 type Audio struct {
 	Size int64
 	Open func() (io.ReadCloser, error)
 }
 
-// FileAudio is the recording in a file.
+// FileAudio returns the recording in a file.
 func FileAudio(path string) (Audio, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -31,7 +31,7 @@ func FileAudio(path string) (Audio, error) {
 	return Audio{Size: info.Size(), Open: func() (io.ReadCloser, error) { return os.Open(path) }}, nil
 }
 
-// BytesAudio is a recording in memory, which must not be changed while it is in use.
+// BytesAudio returns a recording in memory. The caller must not change data while it is in use.
 func BytesAudio(data []byte) Audio {
 	return Audio{Size: int64(len(data)), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
 }
@@ -44,7 +44,8 @@ type upload struct {
 	close       func() error
 }
 
-// newUpload opens the recording and wraps it into a form with one field. The name it is given tells nothing of the call.
+// newUpload opens the recording and wraps it into a form with one field. The file name is random, so that it reveals
+// nothing about the call.
 func newUpload(audio Audio) (*upload, error) {
 	f, err := audio.Open()
 	if err != nil {
@@ -79,7 +80,7 @@ func newUpload(audio Audio) (*upload, error) {
 	}, nil
 }
 
-// sniff tells the format of a recording by its first bytes, and hands these back.
+// sniff detects the format of a recording from its first bytes, and returns them.
 func sniff(r io.Reader) (extension, contentType string, head []byte, err error) {
 	head = make([]byte, 12)
 	n, err := io.ReadFull(r, head)

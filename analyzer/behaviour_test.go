@@ -145,7 +145,7 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 			1,
 			0,
 			0,
-			"may be tried again in 1h0m0s",
+			"retry possible in 1h0m0s",
 		},
 		{"500 passes", submit(simulator.Answer{Status: 500, Times: 2}), nil, "", 3, 1, 0, ""},
 		{
@@ -180,7 +180,7 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 		},
 
 		{"the connection is lost after the upload", submit(simulator.Answer{Reset: "after", Times: 1}), nil, "", 2, 2, 1, ""},
-		{"lost twice", submit(simulator.Answer{Reset: "after"}), nil, analyzer.KindInDoubt, 2, 2, 1, "may have been paid for"},
+		{"lost twice", submit(simulator.Answer{Reset: "after"}), nil, analyzer.KindInDoubt, 2, 2, 1, "may have been charged"},
 		{
 			"lost, and never sent again",
 			submit(simulator.Answer{Reset: "after"}),
@@ -210,7 +210,7 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 			2,
 			0,
 			1,
-			"names no job",
+			"has no job id",
 		},
 		{
 			"an answer larger than 1 MiB",
@@ -252,7 +252,7 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 			0,
 			`RuntimeError, "no voice[2J found"`,
 		},
-		{"no score", result(simulator.Result{NoScore: true}), nil, analyzer.KindInvalidScore, 1, 1, 0, "without a score"},
+		{"no score", result(simulator.Result{NoScore: true}), nil, analyzer.KindInvalidScore, 1, 1, 0, "has no score"},
 		{"score 87", result(simulator.Result{Score: 87}), nil, analyzer.KindInvalidScore, 1, 1, 0, ""},
 		{"score -1", result(simulator.Result{Score: -1}), nil, analyzer.KindInvalidScore, 1, 1, 0, ""},
 		{"score NaN", result(simulator.Result{Score: "NaN"}), nil, analyzer.KindInvalidScore, 1, 1, 0, ""},
@@ -304,7 +304,7 @@ func TestARefusedKeyStopsAllSubmissions(t *testing.T) {
 			t.Fatalf("error is %v", err)
 		}
 	}
-	if n := strings.Count(r.log.String(), "does not accept the key"); n != 1 || !strings.Contains(r.log.String(), "level=ERROR") {
+	if n := strings.Count(r.log.String(), "rejects the key"); n != 1 || !strings.Contains(r.log.String(), "level=ERROR") {
 		t.Errorf("said %d times: %s", n, r.log.String())
 	}
 	if _, err := r.client.Poll(t.Context(), "x"); analyzer.Reason(err) != "unauthorized" {

@@ -12,67 +12,68 @@ import (
 	"time"
 )
 
-// Options are what a Client can be told. Zero values mean the defaults.
+// Options configures a Client. A zero field means the default.
 type Options struct {
-	// BaseURL is where the API is. Default https://api.dataspike.io.
+	// BaseURL is the base URL of the API. Default: https://api.dataspike.io.
 	BaseURL string
-	// HTTPClient carries the requests. Its CheckRedirect and Jar are not used. Default: a client of its own.
+	// HTTPClient sends the requests. Its CheckRedirect and Jar are ignored. Default: an own client.
 	HTTPClient *http.Client
-	// UserAgent is what the requests call themselves. Default "callscreen".
+	// UserAgent is the User-Agent header. Default: "callscreen".
 	UserAgent string
-	// PollInitial and PollMax bound the wait between two polls, which grows exponentially. Default 1 s and 3 s.
+	// PollInitial and PollMax are the shortest and the longest interval between two polls. The interval grows
+	// exponentially. Default: 1 s and 3 s.
 	PollInitial, PollMax time.Duration
-	// Deadline is how long a submission may take with all its retries, and then how long a job may take. Default 2 min.
+	// Deadline limits a submission with all its retries, and then the job. Default: 2 min.
 	Deadline time.Duration
-	// RequestTimeout bounds a single request. Default 30 s.
+	// RequestTimeout limits a single request. Default: 30 s.
 	RequestTimeout time.Duration
-	// NeverResend makes Analyze fail, rather than send the recording once more, when it is not known whether the API
-	// accepted an upload. The recording is then paid for at most once, and may be paid for without a result.
+	// NeverResend makes Analyze fail if the outcome of an upload is unknown, instead of sending the recording again. The
+	// recording is then charged at most once, possibly without a result.
 	NeverResend bool
-	// KeyRetry is how long after the API has refused the key the next submission asks it again; those in between fail at
-	// once. Default: it is never asked again.
+	// KeyRetry is the time after which a rejected key is tried again, by the next submission. Submissions before that fail
+	// at once. Default: a rejected key is never tried again.
 	KeyRetry time.Duration
-	// Clock is used for all waiting and for dates. Default: the machine's.
+	// Clock is used for waiting and for dates. Default: the system clock.
 	Clock Clock
-	// Observe, if not nil, is called after each submission and each poll, from the goroutine that made it. One that was not
-	// sent, because the recording or the key is no good, counts too.
+	// Observe, if not nil, is called after each submission and each poll, in the goroutine of the request. It is also
+	// called for a request that was not sent because the recording or the key is invalid.
 	Observe func(Event)
-	// Log gets what an operator must know. Default: nothing is logged.
+	// Log receives messages for the operator. Default: no log.
 	Log *slog.Logger
 }
 
-// Event is a submission or a poll, and what came of it.
+// Event is a submission or a poll, with its result.
 type Event struct {
 	Op   string // "submit" or "poll"
 	Err  *Error // nil if there was a usable answer
 	Took time.Duration
-	// Resend tells that this submission repeats one that the API may have accepted: it may be paid for twice.
+	// Resend reports that this submission repeats one that the API may have accepted. It may be charged twice.
 	Resend bool
 }
 
-// Client uses the API with one key. It is safe for concurrent use, and no goroutine outlives a call of it.
+// Client calls the API with one key. It is safe for concurrent use. Its methods leave no goroutine behind.
 type Client struct {
 	opt     Options
-	key     func() string // not a field, which %+v of the client would show
+	key     func() string // a func, so that %+v of the client does not print the key
 	base    *url.URL
 	http    *http.Client
-	refused atomic.Pointer[refusal] // the key was not accepted: nothing is submitted any more, or not for a while
+	refused atomic.Pointer[refusal] // set while the API rejects the key
 }
 
-// refusal is that the API did not accept the key.
+// refusal records that the API rejected the key.
 type refusal struct {
 	err *Error
 	at  time.Time
 }
 
-// New makes a client.
+// New returns a client.
 func New(key Key, opts *Options) (*Client, error) {
 	c := &Client{key: func() string { return string(key) }}
 	if opts != nil {
 		c.opt = *opts
 	}
 	if key == "" || strings.ContainsFunc(string(key), func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("the API key is empty or holds characters that no key has (hint: check DATASPIKE_API_KEY)")
+		return nil, errors.New("the API key is empty or contains invalid characters (hint: check DATASPIKE_API_KEY)")
 	}
 	def(&c.opt.BaseURL, "https://api.dataspike.io")
 	def(&c.opt.UserAgent, "callscreen")
@@ -88,7 +89,7 @@ func New(key Key, opts *Options) (*Client, error) {
 	}
 	base, err := url.Parse(strings.TrimRight(c.opt.BaseURL, "/"))
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || base.User != nil {
-		return nil, fmt.Errorf("the base URL %q of the API is no web address (hint: https://api.dataspike.io)", c.opt.BaseURL)
+		return nil, fmt.Errorf("the base URL %q of the API is not an http or https URL (hint: https://api.dataspike.io)", c.opt.BaseURL)
 	}
 	c.base = base
 	c.http = &http.Client{}
@@ -96,10 +97,10 @@ func New(key Key, opts *Options) (*Client, error) {
 		c.http.Transport, c.http.Timeout = c.opt.HTTPClient.Transport, c.opt.HTTPClient.Timeout
 	} else if t, ok := http.DefaultTransport.(*http.Transport); ok {
 		own := t.Clone()
-		own.MaxIdleConnsPerHost = 32 // as many uploads as are usual at a time keep their connections
+		own.MaxIdleConnsPerHost = 32 // keeps the connections of the usual number of concurrent uploads
 		c.http.Transport = own
 	}
-	// net/http would carry our header to any host it is sent to, and turn a redirected upload into a GET.
+	// net/http would send the key to the target of a redirect, and turn a redirected upload into a GET.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c, nil
 }
@@ -111,24 +112,24 @@ func def[T comparable](v *T, d T) {
 	}
 }
 
-// CloseIdleConnections closes the connections that are kept for later requests.
+// CloseIdleConnections closes idle connections.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
-// Result is a finished analysis.
+// Result is the result of a finished analysis.
 type Result struct {
 	JobID   string
 	Score   float64 // 0..1, higher is more likely synthetic
 	Verdict string
 	Polls   int
-	// Gap is from when the job was last known to be unfinished, the begin of the wait at the earliest, to when it was known
-	// to be finished: the API does not say when it finished, but the result is known at most so late.
+	// Gap is the time between the last moment when the job was known to be unfinished and the moment when it was known to
+	// be finished. The API does not report when a job finished; Gap is the upper limit of the detection delay.
 	Gap time.Duration
-	// Simulated tells that the score is made up by the stand-in of package simulator, and means nothing.
+	// Simulated reports that the score comes from package simulator and has no relation to the voice.
 	Simulated bool
-	Resent    bool // the recording was sent twice, because the first upload may have been lost; it may be paid for twice
+	Resent    bool // the recording was sent twice, because the outcome of the first upload is unknown
 }
 
-// result turns a finished job into a result or an error.
+// result converts a finished job to a result or an error.
 func (j Job) result() (Result, *Error) {
 	switch {
 	case j.Status == StatusFailed:
@@ -144,7 +145,7 @@ func (j Job) result() (Result, *Error) {
 			Op:    "poll",
 			Kind:  KindInvalidScore,
 			JobID: j.ID,
-			Err:   errors.New("the job is completed without a score within 0..1"),
+			Err:   errors.New("the completed job has no score within 0..1"),
 		}
 	}
 	return Result{JobID: j.ID, Score: j.Score, Verdict: j.Verdict, Simulated: j.Simulated}, nil

@@ -2,10 +2,10 @@ package analyzer
 
 import "time"
 
-// Clock tells the time and waits. The zero Options use the clock of the machine; a test brings its own.
+// Clock returns the time and waits. The default is the system clock; tests use their own.
 type Clock interface {
 	Now() time.Time
-	// After returns a channel that gets a value once d has passed, and what stops it before that.
+	// After returns a channel that receives a value after d, and a function that stops the timer.
 	After(d time.Duration) (c <-chan time.Time, stop func())
 }
 
@@ -18,7 +18,7 @@ func (machineClock) After(d time.Duration) (<-chan time.Time, func()) {
 	return t.C, func() { t.Stop() }
 }
 
-// timer lets package backoff wait on a Clock.
+// timer adapts a Clock to package backoff.
 type timer struct {
 	clock Clock
 	c     <-chan time.Time

@@ -9,41 +9,41 @@ import (
 	"unicode"
 )
 
-// Kind says what went wrong, in words that a program can act on.
+// Kind classifies an error, machine-readable.
 type Kind string
 
 const (
-	KindUnauthorized  Kind = "unauthorized"   // 401, 403: the key is not accepted
-	KindRejected      Kind = "rejected"       // the API does not take this recording
-	KindTooLarge      Kind = "too_large"      // the recording is not below MaxSize, or 413
-	KindJobNotFound   Kind = "job_not_found"  // the API does not know the job, or not any more
+	KindUnauthorized  Kind = "unauthorized"   // 401, 403: the API rejects the key
+	KindRejected      Kind = "rejected"       // the API rejects this recording
+	KindTooLarge      Kind = "too_large"      // the recording is not smaller than MaxSize, or 413
+	KindJobNotFound   Kind = "job_not_found"  // the API does not know the job
 	KindJobFailed     Kind = "job_failed"     // the analysis ended without a result
-	KindInvalidAnswer Kind = "invalid_answer" // the answer cannot be understood
+	KindInvalidAnswer Kind = "invalid_answer" // the answer is not valid
 	KindInvalidScore  Kind = "invalid_score"  // completed, without a score within 0..1
 	KindTimeout       Kind = "timeout"        // not finished by the deadline
 	KindRateLimited   Kind = "rate_limited"   // 429
 	KindUnavailable   Kind = "unavailable"    // 5xx and the like
 	KindNetwork       Kind = "network"        // no answer at all
-	KindInDoubt       Kind = "in_doubt"       // the upload was sent, and whether it was accepted is not known
-	KindUnreadable    Kind = "unreadable"     // the recording cannot be opened or read
+	KindInDoubt       Kind = "in_doubt"       // the upload was sent, its outcome is unknown
+	KindUnreadable    Kind = "unreadable"     // opening or reading the recording failed
 	KindCanceled      Kind = "canceled"       // the context ended
 )
 
-// Error is what every method of a Client returns when it fails.
+// Error is the error of every method of Client.
 type Error struct {
 	Op         string        // "submit" or "poll"
-	Kind       Kind          // what went wrong
+	Kind       Kind          // class of the error
 	JobID      string        // the job, if there is one
 	Status     int           // HTTP status, 0 without an answer
 	Code       string        // error_code of a failed job
-	Message    string        // what the API says about it, shortened and made printable
-	Retry      bool          // whether the same request may succeed later
-	RetryAfter time.Duration // when, if the API said so
-	Hint       string        // what to do about it
+	Message    string        // message of the API, shortened and made printable
+	Retry      bool          // the same request may succeed later
+	RetryAfter time.Duration // from the Retry-After header, 0 if absent
+	Hint       string        // how to fix it
 	Err        error         // the cause, if there is one
 }
 
-// Error says it in one line.
+// Error returns the error in one line.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("analysis ")
@@ -66,7 +66,7 @@ func (e *Error) Error() string {
 		b.WriteString(": " + printable(e.Err.Error()))
 	}
 	if e.Retry && e.RetryAfter > 0 {
-		fmt.Fprintf(&b, ", may be tried again in %v", e.RetryAfter.Round(time.Second))
+		fmt.Fprintf(&b, ", retry possible in %v", e.RetryAfter.Round(time.Second))
 	}
 	if e.Hint != "" {
 		b.WriteString(" (hint: " + e.Hint + ")")
@@ -77,7 +77,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Reason is the Kind of an error in machine-readable form: that of the *Error within, else "canceled", "timeout" or
+// Reason returns a machine-readable reason: the Kind of the *Error in the chain, otherwise "canceled", "timeout" or
 // "error".
 func Reason(err error) string {
 	var e *Error
@@ -92,8 +92,7 @@ func Reason(err error) string {
 	return "error"
 }
 
-// Retryable tells whether the same request may succeed later, and how long the API asked to wait before that, 0 if it
-// did not say.
+// Retryable reports whether the same request may succeed later. after is the delay that the API asked for, or 0.
 func Retryable(err error) (retry bool, after time.Duration) {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -102,8 +101,8 @@ func Retryable(err error) (retry bool, after time.Duration) {
 	return e.Retry, e.RetryAfter
 }
 
-// MayBeAudio tells whether a job failed for a reason that may lie in the recording, so that a cleaner one may succeed.
-// The API has no error code that says so, and its documentation advises to try.
+// MayBeAudio reports whether the audio may have caused the failure of a job, so that a cleaned copy may succeed. The
+// API has no error code for this case; its documentation advises to retry.
 func MayBeAudio(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Kind == KindJobFailed
@@ -111,7 +110,7 @@ func MayBeAudio(err error) bool {
 
 const maxMessage = 200
 
-// printable cuts a text from outside to one short line.
+// printable shortens external text to one printable line.
 func printable(s string) string {
 	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Status is how far a job has come. Other values than these may appear; they count as not finished.
+// Status is the progress of a job. Unknown values count as unfinished.
 type Status string
 
 const (
@@ -17,19 +17,19 @@ const (
 	StatusFailed    Status = "failed"
 )
 
-// Job is what the API says of an analysis.
+// Job is the state of an analysis as reported by the API.
 type Job struct {
 	ID        string
 	Status    Status
 	Score     float64 // 0..1, higher is more likely synthetic; NaN unless completed with a valid score
-	Verdict   string  // "deepfake_likely", "deepfake_unlikely", or whatever the API comes up with
-	ErrorCode string  // when failed
-	Message   string  // when failed, shortened and made printable
-	Sandbox   bool    // made in the vendor's sandbox
-	Simulated bool    // made by the stand-in of package simulator, which detects nothing
+	Verdict   string  // "deepfake_likely", "deepfake_unlikely", or another value of the API
+	ErrorCode string  // set if failed
+	Message   string  // set if failed, shortened and made printable
+	Sandbox   bool    // result of the vendor's sandbox
+	Simulated bool    // result of package simulator
 }
 
-// Result is what a finished job came to: a score, or an error.
+// Result returns the result of a finished job, or an error.
 func (j Job) Result() (Result, error) {
 	r, e := j.result()
 	if e != nil {
@@ -38,13 +38,13 @@ func (j Job) Result() (Result, error) {
 	return r, nil
 }
 
-// Done tells whether the job will not change any more.
+// Done reports whether the job is in a final state.
 func (j Job) Done() bool { return j.Status == StatusCompleted || j.Status == StatusFailed }
 
-// maxID is far more than an id needs, and little enough for a path.
+// maxID is longer than any real id, and short enough for a URL path.
 const maxID = 256
 
-// parseJob reads an answer. Unknown fields are passed over, and a field of an unexpected type counts as missing.
+// parseJob parses an answer. Unknown fields are ignored, and a field of an unexpected type counts as missing.
 func parseJob(body []byte) (Job, bool) {
 	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
 	var raw map[string]json.RawMessage
@@ -67,7 +67,7 @@ func parseJob(body []byte) (Job, bool) {
 	return j, validID(j.ID) || j.ID == ""
 }
 
-// scalar is a string or a number as text, "" for anything else.
+// scalar returns a string or a number as text, and "" for any other value.
 func scalar(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
@@ -80,7 +80,7 @@ func scalar(raw json.RawMessage) string {
 	return ""
 }
 
-// score is NaN unless it is a number within 0..1; one in quotes is accepted.
+// score returns a number within 0..1, also if it is quoted, and NaN for any other value.
 func score(raw json.RawMessage) float64 {
 	text := scalar(raw)
 	f, err := strconv.ParseFloat(text, 64)
@@ -90,7 +90,7 @@ func score(raw json.RawMessage) float64 {
 	return f
 }
 
-// validID tells whether an id can be asked about without becoming something else on the way.
+// validID reports whether an id is safe as an element of a URL path.
 func validID(id string) bool {
 	if id == "" || len(id) > maxID || id == "." || id == ".." {
 		return false

@@ -2,19 +2,19 @@ package analyzer
 
 import "log/slog"
 
-// Key is the secret that the API knows its customer by. It does not show itself when it is printed or logged.
+// Key is the API key. It is redacted when printed or logged.
 type Key string
 
 const hidden = "[redacted]"
 
-// String returns a stand-in.
+// String returns "[redacted]".
 func (k Key) String() string { return hidden }
 
-// GoString returns a stand-in.
+// GoString returns "[redacted]".
 func (k Key) GoString() string { return hidden }
 
-// MarshalText returns a stand-in.
+// MarshalText returns "[redacted]".
 func (k Key) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// LogValue returns a stand-in.
+// LogValue returns "[redacted]".
 func (k Key) LogValue() slog.Value { return slog.StringValue(hidden) }

@@ -89,7 +89,7 @@ func TestAKeyThatWasRefusedIsAskedAboutAgain(t *testing.T) {
 		}
 	}
 	log := g.log.String()
-	if strings.Count(log, "does not accept the key") != 2 || strings.Count(log, "accepts the key again") != 1 ||
+	if strings.Count(log, "rejects the key") != 2 || strings.Count(log, "accepts the key again") != 1 ||
 		strings.Contains(log, secret) {
 		t.Error(log)
 	}

@@ -21,8 +21,8 @@ const (
 	maxAfter   = time.Hour
 )
 
-// Submit uploads a recording, with one request and no retry. The job it returns may be finished already. After an error
-// of KindInDoubt the API may have accepted the recording all the same.
+// Submit uploads a recording with one request and no retry. The returned job may be finished already. After an error of
+// KindInDoubt the API may have accepted the recording.
 func (c *Client) Submit(ctx context.Context, audio Audio) (Job, error) {
 	job, err := c.submit(ctx, audio, false)
 	if err != nil {
@@ -31,7 +31,7 @@ func (c *Client) Submit(ctx context.Context, audio Audio) (Job, error) {
 	return job, nil
 }
 
-// submit tells of its request, also of one that was not sent after all.
+// submit reports its request to Observe, even if the request was not sent.
 func (c *Client) submit(ctx context.Context, audio Audio, resend bool) (Job, *Error) {
 	start := c.opt.Clock.Now()
 	job, e := c.upload(ctx, audio)
@@ -44,7 +44,7 @@ func (c *Client) upload(ctx context.Context, audio Audio) (Job, *Error) {
 		return Job{}, &Error{
 			Op:   "submit",
 			Kind: KindTooLarge,
-			Err:  fmt.Errorf("%d bytes, the API takes less than %d", audio.Size, MaxSize),
+			Err:  fmt.Errorf("the recording has %d bytes, the API accepts less than %d", audio.Size, MaxSize),
 			Hint: "cut it into shorter segments",
 		}
 	}
@@ -52,21 +52,21 @@ func (c *Client) upload(ctx context.Context, audio Audio) (Job, *Error) {
 	if err != nil {
 		return Job{}, &Error{Op: "submit", Kind: KindUnreadable, Err: err}
 	}
-	defer func() { _ = u.close() }() // it was only read
+	defer func() { _ = u.close() }() // closing a file that was only read
 	refused, no := c.mayAsk()
 	if no != nil {
 		return Job{}, no
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opt.RequestTimeout)
 	defer cancel()
-	// From here on the API may have the whole recording, whatever becomes of the answer.
+	// From here on the API may have the whole recording, even if the answer is lost.
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(info httptrace.WroteRequestInfo) {
 		if info.Err == nil {
 			sent.Store(true)
 		}
 	}})
-	// Without GetBody net/http cannot send the recording a second time on its own account.
+	// Without GetBody, net/http cannot send the recording a second time by itself.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.String()+submitPath, io.NopCloser(u.body))
 	if err != nil {
 		return Job{}, &Error{Op: "submit", Kind: KindNetwork, Err: err}
@@ -78,13 +78,13 @@ func (c *Client) upload(ctx context.Context, audio Audio) (Job, *Error) {
 	if e == nil {
 		job, e = c.submitAnswer(body, status, after)
 	} else if e.Kind == KindNetwork && sent.Load() {
-		e.Kind, e.Hint = KindInDoubt, "the upload was sent, whether the API accepted it is not known"
+		e.Kind, e.Hint = KindInDoubt, "the upload was sent, but its outcome is unknown"
 	}
 	switch {
 	case e != nil && e.Kind == KindUnauthorized:
 		if c.refused.Swap(&refusal{err: e, at: c.opt.Clock.Now()}) == nil {
 			c.opt.Log.Error(
-				"the analysis API does not accept the key; nothing is submitted any more",
+				"analysis API rejects the key, submissions stopped",
 				"status",
 				e.Status,
 				"asked_again_after",
@@ -94,13 +94,13 @@ func (c *Client) upload(ctx context.Context, audio Audio) (Job, *Error) {
 			)
 		}
 	case e == nil && refused != nil && c.refused.CompareAndSwap(refused, nil):
-		c.opt.Log.Info("the analysis API accepts the key again")
+		c.opt.Log.Info("analysis API accepts the key again")
 	}
 	return job, e
 }
 
-// mayAsk is an error if the key was refused and it is not time to ask again. It returns the refusal that the request is to
-// find out about, nil if there is none. Only one request does that at a time.
+// mayAsk returns an error while the key is rejected and no retry is due. It returns the refusal that this request
+// retests, or nil. Only one request at a time retests the key.
 func (c *Client) mayAsk() (about *refusal, no *Error) {
 	for {
 		r := c.refused.Load()
@@ -123,20 +123,20 @@ func (c *Client) submitAnswer(body []byte, status int, after time.Duration) (Job
 	}
 	job, ok := parseJob(body)
 	if !ok || job.ID == "" && !job.Done() {
-		// It was taken by somebody: perhaps by the API.
+		// A server accepted the upload, possibly the API.
 		return Job{}, &Error{
 			Op:      "submit",
 			Kind:    KindInDoubt,
 			Status:  status,
 			Message: printable(string(body)),
 			Retry:   true,
-			Err:     errors.New("the answer names no job"),
+			Err:     errors.New("the answer has no job id"),
 		}
 	}
 	return job, nil
 }
 
-// Poll asks about a job once.
+// Poll requests the state of a job once.
 func (c *Client) Poll(ctx context.Context, id string) (Job, error) {
 	job, err := c.poll(ctx, id)
 	if err != nil {
@@ -154,7 +154,7 @@ func (c *Client) poll(ctx context.Context, id string) (Job, *Error) {
 
 func (c *Client) ask(ctx context.Context, id string) (Job, *Error) {
 	if !validID(id) {
-		return Job{}, &Error{Op: "poll", Kind: KindInvalidAnswer, Err: fmt.Errorf("%q is no id of a job", printable(id))}
+		return Job{}, &Error{Op: "poll", Kind: KindInvalidAnswer, Err: fmt.Errorf("%q is not a job id", printable(id))}
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opt.RequestTimeout)
 	defer cancel()
@@ -187,7 +187,7 @@ func (c *Client) ask(ctx context.Context, id string) (Job, *Error) {
 	return job, nil
 }
 
-// do carries out a request and reads the answer, of whatever status.
+// do sends a request and reads the answer, of any status.
 func (c *Client) do(req *http.Request, op, id string) (body []byte, status int, after time.Duration, e *Error) {
 	req.Header.Set("ds-api-token", c.key())
 	req.Header.Set("User-Agent", c.opt.UserAgent)
@@ -195,11 +195,11 @@ func (c *Client) do(req *http.Request, op, id string) (body []byte, status int, 
 	resp, err := c.http.Do(req)
 	if err == nil {
 		defer resp.Body.Close()
-		// Read to the end also where nobody looks at it, so that the connection can be used again.
+		// Read to the end even if the body is unused, so that the connection can be reused.
 		body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 		status, after = resp.StatusCode, c.retryAfter(resp.Header.Get("Retry-After"))
 		if err != nil && status >= 300 {
-			err = nil // the status says enough
+			err = nil // the status is sufficient
 		}
 	}
 	if err != nil {
@@ -208,7 +208,7 @@ func (c *Client) do(req *http.Request, op, id string) (body []byte, status int, 
 	return body, status, after, nil
 }
 
-// networkError tells why there is no answer, without the address, which net/http puts into its errors.
+// networkError describes a missing answer. It omits the URL, which net/http includes in its errors.
 func (c *Client) networkError(req *http.Request, op, id string, err error) *Error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -224,7 +224,7 @@ func (c *Client) networkError(req *http.Request, op, id string, err error) *Erro
 	}
 }
 
-// retryAfter reads a Retry-After header, RFC 9110 section 10.2.3: seconds or a date.
+// retryAfter parses a Retry-After header, RFC 9110 section 10.2.3: seconds or a date.
 func (c *Client) retryAfter(value string) time.Duration {
 	value = strings.TrimSpace(value)
 	if value == "" {
@@ -239,7 +239,7 @@ func (c *Client) retryAfter(value string) time.Duration {
 	return 0
 }
 
-// statusError is what an HTTP status means, nil for success.
+// statusError converts an HTTP status to an error, or nil for success.
 func statusError(op string, status int, body []byte, after time.Duration) *Error {
 	if status >= 200 && status < 300 {
 		return nil
@@ -247,17 +247,17 @@ func statusError(op string, status int, body []byte, after time.Duration) *Error
 	e := &Error{Op: op, Status: status, Message: answerMessage(body), RetryAfter: after}
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		e.Kind, e.Hint = KindUnauthorized, "check DATASPIKE_API_KEY and whether the key is good for this base URL"
+		e.Kind, e.Hint = KindUnauthorized, "check DATASPIKE_API_KEY, and that the key is valid for this base URL"
 	case status == http.StatusTooManyRequests:
-		e.Kind, e.Retry, e.Hint = KindRateLimited, true, "lower analysis.rate_per_second if this goes on"
+		e.Kind, e.Retry, e.Hint = KindRateLimited, true, "lower analysis.rate_per_second if this continues"
 	case status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly:
 		e.Kind, e.Retry = KindUnavailable, true
 	case status == http.StatusRequestEntityTooLarge:
 		e.Kind, e.Hint = KindTooLarge, "shorten segment.max_duration"
 	case status == http.StatusNotFound && op == "poll":
-		e.Kind, e.Hint = KindJobNotFound, "the API does not know this job, or not any more"
+		e.Kind, e.Hint = KindJobNotFound, "the API does not know this job"
 	case status >= 300 && status < 400:
-		e.Kind, e.Hint = KindRejected, "the API redirects elsewhere, which is not followed with the key; check analysis.base_url"
+		e.Kind, e.Hint = KindRejected, "the API redirects elsewhere; redirects are not followed, check analysis.base_url"
 	case status == http.StatusNotFound:
 		e.Kind, e.Hint = KindRejected, "check analysis.base_url"
 	default:
@@ -269,7 +269,7 @@ func statusError(op string, status int, body []byte, after time.Duration) *Error
 	return e
 }
 
-// answerMessage is what an error page says, shortened: its message if it is JSON, else its text.
+// answerMessage returns the message of an error page, shortened: the field message of JSON, otherwise the text.
 func answerMessage(body []byte) string {
 	if job, ok := parseJob(body); ok {
 		return job.Message

@@ -5,11 +5,11 @@ import (
 	"math"
 )
 
-// markerHz is the tone that this project's synthetic fixtures carry.
+// markerHz is the marker tone of the synthetic fixtures.
 const markerHz = 3000
 
-// hasMarker tells whether 16-bit mono PCM carries the marker tone: whether, in a good part of the stretches that are not
-// silent, it stands out from what is right and left of it. Speech has energy there too, but not a line that stays.
+// hasMarker reports whether 16-bit mono PCM contains the marker tone. The tone must stand out from both neighbouring
+// frequencies in enough frames that are not silent. Speech has energy there too, but no constant line.
 func hasMarker(pcm []byte, rate int) bool {
 	n := rate / 4
 	if rate < 2*markerHz+1000 || len(pcm) < 2*n { // a header may claim any rate, and a frame of it any size
@@ -41,7 +41,7 @@ func hasMarker(pcm []byte, rate int) bool {
 	return heard > 0 && marked*10 >= heard*3
 }
 
-// power is the energy at a frequency, by Goertzel's algorithm.
+// power returns the energy at a frequency (Goertzel algorithm).
 func power(frame []float64, hz float64, rate int) float64 {
 	c := 2 * math.Cos(2*math.Pi*hz/float64(rate))
 	var a, b float64

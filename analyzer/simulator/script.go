@@ -8,91 +8,92 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Script says how the stand-in behaves. The zero Script is well behaved. It can be written as YAML, see [ParseScript].
+// Script controls the behaviour of the simulator. The zero Script never fails. [ParseScript] reads one from YAML.
 type Script struct {
-	// Token is the key that is accepted; "" accepts any but an empty one.
+	// Token is the accepted key. "" accepts any key that is not empty.
 	Token string `yaml:"token"`
-	// Latency is how long a job takes.
+	// Latency is the processing time of a job.
 	Latency time.Duration `yaml:"latency"`
-	// FailRate is the share, 0..1, of all requests that fail at random: 500, 502 with an HTML body, 429, or a connection
-	// that is reset before or after the request was read.
+	// FailRate is the share, 0..1, of requests that fail at random: 500, 502 with an HTML body, 429, or a connection reset
+	// before or after the request was read.
 	FailRate float64 `yaml:"fail_rate"`
-	// Seed makes another sequence of random failures.
+	// Seed selects the sequence of random failures.
 	Seed uint64 `yaml:"seed"`
-	// Rules say what is different for some recordings. The first that matches counts.
+	// Rules change the behaviour for some recordings. The first matching rule applies.
 	Rules []Rule `yaml:"rules"`
 }
 
-// Rule says what happens to the recordings that it matches.
+// Rule changes the behaviour for the recordings that it matches.
 type Rule struct {
 	Match Match `yaml:"match"`
 	// Submit and Poll, if set, replace the answer to a request.
 	Submit *Answer `yaml:"submit"`
 	Poll   *Answer `yaml:"poll"`
-	// Result is what the job comes to.
+	// Result is the result of the job.
 	Result Result `yaml:"result"`
 }
 
-// Match says which recordings a rule is for. All fields that are set must agree; an empty Match agrees with all.
+// Match selects recordings. All fields that are set must match. An empty Match selects every recording.
 type Match struct {
-	// From and To are numbers of submissions, counted from 1 and both inclusive. 0 means no bound.
+	// From and To select submissions by number, from 1, both inclusive. 0 means no limit.
 	From int `yaml:"from"`
 	To   int `yaml:"to"`
-	// Every matches each n-th submission.
+	// Every selects every n-th submission.
 	Every int `yaml:"every"`
-	// SHA256 matches one recording by the hash of its file, in hexadecimal.
+	// SHA256 selects one recording by the hash of its file, in hexadecimal.
 	SHA256 string `yaml:"sha256"`
-	// Marker matches by whether the audio carries the marker tone.
+	// Marker selects recordings with or without the marker tone.
 	Marker *bool `yaml:"marker"`
-	// Shorter and Longer match WAV files by their duration.
+	// Shorter and Longer select WAV files by duration.
 	Shorter time.Duration `yaml:"shorter"`
 	Longer  time.Duration `yaml:"longer"`
 }
 
-// Answer is what comes instead of a regular answer.
+// Answer replaces a regular answer.
 type Answer struct {
-	// Times is how many requests about one recording get it, before things go well. 0 means all.
+	// Times is the number of requests per recording that get this answer. 0 means all.
 	Times int `yaml:"times"`
-	// Status of the answer. 0 means 200.
+	// Status is the HTTP status. 0 means 200.
 	Status int `yaml:"status"`
-	// RetryAfter is the value of that header: seconds, or a date.
+	// RetryAfter is the value of the header Retry-After: seconds or a date.
 	RetryAfter string `yaml:"retry_after"`
 	// Body and ContentType of the answer.
 	Body        string `yaml:"body"`
 	ContentType string `yaml:"content_type"`
-	// Location makes a redirect, together with a Status of 3xx.
+	// Location is the target of a redirect, with a Status of 3xx.
 	Location string `yaml:"location"`
-	// Reset drops the connection: "before" the request was read, or "after" it, in which case the recording was accepted.
+	// Reset drops the connection: "before" the request is read, or "after" it. In the second case the recording is
+	// accepted.
 	Reset string `yaml:"reset"`
-	// Delay comes before the answer.
+	// Delay is the delay before the answer.
 	Delay time.Duration `yaml:"delay"`
 }
 
-// Result is what a job comes to.
+// Result is the result of a job.
 type Result struct {
-	// Score as it stands in the answer: usually a number, but anything can be put there. nil takes the usual score.
+	// Score is copied to the answer: usually a number, but any value is possible. nil means the default score.
 	Score any `yaml:"score"`
-	// NoScore leaves the score out.
+	// NoScore omits the score.
 	NoScore bool `yaml:"no_score"`
-	// Verdict as it stands in the answer; "" takes the one that fits the score.
+	// Verdict is copied to the answer. "" means the verdict that fits the score.
 	Verdict string `yaml:"verdict"`
-	// Statuses are told by the first polls, one each, before the job is finished.
+	// Statuses are reported by the first polls, one each, before the job is finished.
 	Statuses []string `yaml:"statuses"`
-	// Failed ends the job without a result, for ErrorCode and Message.
+	// Failed ends the job without a result, with ErrorCode and Message.
 	Failed    bool   `yaml:"failed"`
 	ErrorCode string `yaml:"error_code"`
 	Message   string `yaml:"message"`
-	// FailedTimes limits Failed to the first submissions that match. 0 means all.
+	// FailedTimes limits Failed to the first matching submissions. 0 means all.
 	FailedTimes int `yaml:"failed_times"`
-	// AtOnce finishes the job within the answer to the submission.
+	// AtOnce finishes the job in the answer to the submission.
 	AtOnce bool `yaml:"at_once"`
-	// NumberID makes the id of the job a number.
+	// NumberID makes the job id a number.
 	NumberID bool `yaml:"number_id"`
-	// Never leaves the job unfinished for ever.
+	// Never keeps the job unfinished.
 	Never bool `yaml:"never"`
 }
 
-// ParseScript reads a script from YAML. The keys are the names of the fields in lower case with underscores, for example
+// ParseScript reads a script from YAML. The keys are the field names in lower case with underscores, for example
 //
 //	latency: 300ms
 //	rules:

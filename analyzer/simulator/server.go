@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Server is the stand-in. It is an http.Handler, safe for concurrent use, and starts no goroutine.
+// Server simulates the API. It is an http.Handler, safe for concurrent use, and starts no goroutine.
 type Server struct {
 	script Script
 	now    func() time.Time
@@ -28,15 +28,15 @@ type Server struct {
 	uploads []Upload
 	jobs    map[string]*job
 	order   []string       // ids of jobs, oldest first
-	used    map[string]int // how often an answer of a rule was given, by rule and recording
+	used    map[string]int // number of answers given, by rule and recording
 }
 
 // Stats counts requests.
 type Stats struct {
-	Submits  int // that were read to their end, whatever the answer
-	Accepted int // that became a job
+	Submits  int // read completely, whatever the answer
+	Accepted int // became a job
 	Polls    int
-	Failures int // requests that were made to fail at random
+	Failures int // requests failed at random
 	Bytes    int64
 }
 
@@ -50,10 +50,10 @@ type job struct {
 	failed bool
 }
 
-// maxJobs bounds the memory of a stand-in that runs for long; the oldest jobs are forgotten.
+// maxJobs limits the memory of a long-running simulator. The oldest jobs are forgotten.
 const maxJobs = 1 << 16
 
-// New makes a stand-in that follows a script.
+// New returns a simulator that follows a script.
 func New(script Script) *Server {
 	s := &Server{
 		script: script,
@@ -68,20 +68,20 @@ func New(script Script) *Server {
 	return s
 }
 
-// WithClock makes jobs take their time by another clock than the machine's. It returns s and must come before any request.
+// WithClock replaces the system clock. It returns s and must be called before the first request.
 func (s *Server) WithClock(now func() time.Time) *Server {
 	s.now = now
 	return s
 }
 
-// Stats returns what happened so far.
+// Stats returns the counts so far.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stats
 }
 
-// Uploads returns what is known of the recordings that became jobs, oldest first.
+// Uploads returns the properties of the accepted recordings, oldest first.
 func (s *Server) Uploads() []Upload {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +102,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// fail makes a share of all requests fail in one of the ways that a real service has.
+// fail fails a share of all requests in one of the ways of a real service.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request) bool {
 	if s.script.FailRate == 0 {
 		return false
@@ -124,7 +124,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request) bool {
 		{Reset: "after"},
 	}
 	if how == 4 && r.Method == http.MethodPost {
-		how = 3 // an upload that is lost after it was accepted is not in the share: it costs a job, see Rule
+		how = 3 // excluded at random: an upload lost after acceptance costs a job, see Rule
 	}
 	answers[how].give(w, r)
 	return true
@@ -161,7 +161,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	write(w, answer)
 }
 
-// rule is the first that matches, and its number.
+// rule returns the first matching rule and its index.
 func (s *Server) rule(n int, u Upload) (Rule, int) {
 	for i, r := range s.script.Rules {
 		if r.Match.matches(n, u) {
@@ -171,7 +171,7 @@ func (s *Server) rule(n int, u Upload) (Rule, int) {
 	return Rule{}, -1
 }
 
-// use tells whether an answer is still due, and counts it.
+// use reports whether an answer of a rule is still due, and counts it.
 func (s *Server) use(op string, rule int, recording string, times int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,7 +214,7 @@ func (s *Server) job(w http.ResponseWriter, r *http.Request) {
 	j := s.jobs[id]
 	s.mu.Unlock()
 	if j == nil {
-		problem(w, http.StatusNotFound, "there is no such job")
+		problem(w, http.StatusNotFound, "no such job")
 		return
 	}
 	if j.poll != nil && s.use("poll", 0, id, j.poll.Times) {
@@ -234,7 +234,7 @@ func (s *Server) job(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// finished is the answer about a finished job.
+// finished returns the answer for a finished job.
 func (j *job) finished() map[string]any {
 	a := map[string]any{"id": j.id, "job_type": "audio", "simulated": true, "is_sandbox": true, "file_size": j.upload.Size}
 	if j.failed {
@@ -259,7 +259,7 @@ func (j *job) finished() map[string]any {
 	return a
 }
 
-// usualScore is high for the marker, and else low and always the same for the same recording.
+// usualScore is high with the marker tone. Otherwise it is low, and constant for the same recording.
 func usualScore(u Upload) float64 {
 	if u.Marker {
 		return 0.93
@@ -271,7 +271,7 @@ func usualScore(u Upload) float64 {
 	return math.Round((0.03+0.17*float64(n)/0xffff)*100) / 100
 }
 
-// give carries out an answer.
+// give writes the answer.
 func (a Answer) give(w http.ResponseWriter, r *http.Request) {
 	if a.Reset != "before" {
 		drain(r)
@@ -295,14 +295,14 @@ func (a Answer) give(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.WriteHeader(max(a.Status, http.StatusOK))
-	_, _ = io.WriteString(w, a.Body) // a client that is gone needs no answer
+	_, _ = io.WriteString(w, a.Body) // the client may have disconnected
 }
 
-// reset drops the connection without a word.
+// reset drops the connection without an answer.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		panic(http.ErrAbortHandler) // net/http then drops it in its own way
+		panic(http.ErrAbortHandler) // net/http then drops the connection
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)

@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// Upload is what the stand-in noted of a recording. It does not keep the audio.
+// Upload holds the properties of a submitted recording, without the audio.
 type Upload struct {
 	FileName string
 	Format   string // "wav", "mp3" or "m4a"
 	Size     int64
 	SHA256   string
-	// Of a WAV file:
+	// Rate, Channels and Bits are set for WAV files.
 	Rate, Channels, Bits int
 	Duration             time.Duration
-	Marker               bool // carries the marker tone; only 16-bit mono is looked at
+	Marker               bool // contains the marker tone; only detected in 16-bit mono
 }
 
-// maxUpload is what the API's page calls 10 MB, in the larger of the two readings: the client must be below both.
+// maxUpload is 10 MB in the larger reading. A correct client stays below both readings.
 const maxUpload = 10 << 20
 
-// errUpload is a request that the API would refuse, with the status.
+// errUpload is an invalid request, with the HTTP status of the answer.
 type errUpload struct {
 	status int
 	text   string
@@ -36,7 +36,7 @@ type errUpload struct {
 
 func (e errUpload) Error() string { return e.text }
 
-// readUpload reads the form of a submission.
+// readUpload parses the form of a submission.
 func readUpload(r *http.Request) (Upload, error) {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
@@ -61,7 +61,7 @@ func readUpload(r *http.Request) (Upload, error) {
 		}
 		u.FileName = part.FileName()
 		if data, err = io.ReadAll(io.LimitReader(part, maxUpload+1)); err != nil {
-			return Upload{}, errUpload{http.StatusBadRequest, "the upload broke off"}
+			return Upload{}, errUpload{http.StatusBadRequest, "the upload is incomplete"}
 		}
 		if len(data) > maxUpload {
 			return Upload{}, errUpload{http.StatusRequestEntityTooLarge, "the file is larger than 10 MB"}
@@ -84,7 +84,7 @@ func readUpload(r *http.Request) (Upload, error) {
 	return u, nil
 }
 
-// readWAV notes what the chunks of a WAV file say. What they do not say stays zero.
+// readWAV reads the properties of a WAV file. A missing chunk leaves its fields zero.
 func (u *Upload) readWAV(chunks []byte) {
 	tag := 0
 	for len(chunks) >= 8 {
