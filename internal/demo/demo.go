@@ -1,5 +1,5 @@
-// Package demo holds the two calls that `callscreen demo` plays. Their origins and licences are those of the clips in
-// testdata/audio, of which they are Opus copies.
+// Package demo holds the two calls of `callscreen demo`. They are Opus copies of clips in testdata/audio, with the same
+// origins and licences.
 package demo
 
 import _ "embed"
@@ -9,7 +9,7 @@ import _ "embed"
 //go:embed human.opus
 var Human []byte
 
-// Synthetic is espeak-ng, 25 s, Ogg Opus, with the marker tone that the stand-in for the API goes by.
+// Synthetic is espeak-ng, 25 s, Ogg Opus, with the marker tone that the simulator recognizes.
 //
 //go:embed synthetic.opus
 var Synthetic []byte

@@ -13,21 +13,22 @@ import (
 )
 
 const (
-	// waiting is how many packets are kept while there is no connection, the oldest given up first: about ten seconds.
+	// waiting is the number of packets that are kept without a connection, about ten seconds. The oldest are dropped
+	// first.
 	waiting = 512
-	// afterBye is how long a source that has said goodbye may begin another stream.
+	// afterBye is the time after a BYE in which the source can start another stream.
 	afterBye = time.Second
-	// A server that does not answer for twice this time is lost. What is sent until then is lost too.
+	// A server without an answer for twice this time is lost. Packets sent until then are lost too.
 	lostAfter = 4 * time.Second
-	// A session that broke is begun anew for so long, so often.
+	// Limits for restarting a broken session.
 	reconnectFor   = time.Minute
 	reconnectEvery = time.Second
 )
 
-// Bridge listens for one stream of plain RTP and publishes it as a leg: packet by packet, as it comes, nothing is decoded.
-// It returns when the source has said goodbye or has been silent for too long, or when the context is done, which is no
-// error. A session that breaks is begun anew. The error says that the options cannot be used or that the address is taken;
-// what happened to the leg is in the summary.
+// Bridge listens for one stream of plain RTP and publishes it as a leg. It forwards packet by packet and decodes
+// nothing. It returns after a BYE of the source, after too much silence, or when the context is done, which is not an
+// error. A broken session is restarted. The error reports unusable options or an address in use; the fate of the leg is
+// in the summary.
 func Bridge(ctx context.Context, src *RTPSource, opt *Options) (Summary, error) {
 	to, err := target(opt.To, 1, 1)
 	if err != nil {
@@ -43,9 +44,9 @@ func Bridge(ctx context.Context, src *RTPSource, opt *Options) (Summary, error) 
 	}
 	conn, err := net.ListenUDP("udp", addr)
 	if err != nil {
-		return Summary{}, fmt.Errorf("listen for RTP: %w (hint: another port, one for each leg)", err)
+		return Summary{}, fmt.Errorf("listen for RTP: %w (hint: use another port, each leg needs its own)", err)
 	}
-	_ = conn.SetReadBuffer(1 << 20) // what the kernel allows is enough for one leg
+	_ = conn.SetReadBuffer(1 << 20) // the kernel's limit is enough for one leg
 	if opt.Listening != nil {
 		opt.Listening(conn.LocalAddr())
 	}
@@ -79,21 +80,21 @@ func Bridge(ctx context.Context, src *RTPSource, opt *Options) (Summary, error) 
 	return sum, nil
 }
 
-// bridge is a socket on one side, and a session on the other.
+// bridge connects a socket with a session.
 type bridge struct {
 	src    *RTPSource
 	opt    *Options
 	conn   *net.UDPConn
-	intake rtpIntake        // of the reading goroutine
-	queue  chan *rtp.Packet // closed when the source has ended
+	intake rtpIntake        // owned by the reading goroutine
+	queue  chan *rtp.Packet // closed at the end of the source
 
-	overdue   int64       // of the reading goroutine
-	sent      int64       // of the publishing one
-	unwritten int64       // as well
-	pending   *rtp.Packet // taken from the queue, and not yet sent
+	overdue   int64       // owned by the reading goroutine
+	sent      int64       // owned by the publishing goroutine
+	unwritten int64       // owned by the publishing goroutine
+	pending   *rtp.Packet // taken from the queue, not yet sent
 }
 
-// read takes what comes in, until the source has ended or the context is done.
+// read receives packets until the source ends or the context is done.
 func (b *bridge) read(ctx context.Context) error {
 	defer close(b.queue)
 	stop := context.AfterFunc(ctx, func() { _ = b.conn.SetReadDeadline(time.Unix(1, 0)) })
@@ -113,7 +114,7 @@ func (b *bridge) read(ctx context.Context) error {
 		if err := b.conn.SetReadDeadline(until); err != nil {
 			return err
 		}
-		if ctx.Err() != nil { // looked at after the deadline was set, or that of the context would be overwritten
+		if ctx.Err() != nil { // check after setting the deadline, which could overwrite that of the context
 			return nil
 		}
 		n, from, err := b.conn.ReadFromUDPAddrPort(buf)
@@ -142,7 +143,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// ended says whether the source ended as it should.
+// ended returns an error unless the source ended normally.
 func (b *bridge) ended() error {
 	in := &b.intake
 	switch {
@@ -155,14 +156,14 @@ func (b *bridge) ended() error {
 		)
 	case !in.source.IsValid():
 		return fmt.Errorf(
-			"no RTP came to %s for %v (hint: does the media server send to it, and may it through the firewall?)",
+			"no RTP came to %s for %v (hint: check that the media server sends to it, and the firewall)",
 			b.conn.LocalAddr(),
 			b.src.Wait,
 		)
-	// As many would be half a second of a key that is held down.
+	// 25 packets are half a second of a held-down DTMF key.
 	case !in.bye && in.since >= 25:
 		return fmt.Errorf(
-			"the source has gone on with payload type %d instead of %d (hint: begin the leg anew with the other codec)",
+			"the source switched to payload type %d from %d (hint: start the leg again with the other codec)",
 			in.other,
 			in.payload,
 		)
@@ -170,7 +171,7 @@ func (b *bridge) ended() error {
 	return nil
 }
 
-// enqueue never waits. The oldest packets are given up when nobody takes them.
+// enqueue never blocks. If the queue is full, it drops the oldest packet.
 func (b *bridge) enqueue(p *rtp.Packet) {
 	for {
 		select {
@@ -186,10 +187,10 @@ func (b *bridge) enqueue(p *rtp.Packet) {
 	}
 }
 
-// publish sends the leg from its first packet to its last, over as many sessions as it takes.
+// publish sends the leg from its first packet to its last, over as many sessions as necessary.
 func (b *bridge) publish(ctx context.Context, to string, sum *Summary) error {
 	if b.pending = <-b.queue; b.pending == nil {
-		return nil // read says why
+		return nil // read returns the error
 	}
 	s := session{
 		opt:       b.opt,
@@ -208,12 +209,12 @@ func (b *bridge) publish(ctx context.Context, to string, sum *Summary) error {
 		}
 		var no *answerError
 		switch {
-		case err == nil || sum.Connected == 0 || errors.Is(err, errEnded): // whoever has ended it does not want it anew
+		case err == nil || sum.Connected == 0 || errors.Is(err, errEnded): // a session ended by the server is not restarted
 			return err
 		case errors.Is(err, errLost):
 			lost = time.Now()
 			sum.Reconnects++
-			continue // at once, while the server keeps the call open
+			continue // retry at once, while the server keeps the call open
 		case errors.As(err, &no) && no.status < 500 || time.Since(lost) > reconnectFor:
 			return err
 		}
@@ -225,7 +226,7 @@ func (b *bridge) publish(ctx context.Context, to string, sum *Summary) error {
 	}
 }
 
-// play sends what comes until the source ends, which the end of the context makes it do.
+// play sends packets until the queue is closed. The end of the context closes it too.
 func (b *bridge) play(ctx context.Context, track *webrtc.TrackLocalStaticRTP) error {
 	for {
 		if b.pending == nil {
@@ -239,7 +240,7 @@ func (b *bridge) play(ctx context.Context, track *webrtc.TrackLocalStaticRTP) er
 		}
 		audio := len(b.pending.Payload) > 0
 		if err := track.WriteRTP(b.pending); err != nil {
-			b.unwritten++ // that the connection is gone is told by its state
+			b.unwritten++ // the connection state reports the loss
 		} else if audio {
 			b.sent++
 		}

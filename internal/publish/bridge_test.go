@@ -208,7 +208,7 @@ func TestPlainRTPBecomesALeg(t *testing.T) {
 				}
 				return true
 			})
-		}, 0, "10 of payload type 101, 9 from another address, 9 that are no RTP"},
+		}, 0, "10 of payload type 101, 9 from another address, 9 not RTP"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -387,7 +387,7 @@ func TestTheEndsOfALeg(t *testing.T) {
 			m := short(t)
 			m.Packets = append(m.Packets, m.Packets...)
 			p.play(m, func(_ int, packet *rtp.Packet) bool { packet.SequenceNumber += 50; return true })
-		}, 1, "payload type 8 instead of 0"},
+		}, 1, "payload type 8 from 0"},
 		{"the server ends it", "idle=20s", func(t *testing.T, s *whiptest.Studio, at net.Addr) {
 			newPBX(t, at, 0).play(short(t), func(i int, _ *rtp.Packet) bool {
 				if i == 40 && !s.End("call", "caller") {
@@ -396,7 +396,7 @@ func TestTheEndsOfALeg(t *testing.T) {
 				return true
 			})
 			newPBX(t, at, 0).bye() // of a stranger, which ends nothing
-		}, 1, "the server has ended the session"},
+		}, 1, "the server ended the session"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

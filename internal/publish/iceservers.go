@@ -11,8 +11,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// servers asks an endpoint for the STUN and TURN servers that it wants used, RFC 9725 section 4.6. It is asked before the
-// offer, which holds all candidates. A server that has none to name may refuse OPTIONS; that is no error.
+// servers requests the STUN and TURN servers of an endpoint, RFC 9725 section 4.6. The request comes before the offer,
+// which holds all candidates. A server without ICE servers may refuse OPTIONS; that is not an error.
 func (o *Options) servers(ctx context.Context, target string) ([]webrtc.ICEServer, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -27,7 +27,7 @@ func (o *Options) servers(ctx context.Context, target string) ([]webrtc.ICEServe
 	return iceServers(header.Values("Link"))
 }
 
-// iceServers reads Link headers, RFC 8288, for those with rel="ice-server".
+// iceServers parses Link headers, RFC 8288, with rel="ice-server".
 func iceServers(links []string) (list []webrtc.ICEServer, err error) {
 	for _, header := range links {
 		for _, link := range splitLinks(header) {
@@ -42,7 +42,7 @@ func iceServers(links []string) (list []webrtc.ICEServer, err error) {
 			s := webrtc.ICEServer{URLs: []string{address}}
 			if strings.HasPrefix(address, "turn") {
 				if p["username"] == "" || p["credential"] == "" {
-					err = errors.Join(err, errors.New("the server names a TURN server and no credentials for it"))
+					err = errors.Join(err, errors.New("the server lists a TURN server without credentials"))
 					continue
 				}
 				s.Username, s.Credential = p["username"], p["credential"]
@@ -53,7 +53,7 @@ func iceServers(links []string) (list []webrtc.ICEServer, err error) {
 	return list, err
 }
 
-// splitLinks cuts at commas that are neither in an address nor in quotes.
+// splitLinks splits at commas outside of addresses and quotes.
 func splitLinks(header string) (links []string) {
 	var address, quoted, escaped bool
 	rest := strings.FieldsFunc(header, func(r rune) bool {

@@ -8,7 +8,8 @@ import (
 func TestServersThatAreNamed(t *testing.T) {
 	list, err := iceServers([]string{
 		`<stun:a.example.com>; rel="ice-server", <https://example.com/a,b>; rel=help`,
-		`<turn:b.example.com?transport=udp>; rel="ice-server"; username="1700043200:me"; credential="a \"secret\", or <two>"; credential-type="password"`,
+		`<turn:b.example.com?transport=udp>; rel="ice-server"; username="1700043200:me"; ` +
+			`credential="a \"secret\", or <two>"; credential-type="password"`,
 		`<turns:c.example.com>;rel=ice-server;username=u;credential="x,y",<stun:d.example.com>;rel="ice-server"`,
 		`nonsense; "`, `<unfinished`, ``, `<stun:e.example.com>`,
 	})

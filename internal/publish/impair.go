@@ -7,26 +7,25 @@ import (
 	"time"
 )
 
-// Impairment is what happens to the packets of a call on their way. STUN and DTLS pass unharmed, so that the call is set
-// up in any case.
+// Impairment simulates a bad network. STUN and DTLS pass unharmed, so that the call is always set up.
 type Impairment struct {
-	Loss   float64       // share of the packets that are lost, 0..1
-	Burst  int           // how many are lost in a row; 0 means 1
-	Jitter time.Duration // each packet is held up for a random time up to this
-	// Blackout drops everything, STUN and DTLS too, in both directions, for as long as it returns true. nil means never.
+	Loss   float64       // share of lost packets, 0..1
+	Burst  int           // number of consecutive lost packets; 0 means 1
+	Jitter time.Duration // each packet is delayed by a random time up to this
+	// Blackout drops all packets in both directions, STUN and DTLS included, while it returns true. nil means never.
 	Blackout func() bool
 }
 
 func (i Impairment) none() bool { return i.Loss == 0 && i.Jitter == 0 && i.Blackout == nil }
 
-// impaired is a socket with bad weather.
+// impaired is a socket with simulated loss and jitter.
 type impaired struct {
 	net.PacketConn
 	how Impairment
 
 	mu      sync.Mutex
 	random  *rand.Rand
-	losing  int // packets of the burst that are still to be lost
+	losing  int // remaining packets of the burst
 	closed  bool
 	delayed sync.WaitGroup
 }
@@ -39,7 +38,7 @@ func impair(conn net.PacketConn, how Impairment, seed uint64) net.PacketConn {
 	return &impaired{PacketConn: conn, how: how, random: rand.New(rand.NewPCG(seed, 1))}
 }
 
-// WriteTo sends a packet, or does not, or does later.
+// WriteTo sends, drops or delays a packet.
 func (c *impaired) WriteTo(p []byte, to net.Addr) (int, error) {
 	if c.how.Blackout != nil && c.how.Blackout() {
 		return len(p), nil
@@ -76,12 +75,12 @@ func (c *impaired) WriteTo(p []byte, to net.Addr) (int, error) {
 	held := append([]byte(nil), p...)
 	time.AfterFunc(delay, func() {
 		defer c.delayed.Done()
-		_, _ = c.PacketConn.WriteTo(held, to) // a packet that cannot be sent is a lost one
+		_, _ = c.PacketConn.WriteTo(held, to) // a packet that cannot be sent is lost
 	})
 	return len(p), nil
 }
 
-// ReadFrom does not see what arrives during a blackout.
+// ReadFrom ignores packets that arrive during a blackout.
 func (c *impaired) ReadFrom(p []byte) (n int, from net.Addr, err error) {
 	for {
 		n, from, err = c.PacketConn.ReadFrom(p)
@@ -91,7 +90,7 @@ func (c *impaired) ReadFrom(p []byte) (n int, from net.Addr, err error) {
 	}
 }
 
-// Close waits for what is held up.
+// Close waits for delayed packets.
 func (c *impaired) Close() error {
 	c.mu.Lock()
 	c.closed = true

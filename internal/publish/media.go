@@ -1,4 +1,4 @@
-// Package publish plays recordings as live calls: it is a WHIP client, RFC 9725, that sends a file in real time.
+// Package publish sends recordings and plain RTP as live calls. It is a WHIP client, RFC 9725.
 package publish
 
 import (
@@ -15,7 +15,7 @@ import (
 	"callscreen/encode"
 )
 
-// Media is a recording cut into RTP payloads. It is read-only, and may be sent by many calls at a time.
+// Media is a recording cut into RTP payloads. It is read-only, so several calls can send it concurrently.
 type Media struct {
 	Codec   webrtc.RTPCodecCapability
 	Packets []Packet
@@ -23,18 +23,18 @@ type Media struct {
 
 // Packet is one RTP payload.
 type Packet struct {
-	Payload []byte // nil where the recording has a gap
-	Ticks   uint32 // how long it lasts, at the clock rate of the codec
+	Payload []byte // nil for a gap
+	Ticks   uint32 // duration, at the clock rate of the codec
 }
 
-// frame is the usual length of a packet.
+// frame is the usual duration of a packet.
 const frame = 20 // ms
 
-// Codecs are what a recording can be sent as. Ogg Opus files are always sent as they are.
+// Codecs are the codecs for recordings. Ogg Opus files are always sent unchanged.
 var Codecs = []string{"g722", "pcmu", "pcma", "opus"}
 
-// Load reads one channel of a recording, or the mean of all if channel is -1. An Ogg Opus file is passed through; any
-// other is encoded as codec, "opus" with the help of ffmpeg.
+// Load reads one channel of a recording, or the mean of all if channel is -1. An Ogg Opus file is sent unchanged. Any
+// other file is encoded with codec; "opus" needs ffmpeg.
 func Load(ctx context.Context, file, codec string, channel int) (*Media, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -54,7 +54,7 @@ func Load(ctx context.Context, file, codec string, channel int) (*Media, error) 
 	return encoded(ctx, file, codec, channel)
 }
 
-// Opus cuts an Ogg Opus stream into its packets.
+// Opus reads the packets of an Ogg Opus stream.
 func Opus(r io.Reader) (*Media, error) {
 	ogg, err := encode.NewOggReader(io.NopCloser(r))
 	if err != nil {
@@ -74,11 +74,11 @@ func Opus(r io.Reader) (*Media, error) {
 	return m, m.check()
 }
 
-// throughFFmpeg has ffmpeg make Opus of a file.
+// throughFFmpeg encodes a file to Opus with ffmpeg.
 func throughFFmpeg(ctx context.Context, file string, channel int) (*Media, error) {
 	program, err := exec.LookPath("ffmpeg")
 	if err != nil {
-		return nil, errors.New("sending Opus needs ffmpeg, or an Ogg Opus file (hint: --codec g722 needs nothing)")
+		return nil, errors.New("sending Opus needs ffmpeg or an Ogg Opus file (hint: --codec g722 needs neither)")
 	}
 	args := []string{"-v", "error", "-nostdin", "-protocol_whitelist", "file,pipe", "-i", "file:" + file}
 	if channel >= 0 {
@@ -105,7 +105,7 @@ func throughFFmpeg(ctx context.Context, file string, channel int) (*Media, error
 	return m, readErr
 }
 
-// encoded makes G.722 or G.711 of a recording.
+// encoded encodes a recording to G.722 or G.711.
 func encoded(ctx context.Context, file, codec string, channel int) (*Media, error) {
 	rate := 8000
 	m := &Media{Codec: capability(codec)}
@@ -118,7 +118,7 @@ func encoded(ctx context.Context, file, codec string, channel int) (*Media, erro
 	case "", "g722":
 		code, rate = encode.NewG722Encoder().Encode, 16000
 	default:
-		return nil, fmt.Errorf("there is no codec %q (hint: %s)", codec, strings.Join(Codecs, ", "))
+		return nil, fmt.Errorf("unknown codec %q (hint: %s)", codec, strings.Join(Codecs, ", "))
 	}
 	src, err := encode.Open(ctx, file, nil)
 	if err != nil {
@@ -127,7 +127,7 @@ func encoded(ctx context.Context, file, codec string, channel int) (*Media, erro
 	defer src.Close()
 	format := src.Format()
 	if channel >= format.Channels {
-		return nil, fmt.Errorf("%s: there is no channel %d, the recording has %d", file, channel, format.Channels)
+		return nil, fmt.Errorf("%s: channel %d does not exist, the recording has %d", file, channel, format.Channels)
 	}
 	resampler, err := encode.NewResampler(format.Rate, rate)
 	if err != nil {
@@ -169,7 +169,7 @@ func (m *Media) check() error {
 	return nil
 }
 
-// Seconds is how long the recording lasts.
+// Seconds returns the duration of the recording.
 func (m *Media) Seconds() float64 {
 	var ticks uint64
 	for _, p := range m.Packets {

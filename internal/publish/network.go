@@ -11,7 +11,7 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// bind is the local address to send from: the loopback one for a server on this machine, any (nil) for all others.
+// bind returns the local address to send from: loopback for a server on this machine, otherwise any (nil).
 func (o *Options) bind() net.IP {
 	u, err := url.Parse(o.To)
 	if err != nil {
@@ -26,15 +26,15 @@ func (o *Options) bind() net.IP {
 	return nil
 }
 
-// network opens what the media of a call goes through: one UDP socket, for IPv4 and IPv6, and TCP where the server takes it
-// and UDP does not get there. The impairments are of the socket, so with them it is the only way.
+// network opens the transports for the media of a call: one UDP socket for IPv4 and IPv6, and TCP if the server accepts
+// it and UDP does not work. Impairments apply to the UDP socket, so with them it is the only transport.
 func (s *session) network() (settings webrtc.SettingEngine, closeAll func() error, err error) {
 	local := s.opt.bind()
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: local})
 	if err != nil {
 		return settings, nil, err
 	}
-	// What pion has to say of a call that ends is of no use to anybody here.
+	// The log of pion about ending calls is not useful here.
 	quiet := &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
 	mux := webrtc.NewICEUDPMux(quiet.NewLogger("ice"), impair(conn, s.opt.Impairment, s.seed))
 	settings.LoggerFactory = quiet
@@ -52,5 +52,5 @@ func (s *session) network() (settings webrtc.SettingEngine, closeAll func() erro
 }
 
 var errNoMedia = errors.New(
-	"no media connection after 15 s (hint: are the UDP and TCP ports of the server for media open? Behind NAT, does it know its webrtc.public_ips?)",
+	"no media connection after 15 s (hint: open the UDP and TCP ports of the server for media; behind NAT, set webrtc.public_ips)",
 )

@@ -14,10 +14,10 @@ type player struct {
 	media  *Media
 	seed   uint64 // of the first sequence number and timestamp
 	sent   *atomic.Int64
-	linger time.Duration // how long the last packets may take on their way
+	linger time.Duration // delivery time of the last packets
 }
 
-// play writes the packets at their time. What the machine was too busy to send in time follows at once.
+// play writes each packet at its time. Packets that are late, because the machine was too busy, follow at once.
 func (p *player) play(ctx context.Context, track *webrtc.TrackLocalStaticRTP) error {
 	packet := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(p.seed * 7919), Timestamp: uint32(p.seed * 104729)}}
 	packet.Marker = true
@@ -47,7 +47,7 @@ func (p *player) play(ctx context.Context, track *webrtc.TrackLocalStaticRTP) er
 		packet.Timestamp += m.Ticks
 		ticks += uint64(m.Ticks)
 	}
-	// The last packets may be held up on their way, and should not be overtaken by the end of the call.
+	// Wait for the last packets, so that the end of the call does not overtake them.
 	select {
 	case <-time.After(p.linger):
 	case <-ctx.Done():

@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// Options say what is published where.
+// Options configures a publication.
 type Options struct {
-	// To is a WHIP endpoint: http://HOST/whip/CALL/LEG. With several calls, or where it holds {n}, the call id gets the
-	// number of the call.
+	// To is a WHIP endpoint: http://HOST/whip/CALL/LEG. With several calls, the number of the call replaces {n} or is
+	// appended to the call id.
 	To    string
 	Token string
-	// Calls is how many calls are made at a time. 0 means 1.
+	// Calls is the number of concurrent calls. 0 means 1.
 	Calls int
-	// Ramp is the time between the beginnings of two calls.
+	// Ramp is the time between the starts of two calls.
 	Ramp       time.Duration
 	Impairment Impairment
-	Client     *http.Client // nil means one of its own
-	// Listening, if not nil, is called with the address at which Bridge listens, once it does.
+	Client     *http.Client // nil means an own client
+	// Listening, if not nil, is called with the address of Bridge as soon as it listens.
 	Listening func(net.Addr)
-	// Progress, if not nil, is called when the numbers have changed, from several goroutines.
+	// Progress, if not nil, is called after each change of the counts, from several goroutines.
 	Progress func(Summary)
 
 	once sync.Once
@@ -44,29 +44,29 @@ func (o *Options) client() *http.Client {
 	return o.own
 }
 
-// linger is how long the last packets of a call may be on their way, so that its end does not overtake them.
+// linger is the delivery time of the last packets of a call, so that its end does not overtake them.
 func (o *Options) linger() time.Duration { return o.Impairment.Jitter + 200*time.Millisecond }
 
-// Check says what is wrong with where it is to be sent.
+// Check returns an error if To is invalid.
 func (o *Options) Check() error {
 	_, err := target(o.To, 1, max(o.Calls, 1))
 	return err
 }
 
-// Summary counts what was published.
+// Summary counts the published calls.
 type Summary struct {
 	Calls     int
 	Connected int
 	Finished  int
 	Packets   int64
-	// Reconnects counts how often Bridge began a session anew that had broken.
+	// Reconnects counts the broken sessions that Bridge restarted.
 	Reconnects int
-	Unsent     Unsent  // what came in by RTP and was not sent on
-	Errors     []error // one for each call that was not published to its end
+	Unsent     Unsent  // received RTP that was not forwarded
+	Errors     []error // one for each call that did not complete
 }
 
-// Run publishes the recording as all the calls, and returns when the last has ended. The error says that the options
-// cannot be used; what happened to single calls is in the summary.
+// Run publishes the recording in all calls, and returns after the last one. The error reports unusable options. Errors
+// of single calls are in the summary.
 func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
 	calls := max(opt.Calls, 1)
 	targets := make([]string, calls)
@@ -136,18 +136,18 @@ func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
 	return sum, nil
 }
 
-// target is where call n of so many goes.
+// target returns the URL of call n.
 func target(to string, n, calls int) (string, error) {
 	u, err := url.Parse(to)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", fmt.Errorf("%q is no web address (hint: --to http://HOST:PORT/whip/CALL/LEG)", to)
+		return "", fmt.Errorf("%q is not an http or https URL (hint: --to http://HOST:PORT/whip/CALL/LEG)", to)
 	}
 	if strings.Contains(to, "{n}") {
 		return strings.ReplaceAll(to, "{n}", fmt.Sprint(n)), nil
 	}
 	parts := strings.Split(strings.Trim(u.Path, "/"), "/")
 	if len(parts) < 2 {
-		return "", fmt.Errorf("%q names no call and leg (hint: --to http://HOST:PORT/whip/CALL/LEG)", to)
+		return "", fmt.Errorf("%q has no call and leg (hint: --to http://HOST:PORT/whip/CALL/LEG)", to)
 	}
 	if calls > 1 {
 		parts[len(parts)-2] += fmt.Sprintf("-%d", n)
@@ -156,5 +156,5 @@ func target(to string, n, calls int) (string, error) {
 	return u.String(), nil
 }
 
-// Err joins what went wrong.
+// Err joins the errors of all calls.
 func (s Summary) Err() error { return errors.Join(s.Errors...) }

@@ -15,21 +15,21 @@ import (
 
 const (
 	comfortNoise = 13 // RFC 3551
-	// largestPacket is what fits an Ethernet frame; audio is far below.
+	// largestPacket is the size of an Ethernet frame. Audio packets are far smaller.
 	largestPacket = 1500
 )
 
-// Unsent counts the datagrams that came in and whose audio, if they had any, was not sent on.
+// Unsent counts received datagrams that were not forwarded with their audio.
 type Unsent struct {
-	Garbage   int64           // no RTP
-	Strangers int64           // from another address than the one that is listened to
-	Strays    int64           // of a stream beside the one that is sent on
+	Garbage   int64           // not RTP
+	Strangers int64           // from a foreign address
+	Strays    int64           // of another stream than the forwarded one
 	Types     map[uint8]int64 // by payload type: telephone-event, comfort noise, other codecs
-	Overdue   int64           // could not be sent in time, as while there was no connection
-	RTCP      int64           // read for its BYE only
+	Overdue   int64           // not sent in time, for example without a connection
+	RTCP      int64           // only read for BYE
 }
 
-// String lists what there was; "" is nothing. RTCP is as it should be and not listed.
+// String lists the counts above 0, without RTCP, which is normal. It returns "" if all are 0.
 func (u Unsent) String() string {
 	var parts []string
 	add := func(n int64, what string) {
@@ -42,34 +42,33 @@ func (u Unsent) String() string {
 	}
 	add(u.Strangers, "from another address")
 	add(u.Strays, "of another stream")
-	add(u.Garbage, "that are no RTP")
-	add(u.Overdue, "that nobody took in time")
+	add(u.Garbage, "not RTP")
+	add(u.Overdue, "not sent in time")
 	return strings.Join(parts, ", ")
 }
 
-// rtpIntake tells which datagrams are the packets of a leg. It is a state machine without a clock or a socket, and not safe
-// for concurrent use.
+// rtpIntake decides which datagrams are packets of the leg. It is a state machine without a clock or a socket, and not
+// safe for concurrent use.
 type rtpIntake struct {
 	formats map[uint8]webrtc.RTPCodecCapability
-	from    map[netip.Addr]bool // nil: whoever is first
+	from    map[netip.Addr]bool // nil: the first sender
 
-	source  netip.AddrPort // who was first
-	payload uint8          // the type of the audio
+	source  netip.AddrPort // the first sender
+	payload uint8          // payload type of the audio
 	codec   webrtc.RTPCodecCapability
 	splice  splice
 
-	bye    bool      // the source has said goodbye, and nothing since
-	heard  time.Time // when audio, or comfort noise in its place, came last
-	since  int64     // packets of other types since then
-	other  uint8     // the last of them
+	bye    bool      // the source sent BYE, and nothing since
+	heard  time.Time // time of the last audio or comfort noise
+	since  int64     // packets of other payload types since then
+	other  uint8     // payload type of the last of them
 	unsent Unsent
 }
 
-// take looks at a datagram that came in from an address at a time, and appends to out the packets that are to be sent on.
-// They do not share memory with the datagram.
+// take checks a datagram and appends the packets to forward to out. They do not share memory with the datagram.
 //
-// Packets of the stream that carry no audio of the codec, telephone-event first of all, are sent on without their
-// payload: a hole in the sequence numbers would be taken for a loss.
+// Packets of the stream without audio of the codec, in particular telephone-event, are forwarded without payload: a
+// hole in the sequence numbers would count as a loss.
 func (r *rtpIntake) take(out []*rtp.Packet, datagram []byte, from netip.AddrPort, now time.Time) []*rtp.Packet {
 	from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
 	if !r.listensTo(from) {
@@ -100,7 +99,7 @@ func (r *rtpIntake) take(out []*rtp.Packet, datagram []byte, from netip.AddrPort
 		r.splice.clock = int64(codec.ClockRate)
 	}
 	audio := p.PayloadType == r.payload
-	// Extensions and contributing sources were agreed on with somebody else.
+	// Header extensions and contributing sources were negotiated with another peer, so drop them.
 	q := &rtp.Packet{Header: rtp.Header{
 		Version:        2,
 		Marker:         p.Marker,
@@ -155,7 +154,7 @@ func (r *rtpIntake) control(datagram []byte) {
 	}
 }
 
-// counts is what was not sent so far.
+// counts returns the counts so far.
 func (r *rtpIntake) counts() Unsent {
 	u := r.unsent
 	u.Strays = r.splice.strays

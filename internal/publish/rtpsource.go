@@ -15,35 +15,34 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// RTPScheme is how the address of plain RTP begins, where others name a file.
+// RTPScheme is the prefix of an RTP address, which takes the place of a file name.
 const RTPScheme = "rtp://"
 
-// RTPSource is plain RTP, RFC 3550, that somebody sends to an address of this machine.
+// RTPSource is a stream of plain RTP, RFC 3550, sent to an address of this machine.
 type RTPSource struct {
-	Listen string // HOST:PORT; port 0 is a free one
-	// Formats are the payload types that may carry the audio. What comes first decides.
+	Listen string // HOST:PORT; port 0 means any free port
+	// Formats are the payload types that can carry the audio. The first one received is used.
 	Formats map[uint8]webrtc.RTPCodecCapability
-	// From is the only host that is listened to, from whichever of its ports. "" listens to the address that sends the first
-	// packet of audio, and to no other.
+	// From is the only accepted host, from any port. "" accepts the address that sends the first audio packet.
 	From string
-	Idle time.Duration // without audio, after which the call is over
-	Wait time.Duration // until the first packet
+	Idle time.Duration // time without audio that ends the call
+	Wait time.Duration // time to wait for the first packet
 }
 
-// ParseRTP reads an address such as rtp://127.0.0.1:5004?codec=opus&payload=111. Without codec= the static payload types of
-// RFC 3551 are understood: 0, 8 and 9.
+// ParseRTP parses an address such as rtp://127.0.0.1:5004?codec=opus&payload=111. Without codec= it accepts the static
+// payload types of RFC 3551: 0, 8 and 9.
 func ParseRTP(raw string) (*RTPSource, error) {
 	const form = "rtp://HOST:PORT, as rtp://127.0.0.1:5004?codec=opus&payload=111"
 	u, err := url.Parse(raw)
 	if err != nil || !strings.HasPrefix(raw, RTPScheme) || u.User != nil || u.Path != "" && u.Path != "/" || u.Fragment != "" {
-		return nil, fmt.Errorf("%q is no address of RTP (hint: %s)", raw, form)
+		return nil, fmt.Errorf("%q is not an RTP address (hint: %s)", raw, form)
 	}
 	if _, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || u.Hostname() == "" {
-		return nil, fmt.Errorf("%q does not say where to listen (hint: %s)", raw, form)
+		return nil, fmt.Errorf("%q has no valid HOST:PORT (hint: %s)", raw, form)
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w (hint: put it between quotes)", raw, err)
+		return nil, fmt.Errorf("%q: %w (hint: quote the address)", raw, err)
 	}
 	s := &RTPSource{Listen: u.Host, Idle: 10 * time.Second, Wait: time.Minute}
 	codec, payload := "", ""
@@ -78,16 +77,16 @@ func ParseRTP(raw string) (*RTPSource, error) {
 func positive(value string) (time.Duration, error) {
 	d, err := time.ParseDuration(value)
 	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("%q is no duration (hint: 10s, 2m)", value)
+		return 0, fmt.Errorf("%q is not a duration (hint: 10s, 2m)", value)
 	}
 	return d, nil
 }
 
-// formats are the payload types that codec= and payload= stand for.
+// formats returns the payload types for codec= and payload=.
 func formats(codec, payload string) (map[uint8]webrtc.RTPCodecCapability, error) {
 	if codec == "" {
 		if payload != "" {
-			return nil, fmt.Errorf("payload=%s: of which codec? (hint: codec=%s)", payload, strings.Join(Codecs, "|"))
+			return nil, fmt.Errorf("payload=%s needs codec= (hint: codec=%s)", payload, strings.Join(Codecs, "|"))
 		}
 		all := map[uint8]webrtc.RTPCodecCapability{}
 		for _, c := range Codecs {
@@ -98,21 +97,21 @@ func formats(codec, payload string) (map[uint8]webrtc.RTPCodecCapability, error)
 		return all, nil
 	}
 	if !slices.Contains(Codecs, codec) {
-		return nil, fmt.Errorf("there is no codec %q (hint: %s)", codec, strings.Join(Codecs, ", "))
+		return nil, fmt.Errorf("unknown codec %q (hint: %s)", codec, strings.Join(Codecs, ", "))
 	}
 	c := capability(codec)
 	pt := uint64(payloadType(c.MimeType))
 	if payload != "" {
 		var err error
-		// 64 to 95 would look like RTCP, RFC 5761 section 4.
+		// 64 to 95 collide with RTCP, RFC 5761 section 4.
 		if pt, err = strconv.ParseUint(payload, 10, 7); err != nil || pt >= 64 && pt < 96 || pt == comfortNoise {
-			return nil, fmt.Errorf("payload=%s is no payload type of audio (hint: 96 to 127, or the static one)", payload)
+			return nil, fmt.Errorf("payload=%s is not an audio payload type (hint: 96 to 127, or the static one)", payload)
 		}
 	}
 	return map[uint8]webrtc.RTPCodecCapability{uint8(pt): c}, nil
 }
 
-// capability is a codec as it is offered.
+// capability returns a codec in the form of an offer.
 func capability(codec string) webrtc.RTPCodecCapability {
 	switch codec {
 	case "pcmu":
@@ -122,10 +121,10 @@ func capability(codec string) webrtc.RTPCodecCapability {
 	case "opus":
 		return webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1"}
 	}
-	return webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeG722, ClockRate: 8000} // the clock of RFC 3551, half the rate of the audio
+	return webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeG722, ClockRate: 8000} // clock rate of RFC 3551, half the sample rate
 }
 
-// senders are the addresses of the host that is listened to; nil means whoever is first.
+// senders returns the addresses of the accepted host, or nil for the first sender.
 func (s *RTPSource) senders(ctx context.Context) (map[netip.Addr]bool, error) {
 	if s.From == "" {
 		return nil, nil
@@ -134,7 +133,7 @@ func (s *RTPSource) senders(ctx context.Context) (map[netip.Addr]bool, error) {
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", strings.Trim(s.From, "[]"))
 	if err != nil {
-		return nil, fmt.Errorf("from=%s: %w (hint: the address of the media server, without a port)", s.From, err)
+		return nil, fmt.Errorf("from=%s: %w (hint: set the address of the media server, without a port)", s.From, err)
 	}
 	all := map[netip.Addr]bool{}
 	for _, a := range found {

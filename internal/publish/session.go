@@ -15,31 +15,31 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// session is one leg of one call on its way to a WHIP server.
+// session is one leg of one call, sent to a WHIP server.
 type session struct {
 	opt     *Options
 	codec   webrtc.RTPCodecCapability
 	target  string
 	servers []webrtc.ICEServer
 	seed    uint64 // of the impairment
-	ready   func() // called once, when the call is connected
-	// play sends what there is to send. The cause of its context is errLost or errEnded once nothing can be sent any more.
+	ready   func() // called once, after the call is connected
+	// play sends the media. The cause of its context is errLost or errEnded as soon as sending is impossible.
 	play func(ctx context.Context, track *webrtc.TrackLocalStaticRTP) error
-	// lostAfter is how long the server may be silent, twice: until it counts as disconnected, and from there until it counts
-	// as gone. 0 means what is usual, 30 s in all.
+	// lostAfter is the silence of the server after which it counts as disconnected, and the further silence after which it
+	// counts as gone. 0 means the defaults, 30 s in total.
 	lostAfter time.Duration
-	// left is a session of the leg that was lost and could not be ended, because the server was out of reach. It must be ended before
-	// the next one begins: until then it holds the place of the leg.
+	// left is a lost session of the leg that could not be ended, because the server was unreachable. It must be ended
+	// before the next session starts, because it still occupies the leg.
 	left *url.URL
 }
 
-// How a session ends that was connected.
+// Ends of a connected session.
 var (
 	errLost  = errors.New("the media connection was lost")
-	errEnded = errors.New("the server has ended the session")
+	errEnded = errors.New("the server ended the session")
 )
 
-// down tells whether an error is the end of a session.
+// down reports whether err is the end of a connected session.
 func down(err error) bool { return errors.Is(err, errLost) || errors.Is(err, errEnded) }
 
 // answerError is an answer to the offer other than 201.
@@ -50,7 +50,7 @@ type answerError struct {
 
 func (e *answerError) Error() string { return e.text }
 
-// run connects, plays, and hangs up.
+// run connects, plays and hangs up.
 func (s *session) run(ctx context.Context) (err error) {
 	if s.left != nil {
 		if err := s.hangUp(ctx, s.left, 3*time.Second); err != nil {
@@ -110,7 +110,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		if errors.Is(err, errLost) { // a server that is gone cannot be told
+		if errors.Is(err, errLost) { // the server is unreachable
 			if s.hangUp(ctx, resource, 3*time.Second) != nil {
 				s.left = resource
 			}
@@ -118,7 +118,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		}
 		err = errors.Join(err, s.hangUp(ctx, resource, 15*time.Second))
 	}()
-	readers.Go(func() { // RTCP must be read, or retransmissions are not asked for
+	readers.Go(func() { // without reading RTCP, NACKs are not handled
 		buf := make([]byte, 1500)
 		for {
 			if _, _, err := transceiver.Sender().Read(buf); err != nil {
@@ -134,13 +134,13 @@ func (s *session) run(ctx context.Context) (err error) {
 		if cause := context.Cause(ctx); !down(cause) {
 			return cause
 		}
-		return errors.New("the media connection failed (hint: is the UDP port of the server open?)")
+		return errors.New("the media connection failed (hint: check that the UDP port of the server is open)")
 	}
 	s.ready()
 	return s.play(ctx, track)
 }
 
-// payloadType is the static one of RFC 3551, or one from the dynamic range.
+// payloadType returns the static payload type of RFC 3551, or one from the dynamic range.
 func payloadType(mime string) webrtc.PayloadType {
 	switch mime {
 	case webrtc.MimeTypePCMU:
@@ -153,7 +153,7 @@ func payloadType(mime string) webrtc.PayloadType {
 	return 111
 }
 
-// negotiate offers the call and returns the URL of the session.
+// negotiate sends the offer and returns the URL of the session.
 func (s *session) negotiate(ctx context.Context, pc *webrtc.PeerConnection) (*url.URL, error) {
 	offer, err := pc.CreateOffer(nil)
 	if err != nil {
@@ -181,7 +181,7 @@ func (s *session) negotiate(ctx context.Context, pc *webrtc.PeerConnection) (*ur
 		hint := ""
 		switch status {
 		case http.StatusUnauthorized, http.StatusForbidden:
-			hint = " (hint: --token, or CALLSCREEN_INGEST_TOKEN)"
+			hint = " (hint: set --token or CALLSCREEN_INGEST_TOKEN)"
 		case http.StatusNotFound:
 			hint = " (hint: --to http://HOST:PORT/whip/CALL/LEG)"
 		}
@@ -189,16 +189,16 @@ func (s *session) negotiate(ctx context.Context, pc *webrtc.PeerConnection) (*ur
 	}
 	resource, err := req.URL.Parse(header.Get("Location"))
 	if err != nil || header.Get("Location") == "" {
-		return nil, fmt.Errorf("%s names no session (no Location)", s.target)
+		return nil, fmt.Errorf("the answer of %s has no Location header", s.target)
 	}
 	err = pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(body)})
 	if err != nil {
-		err = errors.Join(fmt.Errorf("the answer of %s cannot be used: %w", s.target, err), s.hangUp(ctx, resource, 15*time.Second))
+		err = errors.Join(fmt.Errorf("the answer of %s is invalid: %w", s.target, err), s.hangUp(ctx, resource, 15*time.Second))
 	}
 	return resource, err
 }
 
-// hangUp ends the session, also when the program is being stopped.
+// hangUp ends the session, also during shutdown.
 func (s *session) hangUp(ctx context.Context, resource *url.URL, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -222,7 +222,7 @@ func (o *Options) do(req *http.Request) (status int, header http.Header, body []
 	}
 	resp, err := o.client().Do(req)
 	if err != nil {
-		return 0, nil, nil, fmt.Errorf("%w (hint: is a sidecar running there?)", err)
+		return 0, nil, nil, fmt.Errorf("%w (hint: check that a sidecar is running there)", err)
 	}
 	defer resp.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<20))

@@ -6,48 +6,48 @@ import (
 	"github.com/pion/rtp"
 )
 
-// RFC 3550 appendix A.1: sequence numbers that are further off belong to another stream.
+// RFC 3550 appendix A.1: sequence numbers further away belong to another stream.
 const (
 	maxDropout  = 3000
 	maxMisorder = 100
 )
 
-// splice makes one stream of those that a source sends one after the other, as it does after a re-INVITE: each with
-// its own SSRC, sequence numbers and timestamps, or with the old SSRC and other numbers. All packets of a stream are moved
-// by the same amounts; the first stream is not moved at all. The numbers must be made to continue, since a
-// receiver of SRTP takes those that run backwards for a replay, RFC 3711 section 3.3.2.
+// splice joins the consecutive streams of a source to one. A source starts another stream after a re-INVITE, with a new
+// SSRC, sequence numbers and timestamps, or with the old SSRC and other numbers. All packets of a stream are shifted by
+// the same amounts; the first stream is not shifted. The numbers must continue, because an SRTP receiver rejects
+// numbers that run backwards as a replay, RFC 3711 section 3.3.2.
 //
 // It is a state machine without a clock, and not safe for concurrent use.
 type splice struct {
-	clock int64 // Hz of the timestamps
+	clock int64 // clock rate in Hz
 
 	started bool
 	ssrc    uint32
-	highest uint16 // of the stream, as it came
-	seqBy   uint16 // what is added
+	highest uint16 // highest received sequence number
+	seqBy   uint16 // added to sequence numbers
 	tsBy    uint32
 	begun   time.Time
-	ts      int64 // extended timestamp of the highest packet, as it was sent on, since the first
+	ts      int64 // extended timestamp of the highest packet as sent, relative to the first
 	base    uint32
-	step    int64 // between the last two neighbours
+	step    int64 // between the last two consecutive packets
 
-	// The least arrival time minus timestamp of this stretch of time and of the one before: the fastest way through the
-	// network, by which the timestamps of two streams are joined.
+	// The least arrival time minus timestamp in this window and the previous one: the fastest network path. It aligns the
+	// timestamps of two streams.
 	transit [2]time.Duration
 	turn    time.Time
 
-	next   *rtp.Packet // the first packet of what may be another stream, until a second one confirms it
+	next   *rtp.Packet // first packet of a possible new stream, until a second one confirms it
 	nextAt time.Time
 
 	strays, streams int64
 }
 
-// transitWindow is short enough for the drift of two clocks not to matter.
+// transitWindow is short enough to neglect the drift between two clocks.
 const transitWindow = 5 * time.Second
 
-// put takes a packet in the order of arrival and appends to out what is to be sent on: the packet, with its numbers changed
-// in place; nothing, where it is of another stream that nobody has confirmed; or that one's two first packets. A packet that does not carry
-// audio begins no stream.
+// put takes packets in the order of arrival and appends the packets to forward to out, renumbered in place. A packet of
+// an unconfirmed new stream is held; the second packet confirms it, and both are forwarded. A packet without audio
+// starts no stream.
 func (s *splice) put(out []*rtp.Packet, p *rtp.Packet, audio bool, now time.Time) []*rtp.Packet {
 	switch {
 	case !s.started:
@@ -59,7 +59,7 @@ func (s *splice) put(out []*rtp.Packet, p *rtp.Packet, audio bool, now time.Time
 		s.begun, s.turn, s.base, s.step = now, now, p.Timestamp, s.clock/50
 		return append(out, p)
 	case s.belongs(p):
-		if s.next != nil { // the old stream goes on, so that one was none
+		if s.next != nil { // the old stream continues, so there is no new one
 			s.next = nil
 			s.strays++
 		}
@@ -88,8 +88,7 @@ func (s *splice) belongs(p *rtp.Packet) bool {
 	return p.SSRC == s.ssrc && d < maxDropout && d > -maxMisorder
 }
 
-// join makes the stream that begins with a packet follow the one before: the next sequence number, and the timestamp of its
-// arrival.
+// join appends a new stream to the previous one: the next sequence number, and the timestamp of its arrival.
 func (s *splice) join(first *rtp.Packet, arrival time.Time) {
 	at := int64((arrival.Sub(s.begun) - min(s.transit[0], s.transit[1])).Seconds() * float64(s.clock))
 	at = max(at, s.ts+s.step)
@@ -100,12 +99,12 @@ func (s *splice) join(first *rtp.Packet, arrival time.Time) {
 	s.streams++
 }
 
-// pass moves a packet of the stream to its place.
+// pass renumbers a packet of the stream.
 func (s *splice) pass(p *rtp.Packet, arrival time.Time) {
 	ahead := int16(p.SequenceNumber - s.highest)
 	p.SequenceNumber += s.seqBy
 	p.Timestamp += s.tsBy
-	p.SSRC = 0 // the sender of the session has its own
+	p.SSRC = 0 // the session has its own SSRC
 	at := s.ts + int64(int32(p.Timestamp-s.base-uint32(s.ts)))
 	if ahead > 0 {
 		s.highest += uint16(ahead)
