@@ -11,7 +11,7 @@ import (
 	"callscreen/internal/config"
 )
 
-// patient is a machine and its configuration.
+// patient is the environment and configuration under examination.
 type patient struct {
 	World
 	cfg config.Config
@@ -29,11 +29,12 @@ func (p patient) configuration(context.Context) []Finding {
 				"configuration",
 				Warning,
 				fmt.Sprintf(
-					"legs with much more than %v of speech will be inconclusive (too_little_coverage): analysis.enough_speech leaves out most of it, and policy.min_coverage is %v",
+					"legs with much more than %v of speech will be inconclusive (too_little_coverage): "+
+						"analysis.enough_speech skips most of it, and policy.min_coverage is %v",
 					time.Duration(float64(enough)/share).Round(time.Second),
 					share,
 				),
-				"policy.min_coverage: 0 accepts that",
+				"set policy.min_coverage: 0 to accept that",
 			},
 		}
 	}
@@ -42,12 +43,12 @@ func (p patient) configuration(context.Context) []Finding {
 
 func (p patient) key(context.Context) []Finding {
 	if p.cfg.Analysis.APIKey == "" {
-		return []Finding{{"key", Error, "there is no API key", "set DATASPIKE_API_KEY or analysis.api_key_file"}}
+		return []Finding{{"key", Error, "no API key is set", "set DATASPIKE_API_KEY or analysis.api_key_file"}}
 	}
-	return fine("key", "there is one; whether the API takes it, --submit tells")
+	return fine("key", "set; --submit checks that the API accepts it")
 }
 
-// skew is how wrong the clock may be: receivers of webhooks refuse messages that are minutes old or early.
+// skew is the tolerated clock error: receivers of webhooks reject messages with a timestamp some minutes off.
 const skew = 30 * time.Second
 
 func (p patient) api(ctx context.Context) []Finding {
@@ -65,23 +66,23 @@ func (p patient) api(ctx context.Context) []Finding {
 			Finding{
 				"clock",
 				Warning,
-				fmt.Sprintf("this machine's clock is %v off from that of the API", off),
-				"let it be set by NTP: timedatectl set-ntp true",
+				fmt.Sprintf("the clock differs from that of the API by %v", off),
+				"enable NTP: timedatectl set-ntp true",
 			},
 		)
 	}
-	return append(all, fine("clock", "agrees with that of the API")...)
+	return append(all, fine("clock", "agrees with the API")...)
 }
 
 func (p patient) database(ctx context.Context) []Finding {
 	made, err := p.Database(ctx, p.cfg)
 	switch {
 	case err != nil:
-		return fault("database", Error, err, "check database, and that it runs and may be written to")
+		return fault("database", Error, err, "check the key database, that the database runs, and that this user can write to it")
 	case !made:
-		return fine("database", "there is none yet; serve makes it in data_dir")
+		return fine("database", "does not exist; serve creates it in data_dir")
 	}
-	return fine("database", "it answers, has the right tables, and takes writes")
+	return fine("database", "reachable, current tables, writable")
 }
 
 func (p patient) audio(ctx context.Context) []Finding {
@@ -90,12 +91,12 @@ func (p patient) audio(ctx context.Context) []Finding {
 		how = ", encrypted"
 	}
 	if p.cfg.Audio == "" {
-		return fine("audio", "a folder in data_dir%s", how)
+		return fine("audio", "a directory in data_dir%s", how)
 	}
 	if err := p.Audio(ctx, p.cfg); err != nil {
-		return fault("audio", Error, err, "check audio, the keys to it, and the network")
+		return fault("audio", Error, err, "check the key audio, the credentials and the network")
 	}
-	return fine("audio", "it can be reached%s", how)
+	return fine("audio", "reachable%s", how)
 }
 
 func (p patient) disk(context.Context) []Finding {
@@ -109,38 +110,38 @@ func (p patient) disk(context.Context) []Finding {
 			{
 				"disk",
 				Error,
-				fmt.Sprintf("%d MB are free, less than spool.min_free_mb %d: calls are refused", free/mb, p.cfg.Spool.MinFreeMB),
-				"make room on the disk of data_dir",
+				fmt.Sprintf("%d MB free, less than spool.min_free_mb %d: calls are refused", free/mb, p.cfg.Spool.MinFreeMB),
+				"free space on the disk of data_dir",
 			},
 		}
 	}
 	if err := p.Sync(p.cfg.DataDir); err != nil {
-		return fault("disk", Error, err, "data_dir must be a local disk that this user may write to")
+		return fault("disk", Error, err, "data_dir must be on a local disk and writable by this user")
 	}
 	if free < 2*least {
 		return []Finding{
 			{
 				"disk",
 				Warning,
-				fmt.Sprintf("%d MB are free, not much more than spool.min_free_mb %d", free/mb, p.cfg.Spool.MinFreeMB),
-				"make room on the disk of data_dir",
+				fmt.Sprintf("%d MB free, not much more than spool.min_free_mb %d", free/mb, p.cfg.Spool.MinFreeMB),
+				"free space on the disk of data_dir",
 			},
 		}
 	}
-	return fine("disk", "%d MB are free, and what is written is kept", free/mb)
+	return fine("disk", "%d MB free, fsync works", free/mb)
 }
 
 func (p patient) port(context.Context) []Finding {
 	port := p.cfg.WebRTC.UDPPort
 	if port == 0 {
 		return []Finding{
-			{"port", Warning, "webrtc.udp_port is 0: it is another one after each start", "set a port that the firewall lets through"},
+			{"port", Warning, "webrtc.udp_port is 0: the port changes with each start", "set a port that the firewall permits"},
 		}
 	}
 	switch err := p.Bind(port); {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return []Finding{
-			{"port", Warning, fmt.Sprintf("UDP port %d is taken", port), "if it is not callscreen serve that runs, set another webrtc.udp_port"},
+			{"port", Warning, fmt.Sprintf("UDP port %d is in use", port), "set another webrtc.udp_port, unless callscreen serve is running"},
 		}
 	case err != nil:
 		return fault("port", Error, err, "set another webrtc.udp_port")
@@ -152,9 +153,9 @@ func (p patient) buffer(context.Context) []Finding {
 	most, want, err := p.ReceiveBuffer()
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
-		return fine("buffer", "this system does not say how large a receive buffer may be")
+		return fine("buffer", "this system does not report the largest receive buffer")
 	case err != nil:
-		return fault("buffer", Warning, err, "see what sysctl net.core.rmem_max says")
+		return fault("buffer", Warning, err, "check sysctl net.core.rmem_max")
 	case most < want:
 		return []Finding{{"buffer", Warning, fmt.Sprintf("net.core.rmem_max is %d, less than %d: packets may be lost under load", most, want),
 			fmt.Sprintf("echo net.core.rmem_max=%d > /etc/sysctl.d/callscreen.conf && sysctl --system", want)}}
@@ -165,20 +166,20 @@ func (p patient) buffer(context.Context) []Finding {
 func (p patient) ffmpeg(context.Context) []Finding {
 	if err := p.Find("ffmpeg"); err != nil {
 		return []Finding{
-			{"ffmpeg", Warning, "it is not installed; replay reads WAV, MP3 and Ogg Opus only. Live calls do not need it", "apt-get install ffmpeg"},
+			{"ffmpeg", Warning, "not installed: replay reads only WAV, MP3 and Ogg Opus; live calls do not need it", "apt-get install ffmpeg"},
 		}
 	}
-	return fine("ffmpeg", "it is installed")
+	return fine("ffmpeg", "installed")
 }
 
-// job has a test tone analysed. A job that fails for its audio is well: the key is good, and the API works.
+// job submits a test tone. A job that fails because of its audio is a success: the key is valid, and the API works.
 func (p patient) job(ctx context.Context) []Finding {
 	if p.cfg.Analysis.APIKey == "" {
-		return []Finding{{"submit", Error, "nothing can be submitted without a key", "set DATASPIKE_API_KEY or analysis.api_key_file"}}
+		return []Finding{{"submit", Error, "submitting needs a key", "set DATASPIKE_API_KEY or analysis.api_key_file"}}
 	}
 	err := p.Submit(ctx, p.cfg)
 	if err != nil && !analyzer.MayBeAudio(err) {
-		return fault("submit", Error, err, "check the key, and that it is good for analysis.base_url")
+		return fault("submit", Error, err, "check the key, and that it is valid for analysis.base_url")
 	}
-	return fine("submit", "a test tone was taken, and its job ended")
+	return fine("submit", "a test tone was accepted, and its job ended")
 }

@@ -1,4 +1,4 @@
-// Package doctor looks at everything that serve needs, and says what is wrong with it and what to do.
+// Package doctor checks everything that serve needs, and reports problems with hints.
 package doctor
 
 import (
@@ -12,16 +12,16 @@ import (
 	"callscreen/internal/config"
 )
 
-// Level is how bad something is.
+// Level is the severity of a finding.
 type Level string
 
 const (
 	OK      Level = "ok"
-	Warning Level = "warning" // calls are screened, but something is not as it should be
+	Warning Level = "warning" // calls are screened, but with a problem
 	Error   Level = "error"   // calls are not screened
 )
 
-// Finding is what one look came to. Warnings and errors have a hint.
+// Finding is the result of one check. Warnings and errors have a hint.
 type Finding struct {
 	Check   string `json:"check"`
 	Level   Level  `json:"level"`
@@ -29,33 +29,33 @@ type Finding struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-// World is what the doctor looks at.
+// World is the environment that the checks examine.
 type World interface {
-	// Reach asks the API for anything at all, without a key and without audio, and returns its time, zero if it tells none.
+	// Reach contacts the API without a key and without audio. It returns the time of the API, or zero if unknown.
 	Reach(ctx context.Context, baseURL string) (date time.Time, err error)
-	// Submit has a test tone analysed, which may be paid for.
+	// Submit submits a test tone for analysis, which may be charged.
 	Submit(ctx context.Context, cfg config.Config) error
-	// Database opens the database and writes to it; made is false if there is none yet and serve makes it.
+	// Database opens the database and writes to it. made is false if the database does not exist and serve creates it.
 	Database(ctx context.Context, cfg config.Config) (made bool, err error)
-	// Audio reaches for the audio store.
+	// Audio contacts the audio store.
 	Audio(ctx context.Context, cfg config.Config) error
-	// Free is the space on the disk of a folder that need not exist yet.
+	// Free returns the free space on the disk of a directory, which need not exist.
 	Free(dir string) (bytes int64, err error)
-	// Sync writes a file into such a folder, or where it is to be, for good, and removes it.
+	// Sync durably writes and removes a file in the directory, or in the nearest existing parent.
 	Sync(dir string) error
-	// Bind takes a UDP port for a moment.
+	// Bind binds a UDP port briefly.
 	Bind(port int) error
-	// ReceiveBuffer is the largest receive buffer that the system grants, and the one that is wanted.
+	// ReceiveBuffer returns the largest receive buffer that the system permits, and the wanted size.
 	ReceiveBuffer() (most, want int, err error)
-	// Find looks for a program.
+	// Find looks for a program on PATH.
 	Find(program string) error
 	Now() time.Time
 }
 
-// patience is how long one look may take.
+// patience limits one check.
 const patience = 20 * time.Second
 
-// Examine looks at everything in turn. With submit it also has a test tone analysed.
+// Examine runs all checks in order. With submit it also submits a test tone.
 func Examine(ctx context.Context, w World, cfg config.Config, submit bool) (all []Finding) {
 	p := patient{World: w, cfg: cfg}
 	for _, look := range []func(context.Context) []Finding{
@@ -79,7 +79,7 @@ func Examine(ctx context.Context, w World, cfg config.Config, submit bool) (all 
 	return all
 }
 
-// Misconfigured are the findings about a configuration that cannot be used. Nothing else can be looked at then.
+// Misconfigured returns the findings for an invalid configuration. No other check can run then.
 func Misconfigured(err error) (all []Finding) {
 	var problems config.Problems
 	if !errors.As(err, &problems) {
@@ -91,7 +91,7 @@ func Misconfigured(err error) (all []Finding) {
 	return all
 }
 
-// Failed tells whether one of the findings is an error.
+// Failed reports whether a finding is an error.
 func Failed(all []Finding) bool {
 	for _, f := range all {
 		if f.Level == Error {
@@ -101,7 +101,7 @@ func Failed(all []Finding) bool {
 	return false
 }
 
-// Print writes each finding in a line of its own.
+// Print writes one line for each finding.
 func Print(w io.Writer, all []Finding) error {
 	for _, f := range all {
 		line := fmt.Sprintf("%-8s %-14s %s", f.Level, f.Check, f.Message)
@@ -115,7 +115,7 @@ func Print(w io.Writer, all []Finding) error {
 	return nil
 }
 
-// fault is a finding about an error, whose text may have a hint already.
+// fault returns a finding for an error. A hint in its text replaces the given hint.
 func fault(check string, level Level, err error, hint string) []Finding {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	if before, own, ok := strings.Cut(text, " (hint: "); ok {

@@ -24,10 +24,10 @@ import (
 	"callscreen/internal/store"
 )
 
-// Machine is the world as it is.
+// Machine is the real environment.
 type Machine struct{ UserAgent string }
 
-// Reach implements World. A redirect is an answer too, and is not followed.
+// Reach implements World. A redirect counts as an answer and is not followed.
 func (m Machine) Reach(ctx context.Context, baseURL string) (date time.Time, err error) {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
 	defer transport.CloseIdleConnections()
@@ -40,7 +40,7 @@ func (m Machine) Reach(ctx context.Context, baseURL string) (date time.Time, err
 	if err != nil {
 		return date, fmt.Errorf("%s does not answer: %w", req.URL.Host, err)
 	}
-	_ = resp.Body.Close() // there is nothing in it
+	_ = resp.Body.Close() // the body is not used
 	if date, err = http.ParseTime(resp.Header.Get("Date")); err != nil {
 		return time.Time{}, nil
 	}
@@ -69,7 +69,7 @@ func (m Machine) Submit(ctx context.Context, cfg config.Config) error {
 	return err
 }
 
-// testTone is 3 s of 440 Hz as a WAV file.
+// testTone returns a WAV file with 3 s of 440 Hz.
 func testTone(rate int) ([]byte, error) {
 	pcm := make([]int16, 3*rate)
 	for i := range pcm {
@@ -78,7 +78,7 @@ func testTone(rate int) ([]byte, error) {
 	return encode.WAV(rate, pcm)
 }
 
-// Database implements World. What it writes changes nothing: it ends a session that nobody has.
+// Database implements World. Its write changes nothing: it deletes a session that does not exist.
 func (Machine) Database(ctx context.Context, cfg config.Config) (made bool, err error) {
 	if _, e := os.Stat(filepath.Join(cfg.DataDir, "callscreen.db")); cfg.Database == "" && errors.Is(e, fs.ErrNotExist) {
 		return false, nil
@@ -103,7 +103,7 @@ func (Machine) Audio(ctx context.Context, cfg config.Config) error {
 	return err
 }
 
-// existing is a folder, or the nearest above it that is there.
+// existing returns dir, or its nearest existing parent.
 func existing(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	for err == nil {

@@ -1,4 +1,4 @@
-// Package problem answers HTTP requests with errors in the form of RFC 9457.
+// Package problem writes HTTP error answers in the form of RFC 9457.
 package problem
 
 import (
@@ -7,15 +7,15 @@ import (
 	"net/http"
 )
 
-// Write answers with a status and what is wrong, in one sentence.
+// Write answers with a status and a description of the problem, one sentence.
 func Write(w http.ResponseWriter, status int, detail string) { With(w, status, detail, nil) }
 
-// With does the same and adds members of its own to the body, which RFC 9457 section 3.2 allows.
+// With is Write with additional members in the body, as RFC 9457 section 3.2 allows.
 func With(w http.ResponseWriter, status int, detail string, extra map[string]any) {
 	body := map[string]any{"type": "about:blank", "status": status, "title": http.StatusText(status), "detail": detail}
 	maps.Copy(body, extra)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // a client that is gone needs no answer
+	_ = json.NewEncoder(w).Encode(body) // the client may have disconnected
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Bounded holds what is done until the returned function is called to 100 MB of allocations and 5 s. What hangs ends the
-// process, so that the fuzzer keeps what it hangs on.
+// Bounded limits the code until the returned function is called to 100 MB of allocations and 5 s. A hang ends the
+// process, so that the fuzzer keeps the input.
 func Bounded(t testing.TB) func() {
 	t.Helper()
 	var before runtime.MemStats

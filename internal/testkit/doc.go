@@ -1,3 +1,3 @@
-// Package testkit is what the tests of several packages need. It imports nothing of the house, so that the leaves may use
-// it too.
+// Package testkit holds test helpers of several packages. It imports only the standard library, so that the leaves can
+// use it.
 package testkit

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Log keeps what is logged, for tests that look at it. The zero value is empty. It is safe for concurrent use.
+// Log captures a log for tests. The zero value is ready to use. It is safe for concurrent use.
 type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -19,17 +19,17 @@ func (l *Log) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// String is all that was logged.
+// String returns the captured log.
 func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
 }
 
-// Errors counts the lines of slog's text handler at level ERROR.
+// Errors returns the number of lines with level=ERROR in the format of slog's text handler.
 func (l *Log) Errors() int { return strings.Count(l.String(), "level=ERROR") }
 
-// Reset forgets what was logged.
+// Reset discards the captured log.
 func (l *Log) Reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
