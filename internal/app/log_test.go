@@ -85,7 +85,7 @@ func TestNoNumberGetsIntoTheLog(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"level=DEBUG msg=\"a segment is safe\" call=secretive",
+		"level=DEBUG msg=\"segment safe\" call=secretive",
 		"msg=\"leg joined\" call=secretive",
 		"msg=\"a webhook message was not taken\"",
 		"could not be submitted",

@@ -9,61 +9,50 @@ import (
 	"sync/atomic"
 	"time"
 
+	"callscreen/internal/hook/event"
 	"callscreen/internal/report"
 	"callscreen/internal/store"
 	"callscreen/policy"
 )
 
-// The events that others can be told of.
-const (
-	EventFlagged      = "call.flagged"
-	EventCleared      = "call.cleared"
-	EventInconclusive = "call.inconclusive"
-	EventScored       = "segment.scored"
-	EventError        = "analysis.error"
-)
-
-// Events lists all of them.
-var Events = []string{EventFlagged, EventCleared, EventInconclusive, EventScored, EventError}
-
-// DeciderConfig says by which rules a desk decides.
+// DeciderConfig describes a Decider.
 type DeciderConfig struct {
 	Store         *store.Store
 	Policy        policy.Policy
 	PolicyVersion int64
-	// KeepAudio says how long the audio of a call is kept after its decision, by the outcome.
+	// KeepAudio is how long the audio of a call is kept after its end, by outcome.
 	KeepAudio map[string]time.Duration
-	// Subscribers lists the endpoints that want to hear of an event. It may be nil.
+	// Subscribers returns the names of the endpoints that subscribe to an event. It may be nil.
 	Subscribers func(event string) []string
-	// OnCommit, if not nil, is called after something about a call was committed.
+	// OnCommit, if not nil, is called after a change of a call was committed.
 	OnCommit func(call string)
 	// OnSettled, if not nil, is called after a segment was settled.
 	OnSettled func(call string, s report.SegmentReport)
-	// Observe, if not nil, is told of decisions, once they are committed.
+	// Observe, if not nil, gets each decision once it is committed.
 	Observe func(Step)
 	Now     func() time.Time
 }
 
-// Desk decides about calls, in the same transaction in which that happens what the decision depends on. It is safe for
-// concurrent use, also by several nodes.
+// Decider decides calls, each in the transaction that changes what the decision depends on. It is safe for concurrent
+// use, also by several nodes.
 type Decider struct {
 	cfg   DeciderConfig
 	rules atomic.Pointer[rules]
 }
 
-// rules are what is decided by. They may change while the program runs; each decision is made by one set of them.
+// rules are a policy and its version. They may change while the program runs; each decision is made under one of them.
 type rules struct {
 	policy  policy.Policy
 	version int64
 }
 
-// UsePolicy makes everything that is decided from now on be decided by another policy.
+// UsePolicy puts another policy in force for all later decisions.
 func (d *Decider) UsePolicy(p policy.Policy, version int64) { d.rules.Store(&rules{p, version}) }
 
-// Policy is the one in force.
+// Policy returns the policy in force.
 func (d *Decider) Policy() policy.Policy { return d.rules.Load().policy }
 
-// NewDecider makes a desk.
+// NewDecider returns a Decider.
 func NewDecider(cfg DeciderConfig) *Decider {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -76,7 +65,7 @@ func NewDecider(cfg DeciderConfig) *Decider {
 	return d
 }
 
-// committed tells of what was committed, and of the decision that was announced with it, if any.
+// committed reports a commit, and the decision that was announced with it, if any.
 func (d *Decider) committed(call string, decided *Step) {
 	if decided != nil {
 		decided.End = d.cfg.Now()
@@ -87,7 +76,7 @@ func (d *Decider) committed(call string, decided *Step) {
 	}
 }
 
-// Progress writes down how far a part of a call is, and decides the call if that ended it.
+// Progress stores the progress of a part of a call, and decides the call if that ended it.
 func (d *Decider) Progress(ctx context.Context, p store.Part) error {
 	var decided *Step
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
@@ -107,7 +96,7 @@ func (d *Decider) Progress(ctx context.Context, p store.Part) error {
 	return err
 }
 
-// Recorded writes down a segment, and gives it its alarm clock.
+// Recorded stores a segment with the job that analyses it.
 func (d *Decider) Recorded(ctx context.Context, p store.Part, g store.Segment) error {
 	lost, decided := false, (*Step)(nil)
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
@@ -127,7 +116,7 @@ func (d *Decider) Recorded(ctx context.Context, p store.Part, g store.Segment) e
 				return err
 			}
 			if c.State == store.CallLive {
-				return nil // what is said so far is about what was analysed
+				return nil // the segment has no result that could change the decision
 			}
 		}
 		if lost = g.State == store.SegmentFailed; lost {
@@ -148,8 +137,8 @@ func (d *Decider) Recorded(ctx context.Context, p store.Part, g store.Segment) e
 	return nil
 }
 
-// Settle writes down what a segment came to, decides its call, and does what else belongs into the same transaction. It
-// is store.ErrSettled if the segment was settled already.
+// Settle stores the result of a segment and decides its call. also runs in the same transaction. The error is
+// store.ErrSettled if the segment was settled before.
 func (d *Decider) Settle(ctx context.Context, g store.Segment, r store.Settlement, also func(*store.Tx) error) error {
 	var decided *Step
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
@@ -183,8 +172,7 @@ func (d *Decider) Settle(ctx context.Context, g store.Segment, r store.Settlemen
 	return nil
 }
 
-// decide brings the summary of a locked call up to date. A decision that will not change any more is announced, once,
-// and returned.
+// decide updates the summary of a locked call. A decision that stands is announced, once, and returned.
 func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Step, error) {
 	start := d.cfg.Now()
 	segments, err := tx.Segments(ctx, c.ID)
@@ -199,7 +187,7 @@ func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Ste
 	by := d.rules.Load()
 	r, open := summarize(by.policy, c, parts, segments, ended)
 	if flagged := policy.OutcomeFlagged.String(); c.Published == flagged && r.Decision != flagged {
-		var before report.Report // a machine only sets flags: what it was flagged for stands
+		var before report.Report // only a person clears a flag
 		if err := json.Unmarshal(c.Summary, &before); err != nil {
 			return nil, fmt.Errorf("summary of call %s: %w", c.ID, err)
 		}
@@ -237,7 +225,7 @@ func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Ste
 	return decided, d.announce(ctx, tx, c, r)
 }
 
-// announce writes down a new decision, for those who must hear of it.
+// announce stores a new decision with its review, its webhook message and its audit line.
 func (d *Decider) announce(ctx context.Context, tx *store.Tx, c *store.Call, r report.Report) error {
 	if err := tx.AddDecision(ctx, store.Decision{
 		Call:          c.ID,
@@ -256,10 +244,10 @@ func (d *Decider) announce(ctx context.Context, tx *store.Tx, c *store.Call, r r
 			return err
 		}
 	}
-	event := map[string]string{"flagged": EventFlagged, "clear": EventCleared, "inconclusive": EventInconclusive}[r.Decision]
-	if to := d.cfg.Subscribers(event); len(to) > 0 {
+	name := map[string]string{"flagged": event.CallFlagged, "clear": event.CallCleared, "inconclusive": event.CallInconclusive}[r.Decision]
+	if to := d.cfg.Subscribers(name); len(to) > 0 {
 		r.Segments = nil
-		if err := addMessage(ctx, tx, event, c.ID, fmt.Sprint(c.Decisions), c.DecidedAt, d.live(*c, r), to); err != nil {
+		if err := addMessage(ctx, tx, name, c.ID, fmt.Sprint(c.Decisions), c.DecidedAt, d.live(*c, r), to); err != nil {
 			return err
 		}
 	}
@@ -280,5 +268,5 @@ func (d *Decider) announce(ctx context.Context, tx *store.Tx, c *store.Call, r r
 	})
 }
 
-// errGone tells that a segment needs no work any more.
+// errGone marks a segment that needs no more work.
 var errGone = errors.New("the segment is settled or erased")

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"callscreen/internal/hook/event"
 	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
@@ -193,7 +194,7 @@ func TestASegmentAfterTheEnd(t *testing.T) {
 		Data report.CallReport
 	}
 	for _, d := range told {
-		if d.Event == screen.EventFlagged {
+		if d.Event == event.CallFlagged {
 			c.must(json.Unmarshal([]byte(d.Body), &body))
 		}
 	}
@@ -308,8 +309,8 @@ func TestMessagesOfSegments(t *testing.T) {
 		if body.Type != d.Event || !body.Timestamp.Equal(noon) || body.Data.Call != "a" || s.Leg != "caller" || s.JobID != "job" {
 			t.Errorf("%s", d.Body)
 		}
-		if d.Event == screen.EventScored && (s.State != "scored" || *s.Score != 0.25) ||
-			d.Event == screen.EventError && (s.State != "failed" || s.Reason != "timeout" || s.Detail != "too late") {
+		if d.Event == event.SegmentScored && (s.State != "scored" || *s.Score != 0.25) ||
+			d.Event == event.AnalysisError && (s.State != "failed" || s.Reason != "timeout" || s.Detail != "too late") {
 			t.Errorf("%s", d.Body)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// document is what the spool holds of an entry: how far a part is, or a segment of it.
+// document is the content of a spool entry: the progress of a part, or one of its segments.
 type document struct {
 	Part    store.Part     `json:"part"`
 	Segment *store.Segment `json:"segment,omitempty"`
@@ -31,27 +31,27 @@ func partID(k store.PartKey) string {
 	return fmt.Sprintf("%s%011x-%s", partPrefix, k.Part, hex.EncodeToString(sum[:8]))
 }
 
-// segmentID begins with the time, so that ids are in the order in which the segments were recorded.
+// segmentID returns the id of a segment. It begins with the time, so that ids sort in the order of recording.
 func segmentID(k store.PartKey, leg string, seq int, offset time.Duration) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%s\x00%d", k.Call, k.Node, k.Part, leg, seq))
 	return fmt.Sprintf("%011x%s", max(k.Part+offset.Milliseconds(), 0), hex.EncodeToString(sum[:])[:21])
 }
 
-// audioKey is where the audio of a segment goes: 256 ms a folder, so that they fill evenly.
+// audioKey returns the key of the audio of a segment. A folder spans 256 ms, so that folders fill evenly.
 func audioKey(segment string) string { return segment[9:11] + "/" + segment + ".wav" }
 
-// errUnreadable says that a document cannot be understood, and will not be the next time either.
-var errUnreadable = errors.New("the document cannot be understood")
+// errUnreadable marks a document that makes no sense; reading it again does not help.
+var errUnreadable = errors.New("malformed spool document")
 
-// check refuses what would only be found out by the database, again and again, or by whoever reads its tables.
+// check refuses a document that the database would refuse on every attempt, or that would mislead readers of its tables.
 func (d document) check(id string) error {
 	const lastYear = 253402300800000 // 9999, in milliseconds
 	g := d.Segment
 	switch {
 	case d.Part.Call == "" || d.Part.Node == "" || d.Part.Part <= 0 || d.Part.Part >= lastYear:
-		return fmt.Errorf("%w: it names no part of a call", errUnreadable)
+		return fmt.Errorf("%w: no part of a call is named", errUnreadable)
 	case strings.HasPrefix(id, partPrefix) != (g == nil):
-		return fmt.Errorf("%w: it is not of the kind that its name says", errUnreadable)
+		return fmt.Errorf("%w: name and kind differ", errUnreadable)
 	}
 	texts := []string{d.Part.Call, d.Part.Node, d.Part.How}
 	for k, v := range d.Part.Metadata {
@@ -69,7 +69,7 @@ func (d document) check(id string) error {
 	}
 	for _, t := range texts {
 		if strings.ContainsRune(t, 0) {
-			return fmt.Errorf("%w: it holds a character that no database takes", errUnreadable)
+			return fmt.Errorf("%w: it holds a NUL character", errUnreadable)
 		}
 	}
 	return nil
@@ -77,34 +77,34 @@ func (d document) check(id string) error {
 
 func checkSegment(id string, part store.PartKey, g *store.Segment) error {
 	if g.ID != id || g.PartKey != part || len(id) < len(segmentID(part, "", 0, 0)) {
-		return fmt.Errorf("%w: it is about another segment than its name says", errUnreadable)
+		return fmt.Errorf("%w: name and segment differ", errUnreadable)
 	}
 	audio := g.AudioKey != ""
 	switch g.State {
 	case store.SegmentRecorded:
 		if !audio {
-			return fmt.Errorf("%w: it is about a segment without audio", errUnreadable)
+			return fmt.Errorf("%w: the segment has no audio", errUnreadable)
 		}
 	case store.SegmentFailed, store.SegmentSkipped:
 	default:
-		return fmt.Errorf("%w: %q is no state of a segment", errUnreadable, g.State)
+		return fmt.Errorf("%w: unknown state %q", errUnreadable, g.State)
 	}
 	if !audio {
 		return nil
 	}
 	if !fs.ValidPath(g.AudioKey) || path.Base(g.AudioKey) != id+".wav" {
-		return fmt.Errorf("%w: %q is no place for its audio", errUnreadable, g.AudioKey)
+		return fmt.Errorf("%w: invalid audio key %q", errUnreadable, g.AudioKey)
 	}
 	for _, v := range g.Voiced {
 		if v[0] < 0 || v[1] < v[0] || audio && v[1] > g.AudioBytes {
-			return fmt.Errorf("%w: speech lies outside of the segment", errUnreadable)
+			return fmt.Errorf("%w: speech lies outside the segment", errUnreadable)
 		}
 	}
 	return nil
 }
 
-// read is the document of an entry. The error wraps fs.ErrNotExist if there is none, and errUnreadable if it makes no
-// sense.
+// read returns the document of an entry. The error wraps fs.ErrNotExist if there is none, and errUnreadable if it makes
+// no sense.
 func (c *Forwarder) read(id string) (doc document, err error) {
 	c.mu.Lock()
 	doc, held := c.held[id]
@@ -122,8 +122,8 @@ func (c *Forwarder) read(id string) (doc document, err error) {
 	return doc, doc.check(id)
 }
 
-// put writes a document without audio. One that cannot be written is kept in memory until it is delivered: that a segment
-// is lost, or that a call has ended, must not be forgotten for want of room.
+// put writes a document without audio. One that cannot be written is kept in memory until it is delivered: a lost segment
+// or the end of a call must not be forgotten when the disk is full.
 func (c *Forwarder) put(id string, doc document) error {
 	err := c.cfg.Spool.Put(id, 0, nil, func() ([]byte, error) { return json.Marshal(doc) })
 	c.mu.Lock()
@@ -135,7 +135,7 @@ func (c *Forwarder) put(id string, doc document) error {
 	return err
 }
 
-// release lets go of an entry that is delivered.
+// release removes a delivered entry.
 func (c *Forwarder) release(id string) error {
 	if err := c.cfg.Spool.Remove(id); err != nil {
 		return err
@@ -148,38 +148,38 @@ func (c *Forwarder) release(id string) error {
 
 func (c *Forwarder) unreadable(id string, err error) {
 	c.cfg.Log.Error(
-		"an entry of the spool cannot be read and is left there; its call says that a segment is missing, and is not clear",
+		"spool entry unreadable, left in place; its call is not clear",
 		"entry",
 		id,
 		"error",
 		err,
 		"hint",
-		"keep it and its audio if they are evidence, or delete them",
+		"keep the entry and its audio as evidence, or delete them",
 	)
 }
 
-// deliver carries one entry to where it belongs. It may have been delivered before.
+// deliver delivers one entry. It may have been delivered before.
 func (c *Forwarder) deliver(ctx context.Context, l *route, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	doc, err := c.read(id)
-	// After the reading: what was lined up before the end was written is then seen in the lane.
+	// Looking after the read makes sure that entries queued before the end of the part was written are seen.
 	c.mu.Lock()
 	last := len(l.queue) == 1
 	c.mu.Unlock()
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(id, partPrefix):
-		return nil // the end of a part took the earlier notes on it along
+		return nil // removed together with the end of the part
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, errUnreadable):
 		c.unreadable(id, err)
-		return nil // or it would keep the rest of its call waiting for ever
+		return nil // or it would block the rest of its call
 	case err != nil:
 		return err
 	case doc.Segment != nil:
 		return c.deliverSegment(ctx, id, doc)
 	}
 	if !last {
-		doc.Part.EndedAt, doc.Part.How = time.Time{}, "" // the end comes after the segments, or the call would be decided without them
+		doc.Part.EndedAt, doc.Part.How = time.Time{}, "" // the end must come after the segments
 	}
 	if err := c.cfg.Decider.Progress(ctx, doc.Part); err != nil || doc.Part.EndedAt.IsZero() {
 		return err
@@ -193,7 +193,7 @@ func (c *Forwarder) deliverSegment(ctx context.Context, id string, doc document)
 		return err
 	}
 	if known {
-		// We were stopped after it was written down. Its audio was delivered before that, and may be deleted already.
+		// The process stopped after the commit. The audio was delivered before it, and may be deleted already.
 		return c.release(id)
 	}
 	if doc.Segment.AudioKey != "" && c.tooOld(doc.At) {
@@ -205,10 +205,10 @@ func (c *Forwarder) deliverSegment(ctx context.Context, id string, doc document)
 			return err
 		}
 	case g.AudioSHA256 != "":
-		// It was given up. The audio store may have it all the same, and no row would ever say that it must be deleted.
+		// The audio was given up, but the audio store may have it, and no row would ever have it deleted.
 		if err := c.cfg.Audio.Delete(ctx, audioKey(id)); err != nil {
 			c.cfg.Log.Error(
-				"audio that was given up may be in the audio store, and could not be deleted there",
+				"deleting given-up audio failed; the audio store may hold it",
 				"call",
 				doc.Part.Call,
 				"key",
@@ -216,7 +216,7 @@ func (c *Forwarder) deliverSegment(ctx context.Context, id string, doc document)
 				"error",
 				err,
 				"hint",
-				"delete it by hand",
+				"delete the object by hand",
 			)
 		}
 	}
@@ -227,7 +227,7 @@ func (c *Forwarder) deliverSegment(ctx context.Context, id string, doc document)
 	return c.release(id)
 }
 
-// known tells whether a segment was written down.
+// known reports whether the database has a segment.
 func (d *Decider) known(ctx context.Context, segment string) (bool, error) {
 	_, err := d.cfg.Store.Segment(ctx, segment)
 	if errors.Is(err, store.ErrNotFound) {
@@ -236,34 +236,34 @@ func (d *Decider) known(ctx context.Context, segment string) (bool, error) {
 	return err == nil, err
 }
 
-// deliverAudio carries the audio of a segment, which fails if there is none.
+// deliverAudio delivers the audio of a segment. A segment without audio fails.
 func (c *Forwarder) deliverAudio(ctx context.Context, id string, doc document) error {
 	g := doc.Segment
 	err := c.cfg.Audio.Put(ctx, g.AudioKey, c.cfg.Spool.AudioPath(id))
 	if !errors.Is(err, audio.ErrNotFound) {
 		return err
 	}
-	o, _, err := c.cfg.Audio.Open(ctx, g.AudioKey) // perhaps it was carried before somebody took it away
+	o, _, err := c.cfg.Audio.Open(ctx, g.AudioKey) // it may have been delivered before
 	if !errors.Is(err, audio.ErrNotFound) {
 		if err == nil {
 			err = o.Close()
 		}
 		return err
 	}
-	c.cfg.Log.Error("the audio of a segment is gone from the spool; the segment counts as failed", "call", doc.Part.Call, "segment", id)
+	c.cfg.Log.Error("segment audio missing from the spool, segment failed", "call", doc.Part.Call, "segment", id)
 	g.State, g.Reason, g.Detail, g.AudioKey = store.SegmentFailed, report.ReasonStorage, "its audio is gone from the spool", ""
 	return nil
 }
 
-// tooOld tells whether audio that was recorded then has waited for longer than it may.
+// tooOld reports whether audio recorded at that time has waited too long.
 func (c *Forwarder) tooOld(at time.Time) bool {
 	return c.cfg.MaxAge > 0 && c.cfg.Now().Sub(at) > c.cfg.MaxAge
 }
 
-// giveUp deletes audio that could not be delivered for too long.
+// giveUp drops audio that could not be delivered in time.
 func (c *Forwarder) giveUp(id string, doc document) document {
 	c.cfg.Log.Error(
-		"audio could not be delivered for too long and is deleted; its segment counts as failed",
+		"audio delivery timed out, audio deleted and segment failed",
 		"call",
 		doc.Part.Call,
 		"segment",
@@ -271,18 +271,18 @@ func (c *Forwarder) giveUp(id string, doc document) document {
 		"recorded",
 		doc.At,
 		"hint",
-		"see spool.max_age",
+		"spool.max_age sets the limit",
 	)
 	g := doc.Segment
 	g.State, g.Reason, g.AudioKey = store.SegmentFailed, report.ReasonStorage, ""
 	g.Detail = fmt.Sprintf("it could not be delivered within %v", c.cfg.MaxAge)
 	if err := c.put(id, doc); err != nil {
-		c.cfg.Log.Warn("that audio was given up could not be noted, and is kept in memory", "call", doc.Part.Call, "segment", id, "error", err)
+		c.cfg.Log.Warn("saving given-up segment failed; kept in memory", "call", doc.Part.Call, "segment", id, "error", err)
 	}
 	return doc
 }
 
-// giveUpOld gives up what has waited too long in a lane in which nothing moves. The lane must be busy.
+// giveUpOld drops audio that has waited too long in a queue in which nothing moves. The queue must be busy.
 func (c *Forwarder) giveUpOld(l *route) {
 	for i := 0; c.cfg.MaxAge > 0; i++ {
 		c.mu.Lock()

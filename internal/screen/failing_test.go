@@ -79,7 +79,7 @@ func TestAnAPIThatFailsIsLeftAlone(t *testing.T) {
 			n.call("a", 20)
 			n.api.told(func(context.Context, int) (analyzer.Job, error) { return analyzer.Job{}, fault("submit", kind, true) }, nil)
 			stop := n.work(func(w *screen.WorkerConfig) { w.Rest = time.Hour })
-			n.await("it is left alone", func() bool { return strings.Contains(n.log.String(), "nothing is sent for a while") })
+			n.await("it is left alone", func() bool { return strings.Contains(n.log.String(), "submissions suspended") })
 			time.Sleep(300 * time.Millisecond) // a hammer would have fallen by now
 			// Five in a row, and what was under way then: four at a time.
 			if sent := len(n.api.uploaded()); sent < 5 || sent > 8 {
@@ -130,7 +130,7 @@ func TestAnAPIThatComesBack(t *testing.T) {
 	if sent := len(n.api.uploaded()); sent > 8+3+12 {
 		t.Errorf("%d requests", sent)
 	}
-	if log := n.log.String(); strings.Count(log, "answers again") != 1 || strings.Count(log, "nothing is sent for a while") != 1 ||
+	if log := n.log.String(); strings.Count(log, "API recovered") != 1 || strings.Count(log, "submissions suspended") != 1 ||
 		n.audited("a", store.AuditResent) != 0 {
 		t.Error(log)
 	}

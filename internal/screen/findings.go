@@ -7,9 +7,9 @@ import (
 	"callscreen/policy"
 )
 
-// Findings are what a policy gets to know of the segments of a call, in the order of [store.Store.Segments], and how many
-// of those are not settled. While the call goes on those do not count: the decision is about what was analysed so far.
-// Whatever decides about stored segments, now or in hindsight, must see them by this.
+// Findings returns the findings of the segments of a call, in the order of [store.Store.Segments], and the number of
+// segments that are not settled. While the call goes on, those are left out: the decision covers what was analysed so
+// far. Every decision about stored segments, also a backtest, must use this function.
 func Findings(segments []store.Segment, ended bool) (findings []policy.Finding, open int) {
 	findings = make([]policy.Finding, 0, len(segments))
 	ordinals := map[string]int{}
@@ -18,7 +18,7 @@ func Findings(segments []store.Segment, ended bool) (findings []policy.Finding, 
 		f := policy.Finding{Leg: g.Leg, Seq: -1, Speech: g.Speech, Reason: g.Reason}
 		switch g.State {
 		case store.SegmentScored:
-			f.State, f.Score = policy.Scored, math.NaN() // which is a failed analysis
+			f.State, f.Score = policy.Scored, math.NaN() // counts as a failed analysis
 			if g.Score != nil {
 				f.Score = *g.Score
 			}

@@ -24,28 +24,28 @@ import (
 	"callscreen/internal/store"
 )
 
-// ForwarderConfig says where a courier takes what was recorded.
+// ForwarderConfig describes a Forwarder.
 type ForwarderConfig struct {
 	Spool   *spool.Spool
 	Audio   audio.Store
 	Decider *Decider
 	Rate    int // of the WAV files in Hz; 0 means as recorded
-	// Keys seal the audio before it touches the disk; nil leaves it as it is.
+	// Keys seal the audio before it touches the disk. nil stores it as it is.
 	Keys *seal.Keys
-	// Node is the name of this node if others cannot get at its audio, else "".
+	// Node is the name of this node if no other node can read its audio, else "".
 	Node string
-	// MaxAge is how long audio may wait to be delivered before it is given up, loudly. 0 means for ever.
+	// MaxAge is how long audio may wait for delivery before it is deleted and its segment fails. 0: without bound.
 	MaxAge time.Duration
 	// OnPromised, if not nil, is called once a segment is safe on the disk.
 	OnPromised func(g store.Segment)
-	// Observe, if not nil, is told when the database has a segment.
+	// Observe, if not nil, gets a step once the database has a segment.
 	Observe func(Step)
 	Now     func() time.Time // for tests
 	Log     *slog.Logger
 }
 
-// Forwarder writes what live calls consist of into the spool, and carries it from there into the audio store and the
-// database, in the order of each call, for as long as it takes. Who records never waits for a database.
+// Forwarder writes recorded calls into the spool, and forwards them from there to the audio store and the database, in
+// the order of each call, until they are delivered. Recording never waits for the database.
 type Forwarder struct {
 	cfg ForwarderConfig
 
@@ -58,7 +58,7 @@ type Forwarder struct {
 	told    time.Time           // when trouble was last told
 }
 
-// route is the way of one part. Its entries are delivered one after the other.
+// route is the queue of one part. Its entries are delivered one after the other.
 type route struct {
 	key   store.PartKey
 	queue []string
@@ -66,13 +66,16 @@ type route struct {
 	since time.Time // when the first entry could not be delivered for the first time
 }
 
+// interruptedWarning is the warning of a call whose recording process died.
+const interruptedWarning = "the recording was interrupted; audio after the last cut is missing"
+
 const (
 	carriers   = 4
 	carryAgain = 500 * time.Millisecond // after a failure
 )
 
-// NewForwarder makes a courier. What lies in the spool from an earlier time is delivered first: parts that had not ended
-// were interrupted.
+// NewForwarder returns a Forwarder. Entries that an earlier process left in the spool are delivered first: parts among
+// them that had not ended were interrupted.
 func NewForwarder(cfg ForwarderConfig) *Forwarder {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -104,20 +107,20 @@ func (c *Forwarder) takeUp() {
 	for id, doc := range parts { // after their segments
 		if doc.Part.EndedAt.IsZero() {
 			doc.Part.EndedAt, doc.Part.How = doc.At, "interrupted"
-			doc.Part.Warnings = append(doc.Part.Warnings, "the recording was interrupted; what had not been cut then is missing")
+			doc.Part.Warnings = append(doc.Part.Warnings, interruptedWarning)
 			if err := c.put(id, doc); err != nil {
-				c.cfg.Log.Warn("that a call was interrupted could not be noted, and is kept in memory", "call", doc.Part.Call, "error", err)
+				c.cfg.Log.Warn("saving call interruption failed; kept in memory", "call", doc.Part.Call, "error", err)
 			}
 			interrupted++
 		}
 		c.line(doc.Part.PartKey, id)
 	}
 	if segments+len(parts) > 0 {
-		c.cfg.Log.Info("taking up the spool", "segments", segments, "parts", len(parts), "interrupted", interrupted)
+		c.cfg.Log.Info("spool taken up", "segments", segments, "parts", len(parts), "interrupted", interrupted)
 	}
 }
 
-// line puts an entry at the end of the lane of its part.
+// line appends an entry to the queue of its part.
 func (c *Forwarder) line(key store.PartKey, id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,18 +143,18 @@ func (c *Forwarder) line(key store.PartKey, id string) {
 	}
 }
 
-// Progress writes down how far a part is. After an error it is kept in memory only, until it is delivered.
+// Progress spools the progress of a part. After an error it is kept in memory until it is delivered.
 func (c *Forwarder) Progress(p store.Part) error {
 	err := c.put(partID(p.PartKey), document{Part: p, At: c.cfg.Now()})
 	c.line(p.PartKey, partID(p.PartKey))
 	if err != nil {
-		return fmt.Errorf("note how far call %s is: %w", p.Call, err)
+		return fmt.Errorf("save progress of call %s: %w", p.Call, err)
 	}
 	return nil
 }
 
-// Take keeps a segment. When it returns nil the segment is safe, also if the machine fails. When it returns an error the
-// audio is lost, and that is noted in the call.
+// Take spools a segment. When it returns nil the segment survives a crash of the machine. When it returns an error the
+// audio is lost, and the call reports that.
 func (c *Forwarder) Take(p store.Part, seg capture.LegSegment) error {
 	g := store.Segment{
 		ID:         segmentID(p.PartKey, seg.Leg, seg.Seq, seg.Offset()),
@@ -170,21 +173,22 @@ func (c *Forwarder) Take(p store.Part, seg capture.LegSegment) error {
 	if seg.Skipped != "" {
 		g.State, g.Reason = store.SegmentSkipped, seg.Skipped
 		if seg.Skipped == capture.ReasonBacklog { // it was worth an analysis
-			g.State, g.Detail = store.SegmentFailed, "its audio was let go of, because it could not be written to the disk in time"
+			g.State, g.Detail = store.SegmentFailed, "its audio was dropped because the disk was too slow"
 		}
 		err := c.put(g.ID, document{Part: p, Segment: &g, At: c.cfg.Now()})
 		c.line(p.PartKey, g.ID)
 		if err != nil {
-			return fmt.Errorf("note a skipped segment of call %s: %w", p.Call, err)
+			return fmt.Errorf("save skipped segment of call %s: %w", p.Call, err)
 		}
 		return nil
 	}
 	err := c.keep(p, &g, seg.Segment)
 	if err != nil {
-		g.State, g.Reason, g.Detail, g.AudioKey, g.AudioNode, g.AudioSHA256, g.AudioBytes = store.SegmentFailed, report.ReasonStorage, err.Error(), "", "", "", 0
-		err = fmt.Errorf("segment %d of leg %s of call %s is lost: %w", g.Seq, g.Leg, p.Call, err)
+		g.State, g.Reason, g.Detail = store.SegmentFailed, report.ReasonStorage, err.Error()
+		g.AudioKey, g.AudioNode, g.AudioSHA256, g.AudioBytes = "", "", "", 0
+		err = fmt.Errorf("segment %d of leg %s of call %s lost: %w", g.Seq, g.Leg, p.Call, err)
 		if noted := c.put(g.ID, document{Part: p, Segment: &g, At: c.cfg.Now()}); noted != nil {
-			err = fmt.Errorf("%w; that cannot be noted either, and is kept in memory: %w", err, noted)
+			err = fmt.Errorf("%w; saving that failed too, kept in memory: %w", err, noted)
 		}
 	}
 	c.line(p.PartKey, g.ID)
@@ -210,8 +214,8 @@ func (c *Forwarder) keep(p store.Part, g *store.Segment, seg capture.Segment) er
 	}, func() ([]byte, error) { return json.Marshal(document{Part: p, Segment: g, At: c.cfg.Now()}) }); err != nil {
 		return err
 	}
-	// From here on it is decided or reported failed, whatever happens. Crash tests hold the program to this line.
-	c.cfg.Log.Debug("a segment is safe", "call", g.Call, "segment", g.ID)
+	// From here on the segment is decided or reported failed. The crash tests rely on this log line.
+	c.cfg.Log.Debug("segment safe", "call", g.Call, "segment", g.ID)
 	if c.cfg.OnPromised != nil {
 		c.cfg.OnPromised(*g)
 	}
@@ -239,7 +243,7 @@ func (c *Forwarder) Run(ctx context.Context) {
 	all.Wait()
 }
 
-// next takes a lane that nobody else works on.
+// next takes a queue that no other carrier works on.
 func (c *Forwarder) next() *route {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -258,7 +262,7 @@ func (c *Forwarder) next() *route {
 	return l
 }
 
-// carry delivers the first entry of a lane.
+// carry delivers the first entry of a queue.
 func (c *Forwarder) carry(ctx context.Context, l *route) {
 	c.mu.Lock()
 	id := l.queue[0]
@@ -288,7 +292,7 @@ func (c *Forwarder) carry(ctx context.Context, l *route) {
 	}
 }
 
-// failed tells of a failure, once a minute at most.
+// failed logs a failure, at most once a minute.
 func (c *Forwarder) failed(l *route, err error) {
 	c.mu.Lock()
 	now := c.cfg.Now()
@@ -303,7 +307,7 @@ func (c *Forwarder) failed(l *route, err error) {
 	c.mu.Unlock()
 	if tell {
 		c.cfg.Log.Error(
-			"what was recorded waits in the spool, and is delivered as soon as possible",
+			"spool delivery failed, retrying",
 			"call",
 			l.key.Call,
 			"waiting",
@@ -311,23 +315,23 @@ func (c *Forwarder) failed(l *route, err error) {
 			"error",
 			err,
 			"hint",
-			"nothing is lost; bring the database or the audio store back",
+			"nothing is lost; check the database and the audio store",
 		)
 	}
 }
 
-// recovered tells when everything can be delivered again. The lock must be held.
+// recovered logs when everything can be delivered again. The lock must be held.
 func (c *Forwarder) recovered(l *route) {
 	since := l.since
 	l.since = time.Time{}
 	if since.IsZero() || !c.trouble().IsZero() {
 		return
 	}
-	c.cfg.Log.Info("the spool is delivered again", "waiting", c.waiting, "after", c.cfg.Now().Sub(since).Round(time.Second))
+	c.cfg.Log.Info("spool delivery recovered", "waiting", c.waiting, "after", c.cfg.Now().Sub(since).Round(time.Second))
 	c.told = time.Time{}
 }
 
-// trouble is since when there is something that cannot be delivered, zero if all is well. The lock must be held.
+// trouble returns the start of the oldest failure, zero if there is none. The lock must be held.
 func (c *Forwarder) trouble() (since time.Time) {
 	for _, l := range c.lanes {
 		if !l.since.IsZero() && (since.IsZero() || l.since.Before(since)) {
@@ -337,14 +341,14 @@ func (c *Forwarder) trouble() (since time.Time) {
 	return since
 }
 
-// Waiting is how many entries are not delivered, and since when some cannot be, zero if all is well.
+// Waiting returns the number of undelivered entries and the start of the oldest failure, zero if there is none.
 func (c *Forwarder) Waiting() (entries int, trouble time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.waiting, c.trouble()
 }
 
-// Parts adds the parts that have something to be delivered.
+// Parts adds the parts that have undelivered entries.
 func (c *Forwarder) Parts(to map[store.PartKey]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -204,7 +204,7 @@ func TestAnAudioStoreThatIsAwayAndComesBack(t *testing.T) {
 			t.Errorf("%s was delivered %d times", key, times)
 		}
 	}
-	if log := n.log.String(); n.log.Errors() != 1 || strings.Count(log, "delivered again") != 1 ||
+	if log := n.log.String(); n.log.Errors() != 1 || strings.Count(log, "delivery recovered") != 1 ||
 		!strings.Contains(log, "connection refused") ||
 		!strings.Contains(log, "nothing is lost") {
 		t.Error(log)

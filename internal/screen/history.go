@@ -8,7 +8,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// Past visits stored calls that have ended in the form in which they can be decided anew.
+// Past visits stored calls that have ended, in the form that a backtest decides.
 func Past(ctx context.Context, s *store.Store, w store.Window) iter.Seq2[backtest.Call, error] {
 	return func(yield func(backtest.Call, error) bool) {
 		for p, err := range s.History(ctx, w) {
@@ -33,7 +33,7 @@ func Past(ctx context.Context, s *store.Store, w store.Window) iter.Seq2[backtes
 	}
 }
 
-// Backtest tells what another policy would have decided about the stored calls of a time. It asks nothing of the API.
+// Backtest returns what another policy would have decided about the stored calls of a time. It sends nothing to the API.
 func Backtest(ctx context.Context, s *store.Store, w store.Window, o backtest.Options) (backtest.Result, error) {
 	w.Read = store.ReadFindings
 	return backtest.Run(Past(ctx, s, w), o)

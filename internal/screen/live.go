@@ -17,29 +17,30 @@ import (
 	"callscreen/internal/store"
 )
 
-// LiveConfig says how live calls are screened.
+// LiveConfig describes a Live.
 type LiveConfig struct {
 	Book      Book
-	Node      string // the name of this process among those that share a database
+	Node      string // name of this node
 	Segment   capture.SegmenterConfig
 	NewVAD    func(rate int) (capture.VAD, error)
 	Simulated bool
-	// Grace is how long a call stays open for a leg whose connection was lost to come back. Default 60 s.
+	// Grace is how long a call stays open after its last leg lost the connection. Default 60 s.
 	Grace time.Duration
-	// Linger is how long a call stays open when all its legs have hung up, because another may just be calling. Default 2 s.
+	// Linger is how long a call stays open after all legs have hung up, for another leg that is about to join. Default 2
+	// s.
 	Linger time.Duration
 	Log    *slog.Logger
 }
 
-// Book is where live calls are written down. Its methods must not wait for a database.
+// Book stores live calls. Its methods must not wait for the database.
 type Book interface {
-	// Progress writes down how far a part of a call is, and that it has ended.
+	// Progress stores the progress of a part, and its end.
 	Progress(p store.Part) error
-	// Take keeps a segment. After an error its audio is lost, and that is written down.
+	// Take stores a segment. After an error its audio is lost, and the call reports that.
 	Take(p store.Part, seg capture.LegSegment) error
 }
 
-// Live holds the calls that are in progress on this node. It is safe for concurrent use.
+// Live holds the calls in progress on this node. It is safe for concurrent use.
 type Live struct {
 	cfg     LiveConfig
 	ctx     context.Context
@@ -48,20 +49,20 @@ type Live struct {
 
 	mu     sync.Mutex
 	calls  map[string]*LiveCall
-	all    map[*LiveCall]bool // also those that have ended and are being written down
-	past   Totals             // of the calls that are gone
+	all    map[*LiveCall]bool // also ended ones that are being stored
+	past   Totals             // of the calls that were removed
 	closed bool
 }
 
 // Totals are sums over all legs since the start.
 type Totals struct {
-	Legs      int // being recorded now
+	Legs      int // being recorded
 	Packets   capture.Stats
 	Concealed time.Duration
 	Dropped   uint64
 }
 
-// NewLive makes an empty set of calls. Close must be called.
+// NewLive returns an empty set of calls. Close must be called.
 func NewLive(cfg LiveConfig) *Live {
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
@@ -83,22 +84,22 @@ func NewLive(cfg LiveConfig) *Live {
 	}
 }
 
-// LiveCall is a call whose legs are recorded while they speak.
+// LiveCall is a call in progress.
 type LiveCall struct {
 	live     *Live
 	part     store.Part
 	recorder *capture.Recorder
 
-	began chan struct{} // a leg has begun to be recorded, and is to be noted
+	began chan struct{} // a leg has begun and must be stored
 
 	mu     sync.Mutex
-	cut    map[string]int // segments, by leg; those that have just begun included
-	legs   int            // that are connected
+	cut    map[string]int // number of segments by leg, also 0
+	legs   int            // connected
 	ended  bool
 	ending *time.Timer
 }
 
-// Join adds a leg to a call, which begins with its first leg. The leg must be left again.
+// Join adds a leg to a call, which begins with its first leg. Each Join needs a Leave.
 func (l *Live) Join(id string, metadata map[string]string, channels []string) (*LiveCall, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,7 +130,7 @@ func (l *Live) Join(id string, metadata map[string]string, channels []string) (*
 	if err != nil {
 		return nil, err
 	}
-	if before := l.calls[id]; before != nil { // it has just ended
+	if before := l.calls[id]; before != nil { // the previous part has just ended
 		c.part.Part = max(c.part.Part, before.part.Part+1)
 	}
 	l.calls[id], l.all[c] = c, true
@@ -137,7 +138,7 @@ func (l *Live) Join(id string, metadata map[string]string, channels []string) (*
 	return c, nil
 }
 
-// join adds a leg and what it knows of the call, unless the call has ended.
+// join adds a leg and its metadata, unless the call has ended.
 func (c *LiveCall) join(metadata map[string]string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,7 +146,7 @@ func (c *LiveCall) join(metadata map[string]string) bool {
 		return false
 	}
 	c.legs++
-	known := maps.Clone(c.part.Metadata) // whoever has the old one reads it
+	known := maps.Clone(c.part.Metadata) // the old map is read concurrently
 	for k, v := range metadata {
 		if _, ok := known[k]; !ok {
 			if known == nil {
@@ -162,7 +163,7 @@ func (c *LiveCall) join(metadata map[string]string) bool {
 	return true
 }
 
-// Leave takes a leg away. When it was the last one the call ends, soon if it hung up, later if it was lost.
+// Leave removes a leg. After the last one the call ends: soon if the leg hung up, later if its connection was lost.
 func (c *LiveCall) Leave(lost bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,7 +177,7 @@ func (c *LiveCall) Leave(lost bool) {
 	c.ending = time.AfterFunc(wait, c.end)
 }
 
-// end ends the call if nobody has joined in the meantime.
+// end ends the call unless a leg has joined in the meantime.
 func (c *LiveCall) end() {
 	c.mu.Lock()
 	if c.legs > 0 || c.ended {
@@ -188,8 +189,8 @@ func (c *LiveCall) end() {
 	c.recorder.End()
 }
 
-// Record reads a track as a leg of the call. That the leg is there is noted at once: if we die before anything of it was cut,
-// its call must not be clear without it.
+// Record records a track as a leg of the call. The leg is stored at once: if the process dies before the first cut, the
+// call must not be clear without it.
 func (c *LiveCall) Record(ctx context.Context, leg string, track capture.Track, negotiated ...webrtc.RTPCodecParameters) error {
 	c.begin(leg)
 	return c.recorder.Record(ctx, leg, track, negotiated...)
@@ -208,17 +209,17 @@ func (c *LiveCall) begin(leg string) {
 	}
 }
 
-// Recorder is what records the call.
+// Recorder returns the recorder of the call.
 func (c *LiveCall) Recorder() *capture.Recorder { return c.recorder }
 
-// noteEvery is how often it is written down how far a call is when nothing else happens.
-const noteEvery = 30 * time.Second
+// saveEvery is the longest time between two saves of the progress.
+const saveEvery = 30 * time.Second
 
-// record writes the segments of the call into the book until the call has ended.
+// record stores the segments of the call until it has ended.
 func (c *LiveCall) record() {
 	defer c.live.forget(c)
 	log := c.live.cfg.Log
-	c.note(time.Time{})
+	c.save(time.Time{})
 	ctx := c.live.ctx
 	fetched := make(chan capture.LegSegment)
 	var fetch sync.WaitGroup
@@ -228,7 +229,7 @@ func (c *LiveCall) record() {
 			seg, err := c.recorder.Next(ctx)
 			if err != nil {
 				if !errors.Is(err, io.EOF) && ctx.Err() == nil {
-					log.Error("a call could not be recorded any further", "call", c.part.Call, "error", err)
+					log.Error("recording failed", "call", c.part.Call, "error", err)
 				}
 				return
 			}
@@ -236,7 +237,7 @@ func (c *LiveCall) record() {
 		}
 	})
 	defer fetch.Wait()
-	tick := time.NewTicker(noteEvery)
+	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
 	for open := true; open; {
 		select {
@@ -250,28 +251,28 @@ func (c *LiveCall) record() {
 			p := c.Begun()
 			p.Legs = c.Legs()
 			if err := c.live.cfg.Book.Take(p, seg); err != nil {
-				log.Error("a segment could not be kept", "call", c.part.Call, "leg", seg.Leg, "error", err)
+				log.Error("saving segment failed", "call", c.part.Call, "leg", seg.Leg, "error", err)
 			}
 		case <-tick.C:
-			c.note(time.Time{})
+			c.save(time.Time{})
 		case <-c.began:
-			c.note(time.Time{})
+			c.save(time.Time{})
 		}
 	}
-	c.note(time.Now())
+	c.save(time.Now())
 }
 
-// note writes down how far the call is.
-func (c *LiveCall) note(ended time.Time) {
+// save stores the progress of the call.
+func (c *LiveCall) save(ended time.Time) {
 	p := c.Begun()
 	p.EndedAt = ended
 	p.Legs = c.Legs()
 	if err := c.live.cfg.Book.Progress(p); err != nil {
-		c.live.cfg.Log.Error("it could not be noted how far a call is", "call", p.Call, "error", err)
+		c.live.cfg.Log.Error("saving call progress failed", "call", p.Call, "error", err)
 	}
 }
 
-// Legs is how much of each leg was recorded.
+// Legs returns the progress of each leg.
 func (c *LiveCall) Legs() (list []store.Leg) {
 	stats := c.recorder.Stats()
 	c.mu.Lock()
@@ -289,16 +290,16 @@ func (c *LiveCall) Legs() (list []store.Leg) {
 	return list
 }
 
-// Begun is what is known of the call before anything of it was written down.
+// Begun returns the part without its progress.
 func (c *LiveCall) Begun() store.Part {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.part
 }
 
-// forget lets go of a call that has ended and is written down.
+// forget removes a call that has ended and is stored.
 func (l *Live) forget(c *LiveCall) {
-	// Another part that begins within the same millisecond would have the same name.
+	// A part that began within the same millisecond would have the same key.
 	time.Sleep(time.Until(time.UnixMilli(c.part.Part + 1)))
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -324,7 +325,7 @@ func (t *Totals) add(c *LiveCall) {
 	}
 }
 
-// Totals are sums over the calls in progress and those that were.
+// Totals returns sums over the calls in progress and the earlier ones.
 func (l *Live) Totals() Totals {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -335,7 +336,7 @@ func (l *Live) Totals() Totals {
 	return t
 }
 
-// Call finds a call in progress by its id, nil if there is none on this node.
+// Call returns a call in progress on this node, nil if there is none.
 func (l *Live) Call(id string) *LiveCall {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -351,7 +352,7 @@ func (l *Live) Parts(to map[store.PartKey]bool) {
 	}
 }
 
-// EndAll ends every call, so that what was said is cut and kept.
+// EndAll ends every call: the rest of its speech is cut and stored.
 func (l *Live) EndAll() {
 	l.mu.Lock()
 	all := slices.Collect(maps.Keys(l.all))
@@ -367,7 +368,7 @@ func (l *Live) EndAll() {
 	}
 }
 
-// Close ends every call and waits until all of it is in the book. No call can begin after that.
+// Close ends every call and waits until all of it is stored. No call can begin after that.
 func (l *Live) Close() {
 	l.mu.Lock()
 	l.closed = true

@@ -17,27 +17,27 @@ import (
 	"callscreen/internal/store"
 )
 
-// MaintenanceConfig says what an engine runs.
+// MaintenanceConfig describes a Maintenance.
 type MaintenanceConfig struct {
 	Worker      *Worker
 	Store       *store.Store
 	Decider     *Decider
 	Audio       audio.Store
 	Node        string
-	MaxInFlight int // segments that are worked on at a time
-	// LocalAudio tells that no other node can get at the audio of this one.
+	MaxInFlight int // segments in progress at a time
+	// LocalAudio means that no other node can read the audio of this one.
 	LocalAudio bool
-	// MaxAge is how long a segment may wait to be submitted before it counts as failed.
+	// MaxAge is how long a segment may wait for its submission before it fails.
 	MaxAge time.Duration
-	// KeepRecords is how long all else about a call is kept than its audio; 0 is until it is erased.
+	// KeepRecords is the retention of everything but the audio. 0: until a call is erased.
 	KeepRecords time.Duration
-	// OwnParts are the parts that this process, or its spool, still answers for.
+	// OwnParts returns the parts that this process, or its spool, still answers for.
 	OwnParts func() map[store.PartKey]bool
 	Now      func() time.Time // for tests
 	Log      *slog.Logger
 }
 
-// Maintenance works off what is in the database, and looks after what others have left behind.
+// Maintenance runs the job queue and takes over the work of nodes that died.
 type Maintenance struct {
 	cfg    MaintenanceConfig
 	client *river.Client[*sql.Tx]
@@ -45,13 +45,13 @@ type Maintenance struct {
 
 const (
 	heartbeatEvery = 2 * time.Second
-	silentAfter    = 20 * time.Second // a node that was not heard of for so long is taken for dead
+	silentAfter    = 20 * time.Second // without a heartbeat a node counts as dead
 	lookEvery      = 5 * time.Second
 	sweepEvery     = time.Minute
 	fetchEvery     = 100 * time.Millisecond
 )
 
-// NewMaintenance makes an engine.
+// NewMaintenance returns a Maintenance.
 func NewMaintenance(cfg MaintenanceConfig) (*Maintenance, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -68,7 +68,7 @@ func NewMaintenance(cfg MaintenanceConfig) (*Maintenance, error) {
 	}
 	queues := map[string]river.QueueConfig{store.Queue(cfg.Node): {MaxWorkers: cfg.MaxInFlight}}
 	if !cfg.LocalAudio {
-		// What was recorded before the audio moved to where all nodes have it would otherwise wait for ever.
+		// Segments recorded before the audio moved to a shared store would otherwise never be analysed.
 		queues = map[string]river.QueueConfig{store.Queue(""): {MaxWorkers: cfg.MaxInFlight}, store.Queue(cfg.Node): {MaxWorkers: 1}}
 	}
 	client, err := river.NewClient(cfg.Store.Driver(), &river.Config{
@@ -89,30 +89,12 @@ func NewMaintenance(cfg MaintenanceConfig) (*Maintenance, error) {
 	return &Maintenance{cfg: cfg, client: client}, nil
 }
 
-// queueLog lets through what an operator must know of the job queue.
-type queueLog struct{ slog.Handler }
-
-func (q queueLog) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= slog.LevelWarn && q.Handler.Enabled(ctx, l)
-}
-
-// Handle says less about what the courier and the breaker tell better.
-func (q queueLog) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level > slog.LevelWarn {
-		r.Level = slog.LevelWarn
-	}
-	return q.Handler.Handle(ctx, r)
-}
-
-func (q queueLog) WithAttrs(a []slog.Attr) slog.Handler { return queueLog{q.Handler.WithAttrs(a)} }
-func (q queueLog) WithGroup(g string) slog.Handler      { return queueLog{q.Handler.WithGroup(g)} }
-
-// Run works until the context ends. Then it lets jobs that are under way finish, for grace at the most.
+// Run works until the context ends. Then it lets running jobs finish, for at most grace.
 func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
-	// Whatever this node was working on when it stopped, it is not any more.
+	// This process has just started, so no job of this node is running.
 	if _, err := e.cfg.Store.Release(ctx, e.cfg.Node); err != nil {
 		if ctx.Err() != nil {
-			return nil // stopped before it began
+			return nil // stopped before the start
 		}
 		return err
 	}
@@ -138,7 +120,7 @@ func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 	return nil
 }
 
-// every does something now and then. What fails is tried again the next time.
+// every repeats a task. A failed task is repeated at the next tick.
 func (e *Maintenance) every(ctx context.Context, interval time.Duration, what string, do func() error) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -149,7 +131,7 @@ func (e *Maintenance) every(ctx context.Context, interval time.Duration, what st
 			return
 		}
 		if err != nil && !failed {
-			e.cfg.Log.Warn("the database does not do what it should", "what", what, "error", err, "hint", "it is tried again")
+			e.cfg.Log.Warn("maintenance task failed, retrying", "task", what, "error", err)
 		}
 		failed = err != nil
 		select {
@@ -160,13 +142,13 @@ func (e *Maintenance) every(ctx context.Context, interval time.Duration, what st
 	}
 }
 
-// lookAfter takes over what nodes have left behind that died.
+// lookAfter takes over the jobs and parts of dead nodes.
 func (e *Maintenance) lookAfter(ctx context.Context) error {
 	if !e.cfg.Store.Shared() {
-		// Whoever recorded here before is gone, by whatever name, and so is who recorded what was imported.
+		// No other process records into this database, so all open parts are of earlier processes or imported.
 		return e.endParts(ctx, "", "interrupted")
 	}
-	// Parts of our own that nobody records any more: their end was lost with the spool.
+	// Open parts of this node that it does not record: their end was lost with the spool.
 	if err := e.endParts(ctx, e.cfg.Node, "interrupted"); err != nil {
 		return err
 	}
@@ -176,14 +158,14 @@ func (e *Maintenance) lookAfter(ctx context.Context) error {
 	}
 	for _, node := range nodes {
 		if node == e.cfg.Node {
-			continue // we were frozen, and are back
+			continue // this process was frozen
 		}
 		n, err := e.cfg.Store.Release(ctx, node)
 		if err != nil {
 			return err
 		}
 		if n > 0 {
-			e.cfg.Log.Warn("another node is silent; its jobs are taken over", "node", node, "jobs", n)
+			e.cfg.Log.Warn("node silent, jobs taken over", "node", node, "jobs", n)
 		}
 		if err := e.endParts(ctx, node, "node_lost"); err != nil {
 			return err
@@ -192,7 +174,7 @@ func (e *Maintenance) lookAfter(ctx context.Context) error {
 	return nil
 }
 
-// endParts ends the parts of a node, or of all if it is "", that this process does not answer for.
+// endParts ends the open parts of a node, or of all nodes if it is "", except those that this process answers for.
 func (e *Maintenance) endParts(ctx context.Context, node, how string) error {
 	own := map[store.PartKey]bool{}
 	maps.Copy(own, e.cfg.OwnParts()) // before, for those that end meanwhile
@@ -205,11 +187,11 @@ func (e *Maintenance) endParts(ctx context.Context, node, how string) error {
 		if own[k] {
 			continue
 		}
-		warning := "the recording was interrupted; what had not been cut then is missing"
+		warning := interruptedWarning
 		if how == "node_lost" {
-			warning = "the node that recorded it is silent; what its spool holds comes when it is back"
+			warning = "the recording node is silent; the rest of its spool is delivered when it is back"
 		}
-		e.cfg.Log.Warn("a call is ended whose recording broke off", "call", k.Call, "node", k.Node, "how", how)
+		e.cfg.Log.Warn("interrupted call ended", "call", k.Call, "node", k.Node, "how", how)
 		if err := e.cfg.Decider.Progress(ctx, store.Part{PartKey: k, EndedAt: e.cfg.Now(), How: how, Warnings: []string{warning}}); err != nil {
 			return err
 		}
@@ -217,19 +199,19 @@ func (e *Maintenance) endParts(ctx context.Context, node, how string) error {
 	return nil
 }
 
-// sweep gives segments that have lost their alarm clock another one, and deletes what was kept for long enough.
+// sweep gives segments without a job a new one, and deletes expired data.
 func (e *Maintenance) sweep(ctx context.Context) error {
 	n, err := e.cfg.Store.Rewake(ctx)
 	if n > 0 {
-		e.cfg.Log.Warn("segments had lost their job and got another", "segments", n)
+		e.cfg.Log.Warn("segments without a job got a new one", "segments", n)
 	}
 	return errors.Join(err, e.overdue(ctx), e.expire(ctx), e.forget(ctx))
 }
 
-// overdueAfter is how much longer than it may a segment waits before it is failed here rather than by its job.
+// overdueAfter is the time that the job of a segment gets to fail it before maintenance does.
 const overdueAfter = 10 * time.Minute
 
-// overdue fails segments that nobody could work on for too long: the node that has their audio is gone.
+// overdue fails segments that no node could submit: the node that has their audio is gone.
 func (e *Maintenance) overdue(ctx context.Context) error {
 	now := e.cfg.Now()
 	list, err := e.cfg.Store.Overdue(ctx, now.Add(-e.cfg.MaxAge-overdueAfter), 100)
@@ -238,7 +220,7 @@ func (e *Maintenance) overdue(ctx context.Context) error {
 	}
 	for _, g := range list {
 		e.cfg.Log.Error(
-			"a segment was not submitted in time and counts as failed",
+			"segment submission timed out, segment failed",
 			"call",
 			g.Call,
 			"segment",

@@ -7,11 +7,12 @@ import (
 	"encoding/json"
 	"time"
 
+	"callscreen/internal/hook/event"
 	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
 
-// settled tells and audits what a segment came to.
+// settled announces and audits the result of a segment.
 func (d *Decider) settled(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
 	if r.State == store.SegmentSkipped {
 		return tx.Audit(ctx, store.Line{
@@ -24,7 +25,7 @@ func (d *Decider) settled(ctx context.Context, tx *store.Tx, g store.Segment, r 
 			Detail:  store.Detail{"reason": r.Reason},
 		})
 	}
-	if err := d.tellSegment(ctx, tx, g, r); err != nil {
+	if err := d.announceSegment(ctx, tx, g, r); err != nil {
 		return err
 	}
 	line := store.Line{
@@ -44,37 +45,37 @@ func (d *Decider) settled(ctx context.Context, tx *store.Tx, g store.Segment, r 
 	return tx.Audit(ctx, line)
 }
 
-func (d *Decider) tellSegment(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
-	event := EventScored
+func (d *Decider) announceSegment(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
+	name := event.SegmentScored
 	if r.State == store.SegmentFailed {
-		event = EventError
+		name = event.AnalysisError
 	}
-	to := d.cfg.Subscribers(event)
+	to := d.cfg.Subscribers(name)
 	if len(to) == 0 {
 		return nil
 	}
 	g.State, g.Reason, g.Detail, g.Score, g.Verdict, g.Simulated = r.State, r.Reason, r.Detail, r.Score, r.Verdict, r.Simulated
-	return addMessage(ctx, tx, event, g.Call, g.ID, r.At, struct {
+	return addMessage(ctx, tx, name, g.Call, g.ID, r.At, struct {
 		Call      string `json:"call"`
 		Simulated bool   `json:"simulated,omitempty"`
 		report.SegmentReport
 	}{g.Call, g.Simulated, segmentReport(g, 0)}, to)
 }
 
-// addMessage keeps a message in the form of Standard Webhooks. Its id is the same however often it is made.
-func addMessage(ctx context.Context, tx *store.Tx, event, call, what string, at time.Time, data any, to []string) error {
+// addMessage queues a message in the form of Standard Webhooks. The same event always has the same id.
+func addMessage(ctx context.Context, tx *store.Tx, name, call, what string, at time.Time, data any, to []string) error {
 	body, err := json.Marshal(struct {
 		Type      string    `json:"type"`
 		Timestamp time.Time `json:"timestamp"`
 		Data      any       `json:"data"`
-	}{event, at.UTC(), data})
+	}{name, at.UTC(), data})
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256([]byte(event + "\x00" + call + "\x00" + what + "\x00" + at.UTC().Format(time.RFC3339Nano)))
+	sum := sha256.Sum256([]byte(name + "\x00" + call + "\x00" + what + "\x00" + at.UTC().Format(time.RFC3339Nano)))
 	_, err = tx.AddMessage(ctx, store.Message{
 		ID:        "msg_" + hex.EncodeToString(sum[:12]),
-		Event:     event,
+		Event:     name,
 		Call:      call,
 		CreatedAt: at,
 		Body:      string(body),

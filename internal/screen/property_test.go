@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"callscreen/internal/screen"
+	"callscreen/internal/hook/event"
 	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
 	"callscreen/policy"
@@ -280,10 +280,10 @@ func checkAnnouncements(t *testing.T, s *store.Store) {
 	t.Helper()
 	decisions, messages, published := map[any]int64{}, map[any]int64{}, map[any]int64{}
 	if err := s.Export(t.Context(), func(table string, row map[string]any) error {
-		switch event, _ := row["event"].(string); {
+		switch name, _ := row["event"].(string); {
 		case table == "decision":
 			decisions[row["call_id"]]++
-		case table == "webhook_message" && (event == screen.EventFlagged || event == screen.EventCleared || event == screen.EventInconclusive):
+		case table == "webhook_message" && (name == event.CallFlagged || name == event.CallCleared || name == event.CallInconclusive):
 			messages[row["call_id"]]++
 		case table == "call":
 			published[row["id"]] = row["decisions"].(int64)

@@ -85,20 +85,20 @@ func (d *Decider) report(c store.Call, segments []store.Segment) (report.CallRep
 		if err := json.Unmarshal(c.Summary, &r); err != nil {
 			return report.CallReport{}, fmt.Errorf("summary of call %s: %w", c.ID, err)
 		}
-	} else { // begun a moment ago
+	} else { // nothing is decided yet
 		r, _ = summarize(d.Policy(), &c, nil, nil, false)
 	}
 	r.Simulated = c.Simulated
 	r.Segments = []report.SegmentReport{}
 	for _, g := range segments {
-		// A later part counts from its own begin; in the report everything counts from that of the call.
+		// The offsets of a later part count from its start, those of the report from the start of the call.
 		r.Segments = append(r.Segments, segmentReport(g, time.UnixMilli(g.Part).Sub(c.StartedAt)))
 	}
 	report.SortSegments(r.Segments)
 	return d.live(c, r), nil
 }
 
-// Begun is what is known of a call that the database does not know yet.
+// Begun returns the report of a call that the database does not have yet.
 func (d *Decider) Begun(p store.Part) (report.CallReport, error) {
 	metadata := p.Metadata
 	if metadata == nil {
@@ -113,7 +113,7 @@ func (d *Decider) Begun(p store.Part) (report.CallReport, error) {
 	}, nil)
 }
 
-// Report is what is known of a call. It is store.ErrNotFound if there is none.
+// Report returns the report of a call. The error is store.ErrNotFound if there is none.
 func (d *Decider) Report(ctx context.Context, call string) (report.CallReport, error) {
 	c, err := d.cfg.Store.Call(ctx, call)
 	if err != nil {
@@ -126,7 +126,7 @@ func (d *Decider) Report(ctx context.Context, call string) (report.CallReport, e
 	return d.report(c, segments)
 }
 
-// Summaries is Reports without the segments.
+// Summaries returns what Reports does, without the segments.
 func (d *Decider) Summaries(ctx context.Context, f store.Filter) ([]report.CallReport, *store.Cursor, error) {
 	calls, next, err := d.cfg.Store.Calls(ctx, f)
 	if err != nil {
@@ -143,7 +143,7 @@ func (d *Decider) Summaries(ctx context.Context, f store.Filter) ([]report.CallR
 	return list, next, nil
 }
 
-// Reports lists what is known of calls, newest first, and where the next page begins, nil at the end.
+// Reports returns the reports of calls, newest first, and the cursor of the next page, nil at the end.
 func (d *Decider) Reports(ctx context.Context, f store.Filter) ([]report.CallReport, *store.Cursor, error) {
 	calls, next, err := d.cfg.Store.Calls(ctx, f)
 	if err != nil {

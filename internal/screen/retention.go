@@ -9,7 +9,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// expire deletes audio that was kept for long enough. What cannot be deleted keeps nothing else from being deleted.
+// expire deletes audio whose retention has passed. A failure does not keep other audio from being deleted.
 func (e *Maintenance) expire(ctx context.Context) error {
 	const page = 100
 	for {
@@ -25,7 +25,7 @@ func (e *Maintenance) expire(ctx context.Context) error {
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("delete the audio of %d calls that was kept for long enough: %w", failed, err)
+			return fmt.Errorf("delete the expired audio of %d calls: %w", failed, err)
 		}
 		if len(calls) < page {
 			return nil
@@ -33,7 +33,7 @@ func (e *Maintenance) expire(ctx context.Context) error {
 	}
 }
 
-// forgetAudio deletes the audio of a call, and notes that.
+// forgetAudio deletes the audio of a call and audits that.
 func (e *Maintenance) forgetAudio(ctx context.Context, call string) error {
 	segments, err := e.deleteAudio(ctx, call)
 	if err != nil {
@@ -45,8 +45,8 @@ func (e *Maintenance) forgetAudio(ctx context.Context, call string) error {
 	return nil // erased meanwhile
 }
 
-// deleteAudio deletes the audio of a call and lists the segments that had some. That of a segment which is not settled,
-// because the call has just been resumed, is still needed.
+// deleteAudio deletes the audio of a call and returns the segments that had some. A segment that is not settled, because
+// the call was just resumed, keeps its audio.
 func (e *Maintenance) deleteAudio(ctx context.Context, call string) (had []store.Segment, err error) {
 	segments, err := e.cfg.Store.Segments(ctx, call)
 	if err != nil {
@@ -64,7 +64,7 @@ func (e *Maintenance) deleteAudio(ctx context.Context, call string) (had []store
 	return had, nil
 }
 
-// Erase removes everything about a call that has ended, audio first, and leaves a line in the audit.
+// Erase removes all data of an ended call, audio first, and leaves an audit line.
 func (e *Maintenance) Erase(ctx context.Context, call, who, why string) error {
 	c, err := e.cfg.Store.Call(ctx, call)
 	if err != nil {
@@ -97,10 +97,10 @@ func (e *Maintenance) Erase(ctx context.Context, call, who, why string) error {
 	return e.cfg.Store.Erase(ctx, call, who, why, e.cfg.Now())
 }
 
-// forgetAtOnce is how many calls one sweep erases at the most, so that others get at the database in between.
+// forgetAtOnce is the number of calls that one sweep erases, so that other work reaches the database in between.
 const forgetAtOnce = 500
 
-// forget erases calls whose records were kept for long enough. One that cannot be erased yet keeps no other from it.
+// forget erases calls whose records have expired. A call that cannot be erased yet does not keep others from it.
 func (e *Maintenance) forget(ctx context.Context) error {
 	if e.cfg.KeepRecords <= 0 {
 		return nil

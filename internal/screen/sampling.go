@@ -7,19 +7,19 @@ import (
 	"callscreen/internal/store"
 )
 
-// ReasonSampled is why a segment is skipped of a leg of which enough is known.
+// ReasonSampled is the reason of a segment that is skipped because enough of its leg was analysed.
 const ReasonSampled = "sampled"
 
-// Plan says how much of a leg is analysed. The zero value is all of it.
+// Plan limits how much of a leg is analysed. The zero value analyses all of it.
 type Plan struct {
-	// Enough is the speech of a leg that is analysed without a break; 0 is all of it.
+	// Enough is the speech of a leg that is analysed without a break. 0 is all of it.
 	Enough time.Duration
-	// Recheck is how far apart the segments are that are analysed after that.
+	// Recheck is the distance of the segments that are analysed after that.
 	Recheck time.Duration
 }
 
-// Spares tells whether a segment need not be analysed, by what has become of all segments of its call. A leg is not spared
-// while its last score is not below clearBelow: whoever is suspicious is heard without a break.
+// Spares reports whether a segment can be skipped, given all segments of its call. A leg is not spared while its last
+// score is not below clearBelow: a suspicious leg is analysed without a break.
 func (p Plan) Spares(g store.Segment, all []store.Segment, clearBelow float64) bool {
 	if p.Enough <= 0 {
 		return false
@@ -40,14 +40,14 @@ func (p Plan) Spares(g store.Segment, all []store.Segment, clearBelow float64) b
 			last = o
 		}
 	}
-	suspicious := last != nil && !(*last.Score < clearBelow) // also if it is no number
+	suspicious := last != nil && !(*last.Score < clearBelow) // also if it is NaN
 	return speech >= p.Enough && near && !suspicious
 }
 
-// said is when the audio of a segment began.
+// said returns when the audio of a segment began.
 func said(g store.Segment) time.Time { return time.UnixMilli(g.Part).Add(g.Offset) }
 
-// spared tells whether a segment need not be paid for. One of which it is not known whether it was paid for is not.
+// spared reports whether a segment can be skipped. One whose upload may have been paid for is not.
 func (w *Worker) spared(ctx context.Context, g store.Segment) (bool, error) {
 	if w.cfg.Plan.Enough <= 0 || g.Cleaned || !g.SubmitStarted.IsZero() {
 		return false, nil

@@ -132,7 +132,7 @@ func takeOver(t *testing.T, url string) {
 	alive.work(nil)
 	r := alive.final("live")
 	if states(r) != "caller0 scored, caller-1 failed/interrupted" || r.Decision != "inconclusive" || len(r.Warnings) != 1 ||
-		!strings.Contains(r.Warnings[0], "the node that recorded it is silent") {
+		!strings.Contains(r.Warnings[0], "the recording node is silent") {
 		t.Errorf("%s %+v", states(r), r)
 	}
 	if r := alive.final("ended"); states(r) != "caller0 scored" || alive.audited("ended", store.AuditResent) != 1 {
@@ -237,7 +237,7 @@ func outage(t *testing.T, server *storetest.Postgres) {
 			t.Errorf("%s was decided %d times", call, d)
 		}
 	}
-	if st := n.spool.Stats(); st.Entries != 0 || !strings.Contains(n.log.String(), "delivered again") {
+	if st := n.spool.Stats(); st.Entries != 0 || !strings.Contains(n.log.String(), "delivery recovered") {
 		t.Errorf("%+v\n%s", st, n.log.String())
 	}
 	if _, _, err := n.store.VerifyAudit(t.Context()); err != nil {

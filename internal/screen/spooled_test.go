@@ -35,7 +35,7 @@ func TestAudioThatIsTooOldIsGivenUp(t *testing.T) {
 	if !strings.Contains(r.Segments[0].Detail, "24h0m0s") || r.Segments[0].Audio {
 		t.Errorf("%+v", r.Segments[0])
 	}
-	if log := n.log.String(); strings.Count(log, "counts as failed") != 3 || n.log.Errors() < 3 {
+	if log := n.log.String(); strings.Count(log, "segment failed") != 3 || n.log.Errors() < 3 {
 		t.Error(log)
 	}
 }
@@ -56,7 +56,7 @@ func TestAudioThatIsTooOldIsGivenUpWithoutADatabase(t *testing.T) {
 	}
 	n.clock.advance(2 * time.Hour)
 	stop := n.carry()
-	n.await("the old audio is deleted", func() bool { return strings.Count(n.log.String(), "counts as failed") == 3 })
+	n.await("the old audio is deleted", func() bool { return strings.Count(n.log.String(), "segment failed") == 3 })
 	stop()
 	audio := 0
 	for _, e := range n.spool.Entries() {

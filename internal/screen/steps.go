@@ -6,45 +6,45 @@ import (
 	"callscreen/internal/store"
 )
 
-// The steps that somebody can watch.
+// The steps of the pipeline that can be observed.
 const (
-	StepIngest  = "ingest"  // a leg is recorded
-	StepSegment = "segment" // from when a segment is cut until the database has it
-	StepSubmit  = "submit"  // a segment is uploaded
-	StepPoll    = "poll"    // its job is asked about, until it is finished or others must have their turn
-	StepDecide  = "decide"  // a decision is made and written down
-	StepWebhook = "webhook" // an attempt to tell somebody of it
+	StepIngest  = "ingest"  // recording of a leg
+	StepSegment = "segment" // from the cut of a segment until the database has it
+	StepSubmit  = "submit"  // upload of a segment
+	StepPoll    = "poll"    // polling of its job, until that is finished or must give way to others
+	StepDecide  = "decide"  // decision of a call
+	StepWebhook = "webhook" // attempt to deliver a webhook message
 )
 
-// Step is something that was done about a call, and is over.
+// Step is one completed step of the pipeline.
 type Step struct {
 	Name       string
 	Call       string
-	Part       int64 // 0 if it is about the call as a whole, which began at Began then
+	Part       int64 // 0 if the step concerns the call as a whole, which then began at Began
 	Began      time.Time
 	Start, End time.Time
-	Err        error // nil if it went well
+	Err        error // nil on success
 	Leg        string
 	Segment    string
 
-	Resend bool          // of StepSubmit: the first upload may have been accepted, and this one may be paid for too
+	Resend bool          // of StepSubmit: an earlier upload may have been accepted and paid for
 	Done   bool          // of StepPoll: the job is finished
 	Polls  int           // of StepPoll
-	Gap    time.Duration // of StepPoll: at most so long ago the job finished
-	// Decision and Heard are of StepDecide: the outcome, and when the first segment began that holds speech, zero if none.
+	Gap    time.Duration // of StepPoll: the longest time since the job finished
+	// Decision is the outcome of StepDecide. Heard is when the first segment with speech began, zero if there is none.
 	Decision string
 	Heard    time.Time
-	First    bool // of StepDecide: nothing had been decided about the call before
+	First    bool // of StepDecide: the first decision of the call
 }
 
-// observe tells of a step, if somebody wants to know.
+// observe hands a step to an observer, which may be nil.
 func observe(to func(Step), s Step) {
 	if to != nil {
 		to(s)
 	}
 }
 
-// segmentStep is a step that is about a segment.
+// segmentStep returns a step about a segment.
 func segmentStep(name string, g store.Segment, start, end time.Time, err error) Step {
 	return Step{
 		Name:    name,
@@ -58,7 +58,7 @@ func segmentStep(name string, g store.Segment, start, end time.Time, err error) 
 	}
 }
 
-// heard is when the first segment began that holds speech.
+// heard returns when the first segment with speech began.
 func heard(segments []store.Segment) (first time.Time) {
 	for _, g := range segments {
 		if at := time.UnixMilli(g.Part).Add(g.Offset); g.Speech > 0 && (first.IsZero() || at.Before(first)) {

@@ -32,7 +32,7 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 	case spared:
 		return g, w.finish(ctx, job, g, store.Settlement{State: store.SegmentSkipped, Reason: ReasonSampled, At: w.cfg.Now()})
 	}
-	if err := w.leave(ctx); err != nil {
+	if err := w.waitForTurn(ctx); err != nil {
 		return g, err
 	}
 	g, doubt, err := w.cfg.Store.BeginSubmit(ctx, g.ID, w.cfg.Node, w.cfg.Now(), w.cfg.ResendInDoubt)
@@ -47,10 +47,10 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 			job,
 			g,
 			string(analyzer.KindInDoubt),
-			"the upload was cut off, and it is not known whether the API took it; it may have been paid for (hint: see analysis.resend_in_doubt)",
+			"the outcome of the upload is unknown; it may have been paid for (hint: see analysis.resend_in_doubt)",
 		)
 	case doubt == store.Resend:
-		w.cfg.Log.Warn("an upload was cut off and is repeated; it may be paid for twice", "call", g.Call, "segment", g.ID)
+		w.cfg.Log.Warn("upload of unknown outcome repeated; it may be paid for twice", "call", g.Call, "segment", g.ID)
 	}
 	upload, err := w.upload(ctx, g)
 	if err != nil {
@@ -72,7 +72,7 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 	if err != nil {
 		return g, w.refused(ctx, job, g, err)
 	}
-	if j.ID != "" { // else it is finished at once, without a name
+	if j.ID != "" { // without an id the job is finished already
 		if g, err = w.save(ctx, g, j.ID); err != nil || g.JobID != j.ID {
 			return g, err
 		}
@@ -84,11 +84,11 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 	return g, nil
 }
 
-// tooOld tells whether a segment has waited for longer than it may.
+// tooOld reports whether a segment has waited too long to be submitted.
 func (w *Worker) tooOld(g store.Segment) bool { return w.cfg.Now().Sub(g.RecordedAt) > w.cfg.MaxAge }
 
-// leave waits for the API to be there and for the turn of this submission.
-func (w *Worker) leave(ctx context.Context) error {
+// waitForTurn waits until the API may be called and the rate limit allows a submission.
+func (w *Worker) waitForTurn(ctx context.Context) error {
 	end := time.Now().Add(slotWait)
 	for w.BreakerOpen() {
 		if time.Now().After(end) {
@@ -111,7 +111,7 @@ func (w *Worker) leave(ctx context.Context) error {
 	return w.pause(ctx, wait)
 }
 
-// pause waits, but gives way when the program stops.
+// pause waits, but returns at once when the program stops.
 func (w *Worker) pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -125,12 +125,12 @@ func (w *Worker) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// lasting is a context for writing down what is known already. It ends later than that of an attempt which is stopped.
+// lasting returns a context for storing what is already known. It outlives the context of an attempt that is stopped.
 func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 }
 
-// refused deals with an upload that did not become a job.
+// refused handles an upload that did not become a job.
 func (w *Worker) refused(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment, err error) error {
 	stopped := ctx.Err() != nil
 	ctx, cancel := lasting(ctx)
@@ -146,9 +146,9 @@ func (w *Worker) refused(ctx context.Context, job *river.Job[store.SegmentJob], 
 	var known *analyzer.Error
 	switch {
 	case kind == analyzer.KindInDoubt || kind == analyzer.KindCanceled || kind == analyzer.KindTimeout || stopped && !errors.As(err, &known):
-		// It stays in doubt, and the next attempt deals with that.
+		// The outcome stays unknown. The next attempt decides about a second upload.
 		return later(time.Second)
-	case kind == analyzer.KindUnauthorized: // of the key, not of the segment, which is kept
+	case kind == analyzer.KindUnauthorized: // the key is at fault, the segment is kept
 		after = w.cfg.KeyRetry
 	case !again:
 		return w.fail(ctx, job, g, string(kind), err.Error())
@@ -157,17 +157,17 @@ func (w *Worker) refused(ctx context.Context, job *river.Job[store.SegmentJob], 
 	if kind == analyzer.KindUnauthorized {
 		wait = after
 	} else if w.BreakerOpen() {
-		wait = min(time.Second, w.cfg.Rest) // it waits for the API, not for its turn
+		wait = min(time.Second, w.cfg.Rest) // the API is the bottleneck, not the schedule
 	}
-	w.cfg.Log.Warn("a segment could not be submitted, and will be again", "call", g.Call, "segment", g.ID, "in", wait, "error", err)
+	w.cfg.Log.Warn("segment submission failed, retrying", "call", g.Call, "segment", g.ID, "in", wait, "error", err)
 	if err := w.cfg.Store.NotSubmitted(ctx, g.ID, w.cfg.Now().Add(wait)); err != nil {
 		return err
 	}
 	return later(wait)
 }
 
-// save notes the job of a segment, for as long as this attempt may take: its loss costs money. It returns the segment as
-// it stands then, perhaps with the job of another who was faster.
+// save stores the job of a segment, and retries until the attempt ends: losing a job id costs money. It returns the
+// segment as stored, which may have the job of another node that was faster.
 func (w *Worker) save(ctx context.Context, g store.Segment, job string) (store.Segment, error) {
 	g.JobID, g.SubmittedAt = job, w.cfg.Now()
 	for {
@@ -176,7 +176,7 @@ func (w *Worker) save(ctx context.Context, g store.Segment, job string) (store.S
 		case err == nil && won:
 			return g, nil
 		case err == nil:
-			w.cfg.Log.Warn("a segment was submitted twice and is paid for twice", "call", g.Call, "segment", g.ID, "job", job)
+			w.cfg.Log.Warn("segment submitted twice and paid for twice", "call", g.Call, "segment", g.ID, "job", job)
 			stands, err := w.cfg.Store.Segment(ctx, g.ID)
 			if err == nil && stands.Settled() {
 				err = errGone
@@ -187,7 +187,7 @@ func (w *Worker) save(ctx context.Context, g store.Segment, job string) (store.S
 		}
 		if stopped := retry.Sleep(ctx, 200*time.Millisecond); stopped != nil {
 			w.cfg.Log.Error(
-				"the job of a segment could not be noted; it may be sent, and paid for, once more",
+				"saving job id failed; the segment may be uploaded and paid for again",
 				"call",
 				g.Call,
 				"segment",
@@ -208,7 +208,7 @@ func (w *Worker) saveOnce(ctx context.Context, g store.Segment) (won bool, err e
 	return w.cfg.Store.SaveJob(ctx, g.ID, g.JobID, w.cfg.Node, g.SubmittedAt)
 }
 
-// clip is the audio of a segment as it is uploaded.
+// upload returns the audio of a segment in the form of its upload.
 func (w *Worker) upload(ctx context.Context, g store.Segment) (_ analyzer.Audio, err error) {
 	o, size, err := w.cfg.Audio.Open(ctx, g.AudioKey)
 	if err != nil {

@@ -18,43 +18,43 @@ import (
 	"callscreen/internal/store"
 )
 
-// API is what a worker needs of the analysis API. *analyzer.Client is one.
+// API is the part of the analysis API that a Worker uses. *analyzer.Client implements it.
 type API interface {
 	// Submit uploads a clip with one request.
 	Submit(ctx context.Context, clip analyzer.Audio) (analyzer.Job, error)
-	// Wait asks about a job until it is finished or the context ends.
+	// Wait polls a job until it is finished or the context ends.
 	Wait(ctx context.Context, id string) (analyzer.Result, error)
 }
 
-// WorkerConfig says how segments are analysed.
+// WorkerConfig describes a Worker.
 type WorkerConfig struct {
 	API     API
 	Store   *store.Store
 	Decider *Decider
 	Audio   audio.Store
 	Node    string
-	// Interval is the least time between two submissions of all nodes together; 0 means none.
+	// Interval is the least time between two submissions of all nodes together. 0: none.
 	Interval time.Duration
-	// Deadline is how long a job may take before it counts as failed.
+	// Deadline is how long a job may take before its segment fails.
 	Deadline time.Duration
-	// MaxAge is how long a segment may wait to be submitted before it counts as failed.
+	// MaxAge is how long a segment may wait for its submission before it fails.
 	MaxAge time.Duration
-	// Plan says what need not be analysed.
+	// Plan decides which segments need no analysis.
 	Plan          Plan
 	ResendInDoubt bool
 	RetryCleaned  bool
-	// Rest is how long the API is left alone after it has failed several times in a row. Default 5 s.
+	// Rest is the time without submissions after several failures in a row. Default 5 s.
 	Rest time.Duration
 	// KeyRetry is how long a segment waits after the API has refused the key. Default 1 min.
 	KeyRetry time.Duration
-	// Observe, if not nil, is told of submissions and polls.
+	// Observe, if not nil, gets each submission and poll.
 	Observe func(Step)
 	Now     func() time.Time // for tests
 	Log     *slog.Logger
 }
 
-// Worker takes one segment a bit further each time its job comes up: it submits it, or asks about it, and settles it.
-// What it is about to do, and what came of it, stands in the database, so that another can go on from there.
+// Worker advances one segment each time its job is due: it submits the segment, or polls its job, and settles it. Each
+// step is stored before and after, so that another process can go on from there.
 type Worker struct {
 	river.WorkerDefaults[store.SegmentJob]
 	cfg      WorkerConfig
@@ -63,18 +63,18 @@ type Worker struct {
 }
 
 const (
-	// A job gets so much time at once. Then it lets others go first; and a node that died is noticed.
+	// jobTimeout bounds one run of a job, so that others get their turn and the jobs of a dead node are noticed.
 	jobTimeout = 60 * time.Second
-	slotWait   = 15 * time.Second // for the rate limit, or for the API to come back
+	slotWait   = 15 * time.Second // for the rate limit, or for the API to recover
 	submitTime = 20 * time.Second
 	pollTime   = 20 * time.Second
 
-	noteTime = 5 * time.Second // for writing down what is known already, also when the program is told to stop
+	noteTime = 5 * time.Second // for storing what is already known, also during shutdown
 
 	breakerFailures = 5
 )
 
-// NewWorker makes a worker.
+// NewWorker returns a Worker.
 func NewWorker(cfg WorkerConfig) *Worker {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -104,30 +104,30 @@ func NewWorker(cfg WorkerConfig) *Worker {
 			switch {
 			case to == gobreaker.StateOpen && from == gobreaker.StateClosed:
 				cfg.Log.Error(
-					"the analysis API fails; nothing is sent for a while, segments wait",
+					"analysis API failing, submissions suspended",
 					"failures",
 					breakerFailures,
 					"hint",
-					"nothing is lost; check the network and analysis.base_url",
+					"nothing is lost, segments wait; check the network and analysis.base_url",
 				)
 			case to == gobreaker.StateClosed:
-				cfg.Log.Info("the analysis API answers again")
+				cfg.Log.Info("analysis API recovered")
 			}
 		},
 	})
 	return w
 }
 
-// BreakerOpen tells whether the API failed so often that it is left alone.
+// BreakerOpen reports whether submissions are suspended because the API failed several times in a row.
 func (w *Worker) BreakerOpen() bool { return w.breaker.State() == gobreaker.StateOpen }
 
-// Stop makes jobs that only wait give way.
+// Stop makes waiting jobs return at once.
 func (w *Worker) Stop() { close(w.stopping) }
 
 // Timeout implements river.Worker.
 func (w *Worker) Timeout(*river.Job[store.SegmentJob]) time.Duration { return jobTimeout }
 
-// NextRetry implements river.Worker, for errors, which are those of the database.
+// NextRetry implements river.Worker. It applies to errors of the database.
 func (w *Worker) NextRetry(job *river.Job[store.SegmentJob]) time.Time {
 	return time.Now().Add(retry.After(len(job.Errors)))
 }
@@ -136,7 +136,7 @@ func (w *Worker) NextRetry(job *river.Job[store.SegmentJob]) time.Time {
 func (w *Worker) Work(ctx context.Context, job *river.Job[store.SegmentJob]) error {
 	g, err := w.cfg.Store.Segment(ctx, job.Args.Segment)
 	if errors.Is(err, store.ErrNotFound) || err == nil && g.Settled() {
-		return nil // erased, or somebody else was faster
+		return nil // erased, or another node was faster
 	}
 	if err != nil {
 		return err
@@ -146,13 +146,14 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[store.SegmentJob]) err
 			return quiet(err)
 		}
 	}
-	if g.JobID == "" { // somebody else has taken it back meanwhile, to be sent in a cleaner copy
+	if g.JobID == "" { // another node has reset it for a cleaned copy
 		return river.JobSnooze(0)
 	}
 	return quiet(w.await(ctx, job, g))
 }
 
-// quiet turns what is no failure of the job into success: it is done, or somebody else was faster, or the call is erased.
+// quiet returns nil for errors that need no retry: the segment is settled, another node was faster, or the call is
+// erased.
 func quiet(err error) error {
 	if errors.Is(err, store.ErrSettled) || errors.Is(err, store.ErrNotFound) || errors.Is(err, errGone) {
 		return nil
@@ -160,12 +161,12 @@ func quiet(err error) error {
 	return err
 }
 
-// later puts a job off.
+// later snoozes a job.
 func later(d time.Duration) error {
 	return river.JobSnooze(d + rand.N(d/4+time.Millisecond))
 }
 
-// await asks about the job of a segment for a while.
+// await polls the job of a segment for a limited time.
 func (w *Worker) await(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment) error {
 	end := g.SubmittedAt.Add(w.cfg.Deadline)
 	polling, cancel := context.WithTimeout(ctx, min(max(end.Sub(w.cfg.Now()), 5*time.Second), pollTime))
@@ -182,14 +183,14 @@ func (w *Worker) await(ctx context.Context, job *river.Job[store.SegmentJob], g 
 		return later(w.cfg.KeyRetry)
 	case kind == analyzer.KindCanceled || kind == analyzer.KindTimeout:
 		if w.cfg.Now().Before(end) {
-			return river.JobSnooze(0) // not done yet: others first
+			return river.JobSnooze(0) // not finished: others first
 		}
 		return w.fail(ctx, job, g, string(analyzer.KindTimeout), fmt.Sprintf("job %s is not finished after %v", g.JobID, w.cfg.Deadline))
 	}
 	return w.conclude(ctx, job, g, result, err)
 }
 
-// asked tells of an answer, or that there was none yet.
+// asked reports the outcome of polling.
 func (w *Worker) asked(g store.Segment, start time.Time, result analyzer.Result, err error) {
 	step := segmentStep(StepPoll, g, start, w.cfg.Now(), err)
 	step.Done, step.Polls, step.Gap = err == nil, result.Polls, result.Gap
@@ -197,12 +198,12 @@ func (w *Worker) asked(g store.Segment, start time.Time, result analyzer.Result,
 	case analyzer.KindJobFailed, analyzer.KindInvalidScore:
 		step.Done = true
 	case analyzer.KindCanceled, analyzer.KindTimeout:
-		step.Err = nil // it is asked again
+		step.Err = nil // it is polled again
 	}
 	observe(w.cfg.Observe, step)
 }
 
-// conclude settles a segment by what its job came to, or has it sent once more in a cleaner copy.
+// conclude settles a segment by the result of its job, or has a cleaned copy submitted.
 func (w *Worker) conclude(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment, result analyzer.Result, err error) error {
 	switch {
 	case err == nil:
@@ -223,7 +224,7 @@ func (w *Worker) conclude(ctx context.Context, job *river.Job[store.SegmentJob],
 }
 
 func (w *Worker) fail(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment, reason, detail string) error {
-	w.cfg.Log.Warn("a segment could not be analysed", "call", g.Call, "segment", g.ID, "reason", reason, "detail", detail)
+	w.cfg.Log.Warn("segment analysis failed", "call", g.Call, "segment", g.ID, "reason", reason, "detail", detail)
 	return w.finish(ctx, job, g, store.Settlement{State: store.SegmentFailed, Reason: reason, Detail: detail, At: w.cfg.Now()})
 }
 

@@ -81,7 +81,7 @@ func (n *node) read(lines *bufio.Scanner) {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var l struct{ Level, Msg, Call, Segment string }
-		if json.Unmarshal(lines.Bytes(), &l) == nil && l.Msg == "a segment is safe" {
+		if json.Unmarshal(lines.Bytes(), &l) == nil && l.Msg == "segment safe" {
 			n.w.promise(l.Call, l.Segment)
 		}
 		if l.Level != "DEBUG" && l.Level != "INFO" {

@@ -53,7 +53,7 @@ func TestANodeIsGoneForGood(t *testing.T) {
 		return open+live == 0, fmt.Sprintf("%d segments, %d calls\n%s", open, live, nodes[1].tail())
 	})
 	p.stop()
-	if !nodes[1].said("another node is silent") && !nodes[1].said("a call is ended whose recording broke off") {
+	if !nodes[1].said("node silent, jobs taken over") && !nodes[1].said("interrupted call ended") {
 		t.Errorf("the other node does not say that it took over: %s", nodes[1].tail())
 	}
 	nodes[0].start()

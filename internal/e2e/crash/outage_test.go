@@ -49,7 +49,7 @@ func TestTheAPIIsDown(t *testing.T) {
 			took := w.drain(2*time.Minute, n)
 			v := w.judge(n)
 			v.drained = took
-			if !n.said("nothing is lost; check the network and analysis.base_url") {
+			if !n.said("nothing is lost, segments wait; check the network") {
 				t.Errorf("the log does not say it: %s", n.tail())
 			}
 			w.report("| the API is down for %v, %s | %v | `/readyz`: ready, %s |", away, name, v, excerpt(seen, "analysis"))
@@ -107,7 +107,7 @@ func TestPostgreSQLIsStopped(t *testing.T) {
 	took := w.drain(3*time.Minute, n)
 	v := w.judge(n)
 	v.drained = took
-	if !n.said("nothing is lost; bring the database or the audio store back") {
+	if !n.said("nothing is lost; check the database and the audio store") {
 		t.Errorf("the log does not say it: %s", n.tail())
 	}
 	w.report("| PostgreSQL is stopped for %v | %v | `/readyz`: ready, %s |", away, v, excerpt(seen, "database"))
@@ -152,8 +152,8 @@ func TestTheDiskIsFull(t *testing.T) {
 	seen := ""
 	eventually(t, time.Minute, "recording stops", func() (bool, string) {
 		seen = n.health()
-		return strings.Contains(seen, `"spool":"the disk is too full to record`) && n.said("is lost: the disk is too full to record") &&
-			n.said("a call is not recorded"), seen + n.tail()
+		return strings.Contains(seen, `"spool":"the disk is too full to record`) && n.said("lost: the disk is too full to record") &&
+			n.said("leg refused"), seen + n.tail()
 	})
 	eventually(t, time.Minute, "what was promised is decided meanwhile", func() (bool, string) {
 		open := w.count(n, "SELECT count(*) FROM segment WHERE state IN ('recorded', 'submitted')")
