@@ -47,7 +47,7 @@ func TestReviewByTheAPI(t *testing.T) {
 		{"a note that rings", "c1", "anna", `{"action":"dispose","version":1,"disposition":"unsure","note":"\u0007"}`, 400, "2000"},
 		{"no call", "none", "anna", `{"action":"claim","version":1}`, 404, "no such call"},
 		{"nothing to review", "fine", "anna", `{"action":"claim","version":1}`, 404, "not up for review"},
-		{"release what nobody has", "c1", "anna", `{"action":"release","version":1}`, 409, "nobody has claimed"},
+		{"release what nobody has", "c1", "anna", `{"action":"release","version":1}`, 409, "is not claimed"},
 		{"claim", "c1", "anna", `{"action":"claim","version":1}`, 200, `"assignee":"reviewer"`},
 		{"claim what another has", "c1", "bob", `{"action":"claim","version":2}`, 409, `"assignee":"reviewer"`},
 		{"an old version", "c1", "bob", `{"action":"dispose","version":1,"disposition":"unsure"}`, 409, `"version":2`},

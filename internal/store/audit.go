@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// What an audit line is about.
+// Kinds of audit lines.
 const (
 	AuditScored   = "segment.scored"
 	AuditFailed   = "segment.failed"
-	AuditSkipped  = "segment.skipped"     // it was worth an analysis, and the plan spared it
-	AuditResent   = "segment.resent"      // an upload of unknown outcome was repeated: it may be paid for twice
-	AuditSurplus  = "segment.surplus_job" // a second job exists for a segment: it was paid for twice
+	AuditSkipped  = "segment.skipped"     // left out by the sampling plan (analysis.enough_speech)
+	AuditResent   = "segment.resent"      // an upload of unknown outcome was repeated: may be charged twice
+	AuditSurplus  = "segment.surplus_job" // a second job exists for a segment: charged twice
 	AuditCleaned  = "segment.sent_cleaned"
 	AuditDecided  = "call.decided"
-	AuditResumed  = "call.resumed" // more was recorded after it had been decided
+	AuditResumed  = "call.resumed" // more was recorded after the decision
 	AuditErased   = "call.erased"
 	AuditExpired  = "call.audio_deleted"
 	AuditPolicy   = "policy.changed"
@@ -28,14 +28,15 @@ const (
 	AuditEndpoint = "webhook.endpoint"
 )
 
-// Detail is what else an audit line says. It must hold nothing that erasing a call has to erase.
+// Detail holds further fields of an audit line. It must not contain personal data, because erasing a call keeps its
+// audit lines.
 type Detail map[string]any
 
-// Line is an entry of the audit.
+// Line is one line of the audit log.
 type Line struct {
 	Seq     int64     `json:"seq"`
 	At      time.Time `json:"at"`
-	Actor   string    `json:"actor"` // "machine", or the name of a person or token
+	Actor   string    `json:"actor"` // "machine", or the name of a user or token
 	What    string    `json:"what"`
 	Call    string    `json:"call"`
 	Segment string    `json:"segment"`
@@ -45,7 +46,7 @@ type Line struct {
 	text, previous, hash string
 }
 
-// digest chains a line to the one before.
+// digest returns the hash that chains a line to the line before it.
 func (l *Line) digest() (string, error) {
 	data, err := json.Marshal([]any{l.Seq, millis(l.At), l.Actor, l.What, l.Call, l.Segment, l.Policy, l.text, l.previous})
 	if err != nil {
@@ -55,8 +56,8 @@ func (l *Line) digest() (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// Audit appends a line. It locks the end of the chain until the transaction ends, so it should come late in it; calls
-// are locked before.
+// Audit appends a line. It locks the end of the chain until the transaction ends. To keep the lock short and avoid
+// deadlocks, call it late in a transaction, after locking calls.
 func (t *Tx) Audit(ctx context.Context, l Line) error {
 	if err := t.tx.QueryRowContext(ctx, "SELECT seq, hash FROM audit_head WHERE id = 1"+t.s.forUpdate()).Scan(
 		&l.Seq,
@@ -78,7 +79,8 @@ func (t *Tx) Audit(ctx context.Context, l Line) error {
 	}
 	if _, err := t.exec(
 		ctx,
-		"INSERT INTO audit (seq, at_ms, actor, what, call_id, segment_id, policy_version, detail, previous, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		"INSERT INTO audit (seq, at_ms, actor, what, call_id, segment_id, policy_version, detail, previous, hash) "+
+			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 		l.Seq,
 		millis(l.At),
 		l.Actor,
@@ -106,11 +108,11 @@ func scanLine(r *sql.Rows) (l Line, err error) {
 		return l, err
 	}
 	l.At = fromMillis(at)
-	_ = json.Unmarshal([]byte(l.text), &l.Detail) // a text that was tampered with is found by its hash
+	_ = json.Unmarshal([]byte(l.text), &l.Detail) // the hash detects a manipulated text
 	return l, nil
 }
 
-// Audit visits the lines about a call, or all of them if call is "", oldest first.
+// Audit visits the lines of a call, or all lines if call is "", oldest first.
 func (s *Store) Audit(ctx context.Context, call string, visit func(Line) error) error {
 	query, args := "SELECT "+auditColumns+" FROM audit ORDER BY seq", []any(nil)
 	if call != "" {
@@ -125,18 +127,18 @@ func (s *Store) Audit(ctx context.Context, call string, visit func(Line) error) 
 		return visit(l)
 	})
 	if err != nil {
-		return fmt.Errorf("read the audit: %w", err)
+		return fmt.Errorf("read audit log: %w", err)
 	}
 	return nil
 }
 
-// AuditOf lists the audit of a call.
+// AuditOf returns the audit lines of a call, oldest first.
 func (s *Store) AuditOf(ctx context.Context, call string) (list []Line, err error) {
 	err = s.Audit(ctx, call, func(l Line) error { list = append(list, l); return nil })
 	return list, err
 }
 
-// BrokenError says where the chain of the audit is broken.
+// BrokenError is a broken line of the audit chain.
 type BrokenError struct {
 	Seq int64
 	Why string
@@ -144,15 +146,15 @@ type BrokenError struct {
 
 func (e *BrokenError) Error() string { return fmt.Sprintf("audit line %d: %s", e.Seq, e.Why) }
 
-// VerifyAudit follows the chain from its begin and returns how many lines it has. The error is a *BrokenError for the
-// first line that does not fit. A chain that was rewritten from some line to its end is whole in itself: compare the last
-// hash with one that was kept elsewhere.
+// VerifyAudit checks the chain from its start and returns the number of lines and the last hash. The error is a
+// *BrokenError for the first broken line. A chain that was rewritten from some line to its end is consistent: compare
+// the last hash with a copy stored elsewhere.
 func (s *Store) VerifyAudit(ctx context.Context) (lines int64, last string, err error) {
-	// The head first: lines that are appended meanwhile are then only more, not fewer.
+	// Read the head first: lines that are appended meanwhile then only extend the chain.
 	var head int64
 	var hash string
 	if err := s.reader.QueryRowContext(ctx, "SELECT seq, hash FROM audit_head WHERE id = 1").Scan(&head, &hash); err != nil {
-		return 0, "", fmt.Errorf("read the audit: %w", err)
+		return 0, "", fmt.Errorf("read audit log: %w", err)
 	}
 	rows, err := s.reader.QueryContext(ctx, "SELECT "+auditColumns+" FROM audit WHERE seq <= $1 ORDER BY seq", head)
 	err = each(rows, err, func(r *sql.Rows) error {

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// The states of a call.
+// States of a call.
 const (
 	CallLive  = "live"
 	CallEnded = "ended"
 )
 
-// Call is what is known of a call as a whole.
+// Call is one call, without its segments.
 type Call struct {
 	ID        string
 	StartedAt time.Time
@@ -26,62 +26,63 @@ type Call struct {
 	State     string
 	Metadata  map[string]string
 	Simulated bool
-	// Decision, Score and Summary are about what is known so far, until Final.
+	// Decision, Score and Summary are preliminary until Final.
 	Decision string
 	Final    bool
 	Review   bool
 	Score    *float64
-	Summary  []byte // JSON, everything but the segments
-	// Published is the outcome that was last announced, "" if none was, and Decisions counts the announcements.
+	Summary  []byte // JSON, the report without the segments
+	// Published is the last announced outcome, or "". Decisions is the number of announcements.
 	Published     string
 	Decisions     int
 	PolicyVersion int64
 	DecidedAt     time.Time
-	// AudioUntil is when the audio is to be deleted; nil while that is not known, and when it is done.
+	// AudioUntil is the time to delete the audio. It is nil while unknown, and after the deletion.
 	AudioUntil *time.Time
 }
 
-// PartKey names a part: a stretch of a call that one process recorded.
+// PartKey identifies a part: the recording of a call by one process.
 type PartKey struct {
 	Call string `json:"call"`
-	// Part is when it began, in milliseconds since 1970. Offsets of its segments count from there.
+	// Part is the start of the recording in milliseconds since 1970. Offsets of its segments are relative to it.
 	Part int64  `json:"part"`
 	Node string `json:"node"`
 }
 
-// Part is a part of a call and how far it is.
+// Part is one recording of a call, with its progress.
 type Part struct {
 	PartKey
 	Metadata  map[string]string `json:"metadata,omitempty"`
 	Simulated bool              `json:"simulated,omitempty"`
 	EndedAt   time.Time         `json:"ended_at,omitzero"`
-	How       string            `json:"how,omitempty"` // why it ended, "" if all legs hung up
+	How       string            `json:"how,omitempty"` // reason of its end, "" if all legs hung up
 	Warnings  []string          `json:"warnings,omitempty"`
 	Legs      []Leg             `json:"legs,omitempty"`
 }
 
-// Leg is how much of a leg was recorded in a part.
+// Leg is the recorded length of a leg in a part.
 type Leg struct {
 	PartKey  `json:"-"`
 	Leg      string        `json:"leg"`
 	Duration time.Duration `json:"duration"`
 	Lost     time.Duration `json:"lost"`
-	// Segments is how many were cut of it, 0 if that was not counted. It is compared with the rows when the part ends, and
-	// not kept.
+	// Segments is the number of segments that were cut, 0 if not counted. It is compared with the rows at the end of the
+	// part, and not stored.
 	Segments int `json:"segments,omitempty"`
 }
 
-// LockCall reads a call and keeps others from changing it until the transaction ends.
+// LockCall reads a call and locks it until the transaction ends.
 func (t *Tx) LockCall(ctx context.Context, id string) (Call, error) {
 	return scanCall(t.tx.QueryRowContext(ctx, "SELECT "+callColumns+" FROM call WHERE id = $1"+t.s.forUpdate(), id))
 }
 
-// Call reads a call.
+// Call reads a call. It returns ErrNotFound if there is none.
 func (s *Store) Call(ctx context.Context, id string) (Call, error) {
 	return scanCall(s.reader.QueryRowContext(ctx, "SELECT "+callColumns+" FROM call WHERE id = $1", id))
 }
 
-const callColumns = "id, started_ms, ended_ms, state, metadata, simulated, decision, final, review, score, summary, published, decisions, policy_version, decided_ms, audio_until_ms"
+const callColumns = "id, started_ms, ended_ms, state, metadata, simulated, decision, final, review, score, summary, published, " +
+	"decisions, policy_version, decided_ms, audio_until_ms"
 
 func scanCall(row interface{ Scan(...any) error }) (c Call, err error) {
 	var started, ended, decided int64
@@ -122,7 +123,7 @@ func scanCall(row interface{ Scan(...any) error }) (c Call, err error) {
 	return c, nil
 }
 
-// SaveCall writes what may change of a call that was locked.
+// SaveCall writes the mutable columns of a call. The call must be locked.
 func (t *Tx) SaveCall(ctx context.Context, c *Call) error {
 	var until *int64
 	if c.AudioUntil != nil {
@@ -136,7 +137,8 @@ func (t *Tx) SaveCall(ctx context.Context, c *Call) error {
 	_, err = t.exec(
 		ctx,
 		`UPDATE call SET started_ms = $2, ended_ms = $3, state = $4, metadata = $5, search = $6, simulated = $7, decision = $8, final = $9,
-		review = $10, score = $11, summary = $12, published = $13, decisions = $14, policy_version = $15, decided_ms = $16, audio_until_ms = $17 WHERE id = $1`,
+		review = $10, score = $11, summary = $12, published = $13, decisions = $14, policy_version = $15, decided_ms = $16,
+			audio_until_ms = $17 WHERE id = $1`,
 		c.ID,
 		millis(c.StartedAt),
 		millis(c.EndedAt),
@@ -161,22 +163,22 @@ func (t *Tx) SaveCall(ctx context.Context, c *Call) error {
 	return nil
 }
 
-// searchText is what a search looks into.
+// searchText returns the text that searches are matched against.
 func searchText(id string, metadata map[string]string) string {
 	words := []string{id}
 	for _, k := range slices.Sorted(maps.Keys(metadata)) {
 		words = append(words, metadata[k])
 	}
 	text := strings.ToLower(strings.Join(words, "\n"))
-	const most = 500 // it is part of an index
+	const most = 500 // limit for the index
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "")
 	}
 	return text
 }
 
-// Begin notes a part, and its call if that is new. A call that had ended is live again, unless the part had ended too.
-// It returns the call, locked.
+// Begin inserts a part, and its call if it is new. A call that had ended becomes live again, unless the part had ended
+// too. Begin returns the call, locked.
 func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 	metadata := p.Metadata
 	if metadata == nil {
@@ -195,7 +197,7 @@ func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 		searchText(p.Call, metadata),
 		flag(p.Simulated),
 	); err != nil {
-		return Call{}, fmt.Errorf("note call %s: %w", p.Call, err)
+		return Call{}, fmt.Errorf("insert call %s: %w", p.Call, err)
 	}
 	c, err := t.LockCall(ctx, p.Call)
 	if err != nil {
@@ -203,10 +205,10 @@ func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 	}
 	added, err := t.exec(ctx, "INSERT INTO part (call_id, part, node) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", p.Call, p.Part, p.Node)
 	if err != nil {
-		return c, fmt.Errorf("note a part of call %s: %w", p.Call, err)
+		return c, fmt.Errorf("save part of call %s: %w", p.Call, err)
 	}
 	news := added > 0
-	for k, v := range metadata { // a leg that joins later may know more
+	for k, v := range metadata { // a leg that joins later can add metadata
 		if _, ok := c.Metadata[k]; !ok {
 			c.Metadata[k], news = v, true
 		}
@@ -225,24 +227,26 @@ func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 	return c, t.SaveCall(ctx, &c)
 }
 
-// Legs notes how much of the legs of a part was recorded. What was noted of more stays.
+// Legs saves the recorded length of the legs of a part. A shorter length than the stored one is ignored.
 func (t *Tx) Legs(ctx context.Context, p Part) error {
 	for _, l := range p.Legs {
 		if _, err := t.exec(ctx, `INSERT INTO leg (call_id, part, node, leg, duration_ms, lost_ms) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (call_id, part, node, leg) DO UPDATE SET duration_ms = excluded.duration_ms, lost_ms = excluded.lost_ms WHERE excluded.duration_ms >= leg.duration_ms`,
+			ON CONFLICT (call_id, part, node, leg) DO UPDATE SET duration_ms = excluded.duration_ms, lost_ms = excluded.lost_ms
+				WHERE excluded.duration_ms >= leg.duration_ms`,
 			p.Call, p.Part, p.Node, l.Leg, l.Duration.Milliseconds(), l.Lost.Milliseconds()); err != nil {
-			return fmt.Errorf("note leg %s of call %s: %w", l.Leg, p.Call, err)
+			return fmt.Errorf("save leg %s of call %s: %w", l.Leg, p.Call, err)
 		}
 	}
 	return nil
 }
 
-// Progress notes how far a part is, and whether it has ended. The call, which must be locked, ends with its last part.
+// Progress saves the length of a part, and its end if it has ended. The call must be locked. It ends with its last
+// part.
 func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
 	if err := t.Legs(ctx, p); err != nil {
 		return err
 	}
-	if p.How != "" && !p.EndedAt.IsZero() { // it broke off, at the earliest where its recording ends
+	if p.How != "" && !p.EndedAt.IsZero() { // interrupted: it ends no earlier than its recorded audio
 		var longest int64
 		if err := t.tx.QueryRowContext(
 			ctx,
@@ -253,7 +257,7 @@ func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
 		).Scan(
 			&longest,
 		); err != nil {
-			return fmt.Errorf("look at the legs of call %s: %w", p.Call, err)
+			return fmt.Errorf("read legs of call %s: %w", p.Call, err)
 		}
 		if at := time.UnixMilli(p.Part + longest).UTC(); at.After(p.EndedAt) {
 			p.EndedAt = at
@@ -271,7 +275,7 @@ func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
 	}
 	if _, err := t.exec(ctx, "UPDATE part SET ended_ms = $4, how = $5, warnings = $6 WHERE call_id = $1 AND part = $2 AND node = $3",
 		p.Call, p.Part, p.Node, millis(p.EndedAt), p.How, string(warnings)); err != nil {
-		return fmt.Errorf("note a part of call %s: %w", p.Call, err)
+		return fmt.Errorf("save part of call %s: %w", p.Call, err)
 	}
 	var open int
 	var last int64
@@ -283,7 +287,7 @@ func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
 		&open,
 		&last,
 	); err != nil {
-		return fmt.Errorf("look at the parts of call %s: %w", p.Call, err)
+		return fmt.Errorf("read parts of call %s: %w", p.Call, err)
 	}
 	c.State, c.EndedAt = CallEnded, fromMillis(last)
 	if open > 0 {
@@ -292,7 +296,7 @@ func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
 	return t.SaveCall(ctx, c)
 }
 
-// Parts lists the parts of a call with their legs, oldest first.
+// Parts returns the parts of a call with their legs, oldest first.
 func (t *Tx) Parts(ctx context.Context, call string) ([]Part, error) { return parts(ctx, t.tx, call) }
 
 func parts(ctx context.Context, q querier, call string) (list []Part, err error) {
@@ -313,7 +317,7 @@ func parts(ctx context.Context, q querier, call string) (list []Part, err error)
 		return json.Unmarshal([]byte(warnings), &list[len(list)-1].Warnings)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the parts of call %s: %w", call, err)
+		return nil, fmt.Errorf("read parts of call %s: %w", call, err)
 	}
 	rows, err = q.QueryContext(ctx, "SELECT part, node, leg, duration_ms, lost_ms FROM leg WHERE call_id = $1 ORDER BY leg", call)
 	err = each(rows, err, func(r *sql.Rows) error {
@@ -331,30 +335,30 @@ func parts(ctx context.Context, q querier, call string) (list []Part, err error)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the legs of call %s: %w", call, err)
+		return nil, fmt.Errorf("read legs of call %s: %w", call, err)
 	}
 	return list, nil
 }
 
-// Filter says which calls are wanted. Zero fields want all.
+// Filter selects calls. Zero fields select all.
 type Filter struct {
 	Decision, State string
-	Query           string // within the id and the metadata, in any case
+	Query           string // substring of the id or the metadata, case-insensitive
 	Review          string // "waiting" or "closed"
-	Unscreened      bool   // only those that could not be screened, and will not be any more
-	// Before wants calls that come after this one in the list.
+	Unscreened      bool   // only calls whose final outcome is inconclusive
+	// Before selects calls after this one in the list.
 	Before *Cursor
 	Limit  int // 0 means 100
 }
 
-// Cursor is a place in the list of calls, newest first.
+// Cursor is a position in the list of calls, newest first.
 type Cursor struct {
 	StartedMS int64
 	ID        string
 }
 
-// query is the SELECT of a list, of one call more than the limit. position is the database's function that finds a text in
-// another one.
+// query returns the SELECT of a list, for one call more than the limit. position is the substring function of the
+// database.
 func (f Filter) query(limit int, position string) (query string, args []any) {
 	var where []string
 	add := func(condition string, values ...any) {
@@ -387,13 +391,13 @@ func (f Filter) query(limit int, position string) (query string, args []any) {
 		list += " WHERE " + strings.Join(where, " AND ")
 	}
 	list += fmt.Sprintf(" ORDER BY started_ms DESC, id DESC LIMIT %d", limit+1)
-	if f.Query != "" { // which may have to look at all calls, and should do so in the index
+	if f.Query != "" { // a search may scan all calls; keep it in the index
 		list = " FROM call WHERE id IN (SELECT id" + list + ") ORDER BY started_ms DESC, id DESC"
 	}
 	return "SELECT " + callColumns + list, args
 }
 
-// Calls lists calls, newest first, and where the next page begins, nil at the end.
+// Calls returns calls, newest first, and the cursor of the next page, or nil at the end.
 func (s *Store) Calls(ctx context.Context, f Filter) (list []Call, next *Cursor, err error) {
 	limit := f.Limit
 	if limit <= 0 {

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Decision is an outcome that was announced.
+// Decision is an announced outcome.
 type Decision struct {
 	Call          string
-	Seq           int // 1 for the first of a call
+	Seq           int // from 1, per call
 	At            time.Time
 	Outcome       string
 	Score         *float64
@@ -21,7 +21,7 @@ type Decision struct {
 	PolicyVersion int64
 }
 
-// AddDecision keeps a decision. Another of the same number is an error.
+// AddDecision inserts a decision. A duplicate number is an error.
 func (t *Tx) AddDecision(ctx context.Context, d Decision) error {
 	reasons, err := json.Marshal(d.Reasons)
 	if err != nil {
@@ -39,19 +39,19 @@ func (t *Tx) AddDecision(ctx context.Context, d Decision) error {
 		string(reasons),
 		d.PolicyVersion,
 	); err != nil {
-		return fmt.Errorf("keep decision %d of call %s: %w", d.Seq, d.Call, err)
+		return fmt.Errorf("insert decision %d of call %s: %w", d.Seq, d.Call, err)
 	}
 	return nil
 }
 
-// The states of a review.
+// States of a review.
 const (
 	ReviewWaiting = "waiting"
 	ReviewClosed  = "closed"
 )
 
-// OpenReview puts a call before a person, unless it is there already. A review that was closed is opened again: what was
-// decided since is news.
+// OpenReview queues a call for review, unless it is queued already. A closed review is opened again, because the
+// decision has changed since.
 func (t *Tx) OpenReview(ctx context.Context, call string, now time.Time) error {
 	if _, err := t.exec(
 		ctx,
@@ -65,13 +65,12 @@ func (t *Tx) OpenReview(ctx context.Context, call string, now time.Time) error {
 	return t.reviewState(ctx, call, ReviewWaiting)
 }
 
-// UsePolicy notes the policy that is in force and returns its version, which is that of an earlier use if the same
-// policy was in force before.
+// UsePolicy records the policy in use and returns its version. A policy that was used before keeps its version.
 func (s *Store) UsePolicy(ctx context.Context, body []byte, now time.Time) (version int64, err error) {
 	sum := sha256.Sum256(body)
 	digest := hex.EncodeToString(sum[:])
 	err = s.InTx(ctx, func(t *Tx) error {
-		// The end of the audit is also what keeps two nodes from making the same version.
+		// The lock on the end of the audit also keeps two nodes from creating the same version.
 		var head int64
 		if err := t.tx.QueryRowContext(ctx, "SELECT seq FROM audit_head WHERE id = 1"+t.s.forUpdate()).Scan(&head); err != nil {
 			return err
@@ -104,7 +103,7 @@ func (s *Store) UsePolicy(ctx context.Context, body []byte, now time.Time) (vers
 		})
 	})
 	if err != nil {
-		return 0, fmt.Errorf("note the policy: %w", err)
+		return 0, fmt.Errorf("save policy: %w", err)
 	}
 	return version, nil
 }

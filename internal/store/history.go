@@ -13,57 +13,57 @@ import (
 	"time"
 )
 
-// Window says which calls of the past are visited, and how much of each is read.
+// Window selects past calls, and how much of each to read.
 type Window struct {
-	// From and To bound when the calls began: at From or later, and before To. Zero is no bound.
+	// From and To limit the start of the calls: at From or later, and before To. Zero means no limit.
 	From, To time.Time
 	Read     Reading
-	// Readers is how many pages are read at a time, by as many connections. Default 1, which leaves the other cores to
-	// whoever else is at work.
+	// Readers is the number of pages read concurrently, each by its own connection. Default: 1, which leaves the other
+	// cores free.
 	Readers int
 }
 
-// Reading is how much of a call is read.
+// Reading selects how much of a call is read.
 type Reading int
 
 const (
-	ReadFindings Reading = iota // no summary, and of the segments what a policy decides on: leg, speech, state, reason and score
+	ReadFindings Reading = iota // no summary; of each segment leg, speech, state, reason and score
 	ReadCalls                   // no segments
 	ReadAll
 )
 
-// Past is a call that has ended, with its segments by their place in it.
+// Past is an ended call, with its segments in order.
 type Past struct {
 	Call
 	Hearing  Hearing
 	Segments []Segment
 }
 
-// Hearing is what a person made of a call. It is zero if none had to look.
+// Hearing is the review of a call, or zero if it was never queued for review.
 type Hearing struct {
 	OpenedAt    time.Time
 	State       string
 	Assignee    string
-	Disposition string // "" while it waits
+	Disposition string // "" while it waits for review
 	Note        string
 	ClosedAt    time.Time
 	ClosedBy    string
 }
 
-// pageSize is how many calls are read at a time.
+// pageSize is the number of calls per query.
 const pageSize = 200
 
-// page is a run of calls, in their order, and how reading it went.
+// page is a run of calls in order, with the error of reading it.
 type page struct {
-	after, last Cursor // it begins behind the one and ends with the other
+	after, last Cursor // exclusive start, inclusive end
 	calls       []Past
 	err         error
-	read        chan struct{} // gets something when calls and err are there
+	read        chan struct{} // receives a value when calls and err are set
 }
 
-// History visits the calls that have ended, oldest first. Each is seen as it was at one moment, different ones at
-// different moments: no transaction is open between pages, so that whoever looks slowly does not keep the database from
-// cleaning up. What is visited is valid until the next is. An error is the last thing to come.
+// History visits ended calls, oldest first. Each page is a consistent snapshot, but pages are read at different times:
+// no transaction stays open between pages, so a slow caller does not block cleanup in the database. A visited call is
+// valid until the next one. An error is the last element.
 func (s *Store) History(ctx context.Context, w Window) iter.Seq2[*Past, error] {
 	return func(yield func(*Past, error) bool) {
 		readers := max(w.Readers, 1)
@@ -71,7 +71,7 @@ func (s *Store) History(ctx context.Context, w Window) iter.Seq2[*Past, error] {
 		var running sync.WaitGroup
 		defer running.Wait()
 		defer cancel()
-		// Pages go round: free, due, read by one of the readers, looked at in their order, free.
+		// Pages circulate: free, due, read by a reader, visited in order, free.
 		free, due, order := make(chan *page, readers+1), make(chan *page), make(chan *page, readers+1)
 		for range readers + 1 {
 			free <- &page{read: make(chan struct{}, 1)}
@@ -109,9 +109,9 @@ func (s *Store) History(ctx context.Context, w Window) iter.Seq2[*Past, error] {
 	}
 }
 
-// cut finds out where pages end, and hands them to the readers as fast as there are free ones.
+// cut determines the page boundaries and passes pages to the readers as they become free.
 func (s *Store) cut(ctx context.Context, w Window, free <-chan *page, due, order chan<- *page) error {
-	at, end := Cursor{StartedMS: math.MinInt64}, Cursor{StartedMS: math.MaxInt64} // no id is empty, so neither is a call
+	at, end := Cursor{StartedMS: math.MinInt64}, Cursor{StartedMS: math.MaxInt64} // ids are not empty, so no call equals these bounds
 	if !w.From.IsZero() {
 		at.StartedMS = w.From.UnixMilli()
 	}
@@ -144,7 +144,7 @@ func (s *Store) cut(ctx context.Context, w Window, free <-chan *page, due, order
 			return err
 		}
 		at = p.last
-		order <- p // there is room for all pages
+		order <- p // the channel has room for all pages
 		select {
 		case due <- p:
 		case <-ctx.Done():
@@ -156,17 +156,18 @@ func (s *Store) cut(ctx context.Context, w Window, free <-chan *page, due, order
 	}
 }
 
-const endedCalls = " FROM call WHERE state = 'ended' AND (started_ms, id) > ($1, $2) AND (started_ms, id) <= ($3, $4) ORDER BY started_ms, id"
+const endedCalls = " FROM call WHERE state = 'ended' AND (started_ms, id) > ($1, $2) AND (started_ms, id) <= ($3, $4) " +
+	"ORDER BY started_ms, id"
 
-// fill reads a page, as it is at one moment.
+// fill reads a page in one snapshot.
 func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // it has changed nothing
+	defer func() { _ = tx.Rollback() }() // read-only
 	if s.postgres {
-		// It cannot know how few calls are in a page, and would read all segments for each.
+		// The planner cannot know how few calls a page has, and would read all segments.
 		if _, err := tx.ExecContext(
 			ctx,
 			"SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off",
@@ -180,10 +181,10 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	}
 	args := []any{p.after.StartedMS, p.after.ID, p.last.StartedMS, p.last.ID}
 	p.calls = p.calls[:0]
-	rows, err := tx.QueryContext(ctx, "SELECT "+columns+endedCalls, args...) //nolint:gosec // the columns are ours
+	rows, err := tx.QueryContext(ctx, "SELECT "+columns+endedCalls, args...) //nolint:gosec // constant columns
 	err = each(rows, err, func(r *sql.Rows) error {
 		c, err := scanCall(r)
-		if n := len(p.calls); n < cap(p.calls) { // with the memory of a call that was looked at
+		if n := len(p.calls); n < cap(p.calls) { // reuses the memory of a visited call
 			p.calls = p.calls[:n+1]
 			p.calls[n] = Past{Call: c, Segments: p.calls[n].Segments[:0]}
 		} else {
@@ -194,7 +195,7 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	if err != nil || len(p.calls) == 0 {
 		return err
 	}
-	// The same calls with their numbers, from 1, to join with.
+	// The calls of the page with their numbers, from 1, for joins.
 	numbered := " FROM (SELECT id AS past_id, row_number() OVER (ORDER BY started_ms, id) AS n" + endedCalls + ") numbered JOIN "
 	rows, err = tx.QueryContext(
 		ctx,
@@ -226,10 +227,10 @@ func scanHearing(r *sql.Rows, calls []Past) error {
 	return nil
 }
 
-// findingColumns leave out what most segments have in common: a text takes the driver longer than the lack of one.
+// findingColumns omit values that most segments share: NULL is faster to scan than a text.
 const findingColumns = "leg, speech_ms, nullif(state, 'scored'), nullif(reason, ''), score"
 
-// findingRow is scanned over and over: a million of them would be a lot of garbage.
+// findingRow is reused: a million allocations would be slow.
 type findingRow struct {
 	n             int
 	leg           string
@@ -269,7 +270,7 @@ func scanWhole(r *sql.Rows, calls []Past) error {
 	return nil
 }
 
-// withNumber scans a number before what is asked for.
+// withNumber scans a number before the other columns.
 type withNumber struct {
 	rows *sql.Rows
 	n    *int

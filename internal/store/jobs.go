@@ -10,7 +10,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 )
 
-// SegmentJob is the alarm clock of a segment.
+// SegmentJob is the queue job that wakes up a segment.
 type SegmentJob struct {
 	Segment string `json:"segment"`
 }
@@ -18,7 +18,7 @@ type SegmentJob struct {
 // Kind implements river.JobArgs.
 func (SegmentJob) Kind() string { return "segment" }
 
-// Queue is where the jobs of segments are whose audio only one node has, or, for "", all nodes have.
+// Queue returns the queue for segments whose audio only one node has, or, for "", all nodes have.
 func Queue(audioNode string) string {
 	if audioNode == "" {
 		return river.QueueDefault
@@ -26,15 +26,14 @@ func Queue(audioNode string) string {
 	return audioNode
 }
 
-// Which segments come first when more is recorded than can be analysed: a leg of which nothing is known, and last what can
-// only confirm a flag.
+// Priorities under overload: first legs without any result, last segments that can only confirm a flag.
 const (
 	firstOfLeg = 1
 	further    = 2
 	confirming = 3
 )
 
-// Wake gives a segment a job, at once with the transaction. Only nodes that have its audio work on it.
+// Wake creates the job of a segment in this transaction. Only nodes that have its audio process it.
 func (t *Tx) Wake(ctx context.Context, segment, audioNode string) error {
 	priority, err := t.priority(ctx, segment)
 	if err != nil {
@@ -59,14 +58,15 @@ func (t *Tx) priority(ctx context.Context, segment string) (n int, err error) {
 	var others, flagged bool
 	err = t.tx.QueryRowContext(
 		ctx,
-		`SELECT EXISTS (SELECT 1 FROM segment o WHERE o.call_id = s.call_id AND o.leg = s.leg AND o.state <> 'skipped' AND o.id <> s.id), c.decision = 'flagged'
+		`SELECT EXISTS (SELECT 1 FROM segment o WHERE o.call_id = s.call_id AND o.leg = s.leg AND o.state <> 'skipped'
+			AND o.id <> s.id), c.decision = 'flagged'
 		FROM segment s JOIN call c ON c.id = s.call_id WHERE s.id = $1`,
 		segment,
 	).
 		Scan(&others, &flagged)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("look how urgent segment %s is: %w", segment, err)
+		return 0, fmt.Errorf("read priority of segment %s: %w", segment, err)
 	case flagged:
 		return confirming, nil
 	case others:
@@ -75,7 +75,7 @@ func (t *Tx) priority(ctx context.Context, segment string) (n int, err error) {
 	return firstOfLeg, nil
 }
 
-// Complete finishes a job of the queue with the transaction.
+// Complete finishes a job of the queue in this transaction.
 func (t *Tx) Complete(ctx context.Context, job *river.Job[SegmentJob]) (err error) {
 	if t.s.postgres {
 		_, err = river.JobCompleteTx[*riverdatabasesql.Driver](ctx, t.tx, job)
@@ -88,8 +88,8 @@ func (t *Tx) Complete(ctx context.Context, job *river.Job[SegmentJob]) (err erro
 	return nil
 }
 
-// Release takes the jobs back that a node was working on when it died, so that another begins with them at once. In
-// SQLite there is no other node: all jobs are taken back.
+// Release returns the jobs of a dead node to the queue, so that another node starts them at once. SQLite has a single
+// node: all jobs are returned.
 func (s *Store) Release(ctx context.Context, node string) (n int64, err error) {
 	query, args := "UPDATE river_job SET state = 'available' WHERE state = 'running'", []any(nil)
 	if s.postgres {
@@ -102,7 +102,7 @@ func (s *Store) Release(ctx context.Context, node string) (n int64, err error) {
 	return r.RowsAffected()
 }
 
-// Rewake gives a job to each segment that is not settled and has lost its own. It returns how many there were.
+// Rewake creates jobs for unsettled segments that lost theirs, and returns the number of jobs.
 func (s *Store) Rewake(ctx context.Context) (n int, err error) {
 	type lost struct {
 		id, audioNode string
@@ -120,11 +120,11 @@ func (s *Store) Rewake(ctx context.Context) (n int, err error) {
 		return r.Scan(&l.id, &l.audioNode, &l.alarm)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("look for segments without a job: %w", err)
+		return 0, fmt.Errorf("list segments without a job: %w", err)
 	}
 	for _, l := range list {
 		err := s.InTx(ctx, func(t *Tx) error {
-			// Another node may be at the same.
+			// Another node may do the same concurrently.
 			taken, err := t.exec(
 				ctx,
 				"UPDATE segment SET alarm = 0 WHERE id = $1 AND alarm = $2 AND state IN ('recorded', 'submitted')",

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// unscreened is the condition for calls that could not be screened, and will not be any more.
+// unscreened selects calls whose final outcome is inconclusive.
 const unscreened = "decision = 'inconclusive' AND final = 1"
 
-// marks are the placeholders of a list of values, and the values.
+// marks returns the placeholders and the arguments of a list of values.
 func marks(values []string) (string, []any) {
 	m, args := make([]string, len(values)), make([]any, len(values))
 	for i, v := range values {
@@ -22,10 +22,10 @@ func marks(values []string) (string, []any) {
 	return strings.Join(m, ", "), args
 }
 
-// CallCounts are how many calls there are of a kind, counted up to a limit.
+// CallCounts holds the number of calls of each kind, counted up to a limit.
 type CallCounts struct{ Waiting, Unscreened, Live, All int }
 
-// CountCalls counts calls, up to a limit of each kind, so that it costs the same however many there are.
+// CountCalls counts calls, up to a limit of each kind, so that the cost does not depend on the number of calls.
 func (s *Store) CountCalls(ctx context.Context, limit int) (c CallCounts, err error) {
 	up := func(where string) string {
 		return fmt.Sprintf("(SELECT count(*) FROM (SELECT 1 FROM call WHERE %s LIMIT %d) x)", where, limit)
@@ -43,7 +43,8 @@ func (s *Store) CountCalls(ctx context.Context, limit int) (c CallCounts, err er
 	return c, nil
 }
 
-// NextWaiting is the call that has waited for review the longest and that nobody but who works on, "" if there is none but not.
+// NextWaiting returns the call that has waited for review longest, is not claimed by another user, and is not the call
+// not. It returns "" if there is none.
 func (s *Store) NextWaiting(ctx context.Context, now time.Time, who, not string) (call string, err error) {
 	err = s.reader.QueryRowContext(
 		ctx,
@@ -55,12 +56,12 @@ func (s *Store) NextWaiting(ctx context.Context, now time.Time, who, not string)
 	).
 		Scan(&call)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("look for the next call to review: %w", err)
+		return "", fmt.Errorf("find next call to review: %w", err)
 	}
 	return call, nil
 }
 
-// DecisionsOf lists what was announced of a call, first to last.
+// DecisionsOf returns the announced decisions of a call, oldest first.
 func (s *Store) DecisionsOf(ctx context.Context, call string) (list []Decision, err error) {
 	rows, err := s.reader.QueryContext(
 		ctx,
@@ -79,26 +80,26 @@ func (s *Store) DecisionsOf(ctx context.Context, call string) (list []Decision, 
 		return json.Unmarshal([]byte(reasons), &list[len(list)-1].Reasons)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the decisions of call %s: %w", call, err)
+		return nil, fmt.Errorf("list decisions of call %s: %w", call, err)
 	}
 	return list, nil
 }
 
-// PartsOf lists the parts of a call with their legs, oldest first.
+// PartsOf returns the parts of a call with their legs, oldest first.
 func (s *Store) PartsOf(ctx context.Context, call string) ([]Part, error) {
 	return parts(ctx, s.reader, call)
 }
 
-// AuditHead is the number of the last line of the audit, 0 if there is none.
+// AuditHead returns the number of the last audit line, 0 if there is none.
 func (s *Store) AuditHead(ctx context.Context) (seq int64, err error) {
 	if err := s.reader.QueryRowContext(ctx, "SELECT seq FROM audit_head WHERE id = 1").Scan(&seq); err != nil {
-		return 0, fmt.Errorf("read the audit: %w", err)
+		return 0, fmt.Errorf("read audit log: %w", err)
 	}
 	return seq, nil
 }
 
-// AuditAfter lists lines of the audit that come after one, oldest first. Lines are committed in the order of their
-// numbers, because each locks the end of the chain: none can turn up later before one that was seen.
+// AuditAfter returns audit lines after seq, oldest first. Lines are committed in the order of their numbers, because
+// each locks the end of the chain. A line with a lower number can therefore not appear later.
 func (s *Store) AuditAfter(ctx context.Context, seq int64, limit int) (list []Line, err error) {
 	rows, err := s.reader.QueryContext(ctx, "SELECT "+auditColumns+" FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2", seq, limit)
 	err = each(rows, err, func(r *sql.Rows) error {
@@ -107,17 +108,18 @@ func (s *Store) AuditAfter(ctx context.Context, seq int64, limit int) (list []Li
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the audit: %w", err)
+		return nil, fmt.Errorf("read audit log: %w", err)
 	}
 	return list, nil
 }
 
-// LiveMarks says of each live call, at most so many of them, how far it is, in a form that only serves to be compared.
+// LiveMarks returns an opaque progress mark for each live call, for at most limit calls. A changed mark means progress.
 func (s *Store) LiveMarks(ctx context.Context, limit int) (map[string]string, error) {
 	found := map[string]string{}
 	rows, err := s.reader.QueryContext(
 		ctx,
-		`SELECT c.id, c.decision, (SELECT count(*) FROM segment g WHERE g.call_id = c.id), (SELECT coalesce(sum(l.duration_ms), 0) FROM leg l WHERE l.call_id = c.id)
+		`SELECT c.id, c.decision, (SELECT count(*) FROM segment g WHERE g.call_id = c.id), (SELECT coalesce(sum(l.duration_ms), 0)
+			FROM leg l WHERE l.call_id = c.id)
 		FROM call c WHERE c.state = 'live' ORDER BY c.started_ms DESC LIMIT $1`,
 		limit,
 	)
@@ -128,7 +130,7 @@ func (s *Store) LiveMarks(ctx context.Context, limit int) (map[string]string, er
 		return r.Scan(&id, &decision, &segments, &took)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look at live calls: %w", err)
+		return nil, fmt.Errorf("read live calls: %w", err)
 	}
 	return found, nil
 }

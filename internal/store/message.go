@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// Message is something that happened and that others want to hear of.
+// Message is a webhook message.
 type Message struct {
-	ID        string // the same wherever and however often it is delivered
+	ID        string // the same for all endpoints and attempts
 	Event     string
 	Call      string
 	CreatedAt time.Time
 	Body      string // JSON
 }
 
-// The states of a delivery.
+// States of a delivery.
 const (
 	DeliveryPending   = "pending"
 	DeliveryDelivered = "delivered"
 	DeliveryDead      = "dead"
 )
 
-// Delivery is a message on its way to one endpoint.
+// Delivery is a message for one endpoint.
 type Delivery struct {
 	Message
 	Endpoint   string
@@ -37,7 +37,7 @@ type Delivery struct {
 	LastError  string
 }
 
-// AddMessage keeps a message for endpoints. One of the same id changes nothing, and false is returned.
+// AddMessage stores a message for endpoints. If its id exists, AddMessage changes nothing and returns false.
 func (t *Tx) AddMessage(ctx context.Context, m Message, endpoints []string) (bool, error) {
 	if len(endpoints) == 0 {
 		return false, nil
@@ -62,13 +62,14 @@ func (t *Tx) AddMessage(ctx context.Context, m Message, endpoints []string) (boo
 			e,
 			millis(m.CreatedAt),
 		); err != nil {
-			return false, fmt.Errorf("keep the %s message of call %s: %w", m.Event, m.Call, err)
+			return false, fmt.Errorf("save %s message of call %s: %w", m.Event, m.Call, err)
 		}
 	}
 	return true, nil
 }
 
-const deliveryColumns = "d.message_id, m.event, m.call_id, m.created_ms, m.body, d.endpoint, d.state, d.attempts, d.next_ms, d.first_ms, d.settled_ms, d.last_status, d.last_error"
+const deliveryColumns = "d.message_id, m.event, m.call_id, m.created_ms, m.body, d.endpoint, d.state, d.attempts, d.next_ms, " +
+	"d.first_ms, d.settled_ms, d.last_status, d.last_error"
 
 func scanDelivery(r interface{ Scan(...any) error }) (d Delivery, err error) {
 	var created, next, first, settled int64
@@ -91,15 +92,15 @@ func scanDelivery(r interface{ Scan(...any) error }) (d Delivery, err error) {
 	return d, err
 }
 
-// ClaimDelivery takes the next delivery of an endpoint that is due, so that no other node takes it before the lease has
-// passed. Without one it returns ErrNotFound, and when the next will be due, zero if none is waiting.
+// ClaimDelivery claims the next due delivery of an endpoint for this node, for the duration of the lease. Without a due
+// delivery it returns ErrNotFound and the time of the next one, or zero if none is pending.
 func (s *Store) ClaimDelivery(
 	ctx context.Context,
 	endpoint string,
 	now time.Time,
 	lease time.Duration,
 ) (d Delivery, next time.Time, err error) {
-	// Looking costs less than a transaction, and there is mostly nothing.
+	// A look costs less than a transaction, and mostly nothing is due.
 	var due sql.NullInt64
 	if err := s.reader.QueryRowContext(
 		ctx,
@@ -108,7 +109,7 @@ func (s *Store) ClaimDelivery(
 	).Scan(
 		&due,
 	); err != nil {
-		return d, next, fmt.Errorf("look for deliveries to %s: %w", endpoint, err)
+		return d, next, fmt.Errorf("find deliveries to %s: %w", endpoint, err)
 	}
 	if next = fromMillis(due.Int64); !due.Valid || due.Int64 > millis(now) {
 		return d, next, ErrNotFound
@@ -142,22 +143,24 @@ func (s *Store) ClaimDelivery(
 	return d, next, err
 }
 
-// SaveDelivery notes what came of an attempt: State, NextAt, LastStatus and LastError. What was settled meanwhile stays.
+// SaveDelivery saves the result of an attempt: State, NextAt, LastStatus and LastError. It does not change a delivery
+// that was settled meanwhile.
 func (s *Store) SaveDelivery(ctx context.Context, d Delivery) error {
 	_, err := s.db.ExecContext(ctx, `UPDATE webhook_delivery SET state = $3, next_ms = $4, settled_ms = $5, last_status = $6, last_error = $7
 		WHERE message_id = $1 AND endpoint = $2 AND state = 'pending' AND attempts = $8`,
 		d.ID, d.Endpoint, d.State, millis(d.NextAt), millis(d.SettledAt), d.LastStatus, d.LastError, d.Attempts)
 	if err != nil {
-		return fmt.Errorf("note the delivery of %s to %s: %w", d.ID, d.Endpoint, err)
+		return fmt.Errorf("save delivery of %s to %s: %w", d.ID, d.Endpoint, err)
 	}
 	return nil
 }
 
-// DeadLetters lists what could not be delivered, newest first.
+// DeadLetters returns undeliverable messages, newest first.
 func (s *Store) DeadLetters(ctx context.Context, limit int) (list []Delivery, err error) {
 	rows, err := s.reader.QueryContext(
 		ctx,
-		"SELECT "+deliveryColumns+" FROM webhook_delivery d JOIN webhook_message m ON m.id = d.message_id WHERE d.state = 'dead' ORDER BY d.settled_ms DESC LIMIT $1",
+		"SELECT "+deliveryColumns+" FROM webhook_delivery d JOIN webhook_message m ON m.id = d.message_id WHERE d.state = 'dead' "+
+			"ORDER BY d.settled_ms DESC LIMIT $1",
 		limit,
 	)
 	err = each(rows, err, func(r *sql.Rows) error {
@@ -178,7 +181,7 @@ func (s *Store) DeliveryCounts(ctx context.Context) (counts map[[2]string]int, e
 		ctx,
 		`SELECT endpoint, 'pending', count(*) FROM webhook_delivery WHERE state = 'pending' GROUP BY endpoint
 		UNION ALL SELECT endpoint, 'dead', count(*) FROM webhook_delivery WHERE state = 'dead' GROUP BY endpoint`,
-	) // each has an index of its own
+	) // each state has its own index
 	err = each(rows, err, func(r *sql.Rows) error {
 		var endpoint, state string
 		var n int
@@ -188,7 +191,7 @@ func (s *Store) DeliveryCounts(ctx context.Context) (counts map[[2]string]int, e
 	return counts, err
 }
 
-// DeliveriesDue counts the deliveries to an endpoint that could be made now.
+// DeliveriesDue returns the number of deliveries to an endpoint that are due.
 func (s *Store) DeliveriesDue(ctx context.Context, endpoint string, now time.Time) (n int, err error) {
 	err = s.reader.QueryRowContext(
 		ctx,
@@ -200,12 +203,13 @@ func (s *Store) DeliveriesDue(ctx context.Context, endpoint string, now time.Tim
 	return n, err
 }
 
-// Replay puts a dead letter on its way again, with all its attempts.
+// Replay queues a dead letter again, with all its attempts.
 func (s *Store) Replay(ctx context.Context, message, endpoint, who string, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		n, err := t.exec(
 			ctx,
-			"UPDATE webhook_delivery SET state = 'pending', attempts = 0, next_ms = $3, first_ms = $3, settled_ms = 0 WHERE message_id = $1 AND endpoint = $2 AND state = 'dead'",
+			"UPDATE webhook_delivery SET state = 'pending', attempts = 0, next_ms = $3, first_ms = $3, settled_ms = 0 "+
+				"WHERE message_id = $1 AND endpoint = $2 AND state = 'dead'",
 			message,
 			endpoint,
 			millis(now),
@@ -230,7 +234,7 @@ func (s *Store) Replay(ctx context.Context, message, endpoint, who string, now t
 	})
 }
 
-// DisableEndpoint stops deliveries to an endpoint, which has asked for it. What waits for it becomes dead letters.
+// DisableEndpoint stops deliveries to an endpoint, which answered 410 Gone. Its pending deliveries become dead letters.
 func (s *Store) DisableEndpoint(ctx context.Context, name, reason string, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		n, err := t.exec(
@@ -260,7 +264,7 @@ func (s *Store) DisableEndpoint(ctx context.Context, name, reason string, now ti
 	})
 }
 
-// EnableEndpoint lets deliveries to an endpoint go on.
+// EnableEndpoint resumes deliveries to an endpoint.
 func (s *Store) EnableEndpoint(ctx context.Context, name, who string, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		n, err := t.exec(ctx, "DELETE FROM webhook_endpoint WHERE name = $1", name)
@@ -274,7 +278,7 @@ func (s *Store) EnableEndpoint(ctx context.Context, name, who string, now time.T
 	})
 }
 
-// Disabled tells since when an endpoint gets no deliveries, and why; zero if it does.
+// Disabled returns the time and the reason of the disabling of an endpoint, or zero if it is enabled.
 func (s *Store) Disabled(ctx context.Context, name string) (since time.Time, reason string, err error) {
 	var ms int64
 	err = s.reader.QueryRowContext(ctx, "SELECT disabled_ms, reason FROM webhook_endpoint WHERE name = $1", name).Scan(&ms, &reason)

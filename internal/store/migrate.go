@@ -26,7 +26,7 @@ func (s *Store) provider() (*goose.Provider, error) {
 	return goose.NewProvider(dialect, s.db, files, goose.WithDisableGlobalRegistry(true))
 }
 
-// Migrate brings the tables up to date: ours, and those of the job queue.
+// Migrate updates the tables of this package and of the job queue.
 func (s *Store) Migrate(ctx context.Context) error {
 	p, err := s.provider()
 	if err != nil {
@@ -45,10 +45,10 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return nil
 }
 
-// Migrate makes or updates the tables of a PostgreSQL database, or of the SQLite database in a folder, which no running
-// program may own.
+// Migrate creates or updates the tables of a PostgreSQL database, or of the SQLite database in a directory. A SQLite
+// database must not be in use.
 func Migrate(ctx context.Context, opt Options) error {
-	opt.migrate, opt.Owner = true, opt.URL == "" // the nodes of a PostgreSQL may run meanwhile
+	opt.migrate, opt.Owner = true, opt.URL == "" // nodes with PostgreSQL may run meanwhile
 	s, err := Open(ctx, opt)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func Migrate(ctx context.Context, opt Options) error {
 	return s.Close()
 }
 
-// checkSchema tells whether the tables are those that this version works with.
+// checkSchema returns an error unless the tables have the version of this program.
 func (s *Store) checkSchema(ctx context.Context) error {
 	p, err := s.provider()
 	if err != nil {
@@ -64,17 +64,17 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	}
 	pending, err := p.HasPending(ctx)
 	if err != nil {
-		return fmt.Errorf("look at the schema: %w", err)
+		return fmt.Errorf("read schema version: %w", err)
 	}
 	if pending {
 		return fmt.Errorf("%w (hint: run callscreen migrate)", ErrSchema)
 	}
 	current, target, err := p.GetVersions(ctx)
 	if err != nil {
-		return fmt.Errorf("look at the schema: %w", err)
+		return fmt.Errorf("read schema version: %w", err)
 	}
 	if current > target {
-		return fmt.Errorf("%w: it is of version %d, this program knows %d (hint: use the newer program)", ErrSchema, current, target)
+		return fmt.Errorf("%w: it has version %d, this program supports %d (hint: use the newer program)", ErrSchema, current, target)
 	}
 	return nil
 }

@@ -10,14 +10,14 @@ import (
 	"callscreen/internal/report"
 )
 
-// Why a call is not clear of which something is not there: nobody knows what was said then.
+// Reasons for audio that is missing. A call with missing audio is not clear, because the content is unknown.
 const (
 	ReasonInterrupted = "interrupted"        // the recording broke off
 	ReasonStorage     = report.ReasonStorage // it was recorded, and could not be kept
 )
 
-// brokenOff puts something of unknown length at the end of each leg of a part that broke off, which counts like an analysis
-// that failed. A part that turns out to go on, because its node was only frozen, has it taken away again.
+// brokenOff adds a segment of unknown length to the end of each leg of an interrupted part. It counts as a failed
+// analysis. It is removed if the part continues because its node was only frozen.
 func (t *Tx) brokenOff(ctx context.Context, p Part) error {
 	if _, err := t.exec(
 		ctx,
@@ -26,7 +26,7 @@ func (t *Tx) brokenOff(ctx context.Context, p Part) error {
 		p.Part,
 		p.Node,
 	); err != nil {
-		return fmt.Errorf("note a part of call %s: %w", p.Call, err)
+		return fmt.Errorf("save part of call %s: %w", p.Call, err)
 	}
 	if p.How == "" || p.EndedAt.IsZero() {
 		return nil
@@ -46,7 +46,7 @@ func (t *Tx) brokenOff(ctx context.Context, p Part) error {
 		return r.Scan(&leg, &took)
 	})
 	if err != nil {
-		return fmt.Errorf("look at the legs of call %s: %w", p.Call, err)
+		return fmt.Errorf("read legs of call %s: %w", p.Call, err)
 	}
 	for leg, took := range legs {
 		id := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%s", p.Call, p.Node, p.Part, leg))
@@ -59,7 +59,7 @@ func (t *Tx) brokenOff(ctx context.Context, p Part) error {
 			RecordedAt: p.EndedAt,
 			State:      SegmentFailed,
 			Reason:     ReasonInterrupted,
-			Detail:     "the recording broke off here",
+			Detail:     "the recording was interrupted here",
 		}); err != nil {
 			return err
 		}
@@ -67,8 +67,9 @@ func (t *Tx) brokenOff(ctx context.Context, p Part) error {
 	return nil
 }
 
-// missing puts something of unknown length where a segment was cut of which there is no row when its part ends: its entry in
-// the spool is gone, or cannot be read. It counts like an analysis that failed, and gives way if the segment turns up.
+// missing adds a segment of unknown length for each segment that was cut but has no row at the end of its part, because
+// its entry in the spool is gone or unreadable. It counts as a failed analysis, and is replaced if the segment turns
+// up.
 func (t *Tx) missing(ctx context.Context, p Part) error {
 	if p.EndedAt.IsZero() {
 		return nil
@@ -77,7 +78,7 @@ func (t *Tx) missing(ctx context.Context, p Part) error {
 		if l.Segments == 0 {
 			continue
 		}
-		next, ends := 0, map[int]int64{} // of each that is not there: where the one before it ends
+		next, ends := 0, map[int]int64{} // for each missing segment: the end of the one before it
 		var at int64
 		rows, err := t.tx.QueryContext(
 			ctx,
@@ -100,7 +101,7 @@ func (t *Tx) missing(ctx context.Context, p Part) error {
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("count the segments of leg %s of call %s: %w", l.Leg, p.Call, err)
+			return fmt.Errorf("count segments of leg %s of call %s: %w", l.Leg, p.Call, err)
 		}
 		for ; next < l.Segments; next++ {
 			ends[next] = at
@@ -115,7 +116,7 @@ func (t *Tx) missing(ctx context.Context, p Part) error {
 				RecordedAt: p.EndedAt,
 				State:      SegmentFailed,
 				Reason:     ReasonStorage,
-				Detail:     "it was recorded, and is not in the spool any more or cannot be read",
+				Detail:     "it was recorded, but its spool entry is missing or unreadable",
 			}); err != nil {
 				return err
 			}
@@ -124,7 +125,7 @@ func (t *Tx) missing(ctx context.Context, p Part) error {
 	return nil
 }
 
-// missingID names what stands for a segment that is not there.
+// missingID returns the id of the placeholder for a missing segment.
 func missingID(p PartKey, leg string, seq int) string {
 	id := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%s\x00%d", p.Call, p.Node, p.Part, leg, seq))
 	return "missing-" + hex.EncodeToString(id[:10])

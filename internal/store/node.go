@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// nowMillis is an expression for the time that all nodes agree on: the clock of a shared database, else that of the
-// machine, which comes as an argument of the number given.
+// nowMillis returns an expression for the time shared by all nodes: the clock of a PostgreSQL database, otherwise that
+// of the machine, passed as the argument with this number.
 func (s *Store) nowMillis(arg int) string {
 	if s.postgres {
 		return fmt.Sprintf("CASE WHEN $%d::bigint > 0 THEN (extract(epoch FROM clock_timestamp()) * 1000)::bigint END", arg)
@@ -16,7 +16,7 @@ func (s *Store) nowMillis(arg int) string {
 	return fmt.Sprintf("$%d", arg)
 }
 
-// Heartbeat says that a node is alive.
+// Heartbeat records that a node is alive.
 func (s *Store) Heartbeat(ctx context.Context, node string) error {
 	now := s.nowMillis(2)
 	if _, err := s.db.ExecContext(ctx, `INSERT INTO node (id, started_ms, seen_ms) VALUES ($1, `+now+`, `+now+`)
@@ -26,7 +26,7 @@ func (s *Store) Heartbeat(ctx context.Context, node string) error {
 	return nil
 }
 
-// Silent lists the nodes that were not heard of for so long.
+// Silent returns the nodes without a heartbeat for this long.
 func (s *Store) Silent(ctx context.Context, since time.Duration) (nodes []string, err error) {
 	rows, err := s.db.QueryContext(
 		ctx,
@@ -40,12 +40,12 @@ func (s *Store) Silent(ctx context.Context, since time.Duration) (nodes []string
 		return r.Scan(&id)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look for silent nodes: %w", err)
+		return nil, fmt.Errorf("list silent nodes: %w", err)
 	}
 	return nodes, nil
 }
 
-// OpenParts lists the parts that a node records, as far as the database knows, or all of them if node is "".
+// OpenParts returns the unfinished parts of a node, or of all nodes if node is "".
 func (s *Store) OpenParts(ctx context.Context, node string) (list []PartKey, err error) {
 	query, args := "SELECT call_id, part, node FROM part WHERE ended_ms = 0", []any(nil)
 	if node != "" {
@@ -58,19 +58,19 @@ func (s *Store) OpenParts(ctx context.Context, node string) (list []PartKey, err
 		return r.Scan(&k.Call, &k.Part, &k.Node)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look for open parts: %w", err)
+		return nil, fmt.Errorf("list open parts: %w", err)
 	}
 	return list, nil
 }
 
-// Reserve asks for leave to do something that may happen once per interval over all nodes. It returns how long to wait
-// before doing it, or ok false if that is more than longest, and then nothing is reserved.
+// Reserve reserves a slot of an action that may happen once per interval over all nodes. It returns the time to wait
+// before the action. If that is longer than longest, it reserves nothing and returns false.
 func (s *Store) Reserve(ctx context.Context, name string, interval, longest time.Duration) (wait time.Duration, ok bool, err error) {
 	now := "$3"
 	if s.postgres { // one clock for all nodes
 		now = "(CASE WHEN $3::bigint > 0 THEN (extract(epoch FROM clock_timestamp()) * 1000000)::bigint END)"
 	}
-	// GCRA without a burst: tat_us is when the next may go.
+	// GCRA without a burst: tat_us is the time of the next slot.
 	query := `UPDATE limiter SET tat_us = (CASE WHEN tat_us > ` + now + ` THEN tat_us ELSE ` + now + ` END) + $2
 		WHERE name = $1 AND tat_us <= ` + now + ` + $4 RETURNING tat_us - $2 - ` + now
 	for range 2 {

@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// ExpiredAudio lists calls whose audio has been kept for long enough: they have ended, are decided, and nobody has still
-// to look at them. Calls of which the node can delete nothing, because others have the audio, are left out.
+// ExpiredAudio returns calls whose audio retention has passed: they have ended, are decided, and do not wait for
+// review. Calls whose audio is only on other nodes are left out.
 func (s *Store) ExpiredAudio(ctx context.Context, node string, now time.Time, limit int) (calls []string, err error) {
 	rows, err := s.reader.QueryContext(
 		ctx,
 		`SELECT id FROM call WHERE audio_until_ms IS NOT NULL AND audio_until_ms <= $1 AND state = 'ended' AND final = 1
 		AND NOT EXISTS (SELECT 1 FROM review r WHERE r.call_id = call.id AND r.state = 'waiting')
 		AND NOT EXISTS (SELECT 1 FROM segment g WHERE g.call_id = call.id AND g.state IN ('recorded', 'submitted'))
-		AND EXISTS (SELECT 1 FROM segment g WHERE g.call_id = call.id AND g.audio_key <> '' AND g.audio_node IN ('', $3)) ORDER BY audio_until_ms LIMIT $2`,
+		AND EXISTS (SELECT 1 FROM segment g WHERE g.call_id = call.id AND g.audio_key <> '' AND g.audio_node IN ('', $3))
+			ORDER BY audio_until_ms LIMIT $2`,
 		millis(now),
 		limit,
 		node,
@@ -26,18 +27,19 @@ func (s *Store) ExpiredAudio(ctx context.Context, node string, now time.Time, li
 		return r.Scan(&id)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look for audio that was kept long enough: %w", err)
+		return nil, fmt.Errorf("list expired audio: %w", err)
 	}
 	return calls, nil
 }
 
-// ExpiredCalls lists calls that ended before a time, oldest first, of which nothing is left to do: they are decided, nobody
-// has still to look at them, nobody has still to be told, and no audio of them is kept.
+// ExpiredCalls returns calls that ended before a time and are complete, oldest first: decided, not waiting for review,
+// without pending webhook deliveries, and without audio.
 func (s *Store) ExpiredCalls(ctx context.Context, before time.Time, limit int) (calls []string, err error) {
 	rows, err := s.reader.QueryContext(ctx, `SELECT id FROM call WHERE started_ms < $1 AND ended_ms < $1 AND state = 'ended' AND final = 1
 		AND NOT EXISTS (SELECT 1 FROM review r WHERE r.call_id = call.id AND r.state = 'waiting')
 		AND NOT EXISTS (SELECT 1 FROM segment g WHERE g.call_id = call.id AND (g.audio_key <> '' OR g.state IN ('recorded', 'submitted')))
-		AND NOT EXISTS (SELECT 1 FROM webhook_message m JOIN webhook_delivery d ON d.message_id = m.id WHERE m.call_id = call.id AND d.state = 'pending')
+		AND NOT EXISTS (SELECT 1 FROM webhook_message m JOIN webhook_delivery d ON d.message_id = m.id WHERE m.call_id = call.id
+			AND d.state = 'pending')
 		ORDER BY started_ms, id LIMIT $2`, millis(before), limit)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var id string
@@ -45,13 +47,13 @@ func (s *Store) ExpiredCalls(ctx context.Context, before time.Time, limit int) (
 		return r.Scan(&id)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look for calls that were kept long enough: %w", err)
+		return nil, fmt.Errorf("list expired calls: %w", err)
 	}
 	return calls, nil
 }
 
-// AudioDeleted notes that the audio of segments of a call is gone. Their hashes stay, and so does the term of what others
-// have still to delete, or what has come in meanwhile.
+// AudioDeleted records that the audio of segments was deleted. The hashes stay. The deletion time of the call stays too
+// while other nodes still have audio, or new audio has arrived.
 func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segment, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		c, err := t.LockCall(ctx, call)
@@ -85,7 +87,7 @@ func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segmen
 	})
 }
 
-// audioLeft counts the segments of a call that have audio, or are still to be analysed.
+// audioLeft counts the segments of a call that have audio or are not analysed yet.
 func (t *Tx) audioLeft(ctx context.Context, call string) (n int, err error) {
 	err = t.tx.QueryRowContext(
 		ctx,
@@ -96,8 +98,8 @@ func (t *Tx) audioLeft(ctx context.Context, call string) (n int, err error) {
 	return n, err
 }
 
-// Erase removes everything about a call that was ended, but the audit, and notes who did it and why. Its audio must have
-// been deleted before: nobody would know of it any more.
+// Erase removes all data of an ended call except the audit, and records who erased it and why. Its audio must be
+// deleted before, because its location is lost.
 func (s *Store) Erase(ctx context.Context, call, who, why string, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		c, err := t.LockCall(ctx, call)
@@ -112,7 +114,7 @@ func (s *Store) Erase(ctx context.Context, call, who, why string, now time.Time)
 			return err
 		}
 		if left > 0 {
-			return fmt.Errorf("%w: %d segments of call %s have audio, or are being analysed", ErrConflict, left, call)
+			return fmt.Errorf("%w: %d segments of call %s have audio or are not analysed yet", ErrConflict, left, call)
 		}
 		for _, q := range []string{
 			"DELETE FROM webhook_delivery WHERE message_id IN (SELECT id FROM webhook_message WHERE call_id = $1)",

@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// Review is where a person stands with a call.
+// Review is the state of the review of a call.
 type Review struct {
 	Call         string
 	OpenedAt     time.Time
 	State        string // ReviewWaiting or ReviewClosed
-	Assignee     string // who has claimed it, until ClaimedUntil
+	Assignee     string // user who claimed it, until ClaimedUntil
 	ClaimedUntil time.Time
-	Disposition  string // the last one; it stands from an earlier time when the review was opened again
+	Disposition  string // the last one; kept when the review is opened again
 	Note         string
 	ClosedAt     time.Time
 	ClosedBy     string
-	Version      int // grows by one with each change
+	Version      int // incremented by each change
 }
 
-// ClaimedBy is who works on the call at a time, "" if nobody does.
+// ClaimedBy returns the user who holds the claim at a time, or "".
 func (r Review) ClaimedBy(now time.Time) string {
 	if r.State != ReviewWaiting || !now.Before(r.ClaimedUntil) {
 		return ""
@@ -31,20 +31,20 @@ func (r Review) ClaimedBy(now time.Time) string {
 	return r.Assignee
 }
 
-// What a person can do with a review.
+// Actions on a review.
 const (
-	ReviewClaim   = "claim"   // take the call, so that nobody else does
-	ReviewRelease = "release" // leave it to others
-	ReviewDispose = "dispose" // say what it is, which closes the review; or correct what was said
+	ReviewClaim   = "claim"   // reserve the call for one user
+	ReviewRelease = "release" // end the claim
+	ReviewDispose = "dispose" // set the disposition and close the review, or correct a disposition
 )
 
-// Dispositions are what a person can say of a call.
+// Dispositions are the possible results of a review.
 var Dispositions = []string{"confirmed_synthetic", "false_alarm", "unsure"}
 
-// ErrNoReview says that nobody has to look at a call, and nobody had.
+// ErrNoReview reports that a call was never queued for review.
 var ErrNoReview = errors.New("the call is not up for review")
 
-// ReviewConflict is why a review was not changed. It is an ErrConflict.
+// ReviewConflict is the reason why a review was not changed. It wraps ErrConflict.
 type ReviewConflict struct {
 	Why     string
 	Current Review
@@ -53,20 +53,20 @@ type ReviewConflict struct {
 func (e *ReviewConflict) Error() string { return e.Why }
 func (e *ReviewConflict) Unwrap() error { return ErrConflict }
 
-// ReviewChange is what somebody wants to do with a review.
+// ReviewChange is a requested change of a review.
 type ReviewChange struct {
 	Call, Action string
 	Who          string
-	Version      int  // the one that was seen
-	Override     bool // may release what another has claimed
+	Version      int  // version that the user saw
+	Override     bool // may release a claim of another user
 	Disposition  string
 	Note         string
-	Lease        time.Duration // of a claim
+	Lease        time.Duration // duration of a claim
 	At           time.Time
 }
 
-// ChangeReview changes a review, if it is still the one that was seen, and notes in the audit who did so. It returns the
-// review as it is now. The error is a *ReviewConflict if somebody else was faster.
+// ChangeReview changes a review if its version is unchanged, and audits the change. It returns the new state. The error
+// is a *ReviewConflict if another user was faster.
 func (s *Store) ChangeReview(ctx context.Context, ch ReviewChange) (r Review, err error) {
 	err = s.InTx(ctx, func(t *Tx) error {
 		if _, err := t.LockCall(ctx, ch.Call); err != nil {
@@ -93,13 +93,13 @@ func (s *Store) ChangeReview(ctx context.Context, ch ReviewChange) (r Review, er
 	return r, err
 }
 
-// apply makes the change, and says what of it belongs into the audit. A note is personal, and does not.
+// apply makes the change and returns the detail for the audit. A note is personal data, and is left out.
 func (r *Review) apply(ch ReviewChange) (Detail, error) {
 	refuse := func(format string, args ...any) (Detail, error) {
 		return nil, &ReviewConflict{Why: fmt.Sprintf(format, args...), Current: *r}
 	}
 	if ch.Version != r.Version {
-		return refuse("somebody else has changed the review: it is at version %d, not %d", r.Version, ch.Version)
+		return refuse("the review was changed meanwhile: it has version %d, not %d", r.Version, ch.Version)
 	}
 	holder := r.ClaimedBy(ch.At)
 	if holder != "" && holder != ch.Who && (ch.Action != ReviewRelease || !ch.Override) {
@@ -115,7 +115,7 @@ func (r *Review) apply(ch ReviewChange) (Detail, error) {
 		r.Assignee, r.ClaimedUntil = ch.Who, ch.At.Add(ch.Lease)
 	case ReviewRelease:
 		if holder == "" {
-			return refuse("nobody has claimed the call")
+			return refuse("the call is not claimed")
 		}
 		if holder != ch.Who {
 			detail["claimed_by"] = holder
@@ -123,7 +123,7 @@ func (r *Review) apply(ch ReviewChange) (Detail, error) {
 		r.Assignee, r.ClaimedUntil = "", time.Time{}
 	case ReviewDispose:
 		if !slices.Contains(Dispositions, ch.Disposition) {
-			return nil, fmt.Errorf("there is no disposition %q", ch.Disposition)
+			return nil, fmt.Errorf("unknown disposition %q", ch.Disposition)
 		}
 		detail["disposition"] = ch.Disposition
 		if r.State == ReviewClosed {
@@ -132,7 +132,7 @@ func (r *Review) apply(ch ReviewChange) (Detail, error) {
 		r.State, r.Assignee, r.ClaimedUntil = ReviewClosed, "", time.Time{}
 		r.Disposition, r.Note, r.ClosedAt, r.ClosedBy = ch.Disposition, ch.Note, ch.At, ch.Who
 	default:
-		return nil, fmt.Errorf("there is no action %q", ch.Action)
+		return nil, fmt.Errorf("unknown action %q", ch.Action)
 	}
 	return detail, nil
 }
@@ -140,7 +140,8 @@ func (r *Review) apply(ch ReviewChange) (Detail, error) {
 func (t *Tx) saveReview(ctx context.Context, r Review, ch ReviewChange) error {
 	_, err := t.exec(
 		ctx,
-		`UPDATE review SET state = $2, assignee = $3, claimed_until_ms = $4, disposition = $5, note = $6, closed_ms = $7, closed_by = $8, version = $9 WHERE call_id = $1`,
+		`UPDATE review SET state = $2, assignee = $3, claimed_until_ms = $4, disposition = $5, note = $6, closed_ms = $7, closed_by =
+			$8, version = $9 WHERE call_id = $1`,
 		r.Call,
 		r.State,
 		r.Assignee,
@@ -152,22 +153,22 @@ func (t *Tx) saveReview(ctx context.Context, r Review, ch ReviewChange) error {
 		r.Version,
 	)
 	if err != nil {
-		return fmt.Errorf("save the review of call %s: %w", r.Call, err)
+		return fmt.Errorf("save review of call %s: %w", r.Call, err)
 	}
 	if ch.Action != ReviewDispose {
 		return nil
 	}
 	if _, err := t.exec(ctx, "INSERT INTO disposition (call_id, version, at_ms, who, disposition, note) VALUES ($1, $2, $3, $4, $5, $6)",
 		r.Call, r.Version, millis(ch.At), ch.Who, ch.Disposition, ch.Note); err != nil {
-		return fmt.Errorf("keep the disposition of call %s: %w", r.Call, err)
+		return fmt.Errorf("save disposition of call %s: %w", r.Call, err)
 	}
 	return t.reviewState(ctx, r.Call, ReviewClosed)
 }
 
-// reviewState notes the state of a review in its call, which must be locked.
+// reviewState saves the state of a review in its call, which must be locked.
 func (t *Tx) reviewState(ctx context.Context, call, state string) error {
 	if _, err := t.exec(ctx, "UPDATE call SET review_state = $2 WHERE id = $1", call, state); err != nil {
-		return fmt.Errorf("note the review in call %s: %w", call, err)
+		return fmt.Errorf("save review state of call %s: %w", call, err)
 	}
 	return nil
 }
@@ -187,7 +188,7 @@ func scanReview(row interface{ Scan(...any) error }) (r Review, err error) {
 	return r, nil
 }
 
-// Reviews finds the reviews of calls, by call. Calls that nobody has to look at have none.
+// Reviews returns the reviews of calls, by call. Calls that were never queued have none.
 func (s *Store) Reviews(ctx context.Context, calls ...string) (map[string]Review, error) {
 	found := map[string]Review{}
 	if len(calls) == 0 {
@@ -206,7 +207,7 @@ func (s *Store) Reviews(ctx context.Context, calls ...string) (map[string]Review
 	return found, nil
 }
 
-// Disposition is what a person has said of a call, at a time.
+// Disposition is one recorded result of a review.
 type Disposition struct {
 	Version     int
 	At          time.Time
@@ -215,7 +216,7 @@ type Disposition struct {
 	Note        string
 }
 
-// DispositionsOf lists what was said of a call, first to last.
+// DispositionsOf returns the dispositions of a call, oldest first.
 func (s *Store) DispositionsOf(ctx context.Context, call string) (list []Disposition, err error) {
 	rows, err := s.reader.QueryContext(
 		ctx,
@@ -233,7 +234,7 @@ func (s *Store) DispositionsOf(ctx context.Context, call string) (list []Disposi
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the dispositions of call %s: %w", call, err)
+		return nil, fmt.Errorf("list dispositions of call %s: %w", call, err)
 	}
 	return list, nil
 }

@@ -11,7 +11,7 @@ import (
 	"callscreen/internal/report"
 )
 
-// The states of a segment. It is settled in the last three.
+// States of a segment. The last three are final.
 const (
 	SegmentRecorded  = report.StateRecorded
 	SegmentSubmitted = report.StateSubmitted
@@ -20,25 +20,25 @@ const (
 	SegmentSkipped   = report.StateSkipped
 )
 
-// Segment is a stretch of a leg on its way to a score.
+// Segment is one segment of a leg, with its audio and its analysis.
 type Segment struct {
 	ID         string `json:"id"`
 	PartKey    `json:"part_key"`
 	Leg        string        `json:"leg"`
 	Seq        int           `json:"seq"`
-	Offset     time.Duration `json:"offset"` // from the begin of the part
+	Offset     time.Duration `json:"offset"` // from the start of the part
 	Duration   time.Duration `json:"duration"`
 	Speech     time.Duration `json:"speech"`
 	Lost       time.Duration `json:"lost,omitempty"`
 	RecordedAt time.Time     `json:"recorded_at"`
-	Rate       int           `json:"rate"`             // Hz, of the WAV file
-	Voiced     [][2]int64    `json:"voiced,omitempty"` // where speech is, in samples from the begin of the segment
+	Rate       int           `json:"rate"`             // sample rate of the WAV file in Hz
+	Voiced     [][2]int64    `json:"voiced,omitempty"` // ranges of speech, in samples from the start of the segment
 	State      string        `json:"state"`
 	Reason     string        `json:"reason,omitempty"`
 	Detail     string        `json:"detail,omitempty"`
 
-	AudioKey       string    `json:"audio_key,omitempty"`  // in the audio store; "" when there is none, or none any more
-	AudioNode      string    `json:"audio_node,omitempty"` // the only node that has it; "" when all have
+	AudioKey       string    `json:"audio_key,omitempty"`  // in the audio store; "" without audio
+	AudioNode      string    `json:"audio_node,omitempty"` // only node with the audio; "" if all nodes can read it
 	AudioSHA256    string    `json:"audio_sha256,omitempty"`
 	AudioBytes     int64     `json:"audio_bytes,omitempty"`
 	AudioDeletedAt time.Time `json:"-"`
@@ -50,18 +50,18 @@ type Segment struct {
 	Cleaned       bool      `json:"-"`
 	Attempts      int       `json:"-"`
 	NextAt        time.Time `json:"-"`
-	SubmitStarted time.Time `json:"-"` // an upload began whose end is not known
+	SubmitStarted time.Time `json:"-"` // start of an upload of unknown outcome
 	SubmittedAt   time.Time `json:"-"`
 	Resent        int       `json:"-"`
-	Worker        string    `json:"-"` // node that made the last attempt
+	Worker        string    `json:"-"` // node of the last attempt
 	SettledAt     time.Time `json:"-"`
 }
 
-// Settled tells whether nothing more will happen to it.
+// Settled reports whether the state is final.
 func (s Segment) Settled() bool { return s.State != SegmentRecorded && s.State != SegmentSubmitted }
 
-// AddSegment inserts a segment as it was recorded, in place of what stood for it if it was missing. It tells whether it was
-// new.
+// AddSegment inserts a recorded segment and removes its placeholder if it was missing. It reports whether the segment
+// is new.
 func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
 	voiced, err := json.Marshal(g.Voiced)
 	if err != nil {
@@ -79,7 +79,8 @@ func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
 	n, err := t.exec(
 		ctx,
 		`INSERT INTO segment (id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail,
-		audio_key, audio_node, audio_sha256, audio_bytes, rate, voiced, settled_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING`,
+		audio_key, audio_node, audio_sha256, audio_bytes, rate, voiced, settled_ms)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING`,
 		g.ID,
 		g.Call,
 		g.Part,
@@ -108,8 +109,10 @@ func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
 	return n == 1, nil
 }
 
-const segmentColumns = `id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail, score, verdict, job_id, simulated, cleaned,
-	audio_key, audio_node, audio_sha256, audio_bytes, audio_deleted_ms, rate, voiced, attempts, next_ms, submit_started_ms, submitted_ms, resent, worker, settled_ms`
+const segmentColumns = `id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state,
+	reason, detail, score, verdict, job_id, simulated, cleaned,
+	audio_key, audio_node, audio_sha256, audio_bytes, audio_deleted_ms, rate, voiced, attempts, next_ms, submit_started_ms,
+		submitted_ms, resent, worker, settled_ms`
 
 func scanSegment(row interface{ Scan(...any) error }) (g Segment, err error) {
 	var offset, took, speech, lost, recorded, deleted, next, started, submitted, settled int64
@@ -161,17 +164,17 @@ func scanSegment(row interface{ Scan(...any) error }) (g Segment, err error) {
 	return g, json.Unmarshal([]byte(voiced), &g.Voiced)
 }
 
-// Segment reads a segment.
+// Segment reads a segment. It returns ErrNotFound if there is none.
 func (s *Store) Segment(ctx context.Context, id string) (Segment, error) {
 	return scanSegment(s.reader.QueryRowContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE id = $1", id))
 }
 
-// Segments lists the segments of a call by their place in it.
+// Segments returns the segments of a call in order.
 func (t *Tx) Segments(ctx context.Context, call string) ([]Segment, error) {
 	return segments(ctx, t.tx, call)
 }
 
-// Segments lists the segments of calls, by call and by their place in it.
+// Segments returns the segments of calls, by call and in order.
 func (s *Store) Segments(ctx context.Context, calls ...string) ([]Segment, error) {
 	return segments(ctx, s.reader, calls...)
 }
@@ -196,7 +199,7 @@ func segments(ctx context.Context, q querier, calls ...string) (list []Segment, 
 	return list, nil
 }
 
-// Overdue lists segments that were recorded before a time and never became a job.
+// Overdue returns segments that were recorded before a time and have no job at the API.
 func (s *Store) Overdue(ctx context.Context, before time.Time, limit int) (list []Segment, err error) {
 	rows, err := s.reader.QueryContext(
 		ctx,
@@ -210,27 +213,27 @@ func (s *Store) Overdue(ctx context.Context, before time.Time, limit int) (list 
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look for segments that wait for too long: %w", err)
+		return nil, fmt.Errorf("list overdue segments: %w", err)
 	}
 	return list, nil
 }
 
-// lockSegment reads a segment and keeps others from changing it.
+// lockSegment reads a segment and locks it until the transaction ends.
 func (t *Tx) lockSegment(ctx context.Context, id string) (Segment, error) {
 	return scanSegment(t.tx.QueryRowContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE id = $1"+t.s.forUpdate(), id))
 }
 
-// Doubt says what to do about a segment whose upload began, and may have been paid for, without a job being known.
+// Doubt is the treatment of a segment with an upload of unknown outcome, which may have been charged.
 type Doubt int
 
 const (
 	NoDoubt Doubt = iota
-	Resend        // send it once more; that is noted, and audited
-	GiveUp        // it was sent again already, or must never be
+	Resend        // send it again, at most once; audited
+	GiveUp        // fail it: already sent again, or resending is disabled
 )
 
-// BeginSubmit notes, before anything is sent, that a node is about to upload a segment. It returns the segment as it was
-// before, and what to do about it. A segment that has a job already, or is settled, is left as it is.
+// BeginSubmit records, before anything is sent, that a node starts to upload a segment. It returns the previous state
+// of the segment and the treatment of an earlier upload. It does not change a segment that has a job or is settled.
 func (s *Store) BeginSubmit(ctx context.Context, id, node string, now time.Time, resend bool) (g Segment, d Doubt, err error) {
 	err = s.InTx(ctx, func(t *Tx) error {
 		if g, err = t.lockSegment(ctx, id); err != nil {
@@ -255,7 +258,7 @@ func (s *Store) BeginSubmit(ctx context.Context, id, node string, now time.Time,
 			node,
 			resent,
 		); err != nil {
-			return fmt.Errorf("note the attempt on segment %s: %w", id, err)
+			return fmt.Errorf("save attempt of segment %s: %w", id, err)
 		}
 		if d != Resend {
 			return nil
@@ -272,7 +275,7 @@ func (s *Store) BeginSubmit(ctx context.Context, id, node string, now time.Time,
 	return g, d, err
 }
 
-// NotSubmitted notes that an upload came to nothing for certain, and when the next is due.
+// NotSubmitted records that an upload certainly failed, and the time of the next attempt.
 func (s *Store) NotSubmitted(ctx context.Context, id string, next time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		_, err := t.exec(
@@ -285,19 +288,20 @@ func (s *Store) NotSubmitted(ctx context.Context, id string, next time.Time) err
 	})
 }
 
-// SaveJob notes the job that a segment became. If another upload of it has become a job before, that one stands, and the
-// surplus is audited.
+// SaveJob saves the job of a segment. If another upload already became a job, that job is kept and the surplus job is
+// audited.
 func (s *Store) SaveJob(ctx context.Context, id, job, node string, now time.Time) (won bool, err error) {
 	err = s.InTx(ctx, func(t *Tx) error {
 		n, err := t.exec(
 			ctx,
-			"UPDATE segment SET job_id = $2, state = 'submitted', submitted_ms = $3, submit_started_ms = 0 WHERE id = $1 AND job_id = '' AND state = 'recorded'",
+			"UPDATE segment SET job_id = $2, state = 'submitted', submitted_ms = $3, submit_started_ms = 0 WHERE id = $1 AND job_id = '' "+
+				"AND state = 'recorded'",
 			id,
 			job,
 			millis(now),
 		)
 		if err != nil {
-			return fmt.Errorf("note the job of segment %s: %w", id, err)
+			return fmt.Errorf("save job of segment %s: %w", id, err)
 		}
 		if won = n == 1; won {
 			return nil
@@ -319,8 +323,8 @@ func (s *Store) SaveJob(ctx context.Context, id, job, node string, now time.Time
 	return won, err
 }
 
-// AgainCleaned takes a segment whose job failed back to be sent once more in a cleaner copy. It tells whether it was this
-// call that did so.
+// AgainCleaned resets a segment whose job failed, so that a cleaned copy is submitted. It reports whether this call did
+// so.
 func (s *Store) AgainCleaned(ctx context.Context, id, job string, now time.Time) (done bool, err error) {
 	err = s.InTx(ctx, func(t *Tx) error {
 		g, err := t.lockSegment(ctx, id)
@@ -347,7 +351,7 @@ func (s *Store) AgainCleaned(ctx context.Context, id, job string, now time.Time)
 	return done, err
 }
 
-// Settlement is what a segment came to.
+// Settlement is the result of a segment.
 type Settlement struct {
 	State     string // SegmentScored or SegmentFailed
 	Reason    string
@@ -358,7 +362,7 @@ type Settlement struct {
 	At        time.Time
 }
 
-// Settle gives a segment its final state. It is ErrSettled if it has one. The call must be locked.
+// Settle sets the final state of a segment. It returns ErrSettled if the segment has one. The call must be locked.
 func (t *Tx) Settle(ctx context.Context, id string, r Settlement) error {
 	n, err := t.exec(
 		ctx,
@@ -382,13 +386,13 @@ func (t *Tx) Settle(ctx context.Context, id string, r Settlement) error {
 	return nil
 }
 
-// Backlog is what waits for the analysis.
+// Backlog counts the segments that wait for analysis.
 type Backlog struct {
 	Recorded, Submitted int
-	Oldest              time.Time // when the oldest of them was recorded; zero if there is none
+	Oldest              time.Time // recording time of the oldest; zero if there is none
 }
 
-// Backlog counts what waits for the analysis.
+// Backlog returns the current backlog.
 func (s *Store) Backlog(ctx context.Context) (b Backlog, err error) {
 	var oldest sql.NullInt64
 	err = s.reader.QueryRowContext(

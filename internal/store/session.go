@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// Session is somebody who is signed in.
+// Session is a signed-in user.
 type Session struct {
-	Hash      string // of the id, which only the cookie holds
+	Hash      string // hash of the id; only the cookie holds the id
 	Name      string
 	Roles     []string
-	Source    string // how they signed in
+	Source    string // method of the sign-in
 	CreatedAt time.Time
 	SeenAt    time.Time
 	ExpiresAt time.Time
 }
 
-// SaveSession keeps a new session, and lets go of those that have expired or were not seen since idle.
+// SaveSession inserts a session, and deletes sessions that have expired or were idle for too long.
 func (s *Store) SaveSession(ctx context.Context, v Session, idle time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		if _, err := t.exec(ctx, "DELETE FROM session WHERE expires_ms <= $1 OR seen_ms <= $2", millis(v.SeenAt), millis(idle)); err != nil {
-			return fmt.Errorf("let go of old sessions: %w", err)
+			return fmt.Errorf("delete expired sessions: %w", err)
 		}
 		if _, err := t.exec(
 			ctx,
@@ -37,13 +37,13 @@ func (s *Store) SaveSession(ctx context.Context, v Session, idle time.Time) erro
 			millis(v.SeenAt),
 			millis(v.ExpiresAt),
 		); err != nil {
-			return fmt.Errorf("keep a session: %w", err)
+			return fmt.Errorf("save session: %w", err)
 		}
 		return nil
 	})
 }
 
-// Session finds a session. It is ErrNotFound if there is none.
+// Session reads a session. It returns ErrNotFound if there is none.
 func (s *Store) Session(ctx context.Context, hash string) (v Session, err error) {
 	var roles string
 	var created, seen, expires int64
@@ -57,25 +57,25 @@ func (s *Store) Session(ctx context.Context, hash string) (v Session, err error)
 		return v, ErrNotFound
 	}
 	if err != nil {
-		return v, fmt.Errorf("read a session: %w", err)
+		return v, fmt.Errorf("read session: %w", err)
 	}
 	v.Roles = strings.Fields(roles)
 	v.CreatedAt, v.SeenAt, v.ExpiresAt = fromMillis(created), fromMillis(seen), fromMillis(expires)
 	return v, nil
 }
 
-// TouchSession notes that a session was used.
+// TouchSession records the use of a session.
 func (s *Store) TouchSession(ctx context.Context, hash string, at time.Time) error {
 	if _, err := s.db.ExecContext(ctx, "UPDATE session SET seen_ms = $2 WHERE hash = $1", hash, millis(at)); err != nil {
-		return fmt.Errorf("note the use of a session: %w", err)
+		return fmt.Errorf("update session: %w", err)
 	}
 	return nil
 }
 
-// EndSession lets go of a session. None there is no error.
+// EndSession deletes a session. A missing session is not an error.
 func (s *Store) EndSession(ctx context.Context, hash string) error {
 	if _, err := s.db.ExecContext(ctx, "DELETE FROM session WHERE hash = $1", hash); err != nil {
-		return fmt.Errorf("end a session: %w", err)
+		return fmt.Errorf("delete session: %w", err)
 	}
 	return nil
 }

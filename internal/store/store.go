@@ -1,6 +1,6 @@
-// Package store is the truth about calls: SQLite in a folder for one machine, PostgreSQL for several, with the same
-// tables and the same queries. A job of the queue is only the alarm clock of a segment; what was recorded, sent, scored
-// and decided stands in the tables.
+// Package store holds the state of all calls, in SQLite for one machine or in PostgreSQL for several, with the same
+// tables and queries. Recordings, submissions, scores and decisions are rows. A job of the queue only wakes up the
+// segment whose row it names.
 package store
 
 import (
@@ -25,26 +25,25 @@ import (
 	_ "modernc.org/sqlite" // the SQLite driver
 )
 
-// Errors that callers tell apart.
+// Errors that callers check for.
 var (
-	ErrNotFound = errors.New("there is no such record")
-	ErrInUse    = errors.New("another callscreen uses this data_dir")
-	ErrSettled  = errors.New("the segment is settled already")
-	ErrConflict = errors.New("somebody else has changed it in the meantime")
-	ErrSchema   = errors.New("the database has another schema than this version needs")
+	ErrNotFound = errors.New("no such record")
+	ErrInUse    = errors.New("another callscreen process uses this data_dir")
+	ErrSettled  = errors.New("the segment is already settled")
+	ErrConflict = errors.New("it was changed meanwhile")
+	ErrSchema   = errors.New("the database schema does not match this version")
 )
 
-// Options say where the database is.
+// Options locates the database.
 type Options struct {
-	// URL is a PostgreSQL address, with its password. Empty means SQLite in Dir.
+	// URL is a PostgreSQL URL with its password. "" means SQLite in Dir.
 	URL string
-	// Dir is the folder of the SQLite database. It must exist.
+	// Dir is the directory of the SQLite database. It must exist.
 	Dir string
-	// Owner makes this process the only one that runs on the folder, also when the tables are in PostgreSQL: the spool
-	// is there too. It brings the tables of SQLite up to date. Tools that look at the database of a running program
-	// leave it out.
+	// Owner locks the directory for this process, also with PostgreSQL, because the spool is there too. It updates the
+	// tables of SQLite. Tools that read the database of a running sidecar leave it false.
 	Owner bool
-	// MaxConns bounds the connections to PostgreSQL. Default 20.
+	// MaxConns limits the connections to PostgreSQL. Default: 20.
 	MaxConns int
 	Log      *slog.Logger
 
@@ -61,10 +60,10 @@ type Store struct {
 	log        *slog.Logger
 }
 
-// fileName is the SQLite database within its folder.
+// fileName is the SQLite database in its directory.
 const fileName = "callscreen.db"
 
-// Open opens a database. That of PostgreSQL must have been made by Migrate.
+// Open opens a database. A PostgreSQL database must have been created by Migrate.
 func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	s := &Store{postgres: opt.URL != "", log: opt.Log}
 	if s.log == nil {
@@ -111,7 +110,7 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	return s, nil
 }
 
-// withoutPassword keeps the address of the database out of an error.
+// withoutPassword removes the password of the database from an error.
 func withoutPassword(err error, address string) error {
 	if u, e := url.Parse(address); address != "" && e == nil && u.User != nil {
 		if p, ok := u.User.Password(); ok && p != "" {
@@ -121,13 +120,13 @@ func withoutPassword(err error, address string) error {
 	return err
 }
 
-// own locks a folder until Close, or until the process ends in any way.
+// own locks a directory until Close or the end of the process.
 func (s *Store) own(dir string) (err error) {
 	if s.lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor is small
-		return fmt.Errorf("%w: %s (hint: give each its own data_dir, or share a PostgreSQL by database)", ErrInUse, dir)
+		return fmt.Errorf("%w: %s (hint: give each process its own data_dir, or share PostgreSQL with the key database)", ErrInUse, dir)
 	}
 	return nil
 }
@@ -136,9 +135,9 @@ func (s *Store) openSQLite(opt Options) (err error) {
 	path := filepath.Join(opt.Dir, fileName)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if !opt.Owner {
-			return fmt.Errorf("there is no database in %s (hint: is data_dir right, and has callscreen serve run?)", opt.Dir)
+			return fmt.Errorf("there is no database in %s (hint: check data_dir, and that callscreen serve has run)", opt.Dir)
 		}
-		// SQLite would make it readable for all.
+		// SQLite would create it readable for all users.
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return fmt.Errorf("data_dir: %w", err)
@@ -147,13 +146,13 @@ func (s *Store) openSQLite(opt Options) (err error) {
 			return err
 		}
 	}
-	// Without the two settings of time the job queue stops east of Greenwich: it compares local times as text.
+	// Without the two time settings, the job queue stops east of Greenwich: it compares local times as text.
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_txlock=immediate&_timezone=UTC&_time_format=sqlite" +
 		"&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	if s.db, err = sql.Open("sqlite", dsn); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
-	s.db.SetMaxOpenConns(1) // SQLite has one writer; more would only wait for each other
+	s.db.SetMaxOpenConns(1) // SQLite has one writer; more connections would only wait
 	if s.reader, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -162,7 +161,7 @@ func (s *Store) openSQLite(opt Options) (err error) {
 	return nil
 }
 
-// Close closes the database and lets another process own the folder.
+// Close closes the database and unlocks the directory.
 func (s *Store) Close() error {
 	var errs []error
 	if s.reader != nil && s.reader != s.db {
@@ -178,16 +177,16 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// Ping tells whether the database answers.
+// Ping returns an error if the database does not answer.
 func (s *Store) Ping(ctx context.Context) error { return s.reader.PingContext(ctx) }
 
-// Shared tells whether other nodes may use the same database.
+// Shared reports whether several nodes can use the database.
 func (s *Store) Shared() bool { return s.postgres }
 
-// Driver is what a client of the job queue works with.
+// Driver returns the driver of the job queue.
 func (s *Store) Driver() riverdriver.Driver[*sql.Tx] { return s.driver }
 
-// Tx is a transaction. What it does happens as a whole or not at all.
+// Tx is a transaction.
 type Tx struct {
 	tx *sql.Tx
 	s  *Store
@@ -215,7 +214,7 @@ func ignoreDone(err error) error {
 	return err
 }
 
-// forUpdate locks the rows of a SELECT. SQLite has one writer at a time anyway.
+// forUpdate returns the clause that locks the rows of a SELECT. SQLite has a single writer and needs no lock.
 func (s *Store) forUpdate() string {
 	if s.postgres {
 		return " FOR UPDATE"
@@ -223,7 +222,7 @@ func (s *Store) forUpdate() string {
 	return ""
 }
 
-// exec runs a statement and returns how many rows it changed.
+// exec runs a statement and returns the number of changed rows.
 func (t *Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	r, err := t.tx.ExecContext(ctx, query, args...)
 	if err != nil {
@@ -232,7 +231,7 @@ func (t *Tx) exec(ctx context.Context, query string, args ...any) (int64, error)
 	return r.RowsAffected()
 }
 
-// millis is a time as the tables hold it, 0 for none.
+// millis converts a time to the form of the tables, 0 for the zero time.
 func millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

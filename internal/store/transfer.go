@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// tables are ours, in an order in which they can be filled. The job queue is not among them: its jobs are made anew.
+// tables are the tables of this package, in the order of their dependencies. The job queue is not exported; its jobs
+// are created again.
 var tables = []struct {
 	name, key string
 }{
@@ -31,15 +32,15 @@ var tables = []struct {
 	{"webhook_endpoint", "name"},
 }
 
-// Export visits every row of our tables as they are at one moment, in an order in which Import can take them.
+// Export visits every row of all tables in one snapshot, in an order that Import accepts.
 func (s *Store) Export(ctx context.Context, visit func(table string, row map[string]any) error) error {
 	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: s.snapshot()})
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	defer func() { _ = tx.Rollback() }() // it has changed nothing
+	defer func() { _ = tx.Rollback() }() // read-only
 	for _, table := range tables {
-		rows, err := tx.QueryContext(ctx, "SELECT * FROM "+table.name+" ORDER BY "+table.key) //nolint:gosec // the names are ours
+		rows, err := tx.QueryContext(ctx, "SELECT * FROM "+table.name+" ORDER BY "+table.key) //nolint:gosec // constant names
 		var columns []string
 		err = each(rows, err, func(r *sql.Rows) (err error) {
 			if columns == nil {
@@ -70,7 +71,7 @@ func (s *Store) Export(ctx context.Context, visit func(table string, row map[str
 	return nil
 }
 
-// snapshot is the isolation in which a transaction sees one moment. In SQLite every one does.
+// snapshot returns the isolation level of a consistent snapshot. Every SQLite transaction is one.
 func (s *Store) snapshot() sql.IsolationLevel {
 	if s.postgres {
 		return sql.LevelRepeatableRead
@@ -78,15 +79,15 @@ func (s *Store) snapshot() sql.IsolationLevel {
 	return sql.LevelDefault
 }
 
-// Importer fills an empty database with what Export has visited, in one transaction.
+// Importer fills an empty database with exported rows, in one transaction.
 type Importer struct {
 	t       *Tx
 	columns map[string]map[string]bool
 	rows    map[string]int64
 }
 
-// Import runs fill in one transaction. The database must hold no call and no audit yet. Policies that it noted itself
-// are replaced. Segments that are not settled get their jobs from the next sweep.
+// Import runs fill in one transaction. The database must have no call and no audit yet. Recorded policies are replaced.
+// Unsettled segments get their jobs from the next sweep.
 func (s *Store) Import(ctx context.Context, fill func(*Importer) error) (rows map[string]int64, err error) {
 	i := &Importer{columns: map[string]map[string]bool{}, rows: map[string]int64{}}
 	err = s.InTx(ctx, func(t *Tx) error {
@@ -103,7 +104,7 @@ func (s *Store) Import(ctx context.Context, fill func(*Importer) error) (rows ma
 		}
 		if calls > 0 || lines > 0 {
 			return fmt.Errorf(
-				"the database holds %d calls and %d audit lines already (hint: import into one that callscreen migrate has just made)",
+				"the database already has %d calls and %d audit lines (hint: import into a database fresh from callscreen migrate)",
 				calls,
 				lines,
 			)
@@ -118,7 +119,8 @@ func (s *Store) Import(ctx context.Context, fill func(*Importer) error) (rows ma
 		}
 		_, err := t.exec(
 			ctx,
-			`UPDATE audit_head SET seq = (SELECT coalesce(max(seq), 0) FROM audit), hash = coalesce((SELECT hash FROM audit ORDER BY seq DESC LIMIT 1), '') WHERE id = 1`,
+			`UPDATE audit_head SET seq = (SELECT coalesce(max(seq), 0) FROM audit), hash = coalesce((SELECT hash FROM audit
+				ORDER BY seq DESC LIMIT 1), '') WHERE id = 1`,
 		)
 		if err != nil {
 			return err
@@ -129,7 +131,7 @@ func (s *Store) Import(ctx context.Context, fill func(*Importer) error) (rows ma
 	return i.rows, err
 }
 
-// Add inserts a row. Numbers come as json.Number, int64 or float64.
+// Add inserts a row. Numbers are json.Number, int64 or float64.
 func (i *Importer) Add(ctx context.Context, table string, row map[string]any) error {
 	known, err := i.known(ctx, table)
 	if err != nil {
@@ -139,7 +141,7 @@ func (i *Importer) Add(ctx context.Context, table string, row map[string]any) er
 	var values []any
 	for name, v := range row {
 		if !known[name] {
-			return fmt.Errorf("import: there is no column %q in %s", name, table)
+			return fmt.Errorf("import: unknown column %q of table %s", name, table)
 		}
 		if n, ok := v.(interface {
 			Int64() (int64, error)
@@ -157,14 +159,14 @@ func (i *Importer) Add(ctx context.Context, table string, row map[string]any) er
 	if _, err := i.t.exec(ctx, "INSERT INTO "+table+" ("+strings.Join(
 		names,
 		", ",
-	)+") VALUES ("+strings.Join(marks, ", ")+")", values...); err != nil { //nolint:gosec // both are checked
+	)+") VALUES ("+strings.Join(marks, ", ")+")", values...); err != nil { //nolint:gosec // both are checked above
 		return fmt.Errorf("import into %s: %w", table, err)
 	}
 	i.rows[table]++
 	return nil
 }
 
-// known is the columns of a table of ours.
+// known returns the columns of a table.
 func (i *Importer) known(ctx context.Context, table string) (map[string]bool, error) {
 	if k := i.columns[table]; k != nil {
 		return k, nil
@@ -174,9 +176,9 @@ func (i *Importer) known(ctx context.Context, table string) (map[string]bool, er
 		ours = ours || t.name == table
 	}
 	if !ours {
-		return nil, fmt.Errorf("import: there is no table %q", table)
+		return nil, fmt.Errorf("import: unknown table %q", table)
 	}
-	rows, err := i.t.tx.QueryContext(ctx, "SELECT * FROM "+table+" WHERE 1 = 0") //nolint:gosec // it is one of ours
+	rows, err := i.t.tx.QueryContext(ctx, "SELECT * FROM "+table+" WHERE 1 = 0") //nolint:gosec // checked above
 	if err != nil {
 		return nil, err
 	}

@@ -9,8 +9,8 @@ import (
 	"callscreen/internal/store"
 )
 
-// bulk inserts many rows into a table, some hundreds with a statement. The values stand in the text of the statement: the
-// driver of SQLite takes longer over many arguments than SQLite over many values.
+// bulk inserts many rows into a table, some hundreds per statement. The values are part of the statement text, because
+// the SQLite driver is slower with many arguments than SQLite with many values.
 type bulk struct {
 	exec    func(query string) error
 	begin   string
@@ -21,24 +21,26 @@ type bulk struct {
 
 const batch = 200
 
-// columns of each table that is filled, in the order of the values.
+// columns are the columns of each table to fill, in the order of the values.
 var columns = []struct{ table, names string }{
 	{
 		"call",
-		"id, started_ms, ended_ms, state, metadata, search, decision, final, review, score, summary, decisions, published, policy_version, decided_ms, audio_until_ms, review_state",
+		"id, started_ms, ended_ms, state, metadata, search, decision, final, review, score, summary, decisions, published, " +
+			"policy_version, decided_ms, audio_until_ms, review_state",
 	},
 	{"part", "call_id, part, node, ended_ms"},
 	{"leg", "call_id, part, node, leg, duration_ms, lost_ms"},
 	{
 		"segment",
-		`id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail, score, verdict, job_id, cleaned,
+		`id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail, score,
+			verdict, job_id, cleaned,
 		audio_key, audio_sha256, audio_bytes, audio_deleted_ms, rate, voiced, attempts, submitted_ms, worker, alarm, settled_ms`,
 	},
 	{"decision", "call_id, seq, at_ms, outcome, score, threshold, reasons, policy_version"},
 	{"review", "call_id, opened_ms, state, assignee, disposition, note, closed_ms, closed_by, version"},
 }
 
-// fill runs do in one transaction, with a way to insert a row into a table.
+// fill runs do in one transaction, with a function that inserts a row into a table.
 func fill(ctx context.Context, s *store.Store, do func(add func(table string, values ...any) error) error) error {
 	tx, err := s.Driver().GetExecutor().Begin(ctx)
 	if err != nil {
@@ -58,7 +60,7 @@ func fill(ctx context.Context, s *store.Store, do func(add func(table string, va
 		}
 	}
 	if err != nil {
-		_ = tx.Rollback(ctx) // the first error is the one to tell
+		_ = tx.Rollback(ctx) // return the first error
 		return err
 	}
 	return tx.Commit(ctx)
@@ -90,7 +92,7 @@ func (b *bulk) flush() error {
 	return b.exec(string(append(b.query, ')')))
 }
 
-// literal appends a value as both databases read it. Texts are our own and hold no quotes.
+// literal appends a value in the syntax of both databases. Texts are generated here and contain no quotes.
 func literal(to []byte, v any) []byte {
 	switch v := v.(type) {
 	case string:

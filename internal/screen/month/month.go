@@ -19,15 +19,15 @@ import (
 	"callscreen/policy"
 )
 
-// Start and End bound the calls of the month: the first is in it, the second is not.
+// The calls of the month start at or after Start and before End.
 var (
 	Start = time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
 	End   = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// Fill writes the ended calls of a month, each with so many segments, into an empty database: the tables then hold what a
-// sidecar with the default policy has written by the end of the month. About 1 % of the calls have a synthetic caller, and
-// about 1 % are reviewed. Audit, queue and webhooks are left out. The same numbers give the same month.
+// Fill fills an empty database with the ended calls of a month. The tables then hold the rows that a sidecar with the
+// default policy writes in a month. About 1 % of the calls have a synthetic caller, about 1 % are reviewed. Audit,
+// queue and webhooks are left empty. The same arguments give the same rows.
 func Fill(tb testing.TB, s *store.Store, calls, segmentsPerCall int) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
@@ -60,7 +60,7 @@ func Fill(tb testing.TB, s *store.Store, calls, segmentsPerCall int) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if s.Shared() { // what its autovacuum does in the course of a month
+	if s.Shared() { // as autovacuum does in the course of a month
 		if err := s.Driver().GetExecutor().Exec(ctx, "VACUUM ANALYZE"); err != nil {
 			tb.Fatal(err)
 		}
@@ -83,7 +83,7 @@ var queues = []string{"payments", "support", "sales", "claims", "cards"}
 // keep is the retention of the default configuration.
 var keep = map[string]time.Duration{"flagged": 720 * time.Hour, "inconclusive": 72 * time.Hour}
 
-// call makes one call, from its segments to its review.
+// call inserts one call, from its segments to its review.
 func (m *month) call(id string, at time.Time) error {
 	synthetic := m.rng.IntN(100) == 0
 	c := store.Call{
@@ -168,7 +168,7 @@ func (m *month) call(id string, at time.Time) error {
 	return m.review(c, review, synthetic)
 }
 
-// talk makes the segments of a call, in their order, and tells how long it was. Both take turns.
+// talk returns the segments of a call, in order, and its length. Both legs take turns.
 func (m *month) talk(k store.PartKey, synthetic bool) (list []store.Segment, length time.Duration) {
 	tempers := map[string]float64{"caller": -3.3 + 0.8*m.rng.NormFloat64(), "agent": -3.6 + 0.6*m.rng.NormFloat64()}
 	if synthetic {
@@ -276,7 +276,7 @@ func (m *month) segment(g store.Segment, kept bool, deleted time.Time) error {
 	)
 }
 
-// heard says whether a person has heard a call: a third of them, flagged ones rather than others.
+// heard returns the review state of a call: a third of the calls are reviewed, flagged ones more often.
 func (m *month) heard(r report.Report) (state string) {
 	if heard := m.rng.IntN(100); r.Decision == "flagged" && heard >= 60 || r.Decision != "flagged" && heard >= 30 {
 		return store.ReviewWaiting
@@ -284,7 +284,7 @@ func (m *month) heard(r report.Report) (state string) {
 	return store.ReviewClosed
 }
 
-// review puts a call before a person.
+// review inserts the review of a call.
 func (m *month) review(c store.Call, state string, synthetic bool) error {
 	opened := c.DecidedAt.UnixMilli()
 	if state == store.ReviewWaiting {

@@ -21,7 +21,7 @@ type Past struct {
 	Findings func(segments []store.Segment) []policy.Finding
 }
 
-// visited is what History comes by, copied.
+// visited returns copies of the calls that History visits.
 func visited(t *testing.T, s *store.Store, w store.Window) (list []store.Past) {
 	t.Helper()
 	for p, err := range s.History(ctxOf(t), w) {
@@ -33,7 +33,7 @@ func visited(t *testing.T, s *store.Store, w store.Window) (list []store.Past) {
 	return list
 }
 
-// history goes over several pages, of which the last is full.
+// history covers several pages, the last of which is full.
 func (past Past) history(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
 	past.Fill(t, s, 599, 5)
@@ -95,7 +95,8 @@ func (past Past) history(t *testing.T, s *store.Store) {
 	}
 }
 
-// interleaved makes a call whose caller was recorded on two nodes by turns, and is heard in the order of time.
+// interleaved inserts a call whose caller was recorded by two nodes in turns. Its segments must be visited in the order
+// of time.
 func interleaved(t *testing.T, s *store.Store, call string) {
 	t.Helper()
 	ctx := ctxOf(t)
@@ -129,7 +130,7 @@ func interleaved(t *testing.T, s *store.Store, call string) {
 
 func windows(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
-	for i, id := range []string{"b", "a", "c", "d"} { // two begin at once
+	for i, id := range []string{"b", "a", "c", "d"} { // two start at the same time
 		k := key(id)
 		k.Part += int64(i / 2 * 1000)
 		must(t, s.InTx(ctx, func(tx *store.Tx) error { _, err := tx.Begin(ctx, store.Part{PartKey: k}); return err }))
@@ -165,7 +166,7 @@ func windows(t *testing.T, s *store.Store) {
 	}
 }
 
-// leaving ends the readers with whoever looks, and tells when it was not him.
+// leaving checks that a caller who stops early ends the readers.
 func (past Past) leaving(t *testing.T, s *store.Store) {
 	past.Fill(t, s, 900, 2)
 	n := 0

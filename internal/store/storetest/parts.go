@@ -26,7 +26,8 @@ func parts(t *testing.T, s *store.Store) {
 		Warnings: []string{"w"},
 		Legs:     []store.Leg{{Leg: "caller", Duration: 61 * time.Second, Lost: time.Second}},
 	}
-	// It broke off a minute after its begin, as far as was noted, and a second more of it was recorded.
+	// The recording was interrupted a minute after its start, as far as recorded progress shows, and a second more was
+	// recorded.
 	if c = end(t, s, p); c.State != store.CallEnded || !c.EndedAt.Equal(now.Add(61*time.Second)) {
 		t.Errorf("%+v", c)
 	}
@@ -97,7 +98,7 @@ func missing(t *testing.T, s *store.Store) {
 		}
 	}
 	end(t, s, p)
-	list("it goes on, and they may be on their way", "caller 0 recorded  0s", "caller 1 recorded  10s", "caller 4 recorded  40s")
+	list("it continues, and they may still arrive", "caller 0 recorded  0s", "caller 1 recorded  10s", "caller 4 recorded  40s")
 	p.EndedAt = now.Add(time.Minute)
 	for range 2 { // the second time as after a crash before it was removed from the spool
 		end(t, s, p)
@@ -141,7 +142,7 @@ func twoNodes(t *testing.T, s *store.Store) {
 		!c.StartedAt.Equal(now.Add(-time.Second)) {
 		t.Errorf("one part goes on: %+v", c)
 	}
-	// A leg that joins a part later may know more of the call, and changes nothing that is known.
+	// A leg that joins a part later can add metadata, and does not change existing metadata.
 	more := other
 	more.Metadata = map[string]string{"from": "z", "agent": "007"}
 	must(t, s.InTx(ctx, func(tx *store.Tx) error { _, err := tx.Begin(ctx, more); return err }))
@@ -152,7 +153,7 @@ func twoNodes(t *testing.T, s *store.Store) {
 	if c = end(t, s, other); c.State != store.CallEnded || !c.EndedAt.Equal(other.EndedAt) {
 		t.Errorf("both parts ended: %+v", c)
 	}
-	// The same part once more, as after a crash between the commit and the removal from the spool, changes nothing.
+	// The same part again, as after a crash between the commit and the removal from the spool, changes nothing.
 	must(t, s.InTx(ctx, func(tx *store.Tx) error { _, err := tx.Begin(ctx, other); return err }))
 	if c, err := s.Call(ctx, "c"); err != nil || c.State != store.CallEnded {
 		t.Errorf("%+v %v", c, err)

@@ -1,5 +1,5 @@
-// Package storetest has what tests need of databases: a PostgreSQL server of their own, and one suite that every kind of
-// database must pass.
+// Package storetest holds database helpers for tests: a private PostgreSQL server, and one conformance suite for every
+// kind of database.
 package storetest
 
 import (
@@ -21,7 +21,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver
 )
 
-// Postgres is a PostgreSQL server that lives as long as a test.
+// Postgres is a PostgreSQL server for the duration of a test.
 type Postgres struct {
 	t    testing.TB
 	bin  string
@@ -31,7 +31,7 @@ type Postgres struct {
 	cmd  *exec.Cmd
 }
 
-// StartPostgres starts a server on a free port. Where PostgreSQL is not installed the test is skipped, or fails if
+// StartPostgres starts a server on a free port. Without an installed PostgreSQL the test is skipped, or fails if
 // CALLSCREEN_REQUIRE_PEERS is 1.
 func StartPostgres(t testing.TB) *Postgres {
 	t.Helper()
@@ -42,7 +42,7 @@ func StartPostgres(t testing.TB) *Postgres {
 		}
 		t.Skip("PostgreSQL is not installed")
 	}
-	dir, err := os.MkdirTemp("", "callscreen-pg-") // the folder of t is not open to another user
+	dir, err := os.MkdirTemp("", "callscreen-pg-") // another user cannot read the directory of t
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func postgresBin() string {
 	return ""
 }
 
-// Start starts the server, again after Stop, and waits until it answers.
+// Start starts the server, also after Stop, and waits until it answers.
 func (p *Postgres) Start() {
 	p.t.Helper()
 	p.cmd = exec.Command(filepath.Join(p.bin, "postgres"), "-D", filepath.Join(p.dir, "data"), "-p", strconv.Itoa(p.port), "-k", p.dir,
@@ -142,7 +142,7 @@ func (p *Postgres) Start() {
 	}
 }
 
-// Stop stops the server: SIGINT in order, SIGQUIT at once.
+// Stop stops the server: SIGINT cleanly, SIGQUIT immediately.
 func (p *Postgres) Stop(how syscall.Signal) {
 	p.t.Helper()
 	if p.cmd == nil || p.cmd.Process == nil {
@@ -151,7 +151,7 @@ func (p *Postgres) Stop(how syscall.Signal) {
 	if err := p.cmd.Process.Signal(how); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		p.t.Error(err)
 	}
-	_ = p.cmd.Wait() // a server that was told to stop at once says so in its exit code
+	_ = p.cmd.Wait() // after SIGQUIT the exit code is not 0
 	p.cmd = nil
 }
 
@@ -161,7 +161,7 @@ func (p *Postgres) url(database string) string {
 
 var databases atomic.Int64
 
-// Database makes a new, empty database and returns its address.
+// Database creates an empty database and returns its URL.
 func (p *Postgres) Database() string {
 	p.t.Helper()
 	name := fmt.Sprintf("test%d", databases.Add(1))

@@ -15,7 +15,7 @@ import (
 
 const lease = 10 * time.Minute
 
-// openReview makes a call that waits for review.
+// openReview creates a call that waits for review.
 func openReview(t *testing.T, s *store.Store, call string) {
 	t.Helper()
 	ctx := ctxOf(t)
@@ -77,9 +77,9 @@ func reviewChanges(t *testing.T, s *store.Store) {
 		change store.ReviewChange
 		want   string // "" for none
 	}{
-		{"release what nobody has", store.ReviewChange{Action: "release", Who: "anna", Version: 1}, "nobody has claimed"},
+		{"release what nobody has", store.ReviewChange{Action: "release", Who: "anna", Version: 1}, "is not claimed"},
 		{"claim", store.ReviewChange{Action: "claim", Who: "anna", Version: 1}, ""},
-		{"claim with an old version", store.ReviewChange{Action: "claim", Who: "bob", Version: 1}, "at version 2, not 1"},
+		{"claim with an old version", store.ReviewChange{Action: "claim", Who: "bob", Version: 1}, "version 2, not 1"},
 		{"claim what another has", store.ReviewChange{Action: "claim", Who: "bob", Version: 2}, "anna is working on this call until 12:10 UTC"},
 		{"dispose of what another has", store.ReviewChange{Action: "dispose", Who: "bob", Version: 2, Disposition: "unsure"}, "anna is working"},
 		{"release what another has", store.ReviewChange{Action: "release", Who: "bob", Version: 2}, "anna is working"},
@@ -89,8 +89,8 @@ func reviewChanges(t *testing.T, s *store.Store) {
 		{"release as an administrator", store.ReviewChange{Action: "release", Who: "root", Version: 5, Override: true}, ""},
 		{"claim once more", store.ReviewChange{Action: "claim", Who: "anna", Version: 6}, ""},
 		{"claim what has expired", store.ReviewChange{Action: "claim", Who: "bob", Version: 7, At: now.Add(lease)}, ""},
-		{"no such disposition", store.ReviewChange{Action: "dispose", Who: "bob", Version: 8, Disposition: "x"}, "no disposition"},
-		{"no such action", store.ReviewChange{Action: "x", Who: "bob", Version: 8}, "no action"},
+		{"no such disposition", store.ReviewChange{Action: "dispose", Who: "bob", Version: 8, Disposition: "x"}, "unknown disposition"},
+		{"no such action", store.ReviewChange{Action: "x", Who: "bob", Version: 8}, "unknown action"},
 		{"dispose", store.ReviewChange{
 			Action:      "dispose",
 			Who:         "bob",
@@ -192,7 +192,7 @@ func reopened(t *testing.T, s *store.Store) {
 	if r := review(t, s, "c"); r.State != store.ReviewWaiting || r.Version != 3 || r.Disposition != "unsure" || r.ClosedBy != "anna" {
 		t.Errorf("%+v", r)
 	}
-	// What else changes of the call leaves its review alone.
+	// Other changes of the call do not affect its review.
 	end(t, s, store.Part{PartKey: key("c"), EndedAt: now})
 	if list, _, err := s.Calls(ctx, store.Filter{Review: store.ReviewWaiting}); err != nil || len(list) != 1 {
 		t.Errorf("%d calls, %v", len(list), err)

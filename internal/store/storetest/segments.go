@@ -236,7 +236,7 @@ func rate(t *testing.T, s *store.Store) {
 		t.Fatalf("%d may go: %v", len(waits), waits)
 	}
 	for i, w := range waits {
-		if d := time.Duration(i)*time.Hour - w; d.Abs() > time.Minute { // who asked first is not always answered first
+		if d := time.Duration(i)*time.Hour - w; d.Abs() > time.Minute { // answers can arrive out of order
 			t.Errorf("number %d waits %v", i, w)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// template is an empty SQLite database. To make one takes longer than most tests.
+// template is an empty SQLite database. Creating one takes longer than most tests.
 var template = sync.OnceValues(func() (data []byte, err error) {
 	dir, err := os.MkdirTemp("", "callscreen-template-")
 	if err != nil {
@@ -29,8 +29,8 @@ var template = sync.OnceValues(func() (data []byte, err error) {
 	return os.ReadFile(filepath.Join(dir, "callscreen.db"))
 })
 
-// Empty puts an empty database into a folder, unless there is one. Making its tables takes longer, under the race detector
-// for seconds.
+// Empty copies an empty database into a directory, unless there is one. Creating its tables is slower, under the race
+// detector by seconds.
 func Empty(t testing.TB, dir string) {
 	t.Helper()
 	path := filepath.Join(dir, "callscreen.db")
@@ -46,8 +46,8 @@ func Empty(t testing.TB, dir string) {
 	}
 }
 
-// SQLite opens the database in a folder, which is made if it is not there, and closes it at the end of the test if that
-// has not been done by then.
+// SQLite opens the database in a directory, which it creates if necessary, and closes it at the end of the test if the
+// test has not done so.
 func SQLite(t testing.TB, dir string) *store.Store {
 	t.Helper()
 	Empty(t, dir)
