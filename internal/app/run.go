@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"callscreen/internal/retry"
+	"callscreen/internal/wait"
 )
 
 const (
@@ -81,7 +81,7 @@ func (a *App) drain(base context.Context) {
 			)
 			return
 		}
-		_ = retry.Sleep(ctx, drainLooks)
+		_ = wait.For(ctx, drainLooks)
 	}
 }
 

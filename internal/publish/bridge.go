@@ -10,6 +10,8 @@ import (
 
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"callscreen/internal/wait"
 )
 
 const (
@@ -218,9 +220,7 @@ func (b *bridge) publish(ctx context.Context, to string, sum *Summary) error {
 		case errors.As(err, &no) && no.status < 500 || time.Since(lost) > reconnectFor:
 			return err
 		}
-		select {
-		case <-time.After(reconnectEvery):
-		case <-ctx.Done():
+		if wait.For(ctx, reconnectEvery) != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"callscreen/internal/wait"
 )
 
 // player sends a recording in real time.
@@ -48,9 +50,6 @@ func (p *player) play(ctx context.Context, track *webrtc.TrackLocalStaticRTP) er
 		ticks += uint64(m.Ticks)
 	}
 	// Wait for the last packets, so that the end of the call does not overtake them.
-	select {
-	case <-time.After(p.linger):
-	case <-ctx.Done():
-	}
+	_ = wait.For(ctx, p.linger)
 	return nil
 }

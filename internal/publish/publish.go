@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"callscreen/internal/wait"
 )
 
 // Options configures a publication.
@@ -97,13 +99,11 @@ func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
 	}
 	var all sync.WaitGroup
 	for i, t := range targets {
-		if i > 0 && opt.Ramp > 0 {
-			select {
-			case <-time.After(opt.Ramp):
-			case <-ctx.Done():
-			}
+		ramp := opt.Ramp
+		if i == 0 {
+			ramp = 0
 		}
-		if ctx.Err() != nil {
+		if wait.For(ctx, ramp) != nil {
 			break
 		}
 		all.Go(func() {

@@ -10,7 +10,7 @@ import (
 
 	"callscreen/capture"
 	"callscreen/encode"
-	"callscreen/internal/retry"
+	"callscreen/internal/wait"
 )
 
 // Channels says how the channels of a recording become legs.
@@ -119,7 +119,7 @@ func (r *Replay) read(ctx context.Context, src encode.Source, lanes []*lane) err
 			return err
 		}
 		if r.Realtime {
-			if err := retry.Sleep(ctx, at-time.Since(start)); err != nil {
+			if err := wait.For(ctx, at-time.Since(start)); err != nil {
 				return err
 			}
 		}

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"callscreen/internal/retry"
 	"callscreen/internal/store"
+	"callscreen/internal/wait"
 )
 
 // feed reads what is new in the audit and hands it to all who listen. The number of an audit line is the same on all
@@ -155,13 +155,13 @@ func (f *feed) follow(ctx context.Context) {
 		troubled = err != nil
 		if more && err == nil {
 			if f.busy() {
-				_ = retry.Sleep(ctx, feedRests) // the listeners take some of it first
+				_ = wait.For(ctx, feedRests) // listeners drain their queues first
 			}
 			continue
 		}
 		select {
 		case <-news:
-			_ = retry.Sleep(ctx, feedRests)
+			_ = wait.For(ctx, feedRests)
 		case <-tick.C:
 		case <-ctx.Done():
 			return

@@ -18,10 +18,10 @@ import (
 	"callscreen/internal/audio"
 	"callscreen/internal/clip"
 	"callscreen/internal/report"
-	"callscreen/internal/retry"
 	"callscreen/internal/seal"
 	"callscreen/internal/spool"
 	"callscreen/internal/store"
+	"callscreen/internal/wait"
 )
 
 // ForwarderConfig describes a Forwarder.
@@ -271,7 +271,7 @@ func (c *Forwarder) carry(ctx context.Context, l *route) {
 	if err != nil && ctx.Err() == nil {
 		c.failed(l, err)
 		c.giveUpOld(l)
-		_ = retry.Sleep(ctx, carryAgain)
+		_ = wait.For(ctx, carryAgain)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -363,7 +363,7 @@ func (c *Forwarder) Drain(ctx context.Context) error {
 		if n, _ := c.Waiting(); n == 0 {
 			return nil
 		}
-		if err := retry.Sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := wait.For(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}

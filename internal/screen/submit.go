@@ -17,6 +17,7 @@ import (
 	"callscreen/internal/report"
 	"callscreen/internal/retry"
 	"callscreen/internal/store"
+	"callscreen/internal/wait"
 )
 
 // submit uploads a segment that has no job yet.
@@ -185,7 +186,7 @@ func (w *Worker) save(ctx context.Context, g store.Segment, job string) (store.S
 		case errors.Is(err, store.ErrNotFound):
 			return g, errGone // erased
 		}
-		if stopped := retry.Sleep(ctx, 200*time.Millisecond); stopped != nil {
+		if stopped := wait.For(ctx, 200*time.Millisecond); stopped != nil {
 			w.cfg.Log.Error(
 				"saving job id failed; the segment may be uploaded and paid for again",
 				"call",

@@ -19,7 +19,6 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/pion/webrtc/v4"
 
-	"callscreen/internal/retry"
 	"callscreen/internal/rtc"
 )
 
@@ -96,7 +95,7 @@ func Run(ctx context.Context, cfg Config) error {
 			wait = max(wait, later.after)
 		}
 		cfg.Log.Info("a WHEP session ended and will be tried again", "url", place(cfg.URL), "wait", wait, "error", err)
-		if err := retry.Sleep(ctx, wait); err != nil {
+		if err := wait.For(ctx, wait); err != nil {
 			return err
 		}
 	}
