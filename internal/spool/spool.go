@@ -1,5 +1,6 @@
-// Package spool keeps what was recorded in a folder until it is in the database and in the audio store. An entry that
-// Put has returned for survives the end of the process and of the machine: that is the promise on which the rest builds.
+// Package spool stores recordings in a local directory until they are in the database and in the audio store. An entry
+// survives the end of the process and of the machine as soon as Put has returned for it. The durable half of the
+// program relies on this guarantee.
 package spool
 
 import (
@@ -16,26 +17,26 @@ import (
 	"time"
 )
 
-// Errors of Put that mean that the entry was not taken because there is no room, and others will not be either.
+// Errors of Put for lack of space. Other entries will fail with them too.
 var (
 	ErrNoSpace = errors.New("the disk is too full to record")
 	ErrFull    = errors.New("the spool is full")
 )
 
-// Config says how large a spool may grow. Zero values mean no bound.
+// Config limits a spool. Zero values mean no limit.
 type Config struct {
-	// MinFree is how many bytes must stay free on the disk. They are for the database, which must go on when recording
+	// MinFree is the number of bytes that must stay free on the disk, so that the database can still write when recording
 	// cannot.
 	MinFree int64
-	// MaxBytes is how much the spool may hold.
+	// MaxBytes is the largest size of the spool.
 	MaxBytes int64
-	// Free tells how many bytes are free where a folder is. Default: asks the system.
+	// Free returns the free bytes on the disk of a directory. Default: asks the system.
 	Free func(dir string) (int64, error)
 	Log  *slog.Logger
 }
 
-// Spool is a folder of entries, each a JSON document and, perhaps, a WAV file. It is safe for concurrent use; entries of
-// the same id must not be written by two goroutines at a time.
+// Spool is a directory of entries. Each is a JSON document with an optional WAV file. It is safe for concurrent use,
+// but only one goroutine at a time may write entries with the same id.
 type Spool struct {
 	cfg  Config
 	dir  string
@@ -44,14 +45,14 @@ type Spool struct {
 	mu      sync.Mutex
 	entries map[string]Entry
 	bytes   int64
-	pending int64 // room that is taken by audio that is being written
+	pending int64 // space reserved for audio being written
 }
 
-// Entry is what is known of an entry without opening it.
+// Entry describes an entry without opening it.
 type Entry struct {
 	ID    string
 	Bytes int64 // of both files
-	Audio bool  // there is a WAV file
+	Audio bool  // has a WAV file
 	At    time.Time
 }
 
@@ -62,8 +63,8 @@ const (
 	orphans     = "orphans"
 )
 
-// Open takes stock of a folder, which it makes if need be. Files that were not finished when the process ended are
-// removed, for nothing was promised of them; audio without its document is moved aside and logged.
+// Open opens a directory, which it creates if necessary, and lists its entries. It removes unfinished files, which were
+// never confirmed. It moves audio without a document aside and logs it.
 func Open(dir string, cfg Config) (*Spool, error) {
 	if cfg.Free == nil {
 		cfg.Free = free
@@ -72,15 +73,15 @@ func Open(dir string, cfg Config) (*Spool, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the spool: %w", err)
+		return nil, fmt.Errorf("create spool: %w", err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open the spool: %w", err)
+		return nil, fmt.Errorf("open spool: %w", err)
 	}
 	s := &Spool{cfg: cfg, dir: dir, root: root, entries: map[string]Entry{}}
 	if err := s.stock(); err != nil {
-		return nil, errors.Join(fmt.Errorf("take stock of the spool %s: %w", dir, err), root.Close())
+		return nil, errors.Join(fmt.Errorf("read spool %s: %w", dir, err), root.Close())
 	}
 	return s, nil
 }
@@ -104,7 +105,7 @@ func (s *Spool) stock() error {
 				return err
 			}
 		case !valid(id):
-			s.cfg.Log.Warn("a file in the spool is none of its own and is left there", "file", filepath.Join(s.dir, name))
+			s.cfg.Log.Warn("unknown file in spool ignored", "file", filepath.Join(s.dir, name))
 		case suffix == audioSuffix:
 			audio[id] = info.Size()
 		case suffix == metaSuffix:
@@ -118,11 +119,11 @@ func (s *Spool) stock() error {
 				return err
 			}
 			s.cfg.Log.Error(
-				"the spool holds audio without its document; it was moved aside",
+				"spooled audio without document moved aside",
 				"file",
 				filepath.Join(s.dir, orphans, id+audioSuffix),
 				"hint",
-				"it was never promised; keep it if it is evidence, or delete it",
+				"it was never confirmed; keep it as evidence, or delete it",
 			)
 			continue
 		}
@@ -143,17 +144,19 @@ func (s *Spool) moveAside(name string) error {
 	return s.root.Rename(name, orphans+"/"+name)
 }
 
-// Close frees the folder.
+// Close closes the directory.
 func (s *Spool) Close() error { return s.root.Close() }
 
-// Put writes an entry. When it returns nil, all of it is on the disk for good. audio, which may be nil, writes the WAV
-// file, of about size bytes, of an entry that must be new; document is called afterwards. Without audio the document of an
-// entry that is there is replaced, and its WAV file is let go of. After an error a new entry is not there, and one that was
-// there still is. An error that wraps ErrNoSpace or ErrFull says that there is no room. A document without audio is so
-// small that the room that is kept free is used for it too.
+// Put writes an entry durably. On nil all of it is on disk.
+//
+// audio writes the WAV file, of about size bytes. It may be nil; otherwise the entry must be new. document is called
+// after audio. Without audio, Put replaces the document of an existing entry and deletes its WAV file.
+//
+// After an error a new entry does not exist, and an existing entry is unchanged. An error wraps ErrNoSpace or ErrFull
+// for lack of space. Documents without audio are small, so they may use the space that is kept free.
 func (s *Spool) Put(id string, size int64, audio func(*os.File) error, document func() ([]byte, error)) (err error) {
 	if !valid(id) {
-		return fmt.Errorf("%q is no id of a spool entry", id)
+		return fmt.Errorf("%q is not a valid spool id", id)
 	}
 	s.mu.Lock()
 	_, known := s.entries[id]
@@ -161,7 +164,7 @@ func (s *Spool) Put(id string, size int64, audio func(*os.File) error, document 
 	e := Entry{ID: id, Audio: audio != nil}
 	if audio != nil {
 		if known {
-			return fmt.Errorf("spool the audio of %s: %w", id, fs.ErrExist)
+			return fmt.Errorf("spool audio of %s: %w", id, fs.ErrExist)
 		}
 		release, err := s.reserve(size)
 		if err != nil {
@@ -169,7 +172,7 @@ func (s *Spool) Put(id string, size int64, audio func(*os.File) error, document 
 		}
 		defer release()
 		if e.Bytes, err = s.write(id+audioSuffix, audio); err != nil {
-			return fmt.Errorf("spool the audio of %s: %w", id, noSpace(err))
+			return fmt.Errorf("spool audio of %s: %w", id, noSpace(err))
 		}
 	}
 	defer func() {
@@ -181,7 +184,7 @@ func (s *Spool) Put(id string, size int64, audio func(*os.File) error, document 
 	if err != nil {
 		return fmt.Errorf("spool %s: %w", id, err)
 	}
-	// The document comes last: where it is, the audio is whole.
+	// The document is written last: if it exists, the audio is complete.
 	n, err := s.write(id+metaSuffix, func(f *os.File) error { _, err := f.Write(text); return err })
 	if err != nil {
 		return fmt.Errorf("spool %s: %w", id, noSpace(err))
@@ -203,8 +206,7 @@ func (s *Spool) Put(id string, size int64, audio func(*os.File) error, document 
 	return nil
 }
 
-// reserve takes room for new audio until release is called, so that those who write at the same time do not count on the
-// same room.
+// reserve reserves space for new audio until release is called, so that concurrent writers do not use the same space.
 func (s *Spool) reserve(size int64) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,12 +221,12 @@ func (s *Spool) reserve(size int64) (release func(), err error) {
 	}, nil
 }
 
-// room tells whether so many bytes may be written. The lock must be held.
+// room returns an error unless size bytes may be written. The caller must hold the lock.
 func (s *Spool) room(size int64) error {
 	size += s.pending
 	if s.cfg.MaxBytes > 0 && s.bytes+size > s.cfg.MaxBytes {
 		return fmt.Errorf(
-			"%w: it holds %d MB (hint: the database or the audio store takes nothing; bring it back, or raise spool.max_mb)",
+			"%w: it holds %d MB (hint: check the database and the audio store, or raise spool.max_mb)",
 			ErrFull,
 			s.bytes/1e6,
 		)
@@ -234,11 +236,11 @@ func (s *Spool) room(size int64) error {
 	}
 	left, err := s.cfg.Free(s.dir)
 	if err != nil {
-		return fmt.Errorf("ask for the free space of %s: %w", s.dir, err)
+		return fmt.Errorf("read free space of %s: %w", s.dir, err)
 	}
 	if left-size < s.cfg.MinFree {
 		return fmt.Errorf(
-			"%w: %d MB are free, %d MB are kept for the database (hint: free space, or lower spool.min_free_mb)",
+			"%w: %d MB free, %d MB reserved for the database (hint: free space, or lower spool.min_free_mb)",
 			ErrNoSpace,
 			left/1e6,
 			s.cfg.MinFree/1e6,
@@ -247,7 +249,7 @@ func (s *Spool) room(size int64) error {
 	return nil
 }
 
-// write makes a file that is whole or not there at all.
+// write creates a file atomically: it is complete or absent.
 func (s *Spool) write(name string, fill func(*os.File) error) (size int64, err error) {
 	temp := name + tempSuffix
 	f, err := s.root.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -274,7 +276,7 @@ func (s *Spool) write(name string, fill func(*os.File) error) (size int64, err e
 	return size, s.root.Rename(temp, name)
 }
 
-// delete removes files. Those that are not there are no error.
+// delete removes files. Missing files are not an error.
 func (s *Spool) delete(names ...string) error {
 	var errs []error
 	for _, name := range names {
@@ -285,7 +287,7 @@ func (s *Spool) delete(names ...string) error {
 	return errors.Join(errs...)
 }
 
-// syncDir makes the names of new files last.
+// syncDir makes the names of new files durable.
 func (s *Spool) syncDir() error {
 	d, err := s.root.Open(".")
 	if err != nil {
@@ -294,14 +296,14 @@ func (s *Spool) syncDir() error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Entries lists what is there, by id.
+// Entries returns all entries, sorted by id.
 func (s *Spool) Entries() []Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.SortedFunc(maps.Values(s.entries), func(a, b Entry) int { return strings.Compare(a.ID, b.ID) })
 }
 
-// Entry is what is known of an entry.
+// Entry returns an entry, and false if there is none.
 func (s *Spool) Entry(id string) (Entry, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -312,23 +314,23 @@ func (s *Spool) Entry(id string) (Entry, bool) {
 // Document reads the document of an entry. The error wraps fs.ErrNotExist if there is none.
 func (s *Spool) Document(id string) ([]byte, error) {
 	if !valid(id) {
-		return nil, fmt.Errorf("%q is no id of a spool entry: %w", id, fs.ErrNotExist)
+		return nil, fmt.Errorf("%q is not a valid spool id: %w", id, fs.ErrNotExist)
 	}
 	return s.root.ReadFile(id + metaSuffix)
 }
 
-// AudioPath is where the WAV file of an entry is.
+// AudioPath returns the path of the WAV file of an entry.
 func (s *Spool) AudioPath(id string) string { return filepath.Join(s.dir, id+audioSuffix) }
 
-// Remove lets go of an entry. One that is not there is no error.
+// Remove deletes an entry. A missing entry is not an error.
 func (s *Spool) Remove(id string) error {
 	if !valid(id) {
 		return nil
 	}
-	// The audio goes first: a document alone is taken up again, and found to be dealt with.
+	// The audio goes first: a document alone is processed again without harm.
 	for _, suffix := range []string{audioSuffix, metaSuffix} {
 		if err := s.delete(id + suffix); err != nil {
-			return fmt.Errorf("remove %s from the spool: %w", id, err)
+			return fmt.Errorf("remove %s from spool: %w", id, err)
 		}
 	}
 	s.mu.Lock()
@@ -338,15 +340,15 @@ func (s *Spool) Remove(id string) error {
 	return nil
 }
 
-// Stats is the state of a spool.
+// Stats describes the use of a spool.
 type Stats struct {
 	Entries int
 	Bytes   int64
-	Free    int64     // on the disk; -1 if the system does not say
-	Oldest  time.Time // of the oldest entry with audio; zero if there is none
+	Free    int64     // on the disk; -1 if unknown
+	Oldest  time.Time // of the oldest entry with audio; zero if none
 }
 
-// Stats tells how full the spool is.
+// Stats returns the current use.
 func (s *Spool) Stats() Stats {
 	left, err := s.cfg.Free(s.dir)
 	if err != nil {
@@ -363,7 +365,7 @@ func (s *Spool) Stats() Stats {
 	return st
 }
 
-// Room is an error if nothing more can be recorded.
+// Room returns an error if nothing can be recorded.
 func (s *Spool) Room() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
