@@ -183,7 +183,7 @@ func TestWhatIsRefusedAtStart(t *testing.T) {
 		"an audio store that is not": {func(c *config.Config) { c.Audio = "s3://x?endpoint=http://127.0.0.1:1" }, "audio"},
 		"a webhook without a secret": {
 			func(c *config.Config) { c.Webhooks = []config.Webhook{{Name: "x", SecretFiles: []string{"/dev/null"}}} },
-			"begins with whsec_",
+			"starts with whsec_",
 		},
 		"a data_dir that is a file": {func(c *config.Config) { c.DataDir = "/dev/null" }, "data_dir"},
 		"no address": {func(c *config.Config) {

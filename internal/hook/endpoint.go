@@ -13,23 +13,23 @@ import (
 	"callscreen/internal/config"
 )
 
-// Endpoint is somebody who wants to be told.
+// Endpoint is the destination of webhook messages.
 type Endpoint struct {
 	Name    string
 	URL     string
 	Events  []string
-	Secrets []Secret // every message is signed with each, so that they can be changed without a gap
+	Secrets []Secret // every message is signed with each, so that secrets can be rotated
 }
 
-// Secret is the key of a signature.
+// Secret is a signing key.
 type Secret []byte
 
-// ParseSecret reads "whsec_" followed by 24 to 64 bytes in base64.
+// ParseSecret parses "whsec_" followed by 24 to 64 bytes in base64.
 func ParseSecret(text string) (Secret, error) {
 	const prefix = "whsec_"
 	text = strings.TrimSpace(text)
 	if !strings.HasPrefix(text, prefix) {
-		return nil, errors.New("a webhook secret begins with whsec_ (hint: echo whsec_$(head -c 32 /dev/urandom | base64))")
+		return nil, errors.New("a webhook secret starts with whsec_ (hint: echo whsec_$(head -c 32 /dev/urandom | base64))")
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, prefix))
 	if err != nil || len(key) < 24 || len(key) > 64 {
@@ -38,7 +38,7 @@ func ParseSecret(text string) (Secret, error) {
 	return key, nil
 }
 
-// Sign is the value of the webhook-signature header.
+// Sign returns the value of the header webhook-signature.
 func Sign(secrets []Secret, id string, at time.Time, body string) string {
 	signatures := make([]string, len(secrets))
 	for i, s := range secrets {
@@ -49,7 +49,7 @@ func Sign(secrets []Secret, id string, at time.Time, body string) string {
 	return strings.Join(signatures, " ")
 }
 
-// Endpoints reads the secrets of configured webhooks.
+// Endpoints reads the secrets of the configured webhooks.
 func Endpoints(configured []config.Webhook) (list []Endpoint, err error) {
 	for i, w := range configured {
 		e := Endpoint{Name: w.Name, URL: w.URL, Events: w.Events}

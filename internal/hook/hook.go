@@ -1,5 +1,6 @@
-// Package hook tells others what has happened: signed messages in the form of Standard Webhooks 1.0.0
-// (https://www.standardwebhooks.com), taken from the database, where they were written together with what they tell of.
+// Package hook delivers webhooks: signed messages in the form of Standard Webhooks 1.0.0
+// (https://www.standardwebhooks.com). The messages come from an outbox in the database. They are written in the same
+// transaction as the change that they report.
 package hook
 
 import (
@@ -21,7 +22,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// Store is what the dispatcher needs of the database.
+// Store is the part of the database that the dispatcher needs.
 type Store interface {
 	ClaimDelivery(ctx context.Context, endpoint string, now time.Time, lease time.Duration) (store.Delivery, time.Time, error)
 	SaveDelivery(ctx context.Context, d store.Delivery) error
@@ -30,25 +31,25 @@ type Store interface {
 	DeliveriesDue(ctx context.Context, endpoint string, now time.Time) (int, error)
 }
 
-// Config says to whom a dispatcher delivers.
+// Config configures a dispatcher.
 type Config struct {
 	Store     Store
 	Endpoints []Endpoint
-	// Schedule is how long to wait after each attempt that failed. After the last one the message is a dead letter.
-	// Default: over three days, from 5 s to 24 h.
+	// Schedule holds the wait after each failed attempt. After the last one the message is a dead letter. Default: from 5
+	// s to 24 h, over three days.
 	Schedule  []time.Duration
 	UserAgent string
-	// Allow is where messages may go. The zero value is wherever they are configured to go.
+	// Allow limits the destinations. The zero value permits all configured endpoints.
 	Allow outbound.List
-	// Observe, if not nil, is told of each attempt; err is nil if the message was taken.
+	// Observe, if not nil, is called after each attempt. err is nil if the endpoint accepted the message.
 	Observe func(m store.Delivery, start, end time.Time, err error)
 	Log     *slog.Logger
-	// Now and Random are for tests.
+	// Now and Random are replaced in tests.
 	Now    func() time.Time
 	Random func() float64
 }
 
-// Dispatcher delivers messages. Every endpoint has its own pace, so that a slow one delays nobody else.
+// Dispatcher delivers messages. Each endpoint has its own goroutine, so that a slow endpoint does not delay the others.
 type Dispatcher struct {
 	cfg    Config
 	client *http.Client
@@ -60,12 +61,12 @@ type Dispatcher struct {
 
 const (
 	requestTimeout = 20 * time.Second
-	lease          = 90 * time.Second // of one attempt; longer than it can take, also on a node that is stopped for a while
-	parallel       = 2                // requests to one endpoint at a time
-	idle           = time.Second      // between two looks for news of other nodes
+	lease          = 90 * time.Second // of one attempt; longer than an attempt on a node that is frozen for a while
+	parallel       = 2                // concurrent requests per endpoint
+	idle           = time.Second      // poll interval for messages of other nodes
 )
 
-// NewDispatcher makes a dispatcher.
+// NewDispatcher returns a dispatcher. Run starts it.
 func NewDispatcher(cfg Config) *Dispatcher {
 	if cfg.Schedule == nil {
 		cfg.Schedule = []time.Duration{
@@ -98,7 +99,7 @@ func NewDispatcher(cfg Config) *Dispatcher {
 	transport.MaxIdleConnsPerHost = parallel
 	d.client = &http.Client{
 		Transport: transport,
-		// A message goes to the address that was configured, and nowhere else.
+		// Messages only go to the configured URL, so redirects are not followed.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	for _, e := range cfg.Endpoints {
@@ -107,7 +108,7 @@ func NewDispatcher(cfg Config) *Dispatcher {
 	return d
 }
 
-// Subscribers lists the endpoints that want to hear of an event.
+// Subscribers returns the names of the endpoints that subscribe to an event.
 func (d *Dispatcher) Subscribers(event string) (names []string) {
 	for _, e := range d.cfg.Endpoints {
 		if slices.Contains(e.Events, event) {
@@ -117,12 +118,12 @@ func (d *Dispatcher) Subscribers(event string) (names []string) {
 	return names
 }
 
-// Counts is how many attempts succeeded and failed, and how many messages were given up, since the start.
+// Counts returns the numbers of successful attempts, failed attempts and dead letters since the start.
 func (d *Dispatcher) Counts() (delivered, failed, dead int64) {
 	return d.delivered.Load(), d.failed.Load(), d.dead.Load()
 }
 
-// News tells that there may be something to deliver.
+// News wakes the dispatcher: there may be a message to deliver.
 func (d *Dispatcher) News() {
 	for _, w := range d.wake {
 		select {
@@ -132,7 +133,7 @@ func (d *Dispatcher) News() {
 	}
 }
 
-// Run delivers until the context ends.
+// Run delivers messages until the context ends.
 func (d *Dispatcher) Run(ctx context.Context) {
 	defer d.client.CloseIdleConnections()
 	var all sync.WaitGroup
@@ -144,7 +145,7 @@ func (d *Dispatcher) Run(ctx context.Context) {
 	all.Wait()
 }
 
-// Flush waits until nothing is due any more, or the context ends. Run must be running.
+// Flush waits until no delivery is due, or the context ends. Run must be running.
 func (d *Dispatcher) Flush(ctx context.Context) {
 	d.News()
 	for {
@@ -162,7 +163,7 @@ func (d *Dispatcher) Flush(ctx context.Context) {
 	}
 }
 
-// due counts the messages that could be sent now. Those for endpoints that are not configured any more are not among them.
+// due counts the due deliveries to configured endpoints.
 func (d *Dispatcher) due(ctx context.Context) (due int, err error) {
 	for _, e := range d.cfg.Endpoints {
 		n, err := d.cfg.Store.DeliveriesDue(ctx, e.Name, d.cfg.Now())
@@ -179,7 +180,7 @@ func (d *Dispatcher) serve(ctx context.Context, e Endpoint) {
 	for ctx.Err() == nil {
 		did, err := d.next(ctx, e)
 		if err != nil && ctx.Err() == nil && !troubled {
-			d.cfg.Log.Warn("webhooks cannot be read from the database", "endpoint", e.Name, "error", err, "hint", "it is tried again")
+			d.cfg.Log.Warn("reading webhook outbox failed", "endpoint", e.Name, "error", err, "hint", "it is retried")
 		}
 		troubled = err != nil
 		if did {
@@ -195,7 +196,7 @@ func (d *Dispatcher) serve(ctx context.Context, e Endpoint) {
 	}
 }
 
-// next makes the next attempt that is due. It tells whether there was one.
+// next makes the next due attempt. It reports whether there was one.
 func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error) {
 	d.underWay.Add(1)
 	defer d.underWay.Add(-1)
@@ -222,13 +223,13 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 		d.delivered.Add(1)
 		return true, d.save(ctx, m, store.DeliveryDelivered, time.Time{}, status, "")
 	case status == http.StatusGone:
-		const reason = "the endpoint has answered 410 Gone"
+		const reason = "the endpoint answered 410 Gone"
 		d.cfg.Log.Error(
-			"a webhook endpoint wants no more messages, and gets none",
+			"webhook endpoint disabled after 410 Gone",
 			"endpoint",
 			e.Name,
 			"hint",
-			"remove it from webhooks, or enable it again",
+			"remove it from webhooks, or run callscreen webhooks enable",
 		)
 		d.dead.Add(1)
 		return true, errors.Join(
@@ -236,7 +237,7 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 			d.cfg.Store.DisableEndpoint(ctx, e.Name, reason, d.cfg.Now()),
 		)
 	case ctx.Err() != nil:
-		// Stopped in the middle. The lease runs out, and another attempt is made.
+		// The process stops during the attempt. After the lease another node, or this one, tries again.
 		return true, ctx.Err()
 	}
 	d.failed.Add(1)
@@ -247,7 +248,7 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 	if m.Attempts > len(d.cfg.Schedule) {
 		d.dead.Add(1)
 		d.cfg.Log.Error(
-			"a webhook message is given up",
+			"webhook delivery failed for good",
 			"endpoint",
 			e.Name,
 			"event",
@@ -261,15 +262,15 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 			"error",
 			text,
 			"hint",
-			"callscreen webhooks replay",
+			"send it again with callscreen webhooks replay",
 		)
 		return true, d.save(ctx, m, store.DeliveryDead, time.Time{}, status, text)
 	}
 	wait := d.cfg.Schedule[m.Attempts-1]
-	wait += time.Duration(d.cfg.Random() * 0.2 * float64(wait)) // so that what failed together does not come back together
+	wait += time.Duration(d.cfg.Random() * 0.2 * float64(wait)) // so that messages that failed together are not retried together
 	wait = max(wait, after)
 	d.cfg.Log.Warn(
-		"a webhook message was not taken",
+		"webhook delivery failed",
 		"endpoint",
 		e.Name,
 		"event",
@@ -301,7 +302,7 @@ func (d *Dispatcher) save(ctx context.Context, m store.Delivery, state string, n
 	if state != store.DeliveryPending {
 		m.SettledAt = d.cfg.Now()
 	}
-	// Also when the program is told to stop: what was delivered should not be delivered again.
+	// Save the result even during shutdown: a delivered message should not be delivered again.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return d.cfg.Store.SaveDelivery(ctx, m)
@@ -326,11 +327,11 @@ func (d *Dispatcher) send(ctx context.Context, e Endpoint, m store.Delivery) (st
 		return 0, 0, err
 	}
 	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be reused
 	return resp.StatusCode, retryAfter(resp.Header.Get("Retry-After"), now), nil
 }
 
-// retryAfter reads RFC 9110 section 10.2.3: seconds or a date. A day is the longest that is believed.
+// retryAfter parses a Retry-After header, RFC 9110 section 10.2.3: seconds or a date. The result is at most a day.
 func retryAfter(value string, now time.Time) time.Duration {
 	const most = 24 * time.Hour
 	if s, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64); err == nil {

@@ -89,13 +89,13 @@ func Run(ctx context.Context, cfg Config) error {
 		if errors.As(err, &gone) || cfg.Tries > 0 && failed >= cfg.Tries {
 			return err
 		}
-		wait := pace.NextBackOff()
+		pause := pace.NextBackOff()
 		var later retryAfter
 		if errors.As(err, &later) {
-			wait = max(wait, later.after)
+			pause = max(pause, later.after)
 		}
-		cfg.Log.Info("a WHEP session ended and will be tried again", "url", place(cfg.URL), "wait", wait, "error", err)
-		if err := wait.For(ctx, wait); err != nil {
+		cfg.Log.Info("a WHEP session ended and will be tried again", "url", place(cfg.URL), "wait", pause, "error", err)
+		if err := wait.For(ctx, pause); err != nil {
 			return err
 		}
 	}
