@@ -1,5 +1,5 @@
-// Package auth knows who may do what: bearer tokens for programs, sessions for people at the page, and the roles they
-// carry.
+// Package auth authenticates requests and authorizes them by role: bearer tokens for programs, sessions for users of
+// the review page.
 package auth
 
 import (
@@ -20,7 +20,8 @@ import (
 	"callscreen/internal/store"
 )
 
-// Auth knows who may do what. Tokens are compared by their hashes, in constant time. It is safe for concurrent use.
+// Auth holds the tokens and the ways to sign in. Tokens are compared by their hashes, in constant time. It is safe for
+// concurrent use.
 type Auth struct {
 	cfg      config.Auth
 	tokens   atomic.Pointer[[]holder]
@@ -35,7 +36,7 @@ type Auth struct {
 	now      func() time.Time
 }
 
-// Sessions is where it is kept who is signed in, for all nodes. *store.Store is one.
+// Sessions stores the signed-in users of all nodes. *store.Store implements it.
 type Sessions interface {
 	SaveSession(ctx context.Context, s store.Session, idle time.Time) error
 	Session(ctx context.Context, hash string) (store.Session, error)
@@ -49,7 +50,7 @@ type holder struct {
 	roles []string
 }
 
-// implied are the roles that a role brings along.
+// implied maps a role to the roles that it includes.
 var implied = map[string][]string{
 	"admin":    {"admin", "reviewer", "viewer", "ingest"},
 	"reviewer": {"reviewer", "viewer"},
@@ -64,8 +65,9 @@ func withImplied(roles []string) (all []string) {
 	return all
 }
 
-// New takes the tokens of a configuration and of the environment. Without any, and without another way to sign in,
-// everybody may do everything, which is refused where others than this machine can connect.
+// New returns an Auth with the tokens of the configuration and of the environment. Without tokens and without another
+// way to sign in, every request has every role. New refuses that configuration unless the server only listens on
+// loopback.
 func New(cfg config.Config, tokens Tokens) (*Auth, error) {
 	a := &Auth{
 		cfg:      cfg.Auth,
@@ -99,7 +101,7 @@ func New(cfg config.Config, tokens Tokens) (*Auth, error) {
 	return a, nil
 }
 
-// holdersOf are all whose tokens are known.
+// holdersOf returns the holders of all tokens.
 func holdersOf(cfg config.Auth, tokens Tokens) (list []holder, err error) {
 	for role, token := range tokens {
 		list = append(list, holder{name: role, hash: sha256.Sum256([]byte(token.Reveal())), roles: implied[role]})
@@ -117,8 +119,8 @@ func holdersOf(cfg config.Auth, tokens Tokens) (list []holder, err error) {
 
 func (a *Auth) holders() []holder { return *a.tokens.Load() }
 
-// Renew prepares other tokens, and returns what puts them in force. Sessions of tokens that are gone end with that. To
-// turn authentication on or off takes a new start.
+// Renew prepares new tokens and returns a function that activates them. Sessions of removed tokens end then. Turning
+// authentication on or off needs a restart.
 func (a *Auth) Renew(cfg config.Config, tokens Tokens) (use func(), err error) {
 	holders, err := holdersOf(cfg.Auth, tokens)
 	if err != nil {
@@ -126,13 +128,13 @@ func (a *Auth) Renew(cfg config.Config, tokens Tokens) (use func(), err error) {
 	}
 	if (len(holders) == 0) != (len(a.holders()) == 0) {
 		return nil, errors.New(
-			"auth.tokens: the first token cannot be added, nor the last one taken away, while the program runs (hint: start it again)",
+			"auth.tokens: adding the first token or removing the last one needs a restart (hint: restart callscreen)",
 		)
 	}
 	return func() { a.tokens.Store(&holders) }, nil
 }
 
-// Keep lets people sign in at the page, and says where that is kept. Without it only tokens count.
+// Keep enables sessions and sets their storage. Without it only tokens are accepted.
 func (a *Auth) Keep(sessions Sessions, log *slog.Logger) {
 	a.sessions = sessions
 	if log != nil {
@@ -140,25 +142,25 @@ func (a *Auth) Keep(sessions Sessions, log *slog.Logger) {
 	}
 }
 
-// Off tells whether everybody may do everything.
+// Off reports whether authentication is off: every request has every role.
 func (a *Auth) Off() bool {
 	return len(a.holders()) == 0 && a.sso == nil && a.signed == nil && a.cfg.Proxy.UserHeader == ""
 }
 
-// holder is who a token belongs to.
+// holder returns the identity that a token belongs to.
 func (a *Auth) holder(token string) (who Identity, ok bool) {
 	hash := sha256.Sum256([]byte(token))
-	for _, h := range a.holders() { // all of them, whether one fits or not
+	for _, h := range a.holders() { // all of them, for constant time
 		if subtle.ConstantTimeCompare(hash[:], h.hash[:]) == 1 {
-			who, ok = Identity{Name: h.name, Roles: append(who.Roles, h.roles...)}, true // two roles may share a token
+			who, ok = Identity{Name: h.name, Roles: append(who.Roles, h.roles...)}, true // several roles can share a token
 		}
 	}
 	return who, ok
 }
 
-// rolesOf are the roles of somebody who is in groups, besides those that everybody has who comes the same way.
-func (a *Auth) rolesOf(groups, everybody []string) []string {
-	roles := withImplied(everybody)
+// rolesOf returns the roles of a user: those of the groups, and those that all users of this sign-in method have.
+func (a *Auth) rolesOf(groups, all []string) []string {
+	roles := withImplied(all)
 	for _, g := range a.cfg.Groups {
 		for _, name := range groups {
 			if g.Group == name {

@@ -17,7 +17,8 @@ import (
 // Whatever is sent as a token: it is judged soon, and what is taken is what was signed.
 func FuzzToken(f *testing.F) {
 	const secret = "a secret of more than thirty-two bytes"
-	const set = `{"keys":[{"kty":"EC","crv":"P-256","kid":"e","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`
+	const set = `{"keys":[{"kty":"EC","crv":"P-256","kid":"e","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",` +
+		`"y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	file := filepath.Join(f.TempDir(), "keys.json")
 	if err := os.WriteFile(file, []byte(set), 0o600); err != nil {
@@ -63,12 +64,14 @@ func FuzzToken(f *testing.F) {
 func FuzzKeys(f *testing.F) {
 	f.Add(
 		[]byte(
-			`{"keys":[{"kty":"EC","crv":"P-256","kid":"e","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`,
+			`{"keys":[{"kty":"EC","crv":"P-256","kid":"e","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",` +
+				`"y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`,
 		),
 	)
 	f.Add(
 		[]byte(
-			`{"keys":[{"kty":"oct","k":"c2VjcmV0"},{"kty":"RSA","n":"AQAB","e":"AQAB"},{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
+			`{"keys":[{"kty":"oct","k":"c2VjcmV0"},{"kty":"RSA","n":"AQAB","e":"AQAB"},` +
+				`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
 		),
 	)
 	f.Add([]byte(`{"keys":[{"x5c":["AA=="]},null,5]}`))

@@ -5,38 +5,38 @@ import (
 	"slices"
 )
 
-// Identity is who makes a request.
+// Identity is the sender of a request.
 type Identity struct {
 	Name  string
-	Roles []string // those that the given ones imply included
-	// Session tells whether they have signed in at the page, and can sign out.
+	Roles []string // including implied roles
+	// Session reports whether the user signed in at the page, and can sign out.
 	Session bool
 }
 
-// Has tells whether somebody has a role.
+// Has reports whether the identity has a role.
 func (i Identity) Has(role string) bool { return slices.Contains(i.Roles, role) }
 
 type whoKey struct{}
 
-// Nobody is who acts where authentication is off.
-const Nobody = "anonymous"
+// Anonymous is the name in the audit log while authentication is off.
+const Anonymous = "anonymous"
 
-// From is who makes a request that Require has let pass; false where authentication is off.
+// From returns the sender of a request that Require has accepted. It returns false while authentication is off.
 func From(ctx context.Context) (Identity, bool) {
 	who, ok := ctx.Value(whoKey{}).(Identity)
 	return who, ok
 }
 
-// Who is the name of whoever makes a request that Require has let pass, for the audit.
+// Who returns the name for the audit log of the sender of a request that Require has accepted.
 func Who(ctx context.Context) string {
 	if who, ok := From(ctx); ok {
 		return who.Name
 	}
-	return Nobody
+	return Anonymous
 }
 
-// May tells whether whoever makes a request that Require has let pass has a role. Where authentication is off everybody
-// has all of them.
+// May reports whether the sender of a request that Require has accepted has a role. While authentication is off, every
+// sender has every role.
 func May(ctx context.Context, role string) bool {
 	who, ok := From(ctx)
 	return !ok || who.Has(role)

@@ -15,16 +15,16 @@ import (
 	"callscreen/internal/config"
 )
 
-// signed judges signed tokens, RFC 7519. What a token says of its algorithm only chooses among those that are allowed, and
-// each kind has keys of its own: HS256 the secret, the others the public keys. So a public key is never taken for a secret
-// (RFC 8725, 2.1 and 3.1).
+// signed verifies signed tokens, RFC 7519. The algorithm in a token only selects among the permitted ones, and each
+// kind has its own keys: the secret for HS256, the public keys for the others. A public key is therefore never used as
+// a secret (RFC 8725, 2.1 and 3.1).
 type signed struct {
 	cfg    config.JWT
 	secret []byte
-	keys   *keySet // nil: none
+	keys   *keySet // nil without public keys
 }
 
-// mostToken is longer than any token that means something here, and short enough to be looked at for everybody.
+// mostToken is longer than any valid token, and short enough to parse for unauthenticated clients.
 const mostToken = 8 << 10
 
 var asymmetric = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.ES384, jose.EdDSA}
@@ -37,7 +37,7 @@ func newSigned(cfg config.JWT) *signed {
 	return s
 }
 
-// text is a claim that is a text if it is there. null is not left out, but of the wrong type.
+// text is an optional string claim. null is an error, unlike a missing claim.
 type text string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -47,19 +47,19 @@ func (t *text) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if s == nil || *s == "" {
-		return errors.New("a claim is empty that should name something")
+		return errors.New("a claim is empty")
 	}
 	*t = text(*s)
 	return nil
 }
 
-// claims are those that count besides the registered ones.
+// claims are the private claims, besides the registered ones.
 type claims struct {
 	Call text `json:"call"`
 	Leg  text `json:"leg"`
 }
 
-// verify is what a token says, if it is good at a time.
+// verify returns the sender of a token that is valid at a time.
 func (s *signed) verify(ctx context.Context, token string, now time.Time) (Sender, error) {
 	if len(token) > mostToken {
 		return Sender{}, fmt.Errorf("the token has more than %d bytes", mostToken)
@@ -69,7 +69,7 @@ func (s *signed) verify(ctx context.Context, token string, now time.Time) (Sende
 		return Sender{}, err
 	}
 	if len(parsed.Headers) != 1 {
-		return Sender{}, errors.New("the token is not signed once")
+		return Sender{}, errors.New("the token must have exactly one signature")
 	}
 	key, err := s.key(ctx, parsed.Headers[0], now)
 	if err != nil {
@@ -88,10 +88,10 @@ func (s *signed) verify(ctx context.Context, token string, now time.Time) (Sende
 		return Sender{}, err
 	}
 	if registered.Expiry == nil {
-		return Sender{}, errors.New("the token has no exp, and would be good for ever")
+		return Sender{}, errors.New("the token has no exp, so it would never expire")
 	}
 	if !validName(registered.Subject) {
-		return Sender{}, errors.New("the token has no usable sub")
+		return Sender{}, errors.New("the token has no valid sub")
 	}
 	return Sender{Name: registered.Subject, Call: string(own.Call), Leg: string(own.Leg)}, nil
 }
@@ -106,7 +106,7 @@ func (s *signed) algorithms() (list []jose.SignatureAlgorithm) {
 	return list
 }
 
-// key is the one that the signature must fit.
+// key returns the key for the signature.
 func (s *signed) key(ctx context.Context, h jose.Header, now time.Time) (any, error) {
 	switch {
 	case h.Algorithm == string(jose.HS256) && len(s.secret) > 0:
@@ -121,17 +121,17 @@ func (s *signed) key(ctx context.Context, h jose.Header, now time.Time) (any, er
 	return nil, fmt.Errorf("alg is %.20q", h.Algorithm)
 }
 
-// Sender is who sends calls, and which.
+// Sender is an authenticated sender of calls, with the permitted call and leg.
 type Sender struct {
 	Name      string
-	Call, Leg string // the only ones that may be sent; "" is any
+	Call, Leg string // only permitted call and leg; "" permits any
 }
 
 func (s Sender) may(call, leg string) bool {
 	return (s.Call == "" || s.Call == call) && (s.Leg == "" || s.Leg == leg)
 }
 
-// Ingest is for the WHIP server: nil where everybody may send.
+// Ingest returns the authentication function of the WHIP server. It is nil while authentication is off.
 func (a *Auth) Ingest() func(ctx context.Context, token string) (Sender, bool) {
 	if a.Off() {
 		return nil
@@ -139,7 +139,7 @@ func (a *Auth) Ingest() func(ctx context.Context, token string) (Sender, bool) {
 	return a.sender
 }
 
-// sender is who a token belongs to that may send.
+// sender returns the sender that a token belongs to.
 func (a *Auth) sender(ctx context.Context, token string) (Sender, bool) {
 	if who, ok := a.holder(token); ok {
 		return Sender{Name: who.Name}, who.Has("ingest")
@@ -152,7 +152,7 @@ func (a *Auth) sender(ctx context.Context, token string) (Sender, bool) {
 		err = fmt.Errorf("sub is %q, which is the name of a fixed token", s.Name) // they could end each other's sessions
 	}
 	if err != nil {
-		a.log.Debug("a signed token is refused", "error", err) // whoever wants to could fill the log
+		a.log.Debug("a signed token is refused", "error", err) // debug only: any client could fill the log
 		return Sender{}, false
 	}
 	return s, true

@@ -15,26 +15,26 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// keySet are the public keys of who signs tokens, RFC 7517, from a file or a web address.
+// keySet holds the public keys of a token issuer, RFC 7517, from a file or a URL.
 type keySet struct {
 	from   string
-	client *http.Client // nil: from is a file
+	client *http.Client // nil if from is a file
 
 	mu     sync.Mutex
 	keys   []jose.JSONWebKey
-	gotAt  time.Time // of keys
-	tried  time.Time // to get them, whatever came of it
-	reason error     // why the last try failed
+	gotAt  time.Time // time of the keys
+	tried  time.Time // time of the last attempt
+	reason error     // error of the last attempt
 
-	getting sync.Mutex // held while they are asked for
+	getting sync.Mutex // held during a fetch
 }
 
 const (
-	keysFreshFor = 10 * time.Minute // then they are asked for again
-	// keysGoodFor is how long they count while they cannot be had again. Then nobody knows whether one was withdrawn.
+	keysFreshFor = 10 * time.Minute // then the keys are fetched again
+	// keysGoodFor is the lifetime of keys that cannot be fetched again. After that a key may have been revoked unnoticed.
 	keysGoodFor = 24 * time.Hour
-	// keysAgain is how long it is waited at least before they are asked for again, when a key is not among them or they
-	// could not be had: anybody can make tokens up.
+	// keysAgain is the minimum interval between fetches after a missing key or a failure: any client can send tokens with
+	// made-up key ids.
 	keysAgain     = 10 * time.Second
 	keyFileFresh  = 2 * time.Second
 	mostKeys      = 100
@@ -46,29 +46,29 @@ func newKeySet(from string) *keySet {
 	if strings.Contains(from, "://") {
 		k.client = &http.Client{
 			Timeout: ssoAnswers,
-			// Where the keys are is configured; another place could be one that is not encrypted.
+			// Do not follow redirects: the target might be unencrypted.
 			CheckRedirect: func(*http.Request, []*http.Request) error {
-				return errors.New("the address of the keys leads elsewhere")
+				return errors.New("the URL of the keys redirects")
 			},
 		}
 	}
 	return k
 }
 
-// find is the key that a token names. Without a name the only one of its kind is meant.
+// find returns the key with an id. Without an id, the only key of the right kind is used.
 func (k *keySet) find(ctx context.Context, id, alg string, now time.Time) (*jose.JSONWebKey, error) {
 	key, fresh := k.look(id, alg, now)
 	if key != nil && fresh {
 		return key, nil
 	}
-	// One request goes for the keys; those that have one go on with it, the others wait.
+	// One request fetches the keys. Requests with a cached key continue with it, the others wait.
 	switch {
 	case k.getting.TryLock():
 		k.get(ctx, now)
 		k.getting.Unlock()
 	case key == nil:
 		k.getting.Lock()
-		k.getting.Unlock() //nolint:staticcheck // it is waited for who has it
+		k.getting.Unlock() //nolint:staticcheck // waits for the holder
 	}
 	if key, _ = k.look(id, alg, now); key != nil {
 		return key, nil
@@ -81,7 +81,7 @@ func (k *keySet) find(ctx context.Context, id, alg string, now time.Time) (*jose
 	return nil, fmt.Errorf("there is no key %.40q for %s", id, alg)
 }
 
-// look finds a key among those that are here, and tells whether they are fresh.
+// look finds a cached key, and reports whether the cache is fresh.
 func (k *keySet) look(id, alg string, now time.Time) (found *jose.JSONWebKey, fresh bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -95,7 +95,7 @@ func (k *keySet) look(id, alg string, now time.Time) (found *jose.JSONWebKey, fr
 			continue
 		}
 		if found != nil && id == "" {
-			return nil, true // which one is meant is not clear
+			return nil, true // ambiguous
 		}
 		found = one
 	}
@@ -105,7 +105,7 @@ func (k *keySet) look(id, alg string, now time.Time) (found *jose.JSONWebKey, fr
 	return found, age < keysFreshFor
 }
 
-// fits tells whether a key may be used for an algorithm.
+// fits reports whether a key can be used for an algorithm.
 func fits(k *jose.JSONWebKey, alg string) bool {
 	if k.Algorithm != "" {
 		return k.Algorithm == alg
@@ -113,7 +113,7 @@ func fits(k *jose.JSONWebKey, alg string) bool {
 	return true // a key of another kind does not verify anything
 }
 
-// get asks for the keys, if that is not too often. If it fails the old ones stay.
+// get fetches the keys, unless the last attempt was too recent. After an error the old keys stay.
 func (k *keySet) get(ctx context.Context, now time.Time) {
 	again := keysAgain
 	if k.client == nil {
@@ -128,7 +128,7 @@ func (k *keySet) get(ctx context.Context, now time.Time) {
 	if !due {
 		return
 	}
-	// Also when the one who asked goes away: others wait for it.
+	// The fetch continues if its request ends: other requests wait for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ssoAnswers)
 	defer cancel()
 	keys, err := k.read(ctx)
@@ -171,7 +171,7 @@ func (k *keySet) open(ctx context.Context) (io.ReadCloser, error) {
 	return resp.Body, nil
 }
 
-// parseKeys takes the public keys for signatures out of a set. Keys of kinds that are not known here are no error.
+// parseKeys returns the public signature keys of a set. Keys of unknown kinds are skipped.
 func parseKeys(data []byte) (keys []jose.JSONWebKey, err error) {
 	if len(data) > mostKeysBytes {
 		return nil, fmt.Errorf("the keys take more than %d bytes", mostKeysBytes)
@@ -189,7 +189,7 @@ func parseKeys(data []byte) (keys []jose.JSONWebKey, err error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("there is no public key for signatures among them")
+		return nil, errors.New("the set has no public signature key")
 	}
 	return keys, nil
 }

@@ -10,8 +10,8 @@ import (
 	"callscreen/internal/limit"
 )
 
-// failures slows down those who try to guess: after ten attempts that failed an address may make one every six seconds,
-// and all together ten a second.
+// failures limits guessing: after ten failed attempts an address has one attempt every six seconds, and all addresses
+// together have ten per second.
 type failures struct {
 	all  *rate.Limiter
 	each *limit.Table
@@ -20,14 +20,14 @@ type failures struct {
 const (
 	failuresAtOnce = 10
 	failureEvery   = 6 * time.Second
-	visitsAtOnce   = 60 // of one address to the pages where people sign in, whatever comes of it, and one more each second
+	visitsAtOnce   = 60 // burst of sign-in page visits per address; refilled by one per second
 )
 
 func newFailures() *failures {
 	return &failures{all: rate.NewLimiter(10, 100), each: limit.NewTable(rate.Every(failureEvery), failuresAtOnce)}
 }
 
-// wait is how long an address has to wait before it may try again, 0 if it may now.
+// wait returns how long an address must wait before its next attempt, 0 if it may try now.
 func (f *failures) wait(addr netip.Addr, now time.Time) time.Duration {
 	if f.each.Of(addr, now).TokensAt(now) < 1 {
 		return failureEvery
@@ -38,23 +38,23 @@ func (f *failures) wait(addr netip.Addr, now time.Time) time.Duration {
 	return 0
 }
 
-// note counts an attempt that failed.
+// note counts a failed attempt.
 func (f *failures) note(addr netip.Addr, now time.Time) {
 	f.each.Allow(addr, now)
 	f.all.AllowN(now, 1)
 }
 
-// visit bounds how often an address may begin to sign in: that writes into the database, or asks the provider.
+// visit limits how often an address can start to sign in: each start writes to the database or contacts the provider.
 func (a *Auth) visit(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !a.visits.Allow(a.client(r), a.now()) {
 			w.Header().Set("Retry-After", "1")
-			deny(w, r, http.StatusTooManyRequests, "Too many attempts to sign in come from your address. Wait a moment.")
+			deny(w, r, http.StatusTooManyRequests, "Too many sign-in attempts from your address. Wait a moment.")
 			return
 		}
 		next(w, r)
 	}
 }
 
-// Client is the address that a request comes from, past our own proxies.
+// Client returns the address of the client of a request, behind trusted proxies.
 func (a *Auth) Client(r *http.Request) netip.Addr { return a.client(r) }

@@ -18,14 +18,14 @@ var loginPage string
 
 var loginTemplate = template.Must(template.New("login").Parse(loginPage))
 
-// pageView is what the pages of this package show.
+// pageView is the data of the sign-in pages.
 type pageView struct {
 	Title    string
 	Problem  string
 	Next     string
-	Tokens   bool   // there are any
-	SSO      string // where single sign-on begins, "" if it is off
-	Out      bool   // somebody has just signed out
+	Tokens   bool   // tokens are configured
+	SSO      string // start of single sign-on, "" if it is off
+	Out      bool   // the user has just signed out
 	Who      string
 	SignedIn bool
 }
@@ -33,16 +33,16 @@ type pageView struct {
 func showPage(w http.ResponseWriter, status int, name string, v pageView) {
 	var b bytes.Buffer
 	if err := loginTemplate.ExecuteTemplate(&b, name, v); err != nil {
-		problem.Write(w, http.StatusInternalServerError, "the page cannot be shown")
+		problem.Write(w, http.StatusInternalServerError, "rendering the page failed")
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // a client that is gone needs no page
+	_, _ = w.Write(b.Bytes()) // the client may have disconnected
 }
 
-// Register adds the pages where people sign in and out.
+// Register adds the pages for signing in and out.
 func (a *Auth) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /login", a.login)
 	mux.HandleFunc("POST /login", a.own(a.visit(a.signIn)))
@@ -53,18 +53,19 @@ func (a *Auth) Register(mux *http.ServeMux) {
 	}
 }
 
-// own lets pass what comes from a page of ours: nobody is to be signed in as somebody else by a page of others.
+// own accepts requests from this server's own pages only, so that another site cannot sign a user in under another
+// name.
 func (a *Auth) own(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := a.origin.Check(r); err != nil {
-			deny(w, r, http.StatusForbidden, "this must come from a page of callscreen itself")
+			deny(w, r, http.StatusForbidden, "cross-origin request refused")
 			return
 		}
 		next(w, r)
 	}
 }
 
-// safeNext is where to go after signing in: a page of ours, whatever the address asks for.
+// safeNext returns the path to open after signing in. It is always a page of this server.
 func safeNext(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") || u.Host != "" ||
@@ -106,25 +107,25 @@ func (a *Auth) showLogin(w http.ResponseWriter, r *http.Request, status int, nex
 func (a *Auth) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 8<<10)
 	if err := r.ParseForm(); err != nil {
-		a.showLogin(w, r, http.StatusBadRequest, "/", "The form cannot be read.")
+		a.showLogin(w, r, http.StatusBadRequest, "/", "The form is invalid.")
 		return
 	}
 	next, from, now := safeNext(r.PostForm.Get("next")), a.client(r), a.now()
 	if wait := a.failures.wait(from, now); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		a.showLogin(w, r, http.StatusTooManyRequests, next, "Too many attempts have failed. Wait a moment.")
+		a.showLogin(w, r, http.StatusTooManyRequests, next, "Too many failed attempts. Wait a moment.")
 		return
 	}
 	token := strings.TrimSpace(r.PostForm.Get("token"))
 	who, ok := a.holder(token)
 	if !ok {
 		a.failures.note(from, now)
-		a.log.Warn("an attempt to sign in has failed", "from", from)
-		a.showLogin(w, r, http.StatusForbidden, next, "This token is not known.")
+		a.log.Warn("sign-in failed", "from", from)
+		a.showLogin(w, r, http.StatusForbidden, next, "This token is unknown.")
 		return
 	}
 	if !who.Has("viewer") {
-		a.showLogin(w, r, http.StatusForbidden, next, "This token is for programs that send calls, not for people who look at them.")
+		a.showLogin(w, r, http.StatusForbidden, next, "This token is for senders of calls. It cannot view calls.")
 		return
 	}
 	source := ""
@@ -136,10 +137,10 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request) {
 	a.enter(w, r, who, source, next)
 }
 
-// enter begins a session and leads on.
+// enter starts a session and redirects.
 func (a *Auth) enter(w http.ResponseWriter, r *http.Request, who Identity, source, next string) {
 	if err := a.begin(w, r, who, source); err != nil {
-		a.log.Error("somebody could not be signed in", "error", err)
+		a.log.Error("saving session failed", "error", err)
 		a.showLogin(w, r, http.StatusServiceUnavailable, next, "The database does not answer. Try again in a moment.")
 		return
 	}
@@ -149,7 +150,7 @@ func (a *Auth) enter(w http.ResponseWriter, r *http.Request, who Identity, sourc
 func (a *Auth) signOut(w http.ResponseWriter, r *http.Request) {
 	if id := a.read(r, cookieName); id != "" && a.sessions != nil {
 		if err := a.sessions.EndSession(r.Context(), hashOf(id)); err != nil {
-			a.log.Error("somebody could not be signed out", "error", err)
+			a.log.Error("deleting session failed", "error", err)
 			deny(w, r, http.StatusServiceUnavailable, "The database does not answer, so you are still signed in. Try again in a moment.")
 			return
 		}

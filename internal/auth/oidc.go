@@ -25,21 +25,21 @@ type sso struct {
 	client *http.Client
 
 	mu       sync.Mutex
-	provider *oidc.Provider // once it has answered
+	provider *oidc.Provider // set after the first answer
 }
 
 const (
 	ssoCookie  = "callscreen-oidc"
-	ssoFor     = 10 * time.Minute // to sign in at the provider
-	ssoAnswers = 10 * time.Second // for the provider
+	ssoFor     = 10 * time.Minute // time limit for signing in at the provider
+	ssoAnswers = 10 * time.Second // time limit for answers of the provider
 )
 
 func newSSO(cfg config.OIDC) *sso {
 	return &sso{cfg: cfg, client: &http.Client{Timeout: ssoAnswers}}
 }
 
-// attempt is what must be remembered while somebody is at the provider. It is in a cookie, so that they can come back to
-// any node.
+// attempt is the state of a sign-in while the user is at the provider. It is stored in a cookie, so that any node can
+// complete the sign-in.
 type attempt struct {
 	State    string `json:"s"`
 	Nonce    string `json:"n"`
@@ -47,7 +47,7 @@ type attempt struct {
 	Next     string `json:"to"`
 }
 
-// ready asks the provider for its addresses, once. That it is away is no reason not to start.
+// ready fetches the metadata of the provider, once. An unreachable provider does not prevent the start.
 func (s *sso) ready(ctx context.Context) (*oidc.Provider, *oauth2.Config, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,51 +67,51 @@ func (s *sso) ready(ctx context.Context) (*oidc.Provider, *oauth2.Config, error)
 	}, nil
 }
 
-// context makes requests to the provider go by our client.
+// context makes requests to the provider use this package's HTTP client.
 func (s *sso) context(ctx context.Context) context.Context { return oidc.ClientContext(ctx, s.client) }
 
-// beginSSO sends somebody to the provider.
+// beginSSO redirects to the provider.
 func (a *Auth) beginSSO(w http.ResponseWriter, r *http.Request) {
 	next := safeNext(r.URL.Query().Get("next"))
 	_, cfg, err := a.sso.ready(r.Context())
 	if err != nil {
-		a.log.Error("single sign-on does not work", "error", err, "hint", "check auth.oidc.issuer and the network")
+		a.log.Error("single sign-on provider unreachable", "error", err, "hint", "check auth.oidc.issuer and the network")
 		a.showLogin(w, r, http.StatusServiceUnavailable, next, "The sign-on provider does not answer. Try again in a moment.")
 		return
 	}
 	t := attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next}
 	data, err := json.Marshal(t)
 	if err != nil {
-		a.showLogin(w, r, http.StatusInternalServerError, next, "Something is wrong.")
+		a.showLogin(w, r, http.StatusInternalServerError, next, "Starting the sign-in failed.")
 		return
 	}
 	http.SetCookie(w, a.cookie(r, ssoCookie, base64.RawURLEncoding.EncodeToString(data), ssoFor))
 	http.Redirect(w, r, cfg.AuthCodeURL(t.State, oidc.Nonce(t.Nonce), oauth2.S256ChallengeOption(t.Verifier)), http.StatusSeeOther)
 }
 
-// endSSO takes somebody in who comes back from the provider.
+// endSSO completes the sign-in of a user who returns from the provider.
 func (a *Auth) endSSO(w http.ResponseWriter, r *http.Request) {
 	t := attempt{Next: "/"}
 	data, err := base64.RawURLEncoding.DecodeString(a.read(r, ssoCookie))
 	if err == nil {
 		err = json.Unmarshal(data, &t)
 	}
-	http.SetCookie(w, a.cookie(r, ssoCookie, "", 0)) // it is good for once
+	http.SetCookie(w, a.cookie(r, ssoCookie, "", 0)) // valid once
 	if err != nil || t.State == "" || subtle.ConstantTimeCompare([]byte(t.State), []byte(r.URL.Query().Get("state"))) != 1 {
-		a.showLogin(w, r, http.StatusBadRequest, safeNext(t.Next), "This sign-on was not begun here, or took too long. Try again.")
+		a.showLogin(w, r, http.StatusBadRequest, safeNext(t.Next), "This sign-in was not started here, or took too long. Try again.")
 		return
 	}
 	next := safeNext(t.Next)
 	who, err := a.sso.identify(r.Context(), t, r)
 	if err != nil {
-		a.log.Warn("a single sign-on has failed", "from", a.client(r), "error", err)
-		a.showLogin(w, r, http.StatusForbidden, next, "The sign-on has failed. The log of callscreen says why.")
+		a.log.Warn("single sign-on failed", "from", a.client(r), "error", err)
+		a.showLogin(w, r, http.StatusForbidden, next, "The sign-in failed. The reason is in the log of callscreen.")
 		return
 	}
 	person := Identity{Name: who.name, Roles: a.rolesOf(who.groups, a.sso.cfg.Roles)}
 	if !person.Has("viewer") {
 		a.log.Warn(
-			"somebody signed on who has no role here",
+			"single sign-on refused, user has no role",
 			"name",
 			who.name,
 			"groups",
@@ -119,19 +119,19 @@ func (a *Auth) endSSO(w http.ResponseWriter, r *http.Request) {
 			"hint",
 			"see auth.groups and auth.oidc.roles",
 		)
-		a.showLogin(w, r, http.StatusForbidden, next, "You are known, as "+who.name+", but none of your groups may look at calls here.")
+		a.showLogin(w, r, http.StatusForbidden, next, "You are signed in as "+who.name+", but none of your groups may view calls.")
 		return
 	}
 	a.enter(w, r, person, sourceOIDC, next)
 }
 
-// claimed is what the provider says of somebody.
+// claimed is the user according to the provider.
 type claimed struct {
 	name   string
 	groups []string
 }
 
-// identify exchanges the code for an ID token and reads who it is for.
+// identify exchanges the code for an ID token and returns its user.
 func (s *sso) identify(ctx context.Context, t attempt, r *http.Request) (who claimed, err error) {
 	q := r.URL.Query()
 	if e := q.Get("error"); e != "" {
@@ -151,14 +151,14 @@ func (s *sso) identify(ctx context.Context, t attempt, r *http.Request) (who cla
 	}
 	raw, ok := token.Extra("id_token").(string)
 	if !ok {
-		return who, errors.New("the provider gave no ID token (hint: auth.oidc.scopes must have openid)")
+		return who, errors.New("the provider sent no ID token (hint: add openid to auth.oidc.scopes)")
 	}
 	id, err := provider.VerifierContext(ctx, &oidc.Config{ClientID: s.cfg.ClientID}).Verify(ctx, raw)
 	if err != nil {
 		return who, err
 	}
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(t.Nonce)) != 1 {
-		return who, errors.New("the ID token is for another attempt")
+		return who, errors.New("the nonce of the ID token does not match")
 	}
 	claims := map[string]any{}
 	if err := id.Claims(&claims); err != nil {
@@ -174,7 +174,7 @@ func (s *sso) identify(ctx context.Context, t attempt, r *http.Request) (who cla
 	return who, nil
 }
 
-// texts reads a claim that is a list, or a single text.
+// texts returns a claim that is a list of strings or a single string.
 func texts(v any) (list []string) {
 	switch v := v.(type) {
 	case string:
@@ -189,7 +189,7 @@ func texts(v any) (list []string) {
 	return list
 }
 
-// CloseIdleConnections closes connections to providers that are kept for later.
+// CloseIdleConnections closes idle connections to providers.
 func (a *Auth) CloseIdleConnections() {
 	if a.sso != nil {
 		a.sso.client.CloseIdleConnections()

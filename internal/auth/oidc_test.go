@@ -131,7 +131,8 @@ func (p *provider) authorize(location string) (back url.Values) {
 }
 
 func (p *provider) configure(c *config.Config) {
-	c.Auth.OIDC.Issuer, c.Auth.OIDC.ClientID, c.Auth.OIDC.ClientSecret, c.Auth.OIDC.RedirectURL = p.url, "callscreen", "hush", "https://calls.example.com/login/oidc/callback"
+	c.Auth.OIDC.Issuer, c.Auth.OIDC.ClientID, c.Auth.OIDC.ClientSecret = p.url, "callscreen", "hush"
+	c.Auth.OIDC.RedirectURL = "https://calls.example.com/login/oidc/callback"
 	c.Auth.Groups = []config.Group{{Group: "fraud", Roles: []string{"reviewer"}}}
 }
 
@@ -160,7 +161,7 @@ func TestSingleSignOn(t *testing.T) {
 	b.want("back", "GET", "/login/oidc/callback?"+back.Encode(), 303, "/calls/a")
 	b.headers["Sec-Fetch-Site"] = "same-origin"
 	b.want("signed in", "POST", "/calls/a/review", 200, "hello olga@example.com")
-	b.want("the same answer again", "GET", "/login/oidc/callback?"+back.Encode(), 400, "not begun here")
+	b.want("the same answer again", "GET", "/login/oidc/callback?"+back.Encode(), 400, "not started here")
 	h.open(nil)
 	b.want("single sign-on was turned off", "GET", "/", 303, "/login")
 }
@@ -191,7 +192,7 @@ func TestSingleSignOnThatIsRefused(t *testing.T) {
 		"of another provider":       {claims: map[string]any{"iss": "https://evil.test"}, status: 403},
 		"expired":                   {claims: map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}, status: 403},
 		"signed by somebody":        {key: other, status: 403},
-		"another state":             {back: func(q url.Values) { q.Set("state", "x") }, status: 400, want: "not begun here"},
+		"another state":             {back: func(q url.Values) { q.Set("state", "x") }, status: 400, want: "not started here"},
 		"no state":                  {back: func(q url.Values) { q.Del("state") }, status: 400},
 		"another code":              {back: func(q url.Values) { q.Set("code", "x") }, status: 403},
 		"refused":                   {back: func(q url.Values) { q.Set("error", "access_denied") }, status: 403},
@@ -232,9 +233,9 @@ func TestSingleSignOnStaysInItsBrowser(t *testing.T) {
 	mine, theirs := h.browser(), h.browser()
 	resp, _ := mine.do("GET", "/login/oidc", "")
 	back := p.authorize(resp.Header.Get("Location"))
-	theirs.want("another browser", "GET", "/login/oidc/callback?"+back.Encode(), 400, "not begun here")
+	theirs.want("another browser", "GET", "/login/oidc/callback?"+back.Encode(), 400, "not started here")
 	theirs.do("GET", "/login/oidc", "")
-	theirs.want("another browser, with an attempt of its own", "GET", "/login/oidc/callback?"+back.Encode(), 400, "not begun here")
+	theirs.want("another browser, with an attempt of its own", "GET", "/login/oidc/callback?"+back.Encode(), 400, "not started here")
 	mine.want("the one that began", "GET", "/login/oidc/callback?"+back.Encode(), 303, "/")
 }
 

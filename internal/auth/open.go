@@ -7,7 +7,7 @@ import (
 	"callscreen/internal/config"
 )
 
-// checkListen refuses to let everybody do everything where others than this machine can connect.
+// checkListen returns an error if authentication is off and other machines can connect.
 func (a *Auth) checkListen(cfg config.Config) error {
 	if !a.Off() {
 		return nil
@@ -18,7 +18,8 @@ func (a *Auth) checkListen(cfg config.Config) error {
 	}
 	if !loopback(host) {
 		return errors.New(
-			"listen is not a loopback address and no authentication is configured: anybody could send and see calls (hint: set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN, or listen on 127.0.0.1)",
+			"listen is not a loopback address and no authentication is configured: any client could send and view calls " +
+				"(hint: set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN, or listen on 127.0.0.1)",
 		)
 	}
 	if cfg.AdminListen == "" {
@@ -29,7 +30,8 @@ func (a *Auth) checkListen(cfg config.Config) error {
 	}
 	if !loopback(host) {
 		return errors.New(
-			"admin_listen is not a loopback address and no authentication is configured: anybody could erase calls (hint: set CALLSCREEN_ADMIN_TOKEN, or listen on 127.0.0.1)",
+			"admin_listen is not a loopback address and no authentication is configured: any client could erase calls " +
+				"(hint: set CALLSCREEN_ADMIN_TOKEN, or listen on 127.0.0.1)",
 		)
 	}
 	return nil

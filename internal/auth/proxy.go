@@ -9,7 +9,7 @@ import (
 	"unicode"
 )
 
-// peer is the address at the other end of the connection.
+// peer returns the remote address of the connection.
 func peer(r *http.Request) netip.Addr {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -19,12 +19,12 @@ func peer(r *http.Request) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// trusted tells whether an address is that of a proxy of ours.
+// trusted reports whether an address is a trusted proxy.
 func (a *Auth) trusted(addr netip.Addr) bool {
 	return slices.ContainsFunc(a.proxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// client is the address that a request comes from, past our own proxies.
+// client returns the address of the client of a request, behind trusted proxies.
 func (a *Auth) client(r *http.Request) netip.Addr {
 	addr := peer(r)
 	way := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -38,12 +38,12 @@ func (a *Auth) client(r *http.Request) netip.Addr {
 	return addr
 }
 
-// secure tells whether the browser speaks to us, or to our proxy, over TLS.
+// secure reports whether the browser uses TLS to this server or to a trusted proxy.
 func (a *Auth) secure(r *http.Request) bool {
 	return r.TLS != nil || a.trusted(peer(r)) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }
 
-// byProxy is who a proxy of ours says that somebody is.
+// byProxy returns the user that a trusted proxy has authenticated.
 func (a *Auth) byProxy(r *http.Request) (Identity, bool) {
 	p := a.cfg.Proxy
 	if p.UserHeader == "" || !a.trusted(peer(r)) {
@@ -62,8 +62,9 @@ func (a *Auth) byProxy(r *http.Request) (Identity, bool) {
 	return Identity{Name: name, Roles: a.rolesOf(groups, p.Roles)}, true
 }
 
-// validName tells whether a name can stand in the audit, where the machine and those without a name have theirs.
+// validName reports whether a user name can be used in the audit log, in which the names "machine" and "anonymous" are
+// reserved.
 func validName(name string) bool {
-	return name != "" && len(name) <= 200 && name != "machine" && name != Nobody &&
+	return name != "" && len(name) <= 200 && name != "machine" && name != Anonymous &&
 		!strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
 }

@@ -11,9 +11,9 @@ import (
 	"callscreen/internal/problem"
 )
 
-// Require lets a request pass whose sender has a role: by a bearer token, by the word of a proxy, or by a session. A
-// browser that brings along by itself who somebody is may be asked to by any page; so what changes something must then
-// come from our own.
+// Require accepts requests whose sender has a role, by a bearer token, a trusted proxy or a session. Sessions and
+// proxies authenticate a browser on requests from any site. Such a request must therefore come from this server's own
+// pages if it changes something.
 func (a *Auth) Require(role string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if a.Off() {
@@ -27,7 +27,7 @@ func (a *Auth) Require(role string, next http.HandlerFunc) http.HandlerFunc {
 		if token, ok := bearer(r); ok {
 			who, ok := a.holder(token)
 			if !ok || !who.Has(role) {
-				problem.Write(w, http.StatusForbidden, "the token is not good for this (needed: "+role+")")
+				problem.Write(w, http.StatusForbidden, "the token lacks the role "+role+"")
 				return
 			}
 			next(w, with(r, who))
@@ -35,17 +35,17 @@ func (a *Auth) Require(role string, next http.HandlerFunc) http.HandlerFunc {
 		}
 		who, err := a.person(w, r)
 		switch {
-		case errors.Is(err, errNobody):
+		case errors.Is(err, errNotSignedIn):
 			a.askToSignIn(w, r)
 		case err != nil:
-			a.log.Error("it could not be looked up who is signed in", "error", err)
+			a.log.Error("reading session failed", "error", err)
 			w.Header().Set("Retry-After", "5")
 			deny(w, r, http.StatusServiceUnavailable, "the database does not answer (hint: see /readyz)")
 		case !who.Has(role):
-			denyTo(w, r, http.StatusForbidden, "you may not do this (needed: "+role+")", who)
+			denyTo(w, r, http.StatusForbidden, "the role "+role+" is required", who)
 		default:
 			if err := a.origin.Check(r); err != nil {
-				deny(w, r, http.StatusForbidden, "this must come from a page of callscreen itself")
+				deny(w, r, http.StatusForbidden, "cross-origin request refused")
 				return
 			}
 			next(w, with(r, who))
@@ -53,8 +53,8 @@ func (a *Auth) Require(role string, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// RequireSender lets those in who may send the call and the leg that the path names: with the role ingest, or with a signed
-// token that is good for them.
+// RequireSender accepts senders that may send the call and leg of the path: with the role ingest, or with a signed
+// token for that call and leg.
 func (a *Auth) RequireSender(next http.HandlerFunc) http.HandlerFunc {
 	ingest := a.Require("ingest", next)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -65,14 +65,15 @@ func (a *Auth) RequireSender(next http.HandlerFunc) http.HandlerFunc {
 		}
 		who, ok := a.sender(r.Context(), token)
 		if !ok || !who.may(r.PathValue("call"), r.PathValue("leg")) {
-			problem.Write(w, http.StatusForbidden, "the token is not good for this (needed: ingest, or a signed token for this call and leg)")
+			problem.Write(w, http.StatusForbidden, "the token is not valid for this call and leg (required: role ingest, or a signed "+
+				"token for the call and leg)")
 			return
 		}
 		next(w, with(r, Identity{Name: who.Name}))
 	}
 }
 
-// bearer is the token that a request presents.
+// bearer returns the bearer token of a request.
 func bearer(r *http.Request) (token string, ok bool) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.TrimSpace(token), strings.EqualFold(scheme, "bearer")
@@ -82,9 +83,9 @@ func with(r *http.Request, who Identity) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), whoKey{}, who))
 }
 
-var errNobody = errors.New("nobody is signed in")
+var errNotSignedIn = errors.New("not signed in")
 
-// person is who sends a request, without a token. It is errNobody if that is not known.
+// person returns the sender of a request without a token. It returns errNotSignedIn if the request has no valid session.
 func (a *Auth) person(w http.ResponseWriter, r *http.Request) (Identity, error) {
 	if who, ok := a.byProxy(r); ok {
 		return who, nil
@@ -92,23 +93,23 @@ func (a *Auth) person(w http.ResponseWriter, r *http.Request) (Identity, error) 
 	return a.bySession(w, r)
 }
 
-// fromHere tells what is wrong with a request where everybody on this machine may do everything: a page of somebody else
-// that a browser on this machine shows must not be able to, not even under a name that leads to this machine.
+// fromHere returns an error for a request from another site while authentication is off. A page of another site, shown
+// by a browser on this machine, must not gain access, even under a DNS name that resolves to this machine.
 func (a *Auth) fromHere(r *http.Request) error {
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	if !loopback(strings.Trim(host, "[]")) {
-		return errors.New("without authentication only this machine is served, as localhost or 127.0.0.1 (hint: set CALLSCREEN_REVIEW_TOKEN)")
+		return errors.New("without authentication only localhost and 127.0.0.1 are served (hint: set CALLSCREEN_REVIEW_TOKEN)")
 	}
 	if a.origin.Check(r) != nil {
-		return errors.New("this must come from a page of callscreen itself")
+		return errors.New("cross-origin request refused")
 	}
 	return nil
 }
 
-// asksForPage tells whether a browser asks for a person.
+// asksForPage reports whether the client is a browser that wants a page.
 func asksForPage(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/api/")
 }
@@ -117,7 +118,7 @@ func (a *Auth) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !asksForPage(r) || a.sessions == nil:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="callscreen"`)
-		problem.Write(w, http.StatusUnauthorized, "a bearer token is needed")
+		problem.Write(w, http.StatusUnauthorized, "a bearer token is required")
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		http.Redirect(w, r, "/login?"+url.Values{"next": {r.URL.RequestURI()}}.Encode(), http.StatusSeeOther)
 	default:
@@ -125,12 +126,12 @@ func (a *Auth) askToSignIn(w http.ResponseWriter, r *http.Request) {
 			w,
 			r,
 			http.StatusUnauthorized,
-			"You have been signed out. Sign in in another tab, go back here, and send it again: what you wrote is still in the form.",
+			"Your session has ended. Sign in in another tab, then submit this form again. Your text is still in the form.",
 		)
 	}
 }
 
-// deny refuses a request, as a page to a browser.
+// deny refuses a request: with a page for a browser, with a problem body otherwise.
 func deny(w http.ResponseWriter, r *http.Request, status int, why string) {
 	denyTo(w, r, status, why, Identity{})
 }

@@ -15,19 +15,20 @@ import (
 	"callscreen/internal/store"
 )
 
-// A session is 256 random bits in a cookie, and a row under their hash in the database that all nodes share. That way
-// signing out is final everywhere and at once, nobody who can read the database can make a session, and there is no key
-// to share, rotate or lose, as there would be with signed cookies. It costs one read by primary key for each request.
+// A session is 256 random bits in a cookie, and a row with their hash in the database that all nodes share. Signing out
+// is final on all nodes at once, read access to the database does not allow creating a session, and there is no key to
+// share, rotate or lose, unlike signed cookies. The cost is one read by primary key per request.
 
 const (
 	cookieName = "callscreen"
-	// touchEvery is how often the use of a session is written down at the most.
+	// touchEvery is the minimum interval between updates of the last use of a session.
 	touchEvery = time.Minute
-	// BackgroundHeader marks requests that a page makes by itself. They keep nobody signed in.
+	// BackgroundHeader marks requests that a page makes without user action. They do not extend a session.
 	BackgroundHeader = "Callscreen-Background"
 )
 
-// cookie is one of ours. Over TLS its name keeps subdomains and plain connections from setting it (RFC 6265bis, 4.1.3).
+// cookie returns a cookie. Over TLS its name prefix keeps subdomains and plain connections from setting it (RFC
+// 6265bis, 4.1.3).
 func (a *Auth) cookie(r *http.Request, name, value string, maxAge time.Duration) *http.Cookie {
 	c := &http.Cookie{
 		Name:     name,
@@ -46,7 +47,7 @@ func (a *Auth) cookie(r *http.Request, name, value string, maxAge time.Duration)
 	return c
 }
 
-// read is the value of a cookie of ours, "" if there is none.
+// read returns the value of a cookie, or "".
 func (a *Auth) read(r *http.Request, name string) string {
 	if a.secure(r) {
 		name = "__Host-" + name
@@ -62,7 +63,7 @@ func hashOf(id string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// begin signs somebody in: with a new id always, so that nobody can have foreseen it.
+// begin signs a user in. The session id is always new, so that it cannot be fixed in advance.
 func (a *Auth) begin(w http.ResponseWriter, r *http.Request, who Identity, source string) error {
 	ctx, now := r.Context(), a.now()
 	if old := a.read(r, cookieName); old != "" {
@@ -86,20 +87,20 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, who Identity, sourc
 		return err
 	}
 	http.SetCookie(w, a.cookie(r, cookieName, id, a.cfg.Session.Max))
-	a.log.Info("somebody has signed in", "name", who.Name, "by", strings.Split(source, ":")[0], "from", a.client(r))
+	a.log.Info("user signed in", "name", who.Name, "by", strings.Split(source, ":")[0], "from", a.client(r))
 	return nil
 }
 
-// bySession is who is signed in. It is errNobody if nobody is.
+// bySession returns the signed-in user, or errNotSignedIn.
 func (a *Auth) bySession(w http.ResponseWriter, r *http.Request) (Identity, error) {
 	id := a.read(r, cookieName)
 	if id == "" || a.sessions == nil {
-		return Identity{}, errNobody
+		return Identity{}, errNotSignedIn
 	}
 	ctx, hash, now := r.Context(), hashOf(id), a.now()
 	s, err := a.sessions.Session(ctx, hash)
 	if errors.Is(err, store.ErrNotFound) {
-		return Identity{}, errNobody
+		return Identity{}, errNotSignedIn
 	}
 	if err != nil {
 		return Identity{}, err
@@ -110,7 +111,7 @@ func (a *Auth) bySession(w http.ResponseWriter, r *http.Request) (Identity, erro
 		if err := a.sessions.EndSession(ctx, hash); err != nil {
 			return Identity{}, err
 		}
-		return Identity{}, errNobody
+		return Identity{}, errNotSignedIn
 	}
 	if now.Sub(s.SeenAt) >= touchEvery && !background(r) {
 		if err := a.sessions.TouchSession(context.WithoutCancel(ctx), hash, now); err != nil {
@@ -120,18 +121,18 @@ func (a *Auth) bySession(w http.ResponseWriter, r *http.Request) (Identity, erro
 	return who, nil
 }
 
-// background tells whether a page makes a request by itself.
+// background reports whether a page makes the request without user action.
 func background(r *http.Request) bool {
 	return r.Header.Get(BackgroundHeader) != "" || r.URL.Path == "/api/v1/events"
 }
 
-// The ways to sign in.
+// Methods of signing in.
 const sourceOIDC = "oidc"
 
 func sourceOf(h holder) string { return fmt.Sprintf("token:%x", h.hash[:8]) }
 
-// stands tells whether what a session began with still counts, and gives somebody with a token the roles that it has
-// now. A token that was taken out of the configuration ends its sessions.
+// stands reports whether the credential of a session is still valid, and updates the roles of a token holder. Removing
+// a token from the configuration ends its sessions.
 func (a *Auth) stands(source string, who *Identity) bool {
 	if source == sourceOIDC {
 		return a.sso != nil

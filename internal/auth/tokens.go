@@ -8,10 +8,10 @@ import (
 	"callscreen/internal/config"
 )
 
-// Tokens are the ones that the environment gives, by role.
+// Tokens are the tokens of the environment, by role.
 type Tokens map[string]config.Secret
 
-// ReadTokens takes CALLSCREEN_INGEST_TOKEN and its like, or the same with _FILE, from the environment.
+// ReadTokens reads CALLSCREEN_INGEST_TOKEN and the like, or the same with _FILE, from the environment.
 func ReadTokens(environ []string) (Tokens, error) {
 	t := Tokens{}
 	for _, kv := range environ {

@@ -31,7 +31,7 @@ func TestReviewByTheAPI(t *testing.T) {
 		status                  int
 		want                    string // in the answer
 	}{
-		{"no token", "c1", "", `{"action":"claim","version":1}`, 401, "token is needed"},
+		{"no token", "c1", "", `{"action":"claim","version":1}`, 401, "token is required"},
 		{"a token that is not known", "c1", "x", `{"action":"claim","version":1}`, 403, ""},
 		{"a sender", "c1", "in", `{"action":"claim","version":1}`, 403, ""},
 		{"one who may only look", "c1", "vera", `{"action":"claim","version":1}`, 403, "reviewer"},
