@@ -1,4 +1,4 @@
-// Package audio keeps the audio of segments: in a folder, or in an S3-compatible store.
+// Package audio stores the audio of segments in a directory or in an S3-compatible store.
 package audio
 
 import (
@@ -12,29 +12,30 @@ import (
 	"time"
 )
 
-// ErrNotFound says that there is no audio under a key.
-var ErrNotFound = errors.New("there is no such audio")
+// ErrNotFound reports that a key has no audio.
+var ErrNotFound = errors.New("no such audio")
 
-// Object is audio that is being read. It can be read from any place, as players do.
+// Object is stored audio, open for reading. It is seekable, as players need.
 type Object interface {
 	io.ReadSeekCloser
 	io.ReaderAt
 }
 
-// Store keeps files under keys such as "ab/abcdef.wav". It is safe for concurrent use.
+// Store stores files under keys such as "ab/abcdef.wav". It is safe for concurrent use.
 type Store interface {
-	// Put keeps a copy of a local file. When it returns nil the copy is there for good; one under the same key is replaced.
+	// Put stores a copy of a local file. The copy is durable when Put returns nil. It replaces an existing copy.
 	Put(ctx context.Context, key, file string) error
-	// Open reads what is kept. The error wraps ErrNotFound if there is nothing.
+	// Open opens the audio of a key and returns its size. The error wraps ErrNotFound if there is none.
 	Open(ctx context.Context, key string) (Object, int64, error)
-	// Delete removes it. Nothing there is no error.
+	// Delete deletes the audio of a key. A missing key is not an error.
 	Delete(ctx context.Context, key string) error
-	// Check tells whether the store can be reached.
+	// Check returns an error if the store is unreachable.
 	Check(ctx context.Context) error
 }
 
-// New opens the store that an address names: s3://bucket/prefix, with ?endpoint=http://host:port for another server than
-// that of AWS and ?region=..., the absolute path of a folder that all nodes share, or "" for a folder of this node.
+// New opens the store of an address. The address is s3://bucket/prefix, optionally with ?endpoint=http://host:port and
+// ?region=..., or the absolute path of a directory that all nodes share. "" means the directory folder, which only this
+// node has.
 func New(ctx context.Context, address, folder string) (Store, error) {
 	if address == "" {
 		return NewFolder(folder)
@@ -45,7 +46,7 @@ func New(ctx context.Context, address, folder string) (Store, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "s3" || u.Host == "" {
 		return nil, fmt.Errorf(
-			"audio: %q is no S3 address (hint: s3://bucket/prefix?endpoint=https://host, or the absolute path of a folder)",
+			"audio: %q is not an S3 URL (hint: s3://bucket/prefix?endpoint=https://host, or the absolute path of a directory)",
 			address,
 		)
 	}

@@ -185,8 +185,8 @@ func TestS3(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	for address, want := range map[string]string{
-		"http://x":                      "is no S3 address",
-		"s3://":                         "is no S3 address",
+		"http://x":                      "is not an S3 URL",
+		"s3://":                         "is not an S3 URL",
 		"s3://b?x=1":                    `no parameter "x"`,
 		"s3://b?endpoint=ftp://x":       "is no address of a server",
 		"s3://b?endpoint=https://u:p@h": "is no address of a server",

@@ -11,13 +11,13 @@ import (
 	"path/filepath"
 )
 
-// Folder keeps audio in a folder.
+// Folder stores audio in a directory.
 type Folder struct {
 	dir  string
 	root *os.Root
 }
 
-// NewFolder opens a folder, which it makes if need be.
+// NewFolder opens a directory, which it creates if necessary.
 func NewFolder(dir string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the audio: %w", err)
@@ -29,10 +29,10 @@ func NewFolder(dir string) (*Folder, error) {
 	return &Folder{dir: dir, root: root}, nil
 }
 
-// Close frees the folder.
+// Close closes the directory.
 func (f *Folder) Close() error { return f.root.Close() }
 
-// Put implements Store. On one file system the file gets a second name, which costs nothing.
+// Put implements Store. On the same file system it makes a hard link, which copies no data.
 func (f *Folder) Put(_ context.Context, key, file string) error {
 	if !fs.ValidPath(key) {
 		return fmt.Errorf("%q is no key of audio", key)
@@ -73,7 +73,7 @@ func (f *Folder) copy(key, file string) (err error) {
 	return f.root.Rename(temp, key)
 }
 
-// sync makes the names in a folder last, and that of the folder.
+// sync makes the names in a subdirectory durable, and the name of the subdirectory.
 func (f *Folder) sync(sub string) error {
 	for _, name := range []string{sub, "."} {
 		d, err := f.root.Open(name)

@@ -13,15 +13,15 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// S3 keeps audio in a bucket of an S3-compatible store.
+// S3 stores audio in a bucket of an S3-compatible store.
 type S3 struct {
 	client         *minio.Client
 	transport      *http.Transport
 	bucket, prefix string
 }
 
-// newS3 takes the credentials from the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), from the file of the AWS
-// tools, or from the machine it runs on, in this order.
+// newS3 takes the credentials from the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), from the credentials
+// file of the AWS tools, or from the instance metadata, in this order.
 func newS3(ctx context.Context, bucket, prefix, endpoint, region string) (*S3, error) {
 	if endpoint == "" {
 		endpoint = "https://s3.amazonaws.com"
@@ -59,7 +59,7 @@ func (s *S3) Close() error {
 
 func (s *S3) name(key string) string { return path.Join(s.prefix, key) }
 
-// Put implements Store. The object is sent in one piece, whose checksum the server compares.
+// Put implements Store. The object is uploaded in one piece with a checksum that the server verifies.
 func (s *S3) Put(ctx context.Context, key, file string) error {
 	_, err := s.client.FPutObject(ctx, s.bucket, s.name(key), file, minio.PutObjectOptions{ContentType: "audio/wav", DisableMultipart: true})
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *S3) Check(ctx context.Context) error {
 	ok, err := s.client.BucketExists(ctx, s.bucket)
 	if err != nil {
 		return fmt.Errorf(
-			"audio: bucket %s cannot be reached: %w (hint: check the endpoint, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
+			"audio: bucket %s is unreachable: %w (hint: check the endpoint, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
 			s.bucket,
 			err,
 		)

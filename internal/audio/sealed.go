@@ -11,9 +11,9 @@ import (
 	"callscreen/internal/seal"
 )
 
-// Sealed is a store that keeps audio sealed, in another. What is handed to it may be sealed already, and what the other has
-// from before it was is read as it is. Without keys it seals nothing, and says so of what is sealed. temp is a folder on the
-// disk of the files that are put.
+// Sealed wraps a store and encrypts its audio. A file passed to Put may be encrypted already. Older plain audio in the
+// store is read unchanged. Without keys, Put stores files unchanged, and reading encrypted audio returns seal.ErrKey.
+// temp is a directory on the same disk as the files passed to Put.
 func Sealed(in Store, keys *seal.Keys, temp string) Store {
 	return &sealed{Store: in, keys: keys, temp: temp}
 }
@@ -36,12 +36,12 @@ func (s *sealed) Put(ctx context.Context, key, file string) error {
 	if plain == nil {
 		return s.Store.Put(ctx, key, file)
 	}
-	// It was recorded before there were keys.
+	// The file was recorded before there were keys.
 	f, err := os.CreateTemp(s.temp, "seal-*.tmp")
 	if err != nil {
 		return fmt.Errorf("seal audio %s: %w", key, err)
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // the start removes what is left
+	defer func() { _ = os.Remove(f.Name()) }() // leftovers are removed at the next start
 	err = s.keys.Write(f, plain)
 	if err == nil {
 		err = f.Sync()
@@ -52,7 +52,7 @@ func (s *sealed) Put(ctx context.Context, key, file string) error {
 	return s.Store.Put(ctx, key, f.Name())
 }
 
-// plain is what a file holds that is not sealed, nil if it is.
+// plain returns the content of a plain file, or nil if the file is encrypted.
 func (s *sealed) plain(file string) ([]byte, error) {
 	f, err := os.Open(filepath.Clean(file))
 	if errors.Is(err, os.ErrNotExist) {
@@ -85,7 +85,7 @@ func (s *sealed) Open(ctx context.Context, key string) (Object, int64, error) {
 	return &opened{SectionReader: io.NewSectionReader(content, 0, n), Closer: o}, n, nil
 }
 
-// opened is what a sealed file holds.
+// opened is the decrypted content of a file.
 type opened struct {
 	*io.SectionReader
 	io.Closer
