@@ -20,6 +20,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"callscreen/internal/rtc"
+	"callscreen/internal/wait"
 )
 
 // Leg is where the audio goes.
