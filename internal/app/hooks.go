@@ -8,13 +8,13 @@ import (
 	"callscreen/internal/outbound"
 )
 
-// hooks is the dispatcher of webhooks, which is replaced when others are to be told. What waits is in the database, so
-// that nothing is lost between two of them.
+// hooks holds the dispatcher of webhooks, which a reload replaces. Queued messages are in the database, so none is lost
+// in between.
 type hooks struct {
 	mu                      sync.Mutex
 	now                     *hook.Dispatcher
 	replaced                chan struct{}
-	delivered, failed, dead int64 // by those before
+	delivered, failed, dead int64 // of earlier dispatchers
 }
 
 func newHooks(d *hook.Dispatcher) *hooks { return &hooks{now: d, replaced: make(chan struct{}, 1)} }
@@ -35,7 +35,7 @@ func (h *hooks) current() *hook.Dispatcher {
 	return h.now
 }
 
-// replace puts another dispatcher in the place of the one that runs, which finishes what it has begun.
+// replace puts another dispatcher in force. The running one finishes what it has begun.
 func (h *hooks) replace(d *hook.Dispatcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -48,7 +48,7 @@ func (h *hooks) replace(d *hook.Dispatcher) {
 	}
 }
 
-// counts are those of all dispatchers since the start.
+// counts returns sums over all dispatchers since the start.
 func (h *hooks) counts() (delivered, failed, dead int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -11,12 +11,12 @@ import (
 	"callscreen/internal/problem"
 )
 
-// adminRoutes is what who runs the program can ask of it.
+// adminRoutes are for the role admin.
 func (a *App) adminRoutes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{"PUT /api/v1/log-level": a.setLogLevel}
 }
 
-// setLogLevel makes the log say more or less, until the next change or the next start.
+// setLogLevel changes the log level until the next change or start.
 func (a *App) setLogLevel(w http.ResponseWriter, r *http.Request) {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10))
 	decoder.DisallowUnknownFields()
@@ -28,12 +28,12 @@ func (a *App) setLogLevel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if a.opt.Level == nil {
-		problem.Write(w, http.StatusConflict, "the level of this log cannot be changed")
+		problem.Write(w, http.StatusConflict, "the log level cannot be changed")
 		return
 	}
 	was, is := a.opt.Level.Level(), config.Log{Level: want.Level}.Slog()
 	a.opt.Level.Set(is)
-	// At the higher of both, so that the last line before silence says why.
-	a.opt.Log.Log(r.Context(), max(was, is), "the level of the log is changed", "from", was, "to", is, "by", auth.Who(r.Context()))
+	// Logged at the higher of both levels, so that the last line before silence explains it.
+	a.opt.Log.Log(r.Context(), max(was, is), "log level changed", "from", was, "to", is, "by", auth.Who(r.Context()))
 	answer(w, map[string]string{"level": want.Level})
 }

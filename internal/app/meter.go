@@ -12,7 +12,8 @@ import (
 	"callscreen/internal/store"
 )
 
-// Meter counts what happens, where it happens. What must be built before the app can tell it too: the client of the API.
+// Meter holds the metrics that are counted as things happen. The client of the API, which is built before the app,
+// reports to it too.
 type Meter struct {
 	all       []prometheus.Collector
 	requests  *prometheus.HistogramVec
@@ -28,61 +29,63 @@ type Meter struct {
 	analysed  prometheus.Counter
 }
 
-// NewMeter makes a meter that stands at zero.
+// NewMeter returns a Meter with all counts at 0.
 func NewMeter() *Meter {
 	m := &Meter{}
 	m.requests = keep(m, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "callscreen_analysis_request_duration_seconds",
-		Help:    "How long requests to the analysis API took, of uploads (submit) and of questions about a job (poll).",
+		Help:    "Duration of requests to the analysis API: uploads (submit) and polls of a job (poll).",
 		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20},
 	}, []string{"op"}))
 	m.errors = keep(m, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "callscreen_analysis_errors_total",
-		Help: "Requests to the analysis API that came to nothing, by what was wrong. Those that are not even sent, because the key was refused, are among them."}, []string{
+		Help: "Failed requests to the analysis API by kind of error, including those not sent because the key was refused."}, []string{
 		"op",
 		"kind",
 	}))
 	m.resends = keep(m, prometheus.NewCounter(prometheus.CounterOpts{Name: "callscreen_analysis_resends_total",
-		Help: "Uploads that repeated one of which it was not known whether the API had taken it. They may be paid for twice."}))
+		Help: "Repeated uploads after one of unknown outcome. They may be paid for twice."}))
 	m.polls = keep(m, prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "callscreen_analysis_polls_per_job",
-		Help:    "Questions that were asked about a job, within the 20 s or less in which it was found to be finished.",
+		Help:    "Polls of a job within the run of at most 20 s that found it finished.",
 		Buckets: []float64{1, 2, 3, 4, 5, 7, 10, 15, 20},
 	}))
 	m.gap = keep(m, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "callscreen_analysis_detection_delay_seconds",
-		Help:    "Time between the last answer that a job is not finished, or the begin of the asking, and the answer that it is. The API does not say when a job finished; its result was known at most so late.",
+		Help: "Time between the last poll of an unfinished job, or the first poll, and the poll that found it finished: the longest " +
+			"delay until its result was known. The API does not report when a job finished.",
 		Buckets: []float64{.1, .25, .5, 1, 1.5, 2, 3, 4, 6, 10}}))
 	m.delay = keep(m, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "callscreen_decision_delay_seconds",
-		Help:    "Time from the begin of the first segment of a call that holds speech to the first decision that was announced: a flag, or what is known at the end of the call. The length of the call is part of it.",
+		Help: "Time from the start of the first segment with speech to the first announced decision of a call, which is a flag or " +
+			"the decision at its end. It includes the length of the call.",
 		Buckets: []float64{5, 10, 15, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400}}))
 	m.decisions = keep(
 		m,
 		prometheus.NewCounterVec(
-			prometheus.CounterOpts{Name: "callscreen_decisions_total", Help: "Decisions that were announced by this node."},
+			prometheus.CounterOpts{Name: "callscreen_decisions_total", Help: "Decisions announced by this node."},
 			[]string{"decision"},
 		),
 	)
 	m.recorded = keep(m, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "callscreen_segments_recorded_total",
-		Help: "Segments that were cut: kept for the analysis, skipped as not worth one, or lost because they could not be kept."}, []string{
+		Help: "Segments cut: kept for analysis, skipped, or lost because they could not be stored."}, []string{
 		"outcome",
 	}))
 	m.settled = keep(
 		m,
 		prometheus.NewCounterVec(
-			prometheus.CounterOpts{Name: "callscreen_segments_settled_total", Help: "Segments that have a score or have failed."},
+			prometheus.CounterOpts{Name: "callscreen_segments_settled_total", Help: "Segments that are scored or failed."},
 			[]string{"state", "reason"},
 		),
 	)
 	m.speech = keep(
 		m,
 		prometheus.NewCounter(
-			prometheus.CounterOpts{Name: "callscreen_speech_seconds_total", Help: "Speech in all segments that were cut, without the pauses."},
+			prometheus.CounterOpts{Name: "callscreen_speech_seconds_total", Help: "Net speech in all segments."},
 		),
 	)
 	m.analysed = keep(
 		m,
-		prometheus.NewCounter(prometheus.CounterOpts{Name: "callscreen_analysed_seconds_total", Help: "Speech in segments that got a score."}),
+		prometheus.NewCounter(prometheus.CounterOpts{Name: "callscreen_analysed_seconds_total", Help: "Net speech in scored segments."}),
 	)
-	// What has not happened yet counts as 0, so that a first time can be seen as an increase.
+	// Series exist from the start, so that a first event shows as an increase.
 	for _, op := range []string{"submit", "poll"} {
 		m.requests.WithLabelValues(op)
 		for _, kind := range kinds {
@@ -99,7 +102,7 @@ func NewMeter() *Meter {
 	return m
 }
 
-// The errors that a request to the API can come to.
+// The kinds of errors of a request to the API.
 var kinds = []analyzer.Kind{
 	analyzer.KindNetwork,
 	analyzer.KindUnavailable,
@@ -113,7 +116,7 @@ var kinds = []analyzer.Kind{
 	analyzer.KindUnreadable,
 }
 
-// What becomes of a segment when it is cut.
+// The outcomes of a cut.
 const (
 	kept    = "kept"
 	skipped = "skipped"
@@ -133,7 +136,7 @@ func (m *Meter) Request(e analyzer.Event) {
 	}
 }
 
-// step counts what the screening does.
+// step counts a step of the pipeline.
 func (m *Meter) step(s screen.Step) {
 	switch {
 	case s.Name == screen.StepSubmit && s.Resend:
@@ -149,7 +152,7 @@ func (m *Meter) step(s screen.Step) {
 	}
 }
 
-// settle counts a segment that is settled. Reasons are those of package analyzer, and bounded.
+// settle counts a settled segment. Reasons are those of package analyzer and bounded.
 func (m *Meter) settle(s report.SegmentReport) {
 	m.settled.WithLabelValues(s.State, s.Reason).Inc()
 	if s.State == store.SegmentScored {
@@ -157,7 +160,7 @@ func (m *Meter) settle(s report.SegmentReport) {
 	}
 }
 
-// counting is a book that counts what is written into it.
+// counting is a Book that counts what it stores.
 type counting struct {
 	screen.Book
 	meter *Meter

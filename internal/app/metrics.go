@@ -40,48 +40,48 @@ type sources struct {
 }
 
 var (
-	legsDesc     = prometheus.NewDesc("callscreen_legs_live", "Legs that are being recorded.", nil, nil)
-	sessionsDesc = prometheus.NewDesc("callscreen_whip_sessions", "WHIP sessions that are open.", nil, nil)
-	openedDesc   = prometheus.NewDesc("callscreen_whip_sessions_opened_total", "WHIP sessions that were opened.", nil, nil)
-	refusedDesc  = prometheus.NewDesc("callscreen_whip_requests_refused_total", "Requests for a session that were refused.", nil, nil)
+	legsDesc     = prometheus.NewDesc("callscreen_legs_live", "Legs being recorded.", nil, nil)
+	sessionsDesc = prometheus.NewDesc("callscreen_whip_sessions", "Open WHIP sessions.", nil, nil)
+	openedDesc   = prometheus.NewDesc("callscreen_whip_sessions_opened_total", "WHIP sessions opened.", nil, nil)
+	refusedDesc  = prometheus.NewDesc("callscreen_whip_requests_refused_total", "Refused requests for a WHIP session.", nil, nil)
 	lostDesc     = prometheus.NewDesc("callscreen_whip_sessions_lost_total", "WHIP sessions that ended without a DELETE.", nil, nil)
 	lenientDesc  = prometheus.NewDesc(
 		"callscreen_whip_preconditions_missing_total",
-		"PATCH requests without If-Match that were let through.",
+		"PATCH requests accepted without If-Match.",
 		nil,
 		nil,
 	)
-	packetsDesc  = prometheus.NewDesc("callscreen_packets_received_total", "RTP packets that came in.", nil, nil)
-	missingDesc  = prometheus.NewDesc("callscreen_packets_lost_total", "RTP packets that never came, copies of them neither.", nil, nil)
-	lateDesc     = prometheus.NewDesc("callscreen_packets_late_total", "RTP packets that came after their place was filled.", nil, nil)
+	packetsDesc  = prometheus.NewDesc("callscreen_packets_received_total", "RTP packets received.", nil, nil)
+	missingDesc  = prometheus.NewDesc("callscreen_packets_lost_total", "RTP packets that never arrived, nor a copy of them.", nil, nil)
+	lateDesc     = prometheus.NewDesc("callscreen_packets_late_total", "RTP packets that arrived too late.", nil, nil)
 	repairedDesc = prometheus.NewDesc(
 		"callscreen_packets_repaired_total",
-		"RTP packets that never came, but a copy of them did.",
+		"RTP packets that never arrived, replaced by a copy.",
 		nil,
 		nil,
 	)
-	concealedDesc = prometheus.NewDesc("callscreen_concealed_seconds_total", "Audio that was made up for short losses.", nil, nil)
+	concealedDesc = prometheus.NewDesc("callscreen_concealed_seconds_total", "Audio concealed for short losses.", nil, nil)
 	breakerDesc   = prometheus.NewDesc(
 		"callscreen_analysis_breaker_open",
-		"1 while the API is left alone because it failed several times in a row.",
+		"1 while submissions are suspended because the API failed several times in a row.",
 		nil,
 		nil,
 	)
 	backlogDesc = prometheus.NewDesc(
 		"callscreen_backlog_segments",
-		"Segments that are not settled, of all nodes.",
+		"Segments without a result, of all nodes.",
 		[]string{"state"},
 		nil,
 	)
 	oldestDesc = prometheus.NewDesc(
 		"callscreen_backlog_oldest_seconds",
-		"How long the oldest segment that is not settled has waited.",
+		"Age of the oldest segment without a result.",
 		nil,
 		nil,
 	)
 	spoolEntriesDesc = prometheus.NewDesc(
 		"callscreen_spool_entries",
-		"Entries of the spool, which wait for the database or the audio store.",
+		"Entries of the spool, waiting for the database or the audio store.",
 		nil,
 		nil,
 	)
@@ -89,34 +89,34 @@ var (
 	spoolFreeDesc  = prometheus.NewDesc("callscreen_spool_free_bytes", "Free space on the disk of the spool.", nil, nil)
 	hooksDesc      = prometheus.NewDesc(
 		"callscreen_webhook_attempts_total",
-		"Attempts to deliver webhook messages, and messages that were given up.",
+		"Attempts to deliver webhook messages, and messages given up.",
 		[]string{"outcome"},
 		nil,
 	)
 	outboxDesc = prometheus.NewDesc(
 		"callscreen_webhook_messages",
-		"Webhook messages that wait, or were given up.",
+		"Webhook messages that are pending or given up.",
 		[]string{"endpoint", "state"},
 		nil,
 	)
 	databaseDesc    = prometheus.NewDesc("callscreen_database_up", "1 if the database answers.", nil, nil)
-	readyDesc       = prometheus.NewDesc("callscreen_ready", "1 while new calls are taken.", nil, nil)
+	readyDesc       = prometheus.NewDesc("callscreen_ready", "1 while new calls are accepted.", nil, nil)
 	undeliveredDesc = prometheus.NewDesc(
 		"callscreen_spool_undeliverable_seconds",
-		"For how long something in the spool could not be delivered to the database or the audio store; 0 if all is well.",
+		"Time since delivery from the spool to the database or the audio store began to fail; 0 if it works.",
 		nil,
 		nil,
 	)
 	overflowDesc = prometheus.NewDesc(
 		"callscreen_udp_receive_drops_total",
-		"Packets of media that the kernel threw away because the receive buffer was full. Missing where the system does not say.",
+		"Media packets dropped by the kernel because the receive buffer was full. Absent where the system does not report it.",
 		nil,
 		nil,
 	)
-	listenersDesc = prometheus.NewDesc("callscreen_event_listeners", "Pages and programs that listen to events.", nil, nil)
+	listenersDesc = prometheus.NewDesc("callscreen_event_listeners", "Clients of the event stream.", nil, nil)
 	droppedDesc   = prometheus.NewDesc(
 		"callscreen_segments_dropped_total",
-		"Segments whose audio was let go of because the analysis was behind.",
+		"Segments whose audio was dropped because storing it was too slow.",
 		nil,
 		nil,
 	)
@@ -127,7 +127,7 @@ func newMetrics(version string, meter *Meter, of sources) *metrics {
 	info := prometheus.NewGauge(
 		prometheus.GaugeOpts{
 			Name:        "callscreen_build_info",
-			Help:        "Always 1. The labels say what runs.",
+			Help:        "Always 1. The labels name the version.",
 			ConstLabels: prometheus.Labels{"go": runtime.Version(), "version": version},
 		},
 	)

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// nodeName is the name of this node among those that share a database. It stays with the folder, because the spool does:
-// whoever starts on it again is the same node.
+// nodeName returns the name of this node among those that share a database. It is kept in the data folder, like the
+// spool, and names the same node after a restart.
 func nodeName(dir string) (string, error) {
 	data, err := os.ReadFile(filepath.Join(dir, "node"))
 	if name := strings.TrimSpace(string(data)); err == nil && name != "" {
@@ -27,7 +27,7 @@ func nodeName(dir string) (string, error) {
 	return name, nil
 }
 
-// writeNode keeps the name for good before anything is recorded under it.
+// writeNode makes the name durable before anything is recorded under it.
 func writeNode(dir, name string) error {
 	temp := filepath.Join(dir, "node.tmp")
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)

@@ -9,19 +9,19 @@ import (
 	"callscreen/internal/problem"
 )
 
-// health is what is at fault. Only what keeps new calls from being recorded makes the node unready: without the API or the
-// database calls are still recorded, and decided later.
+// health is the state that /readyz shows. Only a fault that keeps calls from being recorded makes the node unready:
+// without the API or the database calls are recorded and decided later.
 type health struct {
 	Ready   bool              `json:"ready"`
-	Faults  map[string]string `json:"faults,omitempty"`  // why no new call is taken
-	Delayed map[string]string `json:"delayed,omitempty"` // why decisions come late
-	Backlog int               `json:"backlog"`           // segments that wait for the analysis
-	Spooled int               `json:"spooled"`           // entries that wait for the database or the audio store
+	Faults  map[string]string `json:"faults,omitempty"`  // reasons why no new call is accepted
+	Delayed map[string]string `json:"delayed,omitempty"` // reasons why decisions are late
+	Backlog int               `json:"backlog"`           // segments without a result
+	Spooled int               `json:"spooled"`           // undelivered entries of the spool
 }
 
 const databaseAnswers = 2 * time.Second
 
-// health looks at everything that serve needs.
+// health checks everything that serve depends on.
 func (a *App) health(ctx context.Context) health {
 	h := health{Faults: map[string]string{}, Delayed: map[string]string{}}
 	if a.draining.Load() {
@@ -33,17 +33,18 @@ func (a *App) health(ctx context.Context) health {
 	ctx, cancel := context.WithTimeout(ctx, databaseAnswers)
 	defer cancel()
 	if b, err := a.store.Backlog(ctx); err != nil {
-		h.Delayed["database"] = "does not answer; calls are recorded into the spool (hint: bring it back, nothing is lost)"
+		h.Delayed["database"] = "does not answer; calls are recorded into the spool (hint: check the database, nothing is lost)"
 	} else {
 		h.Backlog = b.Recorded + b.Submitted
 	}
 	if a.worker.BreakerOpen() {
-		h.Delayed["analysis"] = "the API failed several times in a row and is left alone for a moment; segments wait (hint: check the network and analysis.base_url)"
+		h.Delayed["analysis"] = "the API failed several times in a row, submissions are suspended; segments wait " +
+			"(hint: check the network and analysis.base_url)"
 	}
 	var trouble time.Time
 	if h.Spooled, trouble = a.forwarder.Waiting(); !trouble.IsZero() {
 		h.Delayed["delivery"] = fmt.Sprintf(
-			"nothing recorded could be delivered since %s; it waits in the spool",
+			"delivery from the spool has failed since %s; entries wait in the spool",
 			trouble.UTC().Format(time.RFC3339),
 		)
 	}
@@ -51,7 +52,7 @@ func (a *App) health(ctx context.Context) health {
 	return h
 }
 
-// ready tells whether new calls are taken, and what is at fault.
+// ready answers /readyz.
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	h := a.health(r.Context())
 	if h.Ready {
@@ -62,7 +63,7 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	problem.With(
 		w,
 		http.StatusServiceUnavailable,
-		"no new calls are taken",
+		"no new calls are accepted",
 		map[string]any{"ready": false, "faults": h.Faults, "delayed": h.Delayed, "backlog": h.Backlog, "spooled": h.Spooled},
 	)
 }

@@ -13,12 +13,11 @@ import (
 	"callscreen/internal/outbound"
 )
 
-// reloaded are the sections that take effect while the program runs.
+// reloaded are the sections that a reload puts in force.
 var reloaded = map[string]bool{"policy": true, "auth": true, "webhooks": true, "webhook_allow": true}
 
-// Reload puts another policy, other tokens and other webhooks in force, all of them or, on an error, none. No call is
-// touched: what is decided from now on is decided by the new policy. What else has changed is told in the log, and takes
-// effect with the next start.
+// Reload puts another policy, other tokens and other webhooks in force: all of them or, on an error, none. Calls go on;
+// later decisions use the new policy. Changes of other sections are logged and take effect at the next start.
 func (a *App) Reload(ctx context.Context, cfg config.Config, tokens auth.Tokens) error {
 	endpoints, err := hook.Endpoints(cfg.Webhooks)
 	if err != nil {
@@ -43,20 +42,20 @@ func (a *App) Reload(ctx context.Context, cfg config.Config, tokens auth.Tokens)
 	useTokens()
 	a.decider.UsePolicy(cfg.Policy, version)
 	a.hooks.replace(a.dispatcher(endpoints, allow))
-	a.opt.Log.Info("the configuration is read again", "policy_version", version, "webhooks", len(endpoints))
+	a.opt.Log.Info("configuration reloaded", "policy_version", version, "webhooks", len(endpoints))
 	if late := later(a.opt.Config, cfg); len(late) > 0 {
 		a.opt.Log.Warn(
-			"some of what has changed takes effect with the next start",
+			"some changes take effect at the next start",
 			"sections",
 			late,
 			"hint",
-			"policy, auth.tokens and webhooks are taken over at once",
+			"policy, auth and webhooks take effect at once",
 		)
 	}
 	return nil
 }
 
-// later lists the sections that differ and are not taken over.
+// later returns the sections that differ and are not reloaded.
 func later(was, is config.Config) (sections []string) {
 	before, after := reflect.ValueOf(was), reflect.ValueOf(is)
 	for i := range before.NumField() {

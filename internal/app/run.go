@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	// drainFor is how long what was recorded gets to be delivered and decided after the program was told to stop. What is
-	// not done by then waits on the disk and in the database.
+	// drainFor is the time that recorded segments get to be delivered and decided during shutdown. The rest waits on the
+	// disk and in the database.
 	drainFor   = 30 * time.Second
 	hooksFor   = 3 * time.Second
 	drainLooks = 50 * time.Millisecond
 )
 
-// Run serves until the context ends. Then it takes no new calls, ends those in progress, and lets what was recorded be
-// decided for a while.
+// Run serves until the context ends. Then it accepts no new calls, ends those in progress, and lets recorded segments be
+// decided for a limited time.
 func (a *App) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, a.close()) }()
-	// The stages go on after the context has ended, and are stopped one by one, from the packet to the flag.
+	// The stages outlive the context and are stopped one by one, from the packet to the flag.
 	base := context.WithoutCancel(ctx)
 	carrying := start(base, func(ctx context.Context) error { a.forwarder.Run(ctx); return nil })
 	analysing := start(base, func(ctx context.Context) error { return a.maintenance.Run(ctx, drainFor/2) })
@@ -34,7 +34,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	case <-analysing.done:
 	case <-ctx.Done():
 	}
-	a.opt.Log.Info("shutting down: no new calls, those in progress are ended and decided", "grace", drainFor)
+	a.opt.Log.Info("shutting down", "grace", drainFor)
 	a.draining.Store(true)
 	a.whip.Drain()
 	a.whip.Close()
@@ -43,22 +43,22 @@ func (a *App) Run(ctx context.Context) (err error) {
 	a.drain(base)
 	err = errors.Join(err, carrying.stop(), analysing.stop())
 	a.flushHooks(base)
-	err = errors.Join(err, telling.stop(), showing.stop()) // those who watch have seen it all
+	err = errors.Join(err, telling.stop(), showing.stop()) // the listeners have got all events
 	return errors.Join(err, serving.close(base))
 }
 
-// drain waits until what was recorded is in the database and decided, or cannot be for now.
+// drain waits until all recorded segments are stored and decided, or cannot be for now.
 func (a *App) drain(base context.Context) {
 	ctx, cancel := context.WithTimeout(base, drainFor)
 	defer cancel()
 	if err := a.forwarder.Drain(ctx); err != nil {
 		n, _ := a.forwarder.Waiting()
 		a.opt.Log.Warn(
-			"what was recorded could not be delivered in time and waits in the spool",
+			"spool not delivered before shutdown",
 			"entries",
 			n,
 			"hint",
-			"it is delivered when this node starts again on the same data_dir",
+			"the next start on the same data_dir delivers it",
 		)
 		return
 	}
@@ -68,16 +68,16 @@ func (a *App) drain(base context.Context) {
 		case err == nil && b.Recorded+b.Submitted == 0:
 			return
 		case a.store.Shared():
-			return // another node, or this one later, goes on; what is under way is finished by the engine
+			return // another node, or this one later, goes on; Maintenance finishes running jobs
 		case err != nil || a.worker.BreakerOpen() || ctx.Err() != nil:
 			a.opt.Log.Warn(
-				"segments are not analysed yet and wait in the database",
+				"segments not analysed before shutdown",
 				"recorded",
 				b.Recorded,
 				"submitted",
 				b.Submitted,
 				"hint",
-				"they are when this node starts again",
+				"the next start analyses them",
 			)
 			return
 		}
@@ -85,14 +85,14 @@ func (a *App) drain(base context.Context) {
 	}
 }
 
-// flushHooks lets messages go out that are due now.
+// flushHooks delivers the messages that are due.
 func (a *App) flushHooks(base context.Context) {
 	ctx, cancel := context.WithTimeout(base, hooksFor)
 	defer cancel()
 	a.hooks.current().Flush(ctx)
 }
 
-// stage is a part of the program that runs by itself.
+// stage is a part of the program with a goroutine of its own.
 type stage struct {
 	cancel context.CancelFunc
 	done   chan struct{}

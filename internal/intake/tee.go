@@ -13,7 +13,7 @@ import (
 	"callscreen/capture"
 )
 
-// tee lets two readers read the packets of one track. The first reads from the track itself, the second gets copies.
+// tee lets two readers read the packets of one track: the first from the track itself, the second copies.
 func tee(ctx context.Context, track *webrtc.TrackRemote) (first, second capture.Track) {
 	c := &copied{track: track, packets: make(chan []byte, 256), done: ctx.Done()}
 	return &copying{TrackRemote: track, to: c}, c
@@ -29,7 +29,7 @@ func (t *copying) Read(b []byte) (int, interceptor.Attributes, error) {
 	if err == nil {
 		select {
 		case t.to.packets <- append([]byte(nil), b[:n]...):
-		default: // the other reader is stuck; what it misses shows as lost in its leg
+		default: // the other reader is stuck; its leg reports the packet as lost
 		}
 	}
 	return n, attributes, err

@@ -1,5 +1,5 @@
-// Package whep fetches the audio of a leg from a media server: it is a WHEP client (draft-ietf-wish-whep). Each session has
-// a UDP socket of its own, because a server with a single port cannot be told apart from itself behind a shared one.
+// Package whep pulls the audio of a leg from a media server: it is a WHEP client (draft-ietf-wish-whep). Each session has
+// a UDP socket of its own, because two sessions with the same server port could not be told apart on a shared one.
 package whep
 
 import (
@@ -23,36 +23,36 @@ import (
 	"callscreen/internal/wait"
 )
 
-// Leg is where the audio goes.
+// Leg takes the audio.
 type Leg interface {
 	// Track reads a track to its end.
 	Track(ctx context.Context, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) error
 }
 
-// Config says what is fetched. Zero values mean the defaults, where there are any.
+// Config describes a pull. Zero values mean the defaults, where there are any.
 type Config struct {
 	URL   string // of the WHEP endpoint
 	Token string
 	Leg   Leg
-	// First and Longest bound the wait before another try, which grows exponentially. Default 500 ms and 15 s.
+	// First and Longest bound the exponential delay between attempts. Default 500 ms and 15 s.
 	First, Longest time.Duration
-	// Tries is how often a session may fail in a row before it is given up. Default: without end.
+	// Tries is the number of failures in a row after which Run gives up. 0: unlimited.
 	Tries  int
 	Client *http.Client
 	Log    *slog.Logger
 }
 
-// errGone is a session that the server will not give, whatever we do.
+// errGone marks a session that the server refuses for good.
 type errGone struct{ error }
 
-// retryAfter is a session that the server may give later.
+// retryAfter marks a session that the server may grant later.
 type retryAfter struct {
 	error
 	after time.Duration
 }
 
-// Run fetches until the context ends, reconnecting whenever the connection is lost or there is nothing to fetch yet. It
-// returns the cause of the context, or why it gave up.
+// Run pulls until the context ends, and reconnects when the connection is lost or the server has no audio yet. It returns
+// the cause of the context, or the error after which it gave up.
 func Run(ctx context.Context, cfg Config) error {
 	if u, err := url.Parse(cfg.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return fmt.Errorf("%q is no WHEP URL", cfg.URL)
@@ -95,7 +95,7 @@ func Run(ctx context.Context, cfg Config) error {
 		if errors.As(err, &later) {
 			pause = max(pause, later.after)
 		}
-		cfg.Log.Info("a WHEP session ended and will be tried again", "url", place(cfg.URL), "wait", pause, "error", err)
+		cfg.Log.Info("WHEP session ended, retrying", "url", place(cfg.URL), "wait", pause, "error", err)
 		if err := wait.For(ctx, pause); err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (s *session) run(ctx context.Context) (err error) {
 			err = errors.Join(err, pc.GracefulClose())
 		}
 	}()
-	defer cancel() // first of all, so that the tracks end
+	defer cancel() // runs first, so that the tracks end
 	lost := make(chan struct{})
 	var once sync.Once
 	up := make(chan struct{})
@@ -154,7 +154,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		mu.Unlock()
 		defer tracks.Done()
 		if err := s.cfg.Leg.Track(ctx, track, receiver); err != nil && ctx.Err() == nil {
-			s.cfg.Log.Warn("a WHEP track could not be recorded", "url", place(s.cfg.URL), "error", err)
+			s.cfg.Log.Warn("recording WHEP track failed", "url", place(s.cfg.URL), "error", err)
 		}
 	}
 	pc, resource, err := s.negotiate(
@@ -187,8 +187,8 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 }
 
-// negotiate offers to receive audio. A server may answer the offer, or refuse it with one of its own, which is answered;
-// pion cannot take an offer back, so that needs another connection. prepare is called for the one that is used.
+// negotiate offers to receive audio. A server may answer the offer, or refuse it with a counter-offer. pion cannot roll
+// back an offer, so a counter-offer needs another connection. prepare is called for the one in use.
 func (s *session) negotiate(
 	ctx context.Context,
 	newPC func() (*webrtc.PeerConnection, error),
@@ -249,7 +249,7 @@ func (s *session) negotiate(
 	return pc, resource, nil
 }
 
-// answer answers the offer of the server.
+// answer answers a counter-offer.
 func (s *session) answer(ctx context.Context, pc *webrtc.PeerConnection, resource *url.URL, offer string) error {
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
 		return err
@@ -287,7 +287,7 @@ func gather(ctx context.Context, pc *webrtc.PeerConnection, d webrtc.SessionDesc
 	}
 }
 
-// refusal is what an answer other than success means.
+// refusal returns the error of a failed request.
 func refusal(status int, header http.Header, body string) error {
 	line, _, _ := strings.Cut(strings.TrimSpace(body), "\n")
 	err := fmt.Errorf("the server answers HTTP %d: %.200s", status, line)
@@ -321,7 +321,7 @@ func (s *session) ask(ctx context.Context, method, target, body string) (status 
 	resp, err := s.cfg.Client.Do(r)
 	if err != nil {
 		var u *url.Error
-		if errors.As(err, &u) { // it would show the whole address
+		if errors.As(err, &u) { // its text has the whole address
 			err = u.Err
 		}
 		return 0, nil, "", err
@@ -331,7 +331,7 @@ func (s *session) ask(ctx context.Context, method, target, body string) (status 
 	return resp.StatusCode, resp.Header, string(data), err
 }
 
-// place is an address as it may be logged: its query may hold numbers or a secret.
+// place returns an address for the log, without its query, which may hold a secret.
 func place(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {

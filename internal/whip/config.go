@@ -11,24 +11,24 @@ import (
 	"callscreen/internal/rtc"
 )
 
-// Config says what the server does. Zero values mean the defaults, where there are any.
+// Config describes a Server. Zero values mean the defaults, where there are any.
 type Config struct {
 	Engine *rtc.Engine
 	Intake Intake
 	// Auth returns the sender that a token stands for; ok is false if it may not send. nil accepts every request.
 	Auth func(ctx context.Context, token string) (who intake.Sender, ok bool)
-	// Origins are web origins that may use the server from a page; "*" is any. Default: none but the server's own.
+	// Origins are web origins whose pages may use the server; "*" is any. Default: only the server's own.
 	Origins []string
-	// StrictPreconditions makes If-Match compulsory, as RFC 9725 has it. Many clients leave it out.
+	// StrictPreconditions requires If-Match, as RFC 9725 does. Many clients omit it.
 	StrictPreconditions bool
 	MaxSessions         int           // in all; default 1000
 	MaxPerToken         int           // default MaxSessions
-	Handshake           time.Duration // until the media connection must stand; default 15 s
-	Idle                time.Duration // without any packet, after which a session is lost; default 10 min
-	// PerSecond is how many requests one address may make; default 50, and ten times as many at once. What is sent to an
-	// open session does not count.
+	Handshake           time.Duration // limit for the media connection; default 15 s
+	Idle                time.Duration // time without a packet after which a session is lost; default 10 min
+	// PerSecond is the request rate of one address, with a burst of ten times as many. Default 50. Requests to an open
+	// session do not count.
 	PerSecond float64
-	// Client is the address that a request comes from. Default: that of the connection.
+	// Client returns the address of a request. Default: that of the connection.
 	Client func(*http.Request) netip.Addr
 	Log    *slog.Logger
 }

@@ -2,7 +2,7 @@ package whip
 
 import "net/http"
 
-// cors lets pages of the configured origins use the server, RFC 9725 section 4.1 wants that possible.
+// cors allows pages of the configured origins to use the server, RFC 9725 section 4.1.
 func (s *Server) cors(w http.ResponseWriter, r *http.Request) {
 	origin := r.Header.Get("Origin")
 	if origin == "" {

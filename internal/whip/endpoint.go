@@ -18,7 +18,7 @@ const (
 	sessionPrefix = "/whip/session/"
 )
 
-// endpoint is where sessions begin.
+// endpoint handles the requests that open sessions.
 func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
 	if !s.admitted(w, r, nil) {
 		return
@@ -27,12 +27,12 @@ func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
 	case http.MethodOptions:
 		w.Header().Set("Accept-Post", sdpType)
 		w.Header().Set("Allow", "OPTIONS, POST")
-		if _, ok := s.identify(r); ok { // a page asks without a token before each request, and is not told
+		if _, ok := s.identify(r); ok { // the preflight request of a page has no token
 			s.nameServers(w.Header())
 		}
 		w.WriteHeader(http.StatusNoContent)
 	case http.MethodGet, http.MethodHead:
-		w.WriteHeader(http.StatusNoContent) // section 4.2: nothing to see
+		w.WriteHeader(http.StatusNoContent) // RFC 9725 section 4.2
 	case http.MethodPost:
 		if who, ok := s.authorized(w, r); ok {
 			if err := s.open(w, r, who); err != nil {
@@ -48,7 +48,7 @@ func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// open begins a session.
+// open opens a session.
 func (s *Server) open(w http.ResponseWriter, r *http.Request, who intake.Sender) error {
 	text, err := body(w, r, sdpType)
 	if err != nil {
@@ -87,6 +87,6 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, who intake.Sender)
 	h.Set("Accept-Patch", fragmentType)
 	s.nameServers(h)
 	w.WriteHeader(http.StatusCreated)
-	_, _ = io.WriteString(w, c.answer) // a sender that is gone is noticed by its media
+	_, _ = io.WriteString(w, c.answer) // a sender that is gone sends no media
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"callscreen/internal/problem"
 )
 
-// about is the call and the leg of a request. The address of a session says neither, and is not for the log.
+// about returns the call and the leg of a request. The address of a session is a secret and must not be logged.
 func (s *Server) about(r *http.Request) (call, leg string) {
 	if c := s.sessions.find(r.PathValue("id")); c != nil {
 		return c.what.Call, c.what.Leg
@@ -20,7 +20,7 @@ func (s *Server) about(r *http.Request) (call, leg string) {
 	return r.PathValue("call"), r.PathValue("leg")
 }
 
-// answerError turns an error into an answer.
+// answerError writes the answer for an error.
 func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	var no *refused
 	var refusal *intake.Refusal
@@ -39,12 +39,12 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		problem.Write(w, http.StatusRequestTimeout, "the request took too long")
 	default:
 		call, leg := s.about(r)
-		s.cfg.Log.Warn("a WHIP request failed", "method", r.Method, "call", call, "leg", leg, "error", err)
-		problem.Write(w, http.StatusInternalServerError, "the request could not be carried out")
+		s.cfg.Log.Warn("WHIP request failed", "method", r.Method, "call", call, "leg", leg, "error", err)
+		problem.Write(w, http.StatusInternalServerError, "internal error")
 	}
 }
 
-// body reads the body of a request if it is of a type.
+// body returns the body of a request with the given content type.
 func body(w http.ResponseWriter, r *http.Request, want string) (string, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != want {

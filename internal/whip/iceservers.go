@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// nameServers tells a sender of the STUN and TURN servers, RFC 9725 section 4.6: with the answer to POST, and to OPTIONS for
-// those who have to know before they make an offer. TURN credentials are for senders with a good token only.
+// nameServers adds the STUN and TURN servers to an answer, RFC 9725 section 4.6: to POST, and to OPTIONS for clients that
+// need them before the offer. TURN credentials are only for senders with a valid token.
 func (s *Server) nameServers(h http.Header) {
 	for _, server := range s.cfg.Engine.ICEServers() {
 		for _, u := range server.URLs {

@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	mostMedia      = 16   // sections of an offer; a browser that sends one track and more has two or three
-	mostAttributes = 2000 // of an offer in all; those of browsers have about a hundred
-	mostCandidates = 200  // of a sender in all, until it begins ICE anew
+	mostMedia      = 16   // sections of an offer; browsers send two or three
+	mostAttributes = 2000 // of an offer in total; browsers send about a hundred
+	mostCandidates = 200  // of a sender in total, until an ICE restart
 	mostRestarts   = 1000 // of a session
 
 	requestsPerSecond = 10 // to one session
 	requestsAtOnce    = 100
 )
 
-// admitted tells whether a request may be looked at now, or answers it. What is sent to an open session counts for that
-// session alone: nobody else knows its address, so nobody who floods the server from the same network can keep a sender
-// from hanging up, and hanging up is always possible.
+// admitted reports whether a request is within the rate limits, or answers it. Requests to an open session count for that
+// session alone: only its sender knows the address, so a flood from the same network cannot keep a sender from hanging
+// up. DELETE is always admitted.
 func (s *Server) admitted(w http.ResponseWriter, r *http.Request, c *session) bool {
-	now, why := time.Now(), "too many requests come from your address (hint: webrtc.requests_per_second)"
+	now, why := time.Now(), "too many requests from your address (hint: webrtc.requests_per_second)"
 	switch {
 	case c != nil && r.Method == http.MethodDelete:
 		return true
@@ -31,7 +31,7 @@ func (s *Server) admitted(w http.ResponseWriter, r *http.Request, c *session) bo
 		if c.requests.AllowN(now, 1) {
 			return true
 		}
-		why = "too many requests are made to the session"
+		why = "too many requests to the session"
 	case s.rates.Allow(s.cfg.Client(r), now):
 		return true
 	default:
@@ -42,7 +42,7 @@ func (s *Server) admitted(w http.ResponseWriter, r *http.Request, c *session) bo
 	return false
 }
 
-// peer is the address at the other end of the connection.
+// peer returns the address at the other end of the connection.
 func peer(r *http.Request) netip.Addr {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -52,7 +52,7 @@ func peer(r *http.Request) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// checkSize refuses offers that fit into 64 KiB and would cost far more than that.
+// checkSize refuses offers that fit into 64 KiB and would cost far more memory.
 func checkSize(d *sdp.SessionDescription) error {
 	attributes, candidates := len(d.Attributes), 0
 	for _, m := range d.MediaDescriptions {
@@ -72,22 +72,22 @@ func checkSize(d *sdp.SessionDescription) error {
 			mostMedia,
 		)
 	case attributes > mostAttributes || candidates > mostCandidates:
-		return refuse(http.StatusUnprocessableEntity, "the offer has more attributes or candidates than anybody needs")
+		return refuse(http.StatusUnprocessableEntity, "the offer has too many attributes or candidates")
 	}
 	return nil
 }
 
-// count bounds what a session may ask of ICE. negotiation must be held.
+// count limits the candidates and ICE restarts of a session. negotiation must be held.
 func (c *session) count(f *fragment, restart bool) error {
 	if restart {
 		if c.restarts >= mostRestarts {
-			return refuse(http.StatusTooManyRequests, "the session has begun ICE anew too often")
+			return refuse(http.StatusTooManyRequests, "the session has restarted ICE too often")
 		}
 		c.restarts++
 		c.candidates = 0
 	}
 	if c.candidates += len(f.candidates); c.candidates > mostCandidates {
-		return refuse(http.StatusTooManyRequests, "the session has more candidates than anybody needs")
+		return refuse(http.StatusTooManyRequests, "the session has too many candidates")
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"callscreen/internal/problem"
 )
 
-// resource is a session that is open.
+// resource handles the requests to a session.
 func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
 	c := s.sessions.find(r.PathValue("id"))
 	if !s.admitted(w, r, c) {
@@ -23,7 +23,7 @@ func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	// A session of somebody else looks like none.
+	// A session of another sender looks like none.
 	if c == nil || c.what.Sender.Name != who.Name {
 		problem.Write(w, http.StatusNotFound, "there is no such session")
 		return
@@ -83,8 +83,8 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, c *session) error
 	}
 	answer, err := c.restart(r.Context(), f)
 	if err != nil {
-		s.cfg.Log.Warn("an ICE restart failed; the session goes on as it was", "call", c.what.Call, "leg", c.what.Leg, "error", err)
-		return refuse(http.StatusUnprocessableEntity, "the restart failed, the session goes on as it was")
+		s.cfg.Log.Warn("ICE restart failed, session unchanged", "call", c.what.Call, "leg", c.what.Leg, "error", err)
+		return refuse(http.StatusUnprocessableEntity, "the restart failed; the session is unchanged")
 	}
 	w.Header().Set("Content-Type", fragmentType)
 	w.Header().Set("ETag", c.etag)

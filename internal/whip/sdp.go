@@ -9,13 +9,13 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// offer is what was looked at and repaired of an SDP offer.
+// offer is a checked and repaired SDP offer.
 type offer struct {
 	sdp      string
 	unbundle bool // the offer had no BUNDLE group, and the answer must not have one
 }
 
-// refused is an offer that cannot be taken, with the HTTP status that says so.
+// refused is the error of an unusable offer, with its HTTP status.
 type refused struct {
 	status int
 	text   string
@@ -27,8 +27,8 @@ func refuse(status int, format string, args ...any) error {
 	return &refused{status: status, text: fmt.Sprintf(format, args...)}
 }
 
-// readOffer checks an offer and repairs two faults that pion answers without a word, or not at all: a missing BUNDLE
-// group makes it refuse the media with port 0, a missing mid makes it fail.
+// readOffer checks an offer and repairs two faults that pion answers wrongly: without a BUNDLE group it refuses the media
+// with port 0, without a mid it fails.
 func readOffer(body string) (*offer, error) {
 	var d sdp.SessionDescription
 	if err := d.UnmarshalString(body); err != nil {
@@ -86,7 +86,7 @@ func readOffer(body string) (*offer, error) {
 	return o, nil
 }
 
-// usable tells whether one of the codecs of a media section can be decoded.
+// usable reports whether one of the codecs of a media section can be decoded.
 func usable(m *sdp.MediaDescription) bool {
 	for _, format := range m.MediaName.Formats {
 		switch format { // static payload types need no rtpmap
@@ -108,7 +108,7 @@ func usable(m *sdp.MediaDescription) bool {
 	return false
 }
 
-// checkAnswer makes sure that the answer takes the audio: a port of 0 would be a refusal that looks like success.
+// checkAnswer returns an error unless the answer accepts the audio: port 0 would be a refusal that looks like success.
 func (o *offer) checkAnswer(answer string) (string, error) {
 	var d sdp.SessionDescription
 	if err := d.UnmarshalString(answer); err != nil {
@@ -122,7 +122,7 @@ func (o *offer) checkAnswer(answer string) (string, error) {
 		}
 	}
 	if !taken {
-		return "", refuse(406, "none of the codecs of the offer can be taken (hint: opus, G722, PCMU or PCMA)")
+		return "", refuse(406, "none of the codecs of the offer is supported (hint: opus, G722, PCMU or PCMA)")
 	}
 	if !o.unbundle {
 		return answer, nil
@@ -178,7 +178,7 @@ func readFragment(body string) (*fragment, error) {
 			}
 		}
 		if len(f.candidates) > mostCandidates {
-			return nil, errors.New("the fragment has more candidates than anybody needs")
+			return nil, errors.New("the fragment has too many candidates")
 		}
 	}
 	if f.ufrag == "" && f.pwd == "" && len(f.candidates) == 0 && !strings.Contains(body, "a=end-of-candidates") {
@@ -187,7 +187,7 @@ func readFragment(body string) (*fragment, error) {
 	return f, nil
 }
 
-// credentials are those of the first media section, or of the session.
+// credentials returns those of the first media section, or of the session.
 func credentials(text string) (ufrag, pwd, mid string) {
 	var d sdp.SessionDescription
 	if err := d.UnmarshalString(text); err != nil {
@@ -206,7 +206,7 @@ func credentials(text string) (ufrag, pwd, mid string) {
 	return ufrag, pwd, mid
 }
 
-// restarted is an offer with new ICE credentials and candidates.
+// restarted returns the offer with new ICE credentials and candidates.
 func restarted(text string, f *fragment) (string, error) {
 	var d sdp.SessionDescription
 	if err := d.UnmarshalString(text); err != nil {
@@ -240,7 +240,7 @@ func restarted(text string, f *fragment) (string, error) {
 	return string(out), err
 }
 
-// answerFragment is what a client needs to know after a restart.
+// answerFragment returns the part of an answer that a client needs after an ICE restart.
 func answerFragment(local string) string {
 	var d sdp.SessionDescription
 	if err := d.UnmarshalString(local); err != nil {

@@ -29,10 +29,10 @@ type Stats struct {
 	Opened  uint64
 	Refused uint64 // requests that did not become a session
 	Lost    uint64 // ended without a DELETE
-	Lenient uint64 // requests that were let through without the If-Match that the RFC demands
+	Lenient uint64 // PATCH requests accepted without If-Match
 }
 
-// NewServer makes a server.
+// NewServer returns a Server. Close must be called.
 func NewServer(cfg Config) *Server {
 	cfg = cfg.withDefaults()
 	s := &Server{
@@ -49,7 +49,7 @@ func NewServer(cfg Config) *Server {
 	return s
 }
 
-// Stats returns what happened so far.
+// Stats returns the counts since the start.
 func (s *Server) Stats() Stats {
 	return Stats{
 		Open:    s.sessions.size(),
@@ -60,16 +60,16 @@ func (s *Server) Stats() Stats {
 	}
 }
 
-// Drain refuses new sessions. Those that are open go on.
+// Drain refuses new sessions. Open ones go on.
 func (s *Server) Drain() { s.sessions.drain() }
 
-// Close refuses new sessions, ends all that are open, and waits for them.
+// Close refuses new sessions, ends all open ones, and waits for them.
 func (s *Server) Close() {
 	s.sessions.drain()
 	s.sessions.endAll()
 }
 
-// End ends the session of a leg, as its sender could by DELETE. It returns false if there is none.
+// End ends the session of a leg, like a DELETE of its sender. It returns false if there is none.
 func (s *Server) End(call, leg string) bool {
 	found := s.sessions.of(call, leg)
 	if found != nil {

@@ -14,10 +14,10 @@ import (
 	"callscreen/internal/intake"
 )
 
-// session is a sender that is connected, or is about to be.
+// session is a sender that is connected or connecting.
 type session struct {
 	server *Server
-	id     string // of the resource; not to be guessed
+	id     string // of the resource; unguessable
 	what   intake.Request
 
 	requests *rate.Limiter
@@ -30,15 +30,15 @@ type session struct {
 	timers []*time.Timer
 	answer string
 
-	connected atomic.Bool // at some time
+	connected atomic.Bool // now or earlier
 
-	negotiation sync.Mutex // guards what follows
-	offer       string     // the last that was taken
+	negotiation sync.Mutex // guards the fields below
+	offer       string     // the last accepted one
 	etag        string
-	candidates  int // since ICE began, or began anew
+	candidates  int // since the last ICE restart
 	restarts    int
 
-	state sync.Mutex // guards what follows
+	state sync.Mutex // guards the fields below
 	over  bool
 	ended sync.Once
 }
@@ -69,16 +69,16 @@ func (c *session) start(ctx context.Context, o *offer) (err error) {
 	c.offer, c.etag = o.sdp, newETag()
 	c.watch(time.Now())
 	c.after(c.server.cfg.Handshake, func() {
-		if !c.connected.Load() { // once is enough: it may be disconnected just now, and come back
-			c.server.cfg.Log.Info("a sender did not connect in time", "call", c.what.Call, "leg", c.what.Leg)
+		if !c.connected.Load() { // an interrupted connection may come back
+			c.server.cfg.Log.Info("sender did not connect in time", "call", c.what.Call, "leg", c.what.Leg)
 			c.end(true)
 		}
 	})
 	return nil
 }
 
-// watch ends the session when nothing has come for too long. Packets are what counts: ICE may take a sender for alive
-// that sends nothing, and one for gone that does.
+// watch ends the session after too long a time without packets. ICE is no measure: it may report a silent sender as
+// alive, and a sending one as gone.
 func (c *session) watch(since time.Time) {
 	idle := c.server.cfg.Idle
 	c.after(idle/4, func() {
@@ -87,7 +87,7 @@ func (c *session) watch(since time.Time) {
 			last = at
 		}
 		if time.Since(last) > idle {
-			c.server.cfg.Log.Info("a sender has sent nothing for a long time", "call", c.what.Call, "leg", c.what.Leg)
+			c.server.cfg.Log.Info("sender idle, session ended", "call", c.what.Call, "leg", c.what.Leg)
 			c.end(true)
 			return
 		}
@@ -95,19 +95,19 @@ func (c *session) watch(since time.Time) {
 	})
 }
 
-// after does something later unless the session is over by then.
+// after calls f after d unless the session is over by then.
 func (c *session) after(d time.Duration, f func()) {
 	c.state.Lock()
 	defer c.state.Unlock()
 	if !c.over {
-		if len(c.timers) > 8 { // only the last two can still be running
+		if len(c.timers) > 8 { // only the last two can be running
 			c.timers = c.timers[len(c.timers)-2:]
 		}
 		c.timers = append(c.timers, time.AfterFunc(d, f))
 	}
 }
 
-// negotiate makes an answer with all candidates.
+// negotiate returns an answer with all candidates.
 func (c *session) negotiate(ctx context.Context) (string, error) {
 	answer, err := c.pc.CreateAnswer(nil)
 	if err != nil {
@@ -121,7 +121,7 @@ func (c *session) negotiate(ctx context.Context) (string, error) {
 	defer t.Stop()
 	select {
 	case <-gathered:
-	case <-t.C: // a STUN server that does not answer must not keep the call out
+	case <-t.C: // a STUN server without an answer must not block the call
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
@@ -141,17 +141,17 @@ func (c *session) onTrack(track *webrtc.TrackRemote, receiver *webrtc.RTPReceive
 	c.state.Unlock()
 	defer c.tracks.Done()
 	if err := c.leg.Track(c.ctx, track, receiver); err != nil && c.ctx.Err() == nil {
-		c.server.cfg.Log.Warn("a track could not be recorded", "call", c.what.Call, "leg", c.what.Leg, "error", err)
+		c.server.cfg.Log.Warn("recording track failed", "call", c.what.Call, "leg", c.what.Leg, "error", err)
 	}
 }
 
-// onState is called by pion. "disconnected" is no reason to end anything: packets may come again at any time.
+// onState is called by pion. A disconnected session goes on: packets may arrive again at any time.
 func (c *session) onState(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
 		c.connected.Store(true)
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
-		go c.end(true) // waited for by Server.Close; pion does not allow to close from here
+		go c.end(true) // Server.Close waits for it; closing from a callback deadlocks in pion
 	}
 }
 
@@ -170,7 +170,7 @@ func (c *session) end(lost bool) {
 		}
 		if c.pc != nil {
 			if err := c.pc.GracefulClose(); err != nil {
-				c.server.cfg.Log.Warn("a session could not be closed", "call", c.what.Call, "leg", c.what.Leg, "error", err)
+				c.server.cfg.Log.Warn("closing session failed", "call", c.what.Call, "leg", c.what.Leg, "error", err)
 			}
 		}
 		c.tracks.Wait()
@@ -184,7 +184,7 @@ func (c *session) end(lost bool) {
 	})
 }
 
-// isRestart tells whether a fragment has other credentials than the offer.
+// isRestart reports whether a fragment has other credentials than the offer.
 func (c *session) isRestart(f *fragment) bool {
 	if f.ufrag == "" {
 		return false
@@ -204,13 +204,13 @@ func (c *session) trickle(f *fragment) error {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) > 0 && len(errs) == len(f.candidates) { // one that is of no use is no reason to refuse the others
+	if len(errs) > 0 && len(errs) == len(f.candidates) { // a useless candidate is no reason to refuse the others
 		return errors.Join(errs...)
 	}
 	return nil
 }
 
-// restart begins ICE anew, as after a change of the sender's network. On an error the session is as it was.
+// restart restarts ICE, as after a change of network. On an error the session is unchanged.
 func (c *session) restart(ctx context.Context, f *fragment) (string, error) {
 	if f.pwd == "" {
 		return "", errors.New("the fragment has no password")

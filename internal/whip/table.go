@@ -7,7 +7,7 @@ import (
 	"callscreen/internal/intake"
 )
 
-// table holds the sessions that are open or about to be. It is safe for concurrent use.
+// table holds the sessions that are open or opening. It is safe for concurrent use.
 type table struct {
 	most, mostPerToken int
 
@@ -21,7 +21,7 @@ func newTable(most, mostPerToken int) *table {
 	return &table{most: most, mostPerToken: mostPerToken, sessions: map[string]*session{}}
 }
 
-// reserve takes a place for a session, or returns an *intake.Refusal.
+// reserve adds a session, or returns an *intake.Refusal.
 func (t *table) reserve(c *session) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -42,7 +42,7 @@ func (t *table) reserve(c *session) error {
 	return nil
 }
 
-// release gives the place of a session back, once, when nothing of it is running any more.
+// release removes a session, once, when nothing of it is running.
 func (t *table) release(c *session) {
 	t.mu.Lock()
 	delete(t.sessions, c.id)
@@ -69,21 +69,21 @@ func (t *table) of(call, leg string) *session {
 	return nil
 }
 
-// size is how many sessions there are.
+// size returns the number of sessions.
 func (t *table) size() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.sessions)
 }
 
-// drain lets no more sessions in.
+// drain makes reserve refuse all sessions.
 func (t *table) drain() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.draining = true
 }
 
-// endAll ends all sessions and waits for them. Only what was drained comes to an end.
+// endAll ends all sessions and waits for them. drain must come first.
 func (t *table) endAll() {
 	t.mu.Lock()
 	open := make([]*session, 0, len(t.sessions))

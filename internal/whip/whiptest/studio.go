@@ -1,4 +1,4 @@
-// Package whiptest is a WHIP server for the tests of those that send to one: it keeps the whole audio of a leg.
+// Package whiptest is a WHIP server for tests of senders. It keeps the audio of a leg.
 package whiptest
 
 import (
@@ -21,7 +21,7 @@ import (
 	"callscreen/internal/whip"
 )
 
-// Tape keeps all the audio of a leg, with silence for what is missing.
+// Tape keeps the audio of a leg, with silence for missing audio.
 type Tape struct{ PCM []int16 }
 
 // Write implements capture.Sink.
@@ -39,9 +39,9 @@ func (p *Tape) Pause() {}
 // Studio records one leg. It implements whip.Intake and whip.Leg.
 type Studio struct {
 	URL    string         // of the web server; the WHIP endpoint is under /whip/
-	Web    *http.ServeMux // for what else a test serves
-	Closed chan bool      // one value for each session that is over: was it lost?
-	Opened chan struct{}  // one value for each that began
+	Web    *http.ServeMux // for other routes of a test
+	Closed chan bool      // one value for each ended session: whether it was lost
+	Opened chan struct{}  // one value for each session
 	server *whip.Server
 
 	mu     sync.Mutex
@@ -51,7 +51,7 @@ type Studio struct {
 	codecs []string
 }
 
-// New starts a studio, which ends with the test. red makes it ask for redundant audio.
+// New starts a Studio, which ends with the test. red makes it ask for redundant audio.
 func New(t *testing.T, red bool) *Studio {
 	t.Helper()
 	engine, err := rtc.New(rtc.Config{TCPPort: -1, PreferRED: red})
@@ -73,7 +73,7 @@ func New(t *testing.T, red bool) *Studio {
 	return s
 }
 
-// Recorded is what came in so far: the audio, its rate in Hz, and what happened to its packets.
+// Recorded returns the audio so far, its rate in Hz, and the packet counts.
 func (s *Studio) Recorded() (pcm []int16, rate int, stats capture.Stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,14 +83,14 @@ func (s *Studio) Recorded() (pcm []int16, rate int, stats capture.Stats) {
 	return s.tape.PCM, s.rate, stats
 }
 
-// Codecs are those of the tracks that came.
+// Codecs returns those of the tracks so far.
 func (s *Studio) Codecs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.codecs
 }
 
-// Open implements whip.Intake.
+// Accept implements whip.Intake.
 func (s *Studio) Accept(context.Context, intake.Request) (whip.Leg, error) {
 	s.Opened <- struct{}{}
 	return s, nil
@@ -129,7 +129,7 @@ func (s *Studio) Track(ctx context.Context, track *webrtc.TrackRemote, receiver 
 	return nil
 }
 
-// begin makes the leg ready for a track, the first or a further one.
+// begin prepares the leg for a track, the first or a further one.
 func (s *Studio) begin(codec webrtc.RTPCodecParameters, negotiated []webrtc.RTPCodecParameters) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,5 +166,5 @@ func (s *Studio) begin(codec webrtc.RTPCodecParameters, negotiated []webrtc.RTPC
 	return err
 }
 
-// End ends the session of a leg at the wish of the server, and tells whether there was one.
+// End ends the session of a leg and reports whether there was one.
 func (s *Studio) End(call, leg string) bool { return s.server.End(call, leg) }
