@@ -1,5 +1,5 @@
-// Package backtest answers what another policy would have decided about calls of the past, and how well it would have
-// done by what people made of them. It is pure: calls come from an iterator, nothing is asked of the analysis API.
+// Package backtest applies another policy to past calls, and evaluates both policies against the dispositions of the
+// reviewed calls. It is pure: calls come from an iterator, and the analysis API is not used.
 package backtest
 
 import (
@@ -10,76 +10,76 @@ import (
 	"callscreen/policy"
 )
 
-// What a person can make of a call. Anything else counts for nothing.
+// Dispositions that count. Any other value is ignored.
 const (
 	ConfirmedSynthetic = "confirmed_synthetic"
 	FalseAlarm         = "false_alarm"
 	Unsure             = "unsure"
 )
 
-// Call is a call that has ended.
+// Call is an ended call.
 type Call struct {
 	ID          string
 	Findings    []policy.Finding
 	Metadata    map[string]string
-	Simulated   bool   // its scores are made up
-	Decision    string // what was decided then: "flagged", "inconclusive" or "clear"
-	Review      bool   // whether a person was asked then
-	Disposition string // "" if there is none
+	Simulated   bool   // scored by the simulator
+	Decision    string // stored decision: "flagged", "inconclusive" or "clear"
+	Review      bool   // queued for review
+	Disposition string // "" if not reviewed
 }
 
-// Options say what is compared.
+// Options configures a comparison.
 type Options struct {
-	// Current is the policy in force, New the one that is tried.
+	// Current is the policy in use, New the one to evaluate.
 	Current, New policy.Policy
-	// FalseAlarmRate is what a threshold is looked for. Default 0.01.
+	// FalseAlarmRate is the rate that the target threshold must keep. Default: 0.01.
 	FalseAlarmRate float64
-	// Show is how many calls that would change are listed at most.
+	// Show is the maximum number of changed calls to list.
 	Show int
-	// SkipSimulated leaves calls out whose scores are made up.
+	// SkipSimulated skips calls that were scored by the simulator.
 	SkipSimulated bool
 }
 
-// Result is what another policy would have decided.
+// Result is the outcome of a comparison.
 type Result struct {
-	Calls        int          `json:"calls"`      // that were decided anew
-	Findings     int          `json:"findings"`   // on which that was done
-	Unfinished   int          `json:"unfinished"` // calls left out because their analysis goes on
-	Simulated    int          `json:"simulated"`  // calls whose scores are made up
-	Skipped      int          `json:"skipped"`    // of these, left out
+	Calls        int          `json:"calls"`      // calls decided by both policies
+	Findings     int          `json:"findings"`   // findings of these calls
+	Unfinished   int          `json:"unfinished"` // calls skipped because their analysis is not finished
+	Simulated    int          `json:"simulated"`  // calls scored by the simulator
+	Skipped      int          `json:"skipped"`    // of these, skipped
 	Dispositions Dispositions `json:"dispositions"`
 
-	Decided Outcomes `json:"decided"` // then, by whatever policy was in force
+	Decided Outcomes `json:"decided"` // stored decisions, by the policy in use at the time
 	Current Side     `json:"current"`
 	New     Side     `json:"new"`
 
-	// Changed counts the calls that the new policy decides otherwise than was decided then, ChangedFromCurrent those that
-	// it decides otherwise than the current policy would.
+	// Changed counts the calls that the new policy decides differently from the stored decision. ChangedFromCurrent counts
+	// those that it decides differently from the current policy.
 	Changed            int          `json:"changed"`
 	ChangedFromCurrent int          `json:"changed_from_current"`
 	Transitions        []Transition `json:"transitions"`
-	Changes            []Change     `json:"changes"` // the first of them
+	Changes            []Change     `json:"changes"` // at most Options.Show calls
 	Reviewed           Shift        `json:"reviewed"`
 
 	Curve      []Point  `json:"curve"`
 	Target     Target   `json:"target"`
-	Conclusive bool     `json:"conclusive"` // there are dispositions enough to say something
-	Notes      []string `json:"notes"`      // what a reader must know, a sentence or two each
+	Conclusive bool     `json:"conclusive"` // there are enough dispositions for a conclusion
+	Notes      []string `json:"notes"`      // remarks for the reader, one or two sentences each
 }
 
-// Dispositions counts what people made of the calls.
+// Dispositions counts the reviewed calls by disposition.
 type Dispositions struct {
 	ConfirmedSynthetic int `json:"confirmed_synthetic"`
 	FalseAlarm         int `json:"false_alarm"`
 	Unsure             int `json:"unsure"`
 }
 
-// Outcomes counts what was decided.
+// Outcomes counts decisions.
 type Outcomes struct {
 	Flagged      int `json:"flagged"`
 	Inconclusive int `json:"inconclusive"`
 	Clear        int `json:"clear"`
-	Review       int `json:"review"` // calls before a person
+	Review       int `json:"review"` // calls queued for review
 }
 
 func (o *Outcomes) add(outcome string, review bool) {
@@ -96,15 +96,15 @@ func (o *Outcomes) add(outcome string, review bool) {
 	}
 }
 
-// Side is how a policy does.
+// Side is the evaluation of one policy.
 type Side struct {
 	Outcomes
 	Threshold float64 `json:"threshold"`
-	// Precision is the share of confirmed ones among the flagged calls that were reviewed.
+	// Precision is the share of confirmed calls among the flagged calls that were reviewed.
 	Precision Rate `json:"precision"`
-	// Recall is the share of flagged ones among the confirmed calls.
+	// Recall is the share of flagged calls among the confirmed calls.
 	Recall Rate `json:"recall"`
-	// FalseAlarmRate is the share of flagged ones among the calls that a person found to be false alarms.
+	// FalseAlarmRate is the share of flagged calls among the calls with the disposition false_alarm.
 	FalseAlarmRate Rate `json:"false_alarm_rate"`
 }
 
@@ -134,18 +134,18 @@ type Transition struct {
 	Calls int    `json:"calls"`
 }
 
-// Change is a call that would be decided otherwise.
+// Change is a call whose decision changes.
 type Change struct {
 	Call        string `json:"call"`
-	From        string `json:"from"`    // what was decided then
-	Current     string `json:"current"` // what the current policy decides
+	From        string `json:"from"`    // stored decision
+	Current     string `json:"current"` // decision of the current policy
 	To          string `json:"to"`
 	Disposition string `json:"disposition"`
 }
 
-// Shift is what the new policy changes for the calls that were reviewed, against the current one.
+// Shift is the effect of the new policy on reviewed calls, compared with the current policy.
 type Shift struct {
-	ConfirmedLost      int `json:"confirmed_lost"` // confirmed ones that are not flagged any more
+	ConfirmedLost      int `json:"confirmed_lost"` // confirmed calls that are no longer flagged
 	ConfirmedGained    int `json:"confirmed_gained"`
 	FalseAlarmsAvoided int `json:"false_alarms_avoided"`
 	FalseAlarmsAdded   int `json:"false_alarms_added"`
@@ -166,7 +166,7 @@ func (s *Shift) add(before, after policy.Outcome, disposition string) {
 	}
 }
 
-// Run decides the calls anew. What it keeps of each call is one number for the curve, besides the changes that are listed.
+// Run decides the calls by both policies. It keeps one number per call for the curve, and the listed changes.
 func Run(calls iter.Seq2[Call, error], o Options) (Result, error) {
 	if o.FalseAlarmRate == 0 {
 		o.FalseAlarmRate = 0.01

@@ -101,9 +101,9 @@ func TestWhatChangesIsToldAndJudged(t *testing.T) {
 	notes := strings.Join(r.Notes, "\n")
 	for _, want := range []string{
 		"Too few dispositions to conclude anything: 2 confirmed_synthetic and 1 false_alarm. It takes 93 of each",
-		"only about 3 calls that were reviewed (verification bias)",
+		"only describe 3 calls that were reviewed (verification bias)",
 		"1 call is left out because the analysis is not finished",
-		"2 calls were decided otherwise than the current policy",
+		"2 stored decisions differ from that of the current policy",
 	} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("no %q in\n%s", want, notes)

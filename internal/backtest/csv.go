@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// WriteCSV writes the curve with a header line, as RFC 4180 has it. What is not known is empty.
+// WriteCSV writes the curve with a header line (RFC 4180). Unknown values are empty.
 func WriteCSV(w io.Writer, r Result) error {
 	out := csv.NewWriter(w)
 	out.UseCRLF = true

@@ -6,7 +6,7 @@ import (
 	"sort"
 )
 
-// Point is how the new policy does with another threshold.
+// Point is the evaluation of the new policy with another threshold.
 type Point struct {
 	Threshold      float64 `json:"threshold"`
 	Flagged        int     `json:"flagged"` // of all calls
@@ -15,10 +15,10 @@ type Point struct {
 	FalseAlarmRate Rate    `json:"false_alarm_rate"`
 }
 
-// maxKnots bounds the points of a curve at which it steps, besides the hundredths and the thresholds that are marked.
+// maxKnots limits the points at which the curve steps. The hundredths and the marked thresholds come in addition.
 const maxKnots = 200
 
-// sweep is where the decision about each call tips, in ascending order once sorted.
+// sweep holds the tipping thresholds of the calls, in ascending order once sorted.
 type sweep struct {
 	all, confirmed, falseAlarms []float64
 }
@@ -39,7 +39,7 @@ func (s *sweep) sort() {
 	slices.Sort(s.falseAlarms)
 }
 
-// flagged is how many of the calls a threshold flags.
+// flagged returns the number of calls that a threshold flags.
 func flagged(tippings []float64, threshold float64) int {
 	i := sort.Search(len(tippings), func(i int) bool { return tippings[i] > threshold })
 	return len(tippings) - i
@@ -56,8 +56,8 @@ func (s *sweep) at(threshold float64) Point {
 	}
 }
 
-// curve has a point wherever something changes for a call that was reviewed, or some hundreds evenly out of those; and
-// one at each hundredth and at the thresholds that are marked. Every point is exact.
+// curve returns a point for each threshold at which a reviewed call changes, or for an even selection of them, for each
+// hundredth and for the marked thresholds. Every point is exact.
 func (s *sweep) curve(marks ...float64) []Point {
 	knots := slices.Concat(s.confirmed, s.falseAlarms)
 	if len(knots) == 0 {
@@ -79,7 +79,7 @@ func (s *sweep) curve(marks ...float64) []Point {
 	return points
 }
 
-// thin takes at most so many values, evenly, the first and the last among them.
+// thin returns an even selection of at most most values, including the first and the last.
 func thin(values []float64, most int) []float64 {
 	if len(values) <= most {
 		return values

@@ -18,20 +18,21 @@ func (d *Dispositions) add(disposition string) {
 	}
 }
 
-// compareTransitions puts what happens most first.
+// compareTransitions sorts frequent transitions first.
 func compareTransitions(a, b Transition) int {
 	return cmp.Or(cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
 }
 
-// conclude says what a reader of the result must know. otherwise is how many calls were decided otherwise than the
-// current policy decides.
+// conclude adds the notes for the reader. otherwise is the number of calls whose stored decision differs from that of
+// the current policy.
 func (r *Result) conclude(o Options, otherwise int) {
 	note := func(format string, args ...any) { r.Notes = append(r.Notes, fmt.Sprintf(format, args...)) }
 	d, need := r.Dispositions, enough()
 	r.Conclusive = d.ConfirmedSynthetic >= need && d.FalseAlarm >= need
 	if !r.Conclusive {
 		note(
-			"Too few dispositions to conclude anything: %d confirmed_synthetic and %d false_alarm. It takes %d of each for intervals of at most ±%.0f points.",
+			"Too few dispositions to conclude anything: %d confirmed_synthetic and %d false_alarm. "+
+				"It takes %d of each for intervals of at most ±%.0f points.",
 			d.ConfirmedSynthetic,
 			d.FalseAlarm,
 			need,
@@ -39,7 +40,8 @@ func (r *Result) conclude(o Options, otherwise int) {
 		)
 	}
 	note(
-		"Calls that were never flagged have no disposition, unless somebody reviewed them all the same: recall and the false-alarm rate are only about %s reviewed (verification bias).",
+		"Calls that were never flagged have no disposition, unless a reviewer looked at them: "+
+			"recall and the false-alarm rate only describe %s reviewed (verification bias).",
 		plural(d.ConfirmedSynthetic+d.FalseAlarm, "call that was", "calls that were"),
 	)
 	if r.Simulated > r.Skipped {
@@ -52,7 +54,8 @@ func (r *Result) conclude(o Options, otherwise int) {
 		note("%s left out because the analysis is not finished.", plural(r.Unfinished, "call is", "calls are"))
 	}
 	if otherwise > 0 {
-		note("%s decided otherwise than the current policy decides now: another was in force then.", plural(otherwise, "call was", "calls were"))
+		note("%s from that of the current policy: another policy was in use "+
+			"then.", plural(otherwise, "stored decision differs", "stored decisions differ"))
 	}
 	if fixed(o.New) {
 		note("Overrides of the new policy with a threshold of their own keep it along the curve.")
@@ -66,7 +69,7 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// fixed tells whether an override has a threshold of its own.
+// fixed reports whether an override has its own threshold.
 func fixed(p policy.Policy) bool {
 	for _, o := range p.Overrides {
 		if o.Threshold != nil {

@@ -8,22 +8,22 @@ import (
 	"strings"
 )
 
-// z is the quantile of the normal distribution for two-sided intervals of 95 %.
+// z is the quantile of the normal distribution for two-sided 95 % intervals.
 const z = 1.959963984540054
 
-// margin is the widest that an interval may reach to either side of its middle to be taken for an answer.
+// margin is the largest half-width of a conclusive interval.
 const margin = 0.1
 
-// Rate is a share: so many of so many.
+// Rate is a share: Count of Of.
 type Rate struct{ Count, Of int }
 
-// Known tells whether there is anything to have a share of.
+// Known reports whether the share is defined.
 func (r Rate) Known() bool { return r.Of > 0 }
 
-// Value is the share, NaN when it is not known.
+// Value returns the share, NaN if it is not defined.
 func (r Rate) Value() float64 { return float64(r.Count) / float64(r.Of) }
 
-// Interval is Wilson's score interval of 95 %, from 0 to 1 when nothing is known.
+// Interval returns Wilson's 95 % score interval, 0 to 1 if the share is not defined.
 func (r Rate) Interval() (low, high float64) {
 	if r.Of == 0 {
 		return 0, 1
@@ -41,7 +41,7 @@ func (r Rate) Interval() (low, high float64) {
 	return low, high
 }
 
-// String writes the share in per cent, with its interval.
+// String returns the share in per cent, with its interval.
 func (r Rate) String() string {
 	if !r.Known() {
 		return "unknown"
@@ -50,7 +50,7 @@ func (r Rate) String() string {
 	return fmt.Sprintf("%s (%s to %s)", percent(r.Value()), strings.TrimSuffix(percent(low), " %"), percent(high))
 }
 
-// MarshalJSON writes the share with its interval; value, low and high are null when it is not known.
+// MarshalJSON writes the share with its interval. value, low and high are null if the share is not defined.
 func (r Rate) MarshalJSON() ([]byte, error) {
 	out := struct {
 		Count int      `json:"count"`
@@ -67,7 +67,7 @@ func (r Rate) MarshalJSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// percent keeps nearly none and nearly all apart from none and all.
+// percent formats a share so that almost none and almost all differ from none and all.
 func percent(share float64) string {
 	p, digits := 100*share, 1
 	switch {
@@ -79,8 +79,8 @@ func percent(share float64) string {
 	return strconv.FormatFloat(p, 'f', digits, 64) + " %"
 }
 
-// enough is how many trials any rate needs for an interval of the margin, whatever it turns out to be.
+// enough returns the number of trials for which the interval of any rate is within margin.
 func enough() int { return int(math.Ceil(z * z * (1/(4*margin*margin) - 1))) }
 
-// enoughFor is how many trials show that a rate is not exceeded, if not a single one counts against it.
+// enoughFor returns the number of trials that prove a rate if none of them fails.
 func enoughFor(rate float64) int { return int(math.Ceil(z * z * (1 - rate) / rate)) }

@@ -7,15 +7,16 @@ import (
 	"strings"
 )
 
-// The chart, in its own units. It is drawn for light and for dark, by what the reader prefers.
+// Dimensions of the chart, in its own units. It has a light and a dark style, chosen by the reader's preference.
 const (
 	width, height            = 760.0, 440.0
 	left, right, top, bottom = 60.0, 740.0, 96.0, 390.0
 )
 
-// style names the chart in every rule: in a page it must not reach what is around it.
+// style limits every rule to the chart, so that it does not affect the surrounding page.
 const style = `
-.backtest text { font: 13px system-ui, sans-serif; fill: #1f2328; stroke: #ffffff; stroke-width: 4; stroke-linejoin: round; paint-order: stroke }
+.backtest text { font: 13px system-ui, sans-serif; fill: #1f2328; stroke: #ffffff; stroke-width: 4; stroke-linejoin: round;
+	paint-order: stroke }
 .backtest .paper { fill: #ffffff }
 .backtest .grid { stroke: #d1d9e0; stroke-width: 1 }
 .backtest .axis, .backtest .mark { stroke: #59636e; stroke-width: 1.5 }
@@ -44,14 +45,14 @@ const style = `
 }
 `
 
-// series is one line of the chart. Lines differ by their dashes too, not by colour only.
+// series is one line of the chart. Lines differ in dashes as well as in colour.
 type series struct {
 	class, name string
 	rate        func(Point) Rate
 	band        bool
 }
 
-// WriteSVG draws the curve: precision, recall and false-alarm rate over the threshold, with their intervals, and the
+// WriteSVG draws precision, recall and false-alarm rate over the threshold, with their intervals, and marks the
 // thresholds of both policies and of the target.
 func WriteSVG(w io.Writer, r Result) error {
 	lines := []series{
@@ -63,13 +64,14 @@ func WriteSVG(w io.Writer, r Result) error {
 	var b bytes.Buffer
 	fmt.Fprintf(
 		&b,
-		`<svg xmlns="http://www.w3.org/2000/svg" class="backtest" viewBox="0 0 %g %g" role="img" aria-labelledby="backtest-title backtest-desc">`+"\n",
+		`<svg xmlns="http://www.w3.org/2000/svg" class="backtest" viewBox="0 0 %g %g" role="img" `+
+			`aria-labelledby="backtest-title backtest-desc">`+"\n",
 		width,
 		height,
 	)
 	fmt.Fprintf(
 		&b,
-		"<title id=\"backtest-title\">What the new policy flags, by its threshold</title>\n<desc id=\"backtest-desc\">%s</desc>\n<style>%s</style>\n",
+		"<title id=\"backtest-title\">Effect of the new policy by threshold</title>\n<desc id=\"backtest-desc\">%s</desc>\n<style>%s</style>\n",
 		describe(r),
 		style,
 	)
@@ -89,7 +91,7 @@ func WriteSVG(w io.Writer, r Result) error {
 	return err
 }
 
-// describe is the chart for those who do not see it.
+// describe returns the text alternative of the chart.
 func describe(r Result) string {
 	side := func(name string, s Side) string {
 		return fmt.Sprintf(
@@ -102,7 +104,7 @@ func describe(r Result) string {
 		)
 	}
 	return fmt.Sprintf(
-		"Precision, recall and false-alarm rate over thresholds from 0 to 1, with intervals of 95 %%, by %d reviewed calls. %s %s %s",
+		"Precision, recall and false-alarm rate over thresholds from 0 to 1, with intervals of 95 %%, based on %d reviewed calls. %s %s %s",
 		r.Dispositions.ConfirmedSynthetic+r.Dispositions.FalseAlarm,
 		side("current", r.Current),
 		side("proposed", r.New),
@@ -147,7 +149,7 @@ func axes(b *bytes.Buffer) {
 	)
 }
 
-// draw draws a line as the steps that it has, each point holding until the next, and its intervals behind it.
+// draw draws a line as steps, each point valid until the next, with its intervals behind it.
 func (l series) draw(b *bytes.Buffer, curve []Point) {
 	var line, upper, lower []string
 	flush := func() {
@@ -189,7 +191,7 @@ func legend(b *bytes.Buffer, lines []series) {
 	}
 }
 
-// mark draws a threshold, with its name in a row of its own, on the side where there is room.
+// mark draws a threshold with its name in its own row, on the side with enough room.
 func mark(b *bytes.Buffer, row int, threshold float64, name string) {
 	at, anchor, shift := x(threshold), "start", 5.0
 	if threshold > 0.6 {

@@ -8,24 +8,23 @@ import (
 	"callscreen/policy"
 )
 
-// At is a policy with another threshold, all else the same. As in an override, who lowers only the threshold means the
-// suspicion to end below it too.
+// At returns a policy with another threshold. As in an override, a threshold below ClearBelow lowers ClearBelow too.
 func At(p policy.Policy, threshold float64) policy.Policy {
 	p.Threshold, p.ClearBelow = threshold, min(p.ClearBelow, threshold)
 	return p
 }
 
-// Tipping is where the decision about a call tips: At(p, t) flags the call for every threshold t below it, and for none
-// from it on. It is infinite where an override with a threshold of its own decides. It answers for all thresholds at
-// once what Decide answers for one.
+// Tipping returns the threshold at which the decision about a call tips: At(p, t) flags the call for every t below it,
+// and for no other t. It is infinite if an override with its own threshold decides. One call of Tipping answers for all
+// thresholds.
 func Tipping(p policy.Policy, findings []policy.Finding, metadata map[string]string) float64 {
 	highest := math.Inf(-1)
 	for i, f := range findings {
 		if slices.ContainsFunc(findings[:i], func(g policy.Finding) bool { return g.Leg == f.Leg }) {
-			continue // the leg was looked at
+			continue // the leg is done
 		}
 		swept := p
-		swept.Threshold = math.NaN() // which only an override replaces
+		swept.Threshold = math.NaN() // marks that no override sets it
 		rules := swept.For(f.Leg, metadata)
 		at := tippingOfLeg(rules, f.Leg, findings[i:])
 		switch {
@@ -38,7 +37,7 @@ func Tipping(p policy.Policy, findings []policy.Finding, metadata map[string]str
 	return highest
 }
 
-// tippingOfLeg is the highest score that Need scores reach, within Of consecutive segments where that is set.
+// tippingOfLeg returns the highest score that Need scores reach, within Of consecutive segments if Of is set.
 func tippingOfLeg(rules policy.Policy, leg string, findings []policy.Finding) float64 {
 	var scored []policy.Finding
 	for _, f := range findings {
@@ -61,7 +60,7 @@ func tippingOfLeg(rules policy.Policy, leg string, findings []policy.Finding) fl
 	return highest
 }
 
-// reached is the highest score that so many findings reach.
+// reached returns the highest score that need findings reach.
 func reached(need int, scored []policy.Finding) float64 {
 	if len(scored) < need {
 		return math.Inf(-1)
