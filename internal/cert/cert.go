@@ -1,4 +1,4 @@
-// Package cert keeps the certificate of a server as it is in its files, which somebody else renews.
+// Package cert serves a TLS certificate from files, and reloads them after a renewal.
 package cert
 
 import (
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Files are a certificate and its key that are read again when they change. It is safe for concurrent use.
+// Files is a certificate and its key. Changed files are reloaded. It is safe for concurrent use.
 type Files struct {
 	cert, key string
 	log       *slog.Logger
@@ -20,22 +20,22 @@ type Files struct {
 
 	mu     sync.Mutex
 	pair   *tls.Certificate
-	seen   [2]state // of the files when they were last read, whatever came of it
+	seen   [2]state // of the files at the last attempt to read them
 	looked time.Time
 }
 
-// state is by what it is noticed that a file has changed: a new file has another time, or at least another size.
+// state detects a change of a file: a new file has another time, or at least another size.
 type state struct {
 	at   int64
 	size int64
 }
 
 const (
-	lookEvery = 2 * time.Second // at the most, when somebody connects
+	lookEvery = 2 * time.Second // minimum interval between checks, at a new connection
 	mostPEM   = 1 << 20
 )
 
-// Open reads the files. At the start a pair that cannot be used is an error.
+// Open reads the files. An invalid pair is an error.
 func Open(cert, key string, log *slog.Logger) (*Files, error) {
 	f := &Files{cert: cert, key: key, log: log, now: time.Now}
 	if log == nil {
@@ -50,12 +50,12 @@ func Open(cert, key string, log *slog.Logger) (*Files, error) {
 	return f, nil
 }
 
-// Config is what a server needs. HTTP/2 is up to the server.
+// Config returns the TLS configuration of a server. The server sets up HTTP/2.
 func (f *Files) Config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: f.get}
 }
 
-// get is the certificate for a connection that begins.
+// get returns the certificate for a new connection.
 func (f *Files) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -73,11 +73,11 @@ func (f *Files) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		pair, err = f.read()
 	}
 	if err != nil {
-		// Those who renew write one file after the other, so it may be half done: it is looked at again until it is good,
-		// and reported once for each change.
+		// A renewal writes one file after the other, so a pair can be incomplete for a moment. It is retried until it is
+		// valid, and reported once per change.
 		if f.seen != seen {
 			f.log.Error(
-				"the new certificate cannot be used; the one before is used on",
+				"loading new certificate failed, previous one stays in use",
 				"error",
 				err,
 				"hint",
@@ -87,7 +87,7 @@ func (f *Files) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		f.seen = seen
 		return f.pair, nil
 	}
-	f.log.Info("the certificate has changed", "names", pair.Leaf.DNSNames, "expires", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	f.log.Info("certificate reloaded", "names", pair.Leaf.DNSNames, "expires", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	f.pair, f.seen = pair, seen
 	return f.pair, nil
 }

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Listener closes what connects while so many connections are open. It does not let them wait: who waits cannot be told
-// from who is served, and a probe should learn at once.
+// Listener closes new connections while most connections are open. It does not queue them: a client, such as a health
+// probe, then fails at once instead of waiting.
 func Listener(l net.Listener, most int64) net.Listener { return &listener{Listener: l, most: most} }
 
 type listener struct {
@@ -24,7 +24,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		if l.open.Add(1) > l.most {
 			l.open.Add(-1)
-			_ = c.Close() // nobody has been told anything yet
+			_ = c.Close() // nothing was sent yet
 			continue
 		}
 		return &conn{Conn: c, leave: sync.OnceFunc(func() { l.open.Add(-1) })}, nil

@@ -1,4 +1,5 @@
-// Package limit bounds what a server does for those who ask: connections, the time they may take, and how often they ask.
+// Package limit limits clients of a server: the number of connections, the duration of reads and writes, and the rate
+// of requests.
 package limit
 
 import (
@@ -7,31 +8,31 @@ import (
 )
 
 const (
-	// BodyFor is how long a body may take to come. The largest has 64 KiB.
+	// BodyFor is the time limit for receiving a body. The largest body has 64 KiB.
 	BodyFor = 10 * time.Second
-	// WriteFor is how long one piece of an answer may take to be taken.
+	// WriteFor is the time limit for writing one piece of an answer.
 	WriteFor = 30 * time.Second
 )
 
-// Slow bounds how long clients may take to send a body and to take an answer. Handlers may take their time, and set
-// deadlines of their own by [http.ResponseController].
+// Slow limits the time that clients have for sending a body and for receiving an answer. Handlers have no limit, and
+// can set their own deadlines with [http.ResponseController].
 func Slow(next http.Handler) http.Handler { return slow(next, BodyFor, WriteFor) }
 
 func slow(next http.Handler, bodyFor, writeFor time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
-			// Set now and not at the first Read: a body that no handler reads is read by the server, before it answers the
-			// next request. The server lifts it when the body has come to its end.
-			_ = out.SetReadDeadline(time.Now().Add(bodyFor)) // in tests the connection may have none
+			// Set the deadline now and not at the first Read: the server reads a body that no handler reads, before it answers
+			// the next request. The server clears the deadline at the end of the body.
+			_ = out.SetReadDeadline(time.Now().Add(bodyFor)) // a test connection may not support deadlines
 		}
 		answer := &writer{w, out, writeFor}
 		next.ServeHTTP(answer, r)
-		answer.extend() // for what the server writes itself, an answer without a body too
+		answer.extend() // covers writes of the server itself, and answers without a body
 	})
 }
 
-// writer gives each piece of an answer its time.
+// writer gives each piece of an answer its own deadline.
 type writer struct {
 	http.ResponseWriter
 	out      *http.ResponseController
@@ -43,8 +44,8 @@ func (w *writer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// extend has no effect where there are no deadlines, as in tests.
+// extend does nothing if the connection has no deadlines, as in tests.
 func (w *writer) extend() { _ = w.out.SetWriteDeadline(time.Now().Add(w.writeFor)) }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap supports [http.ResponseController].
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

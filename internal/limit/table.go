@@ -8,15 +8,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Table has a rate for each address. It remembers so many and no more: those beyond share one. It is safe for
-// concurrent use.
+// Table limits the rate of each address. The number of addresses is bounded; further addresses share one limit. It is
+// safe for concurrent use.
 type Table struct {
 	limit rate.Limit
 	burst int
 
 	mu    sync.Mutex
 	each  map[netip.Prefix]*rate.Limiter
-	other *rate.Limiter // of all addresses that there is no room for
+	other *rate.Limiter // shared by addresses beyond the bound
 	swept time.Time
 }
 
@@ -25,18 +25,18 @@ const (
 	sweepEvery    = time.Second
 )
 
-// NewTable lets each address do something so often, and burst times at once.
+// NewTable returns a table with a rate and a burst per address.
 func NewTable(limit rate.Limit, burst int) *Table {
 	return &Table{limit: limit, burst: burst, each: map[netip.Prefix]*rate.Limiter{}, other: rate.NewLimiter(limit, burst)}
 }
 
-// Of is the rate of an address. Of IPv6 whole networks count, for everybody has one.
+// Of returns the limiter of an address. IPv6 addresses are grouped by network, because a client has a whole network.
 func (t *Table) Of(addr netip.Addr, now time.Time) *rate.Limiter {
 	bits := 32
 	if addr.Is6() {
 		bits = 64
 	}
-	network, _ := addr.Prefix(bits) // the zero prefix for an address that is not known
+	network, _ := addr.Prefix(bits) // the zero prefix for an unknown address
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if l := t.each[network]; l != nil {
@@ -45,7 +45,7 @@ func (t *Table) Of(addr netip.Addr, now time.Time) *rate.Limiter {
 	if len(t.each) >= mostAddresses && now.Sub(t.swept) >= sweepEvery {
 		t.swept = now
 		for k, l := range t.each {
-			if l.TokensAt(now) >= float64(t.burst) { // as if it were new
+			if l.TokensAt(now) >= float64(t.burst) { // full again, same as new
 				delete(t.each, k)
 			}
 		}
@@ -58,10 +58,10 @@ func (t *Table) Of(addr netip.Addr, now time.Time) *rate.Limiter {
 	return l
 }
 
-// Allow tells whether an address may do it once more now.
+// Allow reports whether an address is within its rate, and counts the request.
 func (t *Table) Allow(addr netip.Addr, now time.Time) bool { return t.Of(addr, now).AllowN(now, 1) }
 
-// Len is how many addresses are remembered.
+// Len returns the number of remembered addresses.
 func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

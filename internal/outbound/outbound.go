@@ -1,4 +1,4 @@
-// Package outbound keeps connections that the program makes at the word of others to where they are meant to go.
+// Package outbound restricts outgoing connections whose destination is set by clients or by configuration.
 package outbound
 
 import (
@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// List is where connections may go. The zero value allows everything.
+// List holds the permitted destinations. The zero value permits all.
 //
-// It is judged by the address that is connected to, when names have been looked up already, so a name that leads
-// elsewhere the second time gains nothing. A host that is listed by name may have any public address; private ones and
-// those of this machine must be in a network of the list.
+// The check uses the address of the connection, after DNS resolution, so a name that resolves differently the second
+// time gains nothing. A host listed by name may have any public address. Private addresses and those of this machine
+// must be in a listed network.
 type List struct {
 	hosts    []string
 	networks []netip.Prefix
 }
 
-// Parse reads a list of host names, addresses and networks.
+// Parse parses host names, addresses and networks.
 func Parse(list []string) (l List, err error) {
 	for _, one := range list {
 		if addr, err := netip.ParseAddr(strings.Trim(one, "[]")); err == nil {
@@ -45,18 +45,18 @@ func Parse(list []string) (l List, err error) {
 
 func normal(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
 
-// Empty tells whether everything is allowed.
+// Empty reports whether everything is permitted.
 func (l List) Empty() bool { return len(l.hosts) == 0 && len(l.networks) == 0 }
 
-// Allows tells whether a host may be connected to at an address.
+// Allows reports whether a connection to a host at an address is permitted.
 func (l List) Allows(host string, addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	return l.Empty() || slices.ContainsFunc(l.networks, func(n netip.Prefix) bool { return n.Contains(addr) }) ||
 		slices.Contains(l.hosts, normal(host)) && public(addr)
 }
 
-// special are networks that lead to this machine, to the local network, or to other addresses by translation, and that
-// package netip does not know by itself. IANA special-purpose address registries, RFC 6890.
+// special holds networks that lead to this machine, to the local network, or through translation to other addresses,
+// and that package netip does not classify. IANA special-purpose address registries, RFC 6890.
 var special = []netip.Prefix{
 	netip.MustParsePrefix(
 		"0.0.0.0/8",
@@ -71,8 +71,8 @@ func public(addr netip.Addr) bool {
 	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !slices.ContainsFunc(special, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
-// Transport makes connections to what is allowed. key is the name of the list in the configuration. With a list no proxy
-// of the environment is used: it would look names up by itself.
+// Transport returns a transport that only connects to permitted destinations. key is the name of the list in the
+// configuration. With a list, no proxy of the environment is used, because a proxy resolves names itself.
 func (l List) Transport(key string) *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second}
 	if l.Empty() {

@@ -1,5 +1,5 @@
-// Package seal encrypts audio at rest, in the format of age (C2SP age-encryption.org/v1), so that a file can also be opened
-// with the age program.
+// Package seal encrypts audio at rest in the format of age (C2SP age-encryption.org/v1), so that the age program can
+// decrypt the files too.
 package seal
 
 import (
@@ -12,23 +12,23 @@ import (
 	"filippo.io/age"
 )
 
-// magic is what a sealed file begins with. A WAV file begins with RIFF.
+// magic is the start of an encrypted file. A WAV file starts with RIFF.
 const magic = "age-encryption.org/v1\n"
 
-// ErrKey says that audio is sealed with a key that is not there.
+// ErrKey reports that the key of an encrypted file is missing.
 var ErrKey = errors.New("the audio is encrypted with another key (hint: add that key to audio_key_file, below the first)")
 
-// Keys seal and open files. The zero value and nil seal nothing. They are safe for concurrent use.
+// Keys encrypt and decrypt files. The zero value and nil encrypt nothing. They are safe for concurrent use.
 type Keys struct {
 	first age.Recipient
 	all   []age.Identity
 }
 
-// Parse reads keys as [Generate] and age-keygen write them, one a line. The first seals, and all of them open.
+// Parse parses keys in the form of [Generate] and age-keygen, one a line. The first key encrypts, all keys decrypt.
 func Parse(text string) (*Keys, error) {
 	all, err := age.ParseIdentities(strings.NewReader(text))
 	if err != nil {
-		return nil, errors.New("holds no age keys, one a line") // the error of age may show a part of a key
+		return nil, errors.New("holds no age keys, one a line") // the error of age could reveal a part of a key
 	}
 	k := &Keys{all: all}
 	switch first := all[0].(type) {
@@ -42,7 +42,7 @@ func Parse(text string) (*Keys, error) {
 	return k, nil
 }
 
-// Generate makes a key. public names it, and lets others seal, but not open.
+// Generate returns a new key. The public key can encrypt, but not decrypt.
 func Generate() (secret, public string, err error) {
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -51,10 +51,10 @@ func Generate() (secret, public string, err error) {
 	return id.String(), id.Recipient().String(), nil
 }
 
-// On tells whether anything is sealed.
+// On reports whether files are encrypted.
 func (k *Keys) On() bool { return k != nil && k.first != nil }
 
-// Write writes a whole file, sealed if there are keys.
+// Write writes a whole file, encrypted if there are keys.
 func (k *Keys) Write(to io.Writer, data []byte) error {
 	if !k.On() {
 		_, err := to.Write(data)
@@ -70,7 +70,7 @@ func (k *Keys) Write(to io.Writer, data []byte) error {
 	return w.Close()
 }
 
-// Sealed tells whether a file of that size is sealed.
+// Sealed reports whether a file of that size is encrypted.
 func Sealed(from io.ReaderAt, size int64) (bool, error) {
 	if size < int64(len(magic)) {
 		return false, nil
@@ -82,8 +82,8 @@ func Sealed(from io.ReaderAt, size int64) (bool, error) {
 	return bytes.Equal(head, []byte(magic)), nil
 }
 
-// Open is what a file of that size holds, and how much that is, whether it is sealed or not. What was changed is found out
-// when it is read. The error is ErrKey if no key fits.
+// Open returns the content of a file of that size and the size of the content, for encrypted and plain files. A
+// manipulation is detected while reading. The error is ErrKey if no key fits.
 func (k *Keys) Open(from io.ReaderAt, size int64) (io.ReaderAt, int64, error) {
 	sealed, err := Sealed(from, size)
 	if err != nil || !sealed {

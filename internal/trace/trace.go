@@ -1,5 +1,5 @@
-// Package trace tells a collector of OpenTelemetry what was done about calls: one trace for each part of a call, whichever
-// nodes work on it.
+// Package trace exports OpenTelemetry spans of the processing of calls: one trace for each part of a call, across
+// nodes.
 package trace
 
 import (
@@ -21,15 +21,15 @@ import (
 	"callscreen/internal/screen"
 )
 
-// Tracer sends spans. It is safe for concurrent use, and who uses it waits for nobody.
+// Tracer exports spans in the background. It is safe for concurrent use.
 type Tracer struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
 }
 
-// Config says where the spans go.
+// Config configures the export.
 type Config struct {
-	Endpoint string // of OTLP over HTTP; without a path it is /v1/traces
+	Endpoint string // OTLP over HTTP; default path /v1/traces
 	Version  string
 	Log      *slog.Logger
 }
@@ -39,7 +39,7 @@ const (
 	flushTime  = 3 * time.Second
 )
 
-// New makes a tracer. Close must be called.
+// New returns a tracer. Close must be called.
 func New(ctx context.Context, cfg Config) (*Tracer, error) {
 	u, err := url.Parse(cfg.Endpoint)
 	if err != nil {
@@ -63,15 +63,15 @@ func New(ctx context.Context, cfg Config) (*Tracer, error) {
 	return &Tracer{provider: provider, tracer: provider.Tracer("callscreen")}, nil
 }
 
-// Close sends what is left, for a moment at the most.
+// Close sends the remaining spans, within a few seconds.
 func (t *Tracer) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 	defer cancel()
-	_ = t.provider.Shutdown(ctx) // that a collector is gone is no reason for anything; it was logged
+	_ = t.provider.Shutdown(ctx) // an unreachable collector is already logged
 	return nil
 }
 
-// Step tells of a step that is over.
+// Step records a finished step.
 func (t *Tracer) Step(s screen.Step) {
 	began, part := s.Began, s.Part
 	if part == 0 {
@@ -79,7 +79,7 @@ func (t *Tracer) Step(s screen.Step) {
 	}
 	id, root := names{}.of(s.Call, part)
 	call := attribute.String("callscreen.call", s.Call)
-	if s.Name == screen.StepDecide && s.First { // the span that all others are under
+	if s.Name == screen.StepDecide && s.First { // the root span
 		_, span := t.tracer.Start(
 			context.WithValue(context.Background(), nameKey{}, named{id, root}),
 			"call",
@@ -104,7 +104,7 @@ func (t *Tracer) Step(s screen.Step) {
 	span.End(trace.WithTimestamp(s.End))
 }
 
-// names gives traces and their roots the ids that every process would give them, and all other spans random ones.
+// names derives the ids of traces and root spans, so that every process uses the same ids. Other spans have random ids.
 type names struct{}
 
 type nameKey struct{}
@@ -137,18 +137,18 @@ func (names) NewSpanID(context.Context, trace.TraceID) (id trace.SpanID) {
 	return id
 }
 
-// quiet says once in a while that spans cannot be sent, and lets go of them.
+// quiet drops spans that cannot be sent, and logs that from time to time.
 type quiet struct {
 	sdk.SpanExporter
 	log  *slog.Logger
-	told time.Time // ExportSpans is never called by two at a time
+	told time.Time // ExportSpans is never called concurrently
 }
 
 // ExportSpans implements sdk.SpanExporter.
 func (q *quiet) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	if err := q.SpanExporter.ExportSpans(ctx, spans); err != nil && time.Since(q.told) > time.Minute {
 		q.told = time.Now()
-		q.log.Warn("spans could not be sent and are let go of", "spans", len(spans), "error", err, "hint", "check trace.endpoint")
+		q.log.Warn("sending spans failed, spans dropped", "spans", len(spans), "error", err, "hint", "check trace.endpoint")
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-// Package certtest makes certificates for tests.
+// Package certtest creates certificates for tests.
 package certtest
 
 import (
@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// Pair is a certificate that has signed itself, and its key, as PEM.
+// Pair is a self-signed certificate and its key, as PEM.
 type Pair struct{ Cert, Key []byte }
 
-// New makes a pair for a name, and for 127.0.0.1.
+// New creates a pair for a name, and for 127.0.0.1.
 func New(t testing.TB, name string) Pair {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -50,14 +50,14 @@ func New(t testing.TB, name string) Pair {
 	}
 }
 
-// Write puts both into files.
+// Write writes both files.
 func (p Pair) Write(t testing.TB, cert, key string) {
 	t.Helper()
 	p.WriteCert(t, cert)
 	p.WriteKey(t, key)
 }
 
-// WriteCert replaces the file of the certificate, as those do who renew one.
+// WriteCert replaces the file of the certificate atomically, as renewal tools do.
 func (p Pair) WriteCert(t testing.TB, name string) { replace(t, name, p.Cert) }
 
 // WriteKey replaces the file of the key.
