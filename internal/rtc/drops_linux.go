@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// Drops is how many packets the kernel threw away because the sockets of the media were full, since they were opened.
+// Drops returns the number of packets that the kernel dropped because the receive buffers of the media sockets were
+// full.
 func (e *Engine) Drops() (uint64, error) {
 	var sum uint64
 	for _, table := range []string{"/proc/net/udp", "/proc/net/udp6"} {
@@ -31,7 +32,7 @@ func (e *Engine) Drops() (uint64, error) {
 	return sum, nil
 }
 
-// socketDrops adds up the last column of /proc/net/udp or udp6, proc(5), for the sockets of a local port.
+// socketDrops sums the last column of /proc/net/udp or udp6, proc(5), over the sockets of a local port.
 func socketDrops(r io.Reader, port int) (drops uint64, err error) {
 	local := fmt.Sprintf(":%04X", port)
 	lines := bufio.NewScanner(r)

@@ -4,5 +4,5 @@ package rtc
 
 import "errors"
 
-// Drops is not known on this system.
+// Drops is not available on this system.
 func (e *Engine) Drops() (uint64, error) { return 0, errors.ErrUnsupported }

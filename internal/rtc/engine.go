@@ -1,4 +1,4 @@
-// Package rtc sets up WebRTC for receiving the audio of calls: one place for everything that is said to pion.
+// Package rtc configures pion WebRTC for receiving the audio of calls.
 package rtc
 
 import (
@@ -18,18 +18,18 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Config says how media comes in.
+// Config configures the reception of media.
 type Config struct {
-	UDPPort   int      // for all sessions; 0 takes a free one
-	TCPPort   int      // the same over TCP; -1 turns it off
-	PublicIPs []string // addresses to offer instead of the one that leads out of the machine, behind NAT
+	UDPPort   int      // shared by all sessions; 0 means any free port
+	TCPPort   int      // TCP port; -1 means no TCP
+	PublicIPs []string // addresses to offer instead of the local one, behind NAT
 	Lite      bool     // ICE-lite, for a machine with a public address
 	ICE       ICE
 	PreferRED bool // ask senders for redundant audio, RFC 2198: twice the bitrate, half the losses
 	Log       *slog.Logger
 }
 
-// Engine makes peer connections that receive audio on shared ports. It is safe for concurrent use.
+// Engine creates peer connections that receive audio on shared ports. It is safe for concurrent use.
 type Engine struct {
 	api    *webrtc.API
 	config webrtc.Configuration
@@ -39,7 +39,8 @@ type Engine struct {
 	port   int
 }
 
-// ReceiveBuffer is what is asked of the kernel, in bytes. It holds what arrives while the machine is busy elsewhere; at 200 calls half a second of packets.
+// ReceiveBuffer is the requested receive buffer, in bytes. It holds packets while the machine is busy: half a second at
+// 200 calls.
 const ReceiveBuffer = 4 << 20
 
 // New opens the ports.
@@ -54,7 +55,7 @@ func New(cfg Config) (_ *Engine, err error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	port := cfg.UDPPort
-	if port == 0 { // every address must get the same one
+	if port == 0 { // all addresses must use the same port
 		if port, err = freePort(); err != nil {
 			return nil, err
 		}
@@ -92,7 +93,7 @@ func New(cfg Config) (_ *Engine, err error) {
 			return nil, fmt.Errorf("webrtc.public_ips: %w", err)
 		}
 	}
-	// As the server of DTLS we choose the cipher: AES-GCM, which costs half of what browsers would take.
+	// The DTLS server chooses the cipher: AES-GCM, at half the cost of the browsers' preference.
 	if err := settings.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
 		return nil, err
 	}
@@ -117,13 +118,13 @@ func New(cfg Config) (_ *Engine, err error) {
 	return e, nil
 }
 
-// Port is the UDP port of the media.
+// Port returns the UDP port of the media.
 func (e *Engine) Port() int { return e.port }
 
-// ICEServers are what senders should use too, with credentials that are good from now on.
+// ICEServers returns the ICE servers for senders, with credentials that are valid from now on.
 func (e *Engine) ICEServers() []webrtc.ICEServer { return e.ice.servers(time.Now()) }
 
-// Close closes the ports. Every peer connection must be closed before.
+// Close closes the ports. All peer connections must be closed before.
 func (e *Engine) Close() error {
 	var errs []error
 	for i := len(e.close) - 1; i >= 0; i-- {
@@ -133,7 +134,7 @@ func (e *Engine) Close() error {
 	return errors.Join(errs...)
 }
 
-// NewPeerConnection makes a connection with one transceiver that receives audio.
+// NewPeerConnection returns a connection with one transceiver that receives audio.
 func (e *Engine) NewPeerConnection() (*webrtc.PeerConnection, error) {
 	config := e.config
 	config.ICEServers = e.ICEServers()
@@ -156,7 +157,7 @@ var (
 		PayloadType:        63,
 		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/red", ClockRate: 48000, Channels: 2, SDPFmtpLine: "111/111"},
 	}
-	// No video: its codec tables alone would take 180 kB a call.
+	// No video: its codec tables alone would take 180 kB per call.
 	offered = []webrtc.RTPCodecParameters{
 		{PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{
 			MimeType:     webrtc.MimeTypeOpus,
@@ -205,8 +206,8 @@ func codecs() (*webrtc.MediaEngine, error) {
 	return m, nil
 }
 
-// interceptors are those that a recorder needs: reports, without which a sender cannot know of losses, and requests for
-// what is missing, soon enough for it to arrive in time.
+// interceptors returns the interceptors of a receiver: reports, which inform the sender about losses, and NACKs, early
+// enough for retransmissions to arrive in time.
 func interceptors() (*interceptor.Registry, error) {
 	r := &interceptor.Registry{}
 	reports, err := report.NewReceiverInterceptor()

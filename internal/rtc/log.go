@@ -7,7 +7,7 @@ import (
 	"github.com/pion/logging"
 )
 
-// logs passes on what pion has to say, one step less loud: what it calls an error is mostly the end of a connection.
+// logs forwards log messages of pion at one level lower: its errors are mostly ends of connections.
 type logs struct{ log *slog.Logger }
 
 // NewLogger implements logging.LoggerFactory.

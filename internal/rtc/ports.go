@@ -12,24 +12,24 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// openUDP opens the port on each address of the machine. One that the kernel has not given out yet, as IPv6 addresses while
-// they are looked for on the network, is left alone: it must not keep the others from being served.
+// openUDP opens the port on each address of the machine. It skips an address that the kernel is still configuring, such
+// as an IPv6 address during duplicate address detection, so that the other addresses are served.
 func openUDP(port int, log *slog.Logger) (*ice.MultiUDPMuxDefault, error) {
 	usable := func(ip net.IP) bool {
 		if ip.To4() != nil {
 			return true
 		}
-		if ip.IsLinkLocalUnicast() { // nobody is told of these
+		if ip.IsLinkLocalUnicast() { // link-local addresses are not offered
 			return false
 		}
 		c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: ip})
 		if errors.Is(err, syscall.EADDRNOTAVAIL) {
 			log.Warn(
-				"an address is not used for media, because the system has not got it ready yet",
+				"address not ready, not used for media",
 				"address",
 				ip.String(),
 				"hint",
-				"start again if it is needed",
+				"restart callscreen if this address is needed",
 			)
 			return false
 		}
@@ -55,8 +55,9 @@ func freePort() (int, error) {
 	return addr.Port, nil
 }
 
-// behindNAT has public addresses offered in place of the local one that leads to them. The others stay as they are: a
-// candidate belongs to the socket of its local address, and what arrives at another one would be lost.
+// behindNAT returns rules that offer public addresses instead of the local address that routes to them. Other local
+// addresses are unchanged: a candidate belongs to the socket of its local address, and media for another address would
+// be lost.
 func behindNAT(public []string) (rules []webrtc.ICEAddressRewriteRule, err error) {
 	for _, is4 := range []bool{true, false} {
 		rule := webrtc.ICEAddressRewriteRule{AsCandidateType: webrtc.ICECandidateTypeHost}
@@ -80,7 +81,7 @@ func behindNAT(public []string) (rules []webrtc.ICEAddressRewriteRule, err error
 	return rules, nil
 }
 
-// towards is the address that the machine has on the way to another one, or "" if there is no way. Nothing is sent.
+// towards returns the local address on the route to another address, or "" if there is no route. It sends nothing.
 func towards(ip netip.Addr) string {
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 9)))
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Single makes an API for one connection that has a socket of its own, which close closes.
+// Single returns an API for one connection with its own socket. closeMux closes the socket.
 func Single(conn net.PacketConn) (api *webrtc.API, closeMux func() error, err error) {
 	settings := webrtc.SettingEngine{LoggerFactory: logs{slog.New(slog.DiscardHandler)}}
 	mux := webrtc.NewICEUDPMux(logs{slog.New(slog.DiscardHandler)}.NewLogger("ice"), conn)

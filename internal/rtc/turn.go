@@ -2,7 +2,7 @@ package rtc
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // the scheme has it
+	"crypto/sha1" //nolint:gosec // required by the TURN REST scheme
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -11,19 +11,19 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// ICE names STUN and TURN servers, for this side and for the senders.
+// ICE lists STUN and TURN servers, for this side and for the senders.
 type ICE struct {
 	URLs []string
-	// Username and Secret are a name and a password at the TURN servers. Without a name the secret is one that they share
-	// with callscreen, and each session gets credentials of its own from it.
+	// Username and Secret are user name and password at the TURN servers. Without a user name the secret is the shared
+	// secret of the TURN servers, and each session gets its own credentials.
 	Username, Secret string
 }
 
-// credentialsFor is how long credentials are good. A session that has begun outlives them.
+// credentialsFor is the lifetime of temporary credentials. An established session outlives them.
 const credentialsFor = 12 * time.Hour
 
-// servers are the servers with what they ask for. Credentials made from a shared secret follow the draft "A REST API For
-// Access To TURN Services", which coturn and others implement: the name is when it expires, the password its HMAC.
+// servers returns the servers with credentials. Temporary credentials follow the draft "A REST API For Access To TURN
+// Services", which coturn and others implement: the user name is the expiry time, the password its HMAC.
 func (i ICE) servers(now time.Time) (list []webrtc.ICEServer) {
 	username, password := i.Username, i.Secret
 	if username == "" && i.Secret != "" {
