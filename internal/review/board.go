@@ -6,35 +6,34 @@ import (
 	"sync"
 )
 
-// Board is where it is posted that something about a call has changed, for those on this node who wait for it. It is safe
-// for concurrent use.
+// Board announces changes of calls to the waiting requests of this node. It is safe for concurrent use.
 type Board struct {
 	mu      sync.Mutex
 	waiting map[string]*notice
 	readers map[*reader]bool
 }
 
-// reader gathers which calls have changed since it last looked.
+// reader collects the calls that have changed since its last look.
 type reader struct {
 	news  chan struct{} // has room for one
 	calls map[string]bool
 }
 
-// mostNews is how many calls a reader keeps in mind. What is beyond shows with their next change.
+// mostNews is the number of changed calls that a reader holds. Further calls show with their next change.
 const mostNews = 1000
 
-// notice is what those who wait for the same call share.
+// notice is shared by the requests that wait for the same call.
 type notice struct {
 	changed chan struct{}
 	readers int
 }
 
-// NewBoard makes an empty board.
+// NewBoard returns an empty board.
 func NewBoard() *Board {
 	return &Board{waiting: map[string]*notice{}, readers: map[*reader]bool{}}
 }
 
-// Changed wakes those who wait for a call.
+// Changed wakes the requests that wait for a call.
 func (b *Board) Changed(call string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -53,8 +52,8 @@ func (b *Board) Changed(call string) {
 	}
 }
 
-// WatchAll returns a channel that receives when a call has changed, and take, which lists those that have since it was
-// last called. leave must be called when nobody listens to it any more.
+// WatchAll returns a channel that receives after a call has changed, and take, which returns the calls that have
+// changed since its last use. The caller must call leave when it stops listening.
 func (b *Board) WatchAll() (news <-chan struct{}, take func() []string, leave func()) {
 	r := &reader{news: make(chan struct{}, 1), calls: map[string]bool{}}
 	b.mu.Lock()
@@ -74,8 +73,8 @@ func (b *Board) WatchAll() (news <-chan struct{}, take func() []string, leave fu
 	}
 }
 
-// Watch returns a channel that is closed with the next change of a call. leave must be called when nobody listens to it
-// any more.
+// Watch returns a channel that is closed at the next change of a call. The caller must call leave when it stops
+// listening.
 func (b *Board) Watch(call string) (changed <-chan struct{}, leave func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

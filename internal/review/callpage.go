@@ -12,7 +12,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// callView is a call for people.
+// callView is the data of a call's page.
 type callView struct {
 	report.CallReport
 	Href        string
@@ -23,49 +23,49 @@ type callView struct {
 	Metadata    []pair
 	Timeline    timeline
 	Segments    []segmentRow
-	Playable    bool   // any of them
-	Gone        string // why nothing can be heard, if so
+	Playable    bool   // at least one segment has audio
+	Gone        string // reason why there is no audio, or ""
 	Review      *reviewView
 	Story       []storyLine
-	Rest        []storyLine // what the machine did with each segment
-	Done        string      // what the person has just done
-	NextHref    string      // another call that waits
-	ToList      bool        // there is none, and nothing more to do here
+	Rest        []storyLine // audit lines of segments
+	Done        string      // confirmation of the last action
+	NextHref    string      // next call that waits for review
+	ToList      bool        // no other call waits
 }
 
-// segmentRow is a segment in the table.
+// segmentRow is one row of the segment table.
 type segmentRow struct {
 	ID, Leg             string
 	At, Length, Speech  report.Seconds
-	Kind                string // as in the drawing
+	Kind                string // as in the timeline
 	Score               *float64
-	What                string // why there is no score, or what is particular
-	Href                string // of the audio, "" if there is none
+	What                string // reason of a missing score, or remarks
+	Href                string // URL of the audio, or ""
 	SHA256              string
 	DeletedAt           time.Time
 	OffsetText, EndText string // in seconds, for the player
 }
 
-// reviewView is where people stand with a call, and what the one who looks can do.
+// reviewView is the state of the review, and the actions open to the user.
 type reviewView struct {
 	Version      int
 	Waiting      bool
 	OpenedAt     time.Time
-	Holder       string // who works on it
+	Holder       string // holder of the claim
 	Mine         bool
 	Until        time.Time
-	Said, SaidBy string // the last disposition
+	Said, SaidBy string // last disposition
 	SaidAt       time.Time
 	Note         string
-	May          bool // decide
-	MayTake      bool // it away from whoever has claimed it
+	May          bool // may claim and dispose
+	MayTake      bool // may release a claim of another user
 	Action       string
 	Choices      []choice
 }
 
 type choice struct{ Value, Words, Key string }
 
-// choices are the dispositions, with their keys.
+// choices returns the dispositions with their keys.
 func choices() (list []choice) {
 	for i, d := range store.Dispositions {
 		list = append(list, choice{d, dispositionWords[d], fmt.Sprint(i + 1)})
@@ -73,9 +73,9 @@ func choices() (list []choice) {
 	return list
 }
 
-// showCall shows a call to people.
+// showCall shows the page of a call.
 func (s *Server) showCall(w http.ResponseWriter, r *http.Request) error {
-	after, err := s.cfg.Store.AuditHead(r.Context()) // before the call, so that nothing is missed between
+	after, err := s.cfg.Store.AuditHead(r.Context()) // read before the call, so that no event is missed
 	if err != nil {
 		return err
 	}
@@ -86,9 +86,9 @@ func (s *Server) showCall(w http.ResponseWriter, r *http.Request) error {
 	switch done := r.URL.Query().Get("done"); done {
 	case store.ReviewClaim, store.ReviewRelease, store.ReviewDispose:
 		v.Done = map[string]string{
-			store.ReviewClaim:   "The call is yours for ten minutes.",
-			store.ReviewRelease: "The call is left to others.",
-			store.ReviewDispose: "Your decision is kept.",
+			store.ReviewClaim:   "You have claimed this call for ten minutes.",
+			store.ReviewRelease: "You have released this call.",
+			store.ReviewDispose: "Your decision is saved.",
 		}[done]
 		if done != store.ReviewClaim {
 			next, err := s.cfg.Store.NextWaiting(r.Context(), s.cfg.Now(), auth.Who(r.Context()), v.Call)
@@ -143,7 +143,7 @@ func (s *Server) viewCall(ctx context.Context, call string) (v callView, err err
 	if had > 0 && !v.Playable {
 		v.Gone = "The audio was deleted on " + deleted.UTC().
 			Format("2006-01-02 15:04 UTC") +
-			", as the retention says. The hash of each segment is kept, so that a copy elsewhere can be told to be the same."
+			", as configured by retention. The hash of each segment is kept, so that a copy elsewhere can be verified."
 	}
 	if v.Review, err = s.viewReview(ctx, v.Call); err != nil {
 		return v, err
@@ -161,10 +161,10 @@ func verdictSentence(r report.CallReport) string {
 	if r.Score != nil {
 		return fmt.Sprintf("The highest score is %s, the threshold %.2f.", scoreText(r.Score), r.Threshold)
 	}
-	return "Nothing has a score."
+	return "No segment has a score."
 }
 
-// coverageSentence says how much of a call was screened, in the words of the reports.
+// coverageSentence returns how much of a call was analysed, in the terms of the reports.
 func coverageSentence(r report.CallReport) string {
 	text := "No speech was heard."
 	if r.Speech > 0 {
@@ -177,7 +177,7 @@ func coverageSentence(r report.CallReport) string {
 		}
 	}
 	if len(lost) > 0 {
-		text += " " + strings.Join(lost, " and ") + " never arrived."
+		text += " " + strings.Join(lost, " and ") + " lost."
 	}
 	return text
 }
@@ -210,10 +210,10 @@ func rowOfSegment(g store.Segment, shift time.Duration, threshold float64) segme
 		v.Kind, notes = "open", append(notes, "Being analysed")
 	}
 	if g.Lost > 0 {
-		notes = append(notes, secondsText(report.Seconds(g.Lost))+" never arrived")
+		notes = append(notes, secondsText(report.Seconds(g.Lost))+" lost")
 	}
 	if g.Cleaned && g.Score != nil {
-		notes = append(notes, "scored in a cleaner copy")
+		notes = append(notes, "scored with a cleaned copy")
 	}
 	if g.Resent > 0 {
 		notes = append(notes, "sent twice")
@@ -232,7 +232,7 @@ func (s *Server) viewReview(ctx context.Context, call string) (*reviewView, erro
 	}
 	r, ok := found[call]
 	if !ok {
-		return nil, nil //nolint:nilnil // nobody has to look
+		return nil, nil //nolint:nilnil // no review
 	}
 	v := &reviewView{
 		Version:  r.Version,

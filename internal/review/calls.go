@@ -15,19 +15,19 @@ import (
 	"callscreen/internal/store"
 )
 
-// callPage is a page of calls.
+// callPage is one page of the list of calls.
 type callPage struct {
 	Calls      []callReport `json:"calls"`
 	NextCursor string       `json:"next_cursor"`
 }
 
-// callReport is a call together with where people stand with it.
+// callReport is the report of a call with the state of its review.
 type callReport struct {
 	report.CallReport
-	Review *reviewReport `json:"review"` // nil: nobody has to look; it hides the bool of the same name
+	Review *reviewReport `json:"review"` // nil without a review; hides the bool of the same name
 }
 
-// reviewed adds the reviews to calls.
+// reviewed adds the reviews to reports.
 func (s *Server) reviewed(ctx context.Context, calls ...report.CallReport) ([]callReport, error) {
 	ids := make([]string, len(calls))
 	for i, c := range calls {
@@ -49,7 +49,7 @@ func (s *Server) reviewed(ctx context.Context, calls ...report.CallReport) ([]ca
 
 const pageSize = 100
 
-// filter reads what calls are asked for.
+// filter parses the query of a list.
 func filter(r *http.Request) (f store.Filter, err error) {
 	q := r.URL.Query()
 	f = store.Filter{
@@ -60,22 +60,22 @@ func filter(r *http.Request) (f store.Filter, err error) {
 		Limit:    pageSize,
 	}
 	if f.Decision != "" && !slices.Contains([]string{"flagged", "clear", "inconclusive"}, f.Decision) {
-		return f, bad("decision is flagged, clear or inconclusive")
+		return f, bad("decision must be flagged, clear or inconclusive")
 	}
 	if f.State != "" && f.State != store.CallLive && f.State != store.CallEnded {
-		return f, bad("state is live or ended")
+		return f, bad("state must be live or ended")
 	}
 	if f.Review != "" && f.Review != store.ReviewWaiting && f.Review != store.ReviewClosed {
-		return f, bad("review is waiting or closed")
+		return f, bad("review must be waiting or closed")
 	}
 	if len(f.Query) > 200 {
-		return f, bad("q is longer than 200 bytes")
+		return f, bad("q must have at most 200 bytes")
 	}
 	if text := q.Get("cursor"); text != "" {
 		data, err := base64.RawURLEncoding.DecodeString(text)
 		f.Before = &store.Cursor{}
 		if err != nil || json.Unmarshal(data, f.Before) != nil {
-			return f, bad("the cursor is not one that this server gave")
+			return f, bad("cursor is not a cursor of this server")
 		}
 	}
 	return f, nil
@@ -87,7 +87,7 @@ func cursor(c *store.Cursor) string {
 	}
 	data, err := json.Marshal(c)
 	if err != nil {
-		return "" // two plain fields
+		return "" // plain fields always encode
 	}
 	return base64.RawURLEncoding.EncodeToString(data)
 }
@@ -124,16 +124,16 @@ func (s *Server) answerCall(w http.ResponseWriter, r *http.Request, report repor
 	return answer(w, calls[0])
 }
 
-// longestWait is a little less than proxies usually allow.
+// longestWait is shorter than the usual timeout of proxies.
 const longestWait = 55 * time.Second
 
-// decision waits until a call is decided, for an IVR that holds it for that long.
+// decision waits until a call is decided, for an IVR that holds the call meanwhile.
 func (s *Server) decision(w http.ResponseWriter, r *http.Request) error {
 	wait := time.Duration(0)
 	if text := r.URL.Query().Get("wait"); text != "" {
 		var err error
 		if wait, err = time.ParseDuration(text); err != nil || wait < 0 {
-			return bad("wait is a duration such as 15s")
+			return bad("wait must be a duration such as 15s")
 		}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), min(wait, longestWait))
@@ -145,41 +145,41 @@ func (s *Server) decision(w http.ResponseWriter, r *http.Request) error {
 	return s.answerCall(w, r, report)
 }
 
-// erase removes everything about a call, because a person has a right to that, and says in the audit who did so.
+// erase removes all data of a call on request of the person concerned, and audits the reason.
 func (s *Server) erase(w http.ResponseWriter, r *http.Request) error {
 	why := r.URL.Query().Get("reason")
 	if why == "" || len(why) > 200 {
-		return bad("reason=... must say in up to 200 bytes why; it stays in the audit, so it should name nobody")
+		return bad("reason is required, at most 200 bytes; it stays in the audit, so it should contain no personal data")
 	}
 	if err := s.cfg.Erase(r.Context(), r.PathValue("call"), auth.Who(r.Context()), why); err != nil {
 		return err
 	}
-	s.cfg.Log.Info("a call was erased", "call", r.PathValue("call"), "by", auth.Who(r.Context()))
+	s.cfg.Log.Info("call erased", "call", r.PathValue("call"), "by", auth.Who(r.Context()))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// audio plays a segment, from any place in it.
+// audio serves the audio of a segment. Ranges are supported.
 func (s *Server) audio(w http.ResponseWriter, r *http.Request) error {
 	g, err := s.cfg.Store.Segment(r.Context(), r.PathValue("id"))
 	if errors.Is(err, store.ErrNotFound) {
-		return refuse(http.StatusNotFound, "there is no such segment")
+		return refuse(http.StatusNotFound, "no such segment")
 	}
 	if err != nil {
 		return err
 	}
 	if g.AudioKey == "" {
-		return refuse(http.StatusGone, "the audio of this segment is not kept, or not any more")
+		return refuse(http.StatusGone, "the audio of this segment was deleted or never stored")
 	}
 	if g.AudioNode != "" && g.AudioNode != s.cfg.Node {
 		return refuse(
 			http.StatusNotFound,
-			"only node "+g.AudioNode+" has the audio of this segment (hint: set audio to a place that all nodes share)",
+			"only node "+g.AudioNode+" has the audio of this segment (hint: set the key audio to a store that all nodes share)",
 		)
 	}
 	o, _, err := s.cfg.Audio.Open(r.Context(), g.AudioKey)
 	if errors.Is(err, audio.ErrNotFound) {
-		return refuse(http.StatusGone, "the audio of this segment is gone from the audio store")
+		return refuse(http.StatusGone, "the audio of this segment is missing in the audio store")
 	}
 	if err != nil {
 		return err

@@ -2,10 +2,10 @@ package review
 
 import "net/http"
 
-// policyOfContent lets a page load nothing but what this server has, and run no script that stands in the page.
+// policyOfContent restricts pages to resources of this server, and forbids inline scripts.
 const policyOfContent = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// Headers adds to all answers what keeps browsers from doing with them what they are not for.
+// Headers adds security headers to all answers.
 func Headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -7,7 +7,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// history is who did what about a call: people, and the machine.
+// history is the audit log of a call, with its decisions and dispositions.
 type history struct {
 	Call         string           `json:"call"`
 	Audit        []store.Line     `json:"audit"`
@@ -33,7 +33,7 @@ type dispositionOf struct {
 	Note        string    `json:"note"`
 }
 
-// history tells who did what. Of a call that was erased the audit is left, which holds nothing of what was said.
+// history returns the history of a call. Of an erased call only the audit is left, which has no personal data.
 func (s *Server) history(w http.ResponseWriter, r *http.Request) error {
 	ctx, call := r.Context(), r.PathValue("call")
 	h := history{Call: call, Decisions: []decisionReport{}, Dispositions: []dispositionOf{}}

@@ -14,7 +14,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// The tabs of the list.
+// Tabs of the list.
 const (
 	tabWaiting    = "waiting"
 	tabUnscreened = "unscreened"
@@ -23,30 +23,30 @@ const (
 
 const listSize = 50
 
-// listView is a list of calls for people.
+// listView is the data of a list page.
 type listView struct {
 	Tab, Query      string
 	Decision, State string
 	Rows            []row
-	Newest, Next    string // addresses; "" where there is no such page
+	Newest, Next    string // URLs; "" without such a page
 	Searching       bool
 }
 
-// row is a call of a list.
+// row is one call of a list.
 type row struct {
 	Call, Href     string
 	Metadata       []pair
 	StartedAt      time.Time
 	Duration       report.Seconds
 	Live           bool
-	Word, Class    string // of the decision
+	Word, Class    string // text and style of the decision
 	Score          *float64
 	Threshold      float64
 	Over           bool
-	ScoreX, LimitX string // on the meter, in percent
+	ScoreX, LimitX string // positions on the meter, in percent
 	Coverage       string
 	Why            []string
-	Review         string // in words
+	Review         string // review state as text
 	ReviewClass    string
 	Simulated      bool
 }
@@ -60,7 +60,7 @@ func sorted(m map[string]string) (list []pair) {
 	return list
 }
 
-// listFilter reads which calls a person wants to see.
+// listFilter parses the query of a list page.
 func listFilter(r *http.Request) (v listView, f store.Filter, err error) {
 	if f, err = filter(r); err != nil {
 		return v, f, err
@@ -75,13 +75,13 @@ func listFilter(r *http.Request) (v listView, f store.Filter, err error) {
 	case tabAll:
 		v.Decision, v.State = f.Decision, f.State
 	default:
-		return v, f, bad("tab is waiting, unscreened or all")
+		return v, f, bad("tab must be waiting, unscreened or all")
 	}
 	v.Searching = v.Query != "" || v.Decision != "" || v.State != ""
 	return v, f, nil
 }
 
-// address is that of a list like this one, from another place on.
+// address returns the URL of this list from another cursor.
 func (v listView) address(at string) string {
 	q := url.Values{"tab": {v.Tab}}
 	for k, s := range map[string]string{"q": v.Query, "decision": v.Decision, "state": v.State, "cursor": at} {
@@ -92,14 +92,14 @@ func (v listView) address(at string) string {
 	return "/?" + q.Encode()
 }
 
-// listPage lists calls for people.
+// listPage shows a list of calls.
 func (s *Server) listPage(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	v, f, err := listFilter(r)
 	if err != nil {
 		return err
 	}
-	after, err := s.cfg.Store.AuditHead(ctx) // before the calls, so that nothing is missed between
+	after, err := s.cfg.Store.AuditHead(ctx) // read before the calls, so that no event is missed
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func rowOf(c report.CallReport, now time.Time) row {
 		Simulated: c.Simulated,
 	}
 	v.Word, v.Class = verdict(c)
-	if v.Live { // how long a call goes on is not written down all the time
+	if v.Live { // the stored duration of a live call is not current
 		v.Duration = max(v.Duration, report.Seconds(now.Sub(c.StartedAt)))
 		if c.Speech == 0 {
 			v.Coverage = "–"
@@ -176,9 +176,9 @@ func rowOf(c report.CallReport, now time.Time) row {
 	return v
 }
 
-// Decisions and States are what can be searched for.
+// Decisions and States are the values of the search form.
 func (v listView) Decisions() []string { return []string{"flagged", "inconclusive", "clear"} }
 func (v listView) States() []string    { return []string{store.CallLive, store.CallEnded} }
 
-// WhyText is the reasons in one sentence.
+// WhyText returns the reasons in one sentence.
 func (v row) WhyText() string { return strings.Join(v.Why, "; ") }

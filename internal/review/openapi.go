@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// openAPIDocument describes the API. A test holds it against the handlers, in both directions.
+// openAPIDocument describes the API. A test compares it with the handlers in both directions.
 //
 //go:embed openapi.json
 var openAPIDocument []byte
@@ -13,6 +13,6 @@ var openAPIDocument []byte
 func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-cache")
-	_, _ = w.Write(openAPIDocument) // a client that is gone needs no answer
+	_, _ = w.Write(openAPIDocument) // the client may have disconnected
 	return nil
 }

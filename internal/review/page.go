@@ -22,24 +22,24 @@ import (
 //go:embed web
 var web embed.FS
 
-// Link leads to another page.
+// Link is a link to another page.
 type Link struct{ Href, Title string }
 
-// frame is what is around every page.
+// frame is the layout around every page.
 type frame struct {
 	Title     string
-	Page      string // "list", "call", "trial" or "message"; also which script runs
-	Tab       string // the tab or link that is current
-	Who       string // "" where authentication is off
-	SignedIn  bool   // by the page, so that they can sign out
+	Page      string // "list", "call", "trial" or "message"; selects the script
+	Tab       string // current tab or link
+	Who       string // "" if authentication is off
+	SignedIn  bool   // by a session, so that the user can sign out
 	Simulated bool
 	Counts    store.CallCounts
-	Nav       []Link // besides the lists
-	After     int64  // last event that the page knows
+	Nav       []Link // in addition to the lists
+	After     int64  // last event included in the page
 	Body      any
 }
 
-// mostCounted is how far the calls of a tab are counted.
+// mostCounted limits the count of calls of a tab.
 const mostCounted = 1000
 
 var pageFuncs = template.FuncMap{
@@ -56,7 +56,7 @@ var pageFuncs = template.FuncMap{
 	"short": func(hash string) string { return hash[:min(len(hash), 12)] },
 }
 
-// pages are the templates, each within the layout.
+// pages are the templates, each with the layout.
 type pages map[string]*template.Template
 
 func parsePages() (pages, error) {
@@ -71,7 +71,7 @@ func parsePages() (pages, error) {
 	return p, nil
 }
 
-// render answers with a page.
+// render writes a page.
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, f frame) error {
 	ctx := r.Context()
 	var err error
@@ -86,27 +86,27 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, f fr
 }
 
 func (s *Server) write(w http.ResponseWriter, status int, f frame) error {
-	var b bytes.Buffer // a page that breaks off in the middle would be worse than none
+	var b bytes.Buffer // render completely first: half a page would be worse than an error
 	if err := s.pages[f.Page].Execute(&b, f); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // a client that is gone needs no page
+	_, _ = w.Write(b.Bytes()) // the client may have disconnected
 	return nil
 }
 
-// message is a page that says something and leads on.
+// message is a page with a text and a link.
 type message struct {
 	Heading string
 	Text    string
 	Back    Link
-	// Conflict, if not nil, is the decision of somebody who was faster, and what was not kept.
+	// Conflict, if not nil, is the change of a faster reviewer and the rejected change.
 	Conflict *conflict
 }
 
-// showing turns the error of a handler into a page.
+// showing writes the error of a handler as a page.
 func (s *Server) showing(handler handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := handler(w, r)
@@ -114,31 +114,31 @@ func (s *Server) showing(handler handler) http.HandlerFunc {
 		var status int
 		m := message{Back: Link{"/", "All lists"}}
 		switch {
-		case err == nil || r.Context().Err() != nil: // nobody looks
+		case err == nil || r.Context().Err() != nil: // the client has disconnected
 			return
 		case errors.As(err, &no):
 			status, m.Heading, m.Text = no.status, http.StatusText(no.status), no.detail
 		case errors.Is(err, store.ErrNotFound):
-			status, m.Heading, m.Text = http.StatusNotFound, "There is no such call", "It may have been erased, or the address is wrong."
+			status, m.Heading, m.Text = http.StatusNotFound, "No such call", "It may have been erased, or the address is wrong."
 		default:
-			s.cfg.Log.Error("a page could not be shown", "path", r.Pattern, "error", err)
+			s.cfg.Log.Error("rendering page failed", "path", r.Pattern, "error", err)
 			w.Header().Set("Retry-After", "5")
-			status, m.Heading, m.Text = http.StatusServiceUnavailable, "The database or the audio store does not answer", "Calls are recorded all the same, and nothing is lost. Try again in a moment; /readyz says more."
+			status, m.Heading, m.Text = http.StatusServiceUnavailable, "The database or the audio store does not answer", "Recording continues, and nothing is lost. Try again in a moment; /readyz has details."
 		}
 		f := frame{Title: m.Heading, Page: "message", Body: m}
 		if who, ok := auth.From(r.Context()); ok {
 			f.Who, f.SignedIn = who.Name, who.Session
 		}
 		if err := s.write(w, status, f); err != nil {
-			s.cfg.Log.Error("a page could not be shown", "path", r.Pattern, "error", err)
+			s.cfg.Log.Error("rendering page failed", "path", r.Pattern, "error", err)
 		}
 	}
 }
 
-// pathOf is the address of a call's page.
+// pathOf returns the path of a call's page.
 func pathOf(call string) string { return "/calls/" + url.PathEscape(call) }
 
-// assets are the files that pages load, with their tags.
+// assets are the static files of the pages, with their ETags.
 type assets map[string]asset
 
 type asset struct {
@@ -163,12 +163,12 @@ func readAssets() (assets, error) {
 	return a, nil
 }
 
-// static serves the files that pages load. Browsers ask each time whether they have changed, which costs little.
+// static serves the files of the pages. Browsers revalidate them each time, which is cheap.
 func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("file")
 	a, ok := s.assets[name]
 	if !ok {
-		return refuse(http.StatusNotFound, "there is no such file")
+		return refuse(http.StatusNotFound, "no such file")
 	}
 	w.Header().Set("ETag", a.tag)
 	w.Header().Set("Cache-Control", "no-cache")

@@ -61,7 +61,7 @@ func TestTheListsOfPeople(t *testing.T) {
 		t,
 		"nothing yet",
 		page,
-		"Nothing waits for you.",
+		"No call is waiting.",
 		`<span class="count" id="count-waiting">0</span>`,
 		`<a href="/backtest">Backtest</a>`,
 		"not",
@@ -112,7 +112,7 @@ func TestTheListsOfPeople(t *testing.T) {
 		`href="/calls/c1"`,
 	)
 	_, page = o.see("/?q=nothing-like-it", "vera")
-	wants(t, "nothing found", page, "No call fits the search.")
+	wants(t, "nothing found", page, "No call matches the search.")
 	for _, bad := range []string{"/?tab=x", "/?tab=all&decision=x", "/?cursor=x"} {
 		if resp, page := o.see(bad, "vera"); resp.StatusCode != 400 || !strings.Contains(page, "<h1>Bad Request</h1>") {
 			t.Errorf("%s: HTTP %d %s", bad, resp.StatusCode, page)
@@ -157,12 +157,12 @@ func TestACallForPeople(t *testing.T) {
 		"the call",
 		page,
 		"caller reached a score of 0.93, over the threshold of 0.60.",
-		"Analysed 14 s of 14 s of speech. 0.4 s of agent and 0.4 s of caller never arrived.",
+		"Analysed 14 s of 14 s of speech. 0.4 s of agent and 0.4 s of caller lost.",
 		"<title>caller, 0:12 to 0:18: score 0.93, over the threshold</title>",
 		"<title>agent, 0:26 to 0:29: skipped: music, as on hold</title>",
 		`data-from="12.000" data-to="18.000" data-kind="over" data-src="/api/v1/segments/c1-caller-b/audio"`,
 		`<audio controls preload="none" src="/api/v1/segments/c1-caller-b/audio"`,
-		"Take this call",
+		"Claim this call",
 		`name="version" value="1"`,
 		"Confirmed synthetic",
 		"False alarm",
@@ -170,7 +170,7 @@ func TestACallForPeople(t *testing.T) {
 		"decided: flagged, score 0.93",
 		"<strong>Simulated:</strong> the stand-in detects nothing",
 		"<dd>payments</dd>",
-		"3 lines about segments",
+		"3 segment events",
 	)
 	for k, want := range map[string]string{
 		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -190,12 +190,12 @@ func TestACallForPeople(t *testing.T) {
 		t.Errorf("the policy of content forbids %q", inline)
 	}
 	_, page = o.see("/calls/c1", "vera")
-	wants(t, "one who may only look", page, "You may look at calls, but not decide.", "not", "Take this call", "not", `id="dispose"`)
+	wants(t, "one who may only look", page, "You can view calls, but not review them.", "not", "Claim this call", "not", `id="dispose"`)
 	resp, page = o.see("/calls/none", "vera")
 	if resp.StatusCode != 404 {
 		t.Errorf("HTTP %d", resp.StatusCode)
 	}
-	wants(t, "no call", page, "There is no such call")
+	wants(t, "no call", page, "No such call")
 
 	// The audio goes when it was kept for long enough; what it was stays known.
 	segments, err := o.store.Segments(t.Context(), "c1")
@@ -206,7 +206,7 @@ func TestACallForPeople(t *testing.T) {
 		t,
 		"without audio",
 		page,
-		"The audio was deleted on 2026-03-01 13:00 UTC, as the retention says.",
+		"The audio was deleted on 2026-03-01 13:00 UTC, as configured by retention.",
 		`SHA-256 <code title="`+strings.Repeat("ab", 32)+`">abababababab…</code>`,
 		"not",
 		"<audio",
@@ -224,11 +224,11 @@ func TestFormsOfACall(t *testing.T) {
 		t.Fatalf("HTTP %d %s", resp.StatusCode, got)
 	}
 	_, page := o.see("/calls/c1?done=claim", "anna")
-	wants(t, "claimed", page, "The call is yours for ten minutes.", "This call is yours until", "Leave it to others")
+	wants(t, "claimed", page, "You have claimed this call for ten minutes.", "You have claimed this call until", "Release this call")
 	_, page = o.see("/calls/c1", "bob")
-	wants(t, "for another", page, "<b>reviewer</b> is working on this call until", "not", `id="dispose"`, "not", "Take this call")
+	wants(t, "for another", page, "<b>reviewer</b> is working on this call until", "not", `id="dispose"`, "not", "Claim this call")
 	_, page = o.see("/calls/c1", "root")
-	wants(t, "for an administrator", page, "Take it away from reviewer", "not", `id="dispose"`)
+	wants(t, "for an administrator", page, "Release the claim of reviewer", "not", `id="dispose"`)
 	resp, page = o.submit(form, "bob", "version", "1", "disposition", "unsure", "note", "I hear <b>nothing</b>")
 	if resp.StatusCode != 409 {
 		t.Errorf("HTTP %d", resp.StatusCode)
@@ -237,9 +237,9 @@ func TestFormsOfACall(t *testing.T) {
 		t,
 		"refused",
 		page,
-		"Somebody was faster",
-		"reviewer is working on it until",
-		"<dt>You wanted</dt><dd>Unsure</dd>",
+		"The review has changed",
+		"reviewer has claimed it until",
+		"<dt>Your decision</dt><dd>Unsure</dd>",
 		"I hear &lt;b&gt;nothing&lt;/b&gt;",
 		`href="/calls/c1"`,
 	)
@@ -252,11 +252,11 @@ func TestFormsOfACall(t *testing.T) {
 		t,
 		"decided",
 		page,
-		"Your decision is kept.",
+		"Your decision is saved.",
 		`<a id="next-call" href="/calls/c2">`,
 		"<b>Confirmed synthetic</b>",
 		"decided: Confirmed synthetic",
-		"took the call",
+		"claimed the call",
 		"Correct the decision",
 	)
 	if !strings.Contains(page, "no breath\nat all") {
@@ -273,7 +273,7 @@ func TestFormsOfACall(t *testing.T) {
 		"<dt>Now</dt><dd>closed</dd>",
 		"<b>Confirmed synthetic</b>, by reviewer",
 		"no breath at all",
-		"<dt>You wanted</dt><dd>False alarm</dd>",
+		"<dt>Your decision</dt><dd>False alarm</dd>",
 	)
 	resp, _ = o.submit(form, "bob", "version", "3", "disposition", "false_alarm")
 	if resp.StatusCode != 303 {

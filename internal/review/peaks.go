@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	peakRate       = 50 // of the peaks of a segment, in Hz
+	peakRate       = 50 // peaks per second
 	peakCacheBytes = 16 << 20
 )
 
-// peakCache keeps the peaks of segments, of which audio never changes. The ones that were not used for the longest go
-// first. It is safe for concurrent use.
+// peakCache caches the peaks of segments, whose audio never changes. The least recently used entries are removed first.
+// It is safe for concurrent use.
 type peakCache struct {
 	mu        sync.Mutex
 	max, used int
-	order     *list.List // of *peakEntry, last used first
+	order     *list.List // of *peakEntry, most recently used first
 	byID      map[string]*list.Element
 }
 
@@ -54,7 +54,7 @@ func (c *peakCache) put(id string, peaks []uint8) {
 	if c.byID[id] != nil {
 		return
 	}
-	const overhead = 200 // of an entry, about
+	const overhead = 200 // approximate bytes per entry
 	c.byID[id] = c.order.PushFront(&peakEntry{id, peaks})
 	c.used += len(peaks) + overhead
 	for c.used > c.max && c.order.Len() > 1 {
@@ -65,7 +65,7 @@ func (c *peakCache) put(id string, peaks []uint8) {
 	}
 }
 
-// readPeaks reads the loudest sample of each 20 ms of a segment, 0 to 255. Audio that is gone has none.
+// readPeaks returns the loudest sample of each 20 ms of a segment, 0 to 255. Deleted audio has none.
 func readPeaks(ctx context.Context, from audio.Store, g store.Segment) ([]uint8, error) {
 	o, _, err := from.Open(ctx, g.AudioKey)
 	if errors.Is(err, audio.ErrNotFound) {

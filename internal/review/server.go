@@ -1,4 +1,4 @@
-// Package review is what people and other programs see of calls: the API and the page.
+// Package review is the review API and the review page.
 package review
 
 import (
@@ -17,37 +17,37 @@ import (
 	"callscreen/internal/store"
 )
 
-// Config says what a server shows.
+// Config configures a server.
 type Config struct {
-	Node    string // the name of this node
+	Node    string // name of this node
 	Decider *screen.Decider
 	Store   *store.Store
 	Audio   audio.Store
 	Board   *Board
-	// Begun tells of a call that is being recorded on this node, which the database may not know yet.
+	// Begun returns the report of a call that is being recorded on this node, which may not be in the database yet.
 	Begun func(call string) (report.CallReport, bool)
-	// Erase removes everything about a call.
+	// Erase removes all data of a call.
 	Erase func(ctx context.Context, call, who, why string) error
-	// Require lets a request pass whose sender has a role.
+	// Require accepts requests whose sender has a role.
 	Require func(role string, next http.HandlerFunc) http.HandlerFunc
-	// Streams is how many may listen to events at a time. Default 256.
+	// Streams is the maximum number of event streams. Default: 256.
 	Streams int
 	Log     *slog.Logger
 	Now     func() time.Time
 }
 
-// Server answers questions about calls.
+// Server serves the API and the pages.
 type Server struct {
 	cfg     Config
 	events  *feed
 	peaks   *peakCache
 	drawing drawing
-	trials  chan struct{} // a place for each that may run
+	trials  chan struct{} // semaphore of concurrent backtests
 	pages   pages
 	assets  assets
 }
 
-// NewServer makes a server.
+// NewServer returns a server. Run must be called for events.
 func NewServer(cfg Config) (_ *Server, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -74,19 +74,19 @@ func NewServer(cfg Config) (_ *Server, err error) {
 	return s, nil
 }
 
-// Run tells those who listen what happens, until the context ends; then it sends them away.
+// Run sends events to all streams until the context ends, and then closes the streams.
 func (s *Server) Run(ctx context.Context) error { return s.events.run(ctx) }
 
-// Listening is how many listen to events.
+// Listening returns the number of event streams.
 func (s *Server) Listening() int { return s.events.listening() }
 
-// handler answers a request, or says with an error how to.
+// handler handles a request. An error becomes the answer.
 type handler = func(http.ResponseWriter, *http.Request) error
 
 type route struct {
-	pattern, role string // no role: for everybody
+	pattern, role string // "" needs no role
 	handler       handler
-	page          bool // answers people, not programs
+	page          bool // answers with a page, not with JSON
 }
 
 func (s *Server) routes() []route {
@@ -112,7 +112,7 @@ func (s *Server) routes() []route {
 	}
 }
 
-// Register adds what the server answers to a mux, and what it answers to admins only to another, which may be the same.
+// Register adds the routes to a mux, and those of the role admin to another one, which may be the same.
 func (s *Server) Register(public, admin *http.ServeMux) {
 	for _, r := range s.routes() {
 		h := s.answering(r.handler)
@@ -130,7 +130,7 @@ func (s *Server) Register(public, admin *http.ServeMux) {
 	}
 }
 
-// Patterns lists what Register adds, for those who describe it.
+// Patterns returns the patterns of Register, for the API description.
 func (s *Server) Patterns() (list []string) {
 	for _, r := range s.routes() {
 		list = append(list, r.pattern)
@@ -138,11 +138,11 @@ func (s *Server) Patterns() (list []string) {
 	return list
 }
 
-// refused is an error that a handler answers with.
+// refused is an error with an HTTP status.
 type refused struct {
 	status int
 	detail string
-	extra  map[string]any // members of the answer's own
+	extra  map[string]any // additional members of the problem body
 }
 
 func (e *refused) Error() string { return e.detail }
@@ -151,21 +151,21 @@ func bad(detail string) error { return refuse(http.StatusBadRequest, detail) }
 
 func refuse(status int, detail string) error { return &refused{status: status, detail: detail} }
 
-// answering turns the error of a handler into an answer.
+// answering writes the error of a handler as a problem body.
 func (s *Server) answering(handler handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := handler(w, r)
 		var no *refused
 		switch {
-		case err == nil || r.Context().Err() != nil: // nobody listens
+		case err == nil || r.Context().Err() != nil: // the client has disconnected
 		case errors.As(err, &no):
 			problem.With(w, no.status, no.detail, no.extra)
 		case errors.Is(err, store.ErrNotFound):
-			problem.Write(w, http.StatusNotFound, "there is no such call")
+			problem.Write(w, http.StatusNotFound, "no such call")
 		case errors.Is(err, store.ErrConflict):
 			problem.Write(w, http.StatusConflict, err.Error())
 		default:
-			s.cfg.Log.Error("a request could not be answered", "path", r.Pattern, "error", err)
+			s.cfg.Log.Error("answering request failed", "path", r.Pattern, "error", err)
 			w.Header().Set("Retry-After", "5")
 			problem.Write(w, http.StatusServiceUnavailable, "the database or the audio store does not answer (hint: see /readyz)")
 		}
@@ -175,26 +175,27 @@ func (s *Server) answering(handler handler) http.HandlerFunc {
 func answer(w http.ResponseWriter, v any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(v) // a client that is gone needs no answer
+	_ = json.NewEncoder(w).Encode(v) // the client may have disconnected
 	return nil
 }
 
-// Report is what is known of a call now, on this node or in the database. It is store.ErrNotFound if there is none.
+// Report returns the current report of a call, from this node or the database. It returns store.ErrNotFound if there is
+// none.
 func (s *Server) Report(ctx context.Context, call string) (report.CallReport, error) {
 	r, err := s.cfg.Decider.Report(ctx, call)
 	if err == nil {
 		return r, nil
 	}
-	if begun, ok := s.cfg.Begun(call); ok { // the database does not know it yet, or does not answer
+	if begun, ok := s.cfg.Begun(call); ok { // not in the database yet, or the database does not answer
 		return begun, nil
 	}
 	return r, err
 }
 
-// lookAgain is how often it is looked for news that another node has written.
+// lookAgain is the poll interval for changes by other nodes.
 const lookAgain = time.Second
 
-// Wait returns what is known of a call once done says so of it, or when the context ends.
+// Wait returns the report of a call as soon as done accepts it, or when the context ends.
 func (s *Server) Wait(ctx context.Context, call string, done func(report.CallReport) bool) (report.CallReport, error) {
 	for {
 		changed, leave := s.cfg.Board.Watch(call)

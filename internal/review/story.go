@@ -9,15 +9,15 @@ import (
 	"callscreen/internal/store"
 )
 
-// storyLine is something that happened to a call, in words.
+// storyLine is one event of a call, as text.
 type storyLine struct {
 	At   time.Time
 	Who  string
 	What string
-	Note string // of a person, verbatim
+	Note string // note of a reviewer, verbatim
 }
 
-// story tells who did what: the decisions and the people, and by itself what the machine did with each segment.
+// story returns the history of a call as text: decisions and reviews, and separately the events of segments.
 func (s *Server) story(ctx context.Context, call string) (story, rest []storyLine, err error) {
 	lines, err := s.cfg.Store.AuditOf(ctx, call)
 	if err != nil {
@@ -45,16 +45,16 @@ func (s *Server) story(ctx context.Context, call string) (story, rest []storyLin
 	if more := len(rest) - mostLines; more > 0 {
 		rest = append(
 			rest[:mostLines],
-			storyLine{At: rest[mostLines].At, Who: "machine", What: fmt.Sprintf("did %d things more, which the API lists (/history)", more)},
+			storyLine{At: rest[mostLines].At, Who: "machine", What: fmt.Sprintf("%d more events, see the API (/history)", more)},
 		)
 	}
 	return story, rest, nil
 }
 
-// mostLines is how many lines about segments a page shows.
+// mostLines is the maximum number of segment events on a page.
 const mostLines = 500
 
-// text is a value of the detail of a line; a number as it is written.
+// text returns a value of the detail of an audit line; a number in its original form.
 func text(l store.Line, key string) string {
 	switch v := l.Detail[key].(type) {
 	case nil:
@@ -68,7 +68,7 @@ func text(l store.Line, key string) string {
 	}
 }
 
-// lineWords says what a line of the audit means.
+// lineWords describes an audit line.
 func lineWords(l store.Line) string {
 	switch l.What {
 	case store.AuditDecided:
@@ -78,19 +78,19 @@ func lineWords(l store.Line) string {
 	case store.AuditScored:
 		return "scored a segment " + scoreOf(l)
 	case store.AuditFailed:
-		return "could not have a segment analysed: " + inWords(text(l, "reason"))
+		return "analysis of a segment failed: " + inWords(text(l, "reason"))
 	case store.AuditSkipped:
-		return "did not have a segment analysed: " + inWords(text(l, "reason"))
+		return "skipped a segment: " + inWords(text(l, "reason"))
 	case store.AuditResent:
-		return "sent a segment once more, because it was not known whether the first upload had arrived"
+		return "sent a segment again, because the outcome of the first upload was unknown"
 	case store.AuditSurplus:
-		return "found that a segment had been analysed, and paid for, twice"
+		return "found that a segment was analysed twice, and charged twice"
 	case store.AuditCleaned:
-		return "sent a segment once more, in a cleaner copy"
+		return "sent a segment again, as a cleaned copy"
 	case store.AuditResumed:
-		return "found that more was recorded after the decision"
+		return "reopened the call, because more was recorded after the decision"
 	case store.AuditExpired:
-		return "deleted the audio, as the retention says"
+		return "deleted the audio, as configured by retention"
 	case store.AuditErased:
 		return "erased the call: " + text(l, "why")
 	case store.AuditReplayed:
@@ -126,12 +126,12 @@ func decidedWords(l store.Line) string {
 func reviewedWords(l store.Line) string {
 	switch text(l, "action") {
 	case store.ReviewClaim:
-		return "took the call"
+		return "claimed the call"
 	case store.ReviewRelease:
 		if from := text(l, "claimed_by"); from != "" {
-			return "took the call from " + from + " and left it to others"
+			return "released the claim of " + from
 		}
-		return "left the call to others"
+		return "released the call"
 	}
 	said := dispositionWords[text(l, "disposition")]
 	if was := text(l, "corrects"); was != "" {

@@ -10,8 +10,8 @@ import (
 	"callscreen/internal/store"
 )
 
-// timeline is a drawing of a call: a lane for each leg, over one axis of time. Positions along the axis are in percent,
-// so that the browser can stretch it; those across are in pixels.
+// timeline is the drawing of a call: one lane per leg on a common time axis. Positions along the axis are in percent,
+// so that the browser can scale it; vertical positions are in pixels.
 type timeline struct {
 	Duration report.Seconds
 	Height   int
@@ -22,15 +22,15 @@ type timeline struct {
 
 type tick struct {
 	X, Label string
-	Anchor   string // of the text
+	Anchor   string // text-anchor of the label
 }
 
-// lane is a leg.
+// lane is one leg.
 type lane struct {
 	Leg         string
-	Y           int // of the top, label included
-	PlotY       int // of the top of the plot, where a score of 1 reaches
-	BaseY       int // of its bottom
+	Y           int // top, including the label
+	PlotY       int // top of the plot, a score of 1
+	BaseY       int // bottom of the plot, a score of 0
 	SpeechY     int
 	ThresholdY  float64
 	Threshold   float64
@@ -41,17 +41,17 @@ type lane struct {
 
 type stretch struct{ X, W, Title string }
 
-// bar is a segment.
+// bar is one segment.
 type bar struct {
 	ID     string
 	Kind   string // "over", "under", "failed", "skipped" or "open"
 	X, W   string
 	Middle string
 	Y, H   float64
-	LostW  string // "" if nothing of it was lost
-	Label  string // "" where there is no room
+	LostW  string // "" without loss
+	Label  string // "" without enough room
 	LabelY float64
-	Title  string // all of it in words
+	Title  string // full description
 }
 
 const (
@@ -60,12 +60,12 @@ const (
 	laneLabel   = 26
 	axisHeight  = 26
 	mostTicks   = 6
-	speechParts = 2000 // finer than that speech is not drawn
+	speechParts = 2000 // resolution of the drawn speech
 )
 
 func percent(share float64) string { return fmt.Sprintf("%.3f%%", min(max(share, 0), 1)*100) }
 
-// axis is a scale of time.
+// axis maps times to positions.
 type axis struct{ duration time.Duration }
 
 func (a axis) at(d time.Duration) string {
@@ -94,7 +94,7 @@ func (a axis) ticks() (list []tick) {
 	return list
 }
 
-// newTimeline draws a call.
+// newTimeline returns the timeline of a call.
 func newTimeline(r report.CallReport, segments []store.Segment, parts []store.Part) timeline {
 	end := time.Duration(span(r))
 	recorded := map[string][]stretchOf{}
@@ -138,7 +138,7 @@ func newTimeline(r report.CallReport, segments []store.Segment, parts []store.Pa
 	return t
 }
 
-// bar draws a segment whose offset counts from the begin of the call.
+// bar returns the bar of a segment. The offset of the segment is relative to the start of the call.
 func (a axis) bar(v lane, g store.Segment) bar {
 	b := bar{
 		ID:     g.ID,
@@ -166,19 +166,19 @@ func (a axis) bar(v lane, g store.Segment) bar {
 	}
 	if g.Lost > 0 && g.Duration > 0 {
 		b.LostW = percent(float64(g.Lost) / float64(max(a.duration, 1)))
-		what += ", " + secondsText(report.Seconds(g.Lost)) + " of it never arrived"
+		what += ", " + secondsText(report.Seconds(g.Lost)) + " lost"
 	}
 	if float64(g.Duration) < float64(a.duration)*0.06 {
 		b.Label = ""
 	}
-	if b.LabelY = b.Y - 5; b.LabelY < float64(v.PlotY)+12 { // no room above it
+	if b.LabelY = b.Y - 5; b.LabelY < float64(v.PlotY)+12 { // no room above the bar
 		b.LabelY = b.Y + 15
 	}
 	b.Title = fmt.Sprintf("%s, %s to %s: %s", g.Leg, clockText(report.Seconds(g.Offset)), clockText(report.Seconds(g.Offset+g.Duration)), what)
 	return b
 }
 
-// speech draws where speech was heard. Stretches that would touch are drawn as one.
+// speech returns the stretches of speech. Adjacent stretches are merged.
 func (a axis) speech(segments []store.Segment) (list []stretch) {
 	var all []stretchOf
 	for _, g := range segments {
@@ -197,7 +197,7 @@ func (a axis) speech(segments []store.Segment) (list []stretch) {
 	return list
 }
 
-// between draws what lies between the parts of a leg, when nobody recorded.
+// between returns the gaps between the recordings of a leg.
 func (a axis) between(recorded []stretchOf) (list []stretch) {
 	all := merged(recorded, time.Second)
 	for i := 1; i < len(all); i++ {
@@ -216,7 +216,7 @@ func (a axis) between(recorded []stretchOf) (list []stretch) {
 
 type stretchOf struct{ from, to time.Duration }
 
-// merged puts stretches in order and joins those that are closer than slack.
+// merged sorts stretches and joins those with a gap shorter than slack.
 func merged(all []stretchOf, slack time.Duration) (list []stretchOf) {
 	slices.SortFunc(all, func(a, b stretchOf) int { return cmp.Compare(a.from, b.from) })
 	for _, s := range all {

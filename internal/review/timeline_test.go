@@ -103,7 +103,7 @@ func TestTheTimeline(t *testing.T) {
 			W:     "20.000%",
 			Label: "0.61",
 			LostW: "2.000%",
-			Title: "caller, 1:10 to 1:30: score 0.61, over the threshold, 2.0\u00a0s of it never arrived",
+			Title: "caller, 1:10 to 1:30: score 0.61, over the threshold, 2.0\u00a0s lost",
 		},
 		{
 			ID:    "d",

@@ -16,26 +16,25 @@ const (
 	fewestPoints = 10
 	usualPoints  = 1000
 	mostPoints   = 4000
-	// peakReading bounds the audio that one request reads. Who asks for the waveform of a longer call asks again, and gets
-	// more each time.
+	// peakReading limits the audio that one request reads. A client repeats the request for the rest of a longer call.
 	peakReading = 64 << 20
 )
 
-// waveform is how loud the legs of a call are, for a drawing. Silence that was not kept is -1, not 0.
+// waveform holds the loudness of the legs of a call. Missing audio is -1, unlike silence, which is 0.
 type waveform struct {
 	Call     string         `json:"call"`
 	Duration report.Seconds `json:"duration_seconds"`
 	Points   int            `json:"points"`
-	Complete bool           `json:"complete"` // if not, there is more to be had by asking again
+	Complete bool           `json:"complete"` // false: repeat the request for the rest
 	Legs     []legWaveform  `json:"legs"`
 }
 
 type legWaveform struct {
 	Leg   string `json:"leg"`
-	Peaks []int  `json:"peaks"` // 0 to 255, or -1 where there is no audio
+	Peaks []int  `json:"peaks"` // 0 to 255, or -1 without audio
 }
 
-// drawing keeps the reading of audio for waveforms to one at a time: it must not get into the way of what is live.
+// drawing limits the reading of audio for waveforms to one request at a time, so that live calls are not affected.
 type drawing chan struct{}
 
 func (d drawing) begin(ctx context.Context) error {
@@ -54,7 +53,7 @@ func (s *Server) waveform(w http.ResponseWriter, r *http.Request) error {
 	if text := r.URL.Query().Get("points"); text != "" {
 		var err error
 		if points, err = strconv.Atoi(text); err != nil || points < fewestPoints || points > mostPoints {
-			return bad("points is a number from " + strconv.Itoa(fewestPoints) + " to " + strconv.Itoa(mostPoints))
+			return bad("points must be a number from " + strconv.Itoa(fewestPoints) + " to " + strconv.Itoa(mostPoints))
 		}
 	}
 	ctx := r.Context()
@@ -100,7 +99,7 @@ func (s *Server) waveform(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, v)
 }
 
-// draw puts the peaks of a segment into the points of its leg.
+// draw adds the peaks of a segment to the points of its leg.
 func draw(points []int, peaks []uint8, from, duration float64) {
 	if duration <= 0 {
 		return
@@ -114,7 +113,7 @@ func draw(points []int, peaks []uint8, from, duration float64) {
 	}
 }
 
-// span is how long a call is on the time axis: what came later than the end that is known belongs to it too.
+// span returns the length of the time axis of a call. It includes segments after the known end.
 func span(r report.CallReport) report.Seconds {
 	end := r.Duration
 	for _, g := range r.Segments {
@@ -123,7 +122,7 @@ func span(r report.CallReport) report.Seconds {
 	return end
 }
 
-// shift is how much later than its call the part of a segment began.
+// shift returns the time between the start of the call and the start of a part.
 func shift(started time.Time, k store.PartKey) time.Duration {
 	return time.UnixMilli(k.Part).Sub(started)
 }

@@ -21,7 +21,7 @@ async function until(what, check, ms = 30000) {
   for (;;) {
     const value = await check();
     if (value) return value;
-    must(Date.now() < end, 'it never comes true that ' + what);
+    must(Date.now() < end, 'timeout: ' + what);
     await new Promise((r) => setTimeout(r, 50));
   }
 }
@@ -175,14 +175,14 @@ const rowOf = (call) => `tr[data-call="${call}"]`;
   await bob.fill('#note', 'sounds human to me');
   await anna.keyboard.press('c');
   await anna.waitForURL(/done=claim/);
-  must(/is yours until/.test(await anna.textContent('#review')), 'the call is claimed');
+  must(/have claimed this call until/.test(await anna.textContent('#review')), 'the call is claimed');
   await until('the second analyst is told', () => bob.isVisible('#review-news'));
   await look(bob, 'call-news');
   await anna.fill('#note', 'no breath, and a metallic ring at the end of each word');
   await anna.keyboard.press('Escape');
   await anna.keyboard.press('1');
   await anna.waitForURL(/done=dispose/);
-  must(/Your decision is kept/.test(await anna.textContent('main')), 'the decision is kept');
+  must(/Your decision is saved/.test(await anna.textContent('main')), 'the decision is kept');
   const [refused] = await Promise.all([bob.waitForResponse((r) => r.request().method() === 'POST'), bob.click('button[value=false_alarm]')]);
   seen.stale = refused.status();
   must(refused.status() === 409, 'a stale edit is refused, not ' + refused.status());
@@ -195,7 +195,7 @@ const rowOf = (call) => `tr[data-call="${call}"]`;
   await bob.click('button[value=unsure]');
   await bob.waitForURL(/done=dispose/);
   const history = await bob.textContent('#history');
-  must(/anna took the call/.test(history) && /anna decided: Confirmed synthetic/.test(history) && /bob corrected the decision from Confirmed synthetic to Unsure/.test(history), 'the history shows both: ' + history);
+  must(/anna claimed the call/.test(history) && /anna decided: Confirmed synthetic/.test(history) && /bob corrected the decision from Confirmed synthetic to Unsure/.test(history), 'the history shows both: ' + history);
   await look(bob, 'call-closed');
   await anna.goto(story.base + '/?tab=unscreened');
   await anna.waitForSelector(rowOf('ringing'));
@@ -210,9 +210,9 @@ const rowOf = (call) => `tr[data-call="${call}"]`;
   await anna.keyboard.press('Escape');
   await anna.goto(story.base + '/backtest');
   await anna.fill('input[name=threshold]', '0.95');
-  await anna.click('button:has-text("Try it")');
+  await anna.click('button:has-text("Run backtest")');
   await anna.waitForSelector('img.curve');
-  must(/calls would be decided otherwise/.test(await anna.textContent('main')), 'another policy is tried');
+  must(/calls would change/.test(await anna.textContent('main')), 'another policy is tried');
   must(await anna.evaluate(() => document.querySelector('img.curve').naturalWidth > 0), 'the curve is drawn');
   await look(anna, 'backtest');
   await anna.goto(story.base + '/calls/nothing');

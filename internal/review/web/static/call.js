@@ -1,4 +1,4 @@
-// A call: the player, the waveform, the keys, and news about this call.
+// The page of a call: player, waveform, keyboard shortcuts and live updates.
 import { keys } from "/static/keys.js";
 import { news } from "/static/news.js";
 import { background, load, say, swap } from "/static/desk.js";
@@ -6,7 +6,7 @@ import { Player } from "/static/player.js";
 
 const $ = (id) => document.getElementById(id);
 const player = new Player();
-window.callscreen = { player }; // to look at from outside
+window.callscreen = { player }; // for tests
 const call = $("player").dataset.call;
 let wave = null;
 
@@ -16,7 +16,7 @@ function clock(t) {
   return (h ? `${h}:${two(m)}` : m) + `:${two(s)}.${Math.floor((t * 10) % 10)}`;
 }
 
-// read takes the segments from the table.
+// read reads the segments from the table.
 function read() {
   const segments = [...document.querySelectorAll("#segments tr[data-segment]")].map((tr) => ({
     id: tr.dataset.segment, leg: tr.dataset.leg, from: Number(tr.dataset.from), to: Number(tr.dataset.to), src: tr.dataset.src || "", over: tr.dataset.kind === "over",
@@ -31,7 +31,7 @@ function read() {
   show();
 }
 
-// show draws where the player is.
+// show draws the position of the player.
 function show() {
   const t = player.currentTime;
   $("player").dataset.currentTime = t.toFixed(3);
@@ -50,7 +50,7 @@ function show() {
 
 let marked = "";
 
-// mark shows which segments are at the place of the player.
+// mark highlights the segments at the position of the player.
 function mark(ids) {
   if (ids.join() === marked) return;
   marked = ids.join();
@@ -112,7 +112,7 @@ async function fetchWave() {
   }
 }
 
-// dirty tells whether somebody is at work in the form, which must not be taken from under their hands.
+// dirty reports whether the user is editing the form. It must then not be replaced.
 function dirty() {
   const note = $("note");
   return Boolean(note && (note.value || note === document.activeElement));
@@ -134,7 +134,7 @@ async function refresh() {
   if (document.querySelector("#verdict .chip.live") || !wave?.complete) await fetchWave();
 }
 
-// hearLegs adds a switch for a leg that has joined.
+// hearLegs adds a checkbox for a new leg.
 function hearLegs(doc) {
   const known = new Set([...document.querySelectorAll("[data-hear]")].map((i) => i.dataset.hear));
   for (const input of doc.querySelectorAll("[data-hear]")) {
@@ -163,7 +163,7 @@ export function start() {
     const bar = e.target.closest("a.bar");
     const id = button?.dataset.play || bar?.dataset.segment;
     const s = id && player.segments.find((s) => s.id === id);
-    if (s && s.src && (button || e.detail === 0)) { // with the keyboard a bar plays from its begin
+    if (s && s.src && (button || e.detail === 0)) { // with the keyboard a bar plays from its start
       e.preventDefault();
       player.play(s.from);
       return;

@@ -1,10 +1,10 @@
-// What all pages share: local times, keys, help, and news from the server. Everything works without it, but for these.
+// Shared by all pages: local times, keyboard shortcuts, help and live updates. The pages work without scripts too.
 import { keys } from "/static/keys.js";
 import { news } from "/static/news.js";
 
 document.documentElement.classList.add("js");
 
-// Times come in UTC; people live elsewhere. The title keeps what was there.
+// Times arrive in UTC and are shown in local time. The title keeps the original text.
 export function localTimes(root) {
   const two = (n) => String(n).padStart(2, "0");
   for (const t of root.querySelectorAll("time[datetime]")) {
@@ -15,15 +15,15 @@ export function localTimes(root) {
   }
 }
 
-// say tells a screen reader.
+// say announces a text to screen readers.
 export function say(text) {
   document.getElementById("say").textContent = text;
 }
 
-// What a page asks for by itself keeps nobody signed in.
+// Requests without user action do not extend the session.
 export const background = { "Callscreen-Background": "1" };
 
-// load fetches the page as it is now. Whoever has been signed out sees the sign-in, and that a call was erased is seen too.
+// load fetches the current page. After a sign-out it shows the sign-in page, and after an erasure the missing call.
 export async function load(url = location.href) {
   const answer = await fetch(url, { headers: { Accept: "text/html", ...background }, cache: "no-store" });
   if (answer.redirected || [401, 403, 404].includes(answer.status)) {
@@ -36,7 +36,7 @@ export async function load(url = location.href) {
   return doc;
 }
 
-// swap takes over parts of a page that was loaded. Focus stays with what has the same address.
+// swap replaces parts of the page by those of a loaded page. The focus stays on the element with the same id or link.
 export function swap(doc, ...ids) {
   for (const id of ids) {
     const mine = document.getElementById(id);
@@ -63,7 +63,7 @@ opener.hidden = false;
 opener.addEventListener("click", () => help.showModal());
 keys({ "?": () => help.showModal() });
 
-// Single keys can be turned off, for those who dictate.
+// Keyboard shortcuts can be turned off, for users of speech input.
 const on = document.getElementById("keys-on");
 on.checked = localStorage.getItem("keys") !== "off";
 on.addEventListener("change", () => localStorage.setItem("keys", on.checked ? "on" : "off"));

@@ -1,4 +1,4 @@
-// Single keys. They do nothing while somebody writes, and can be turned off in the help.
+// Keyboard shortcuts. They are ignored in text fields, and can be turned off in the help.
 const bound = new Map();
 
 export function keys(map) {
@@ -15,7 +15,7 @@ document.addEventListener("keydown", (e) => {
     return;
   }
   const presses = /^(BUTTON|A|SUMMARY)$/i.test(at.tagName) || (at.tagName === "INPUT" && at.type === "checkbox");
-  if (presses && (e.key === " " || e.key === "Enter") && !(at.tagName.toLowerCase() === "a" && e.key === " ")) return; // what has the focus is pressed
+  if (presses && (e.key === " " || e.key === "Enter") && !(at.tagName.toLowerCase() === "a" && e.key === " ")) return; // the focused element handles the key
   if (at.tagName === "INPUT" && at.type === "range" && e.key.startsWith("Arrow")) return;
   const run = bound.get(e.key);
   if (!run) return;

@@ -1,4 +1,4 @@
-// The list: it moves by itself, and j and k move through it.
+// The list of calls: live updates, and selection with j and k.
 import { keys } from "/static/keys.js";
 import { news } from "/static/news.js";
 import { load, say, swap } from "/static/desk.js";

@@ -1,9 +1,8 @@
-// News from the server, by server-sent events. The browser connects again by itself, and says what it had last.
+// Live updates by server-sent events. The browser reconnects automatically with the id of the last event.
 const names = ["call.moved", "call.decided", "call.resumed", "call.erased", "call.audio_deleted", "segment.scored", "segment.failed", "segment.resent",
   "segment.surplus_job", "segment.sent_cleaned", "review.changed", "webhook.replayed", "reset"];
 
-// news calls changed, not more often than every half second, when something has happened that the page shows. It waits
-// while nobody looks at the page.
+// news calls changed after a relevant event, at most every half second. It waits while the page is hidden.
 export function news(query, changed) {
   const link = document.getElementById("link");
   let after = document.body.dataset.after;
@@ -21,7 +20,7 @@ export function news(query, changed) {
     try {
       await changed();
     } catch (e) {
-      console.warn(e); // the next news try again
+      console.warn(e); // retried at the next event
     }
     busy = false;
     if (wanted) timer = setTimeout(run, 500);
@@ -34,7 +33,7 @@ export function news(query, changed) {
     source.onerror = () => {
       link.textContent = "Connecting again…";
       link.hidden = false;
-      if (source.readyState === EventSource.CLOSED) { // refused: by a proxy, or because we are signed out
+      if (source.readyState === EventSource.CLOSED) { // refused by a proxy, or after a sign-out
         source.close();
         setTimeout(() => { connect(); soon(); }, 5000);
       }
@@ -47,7 +46,7 @@ export function news(query, changed) {
     }
   };
   connect();
-  // Browsers allow a handful of connections to a server: pages that nobody looks at give theirs up.
+  // Browsers allow few connections per server, so hidden pages close theirs.
   let leaving = 0;
   document.addEventListener("visibilitychange", () => {
     clearTimeout(leaving);
@@ -60,5 +59,5 @@ export function news(query, changed) {
   });
   addEventListener("pagehide", () => source.close());
   addEventListener("pageshow", (e) => { if (e.persisted) { connect(); soon(); } });
-  if (query.length === 0) setInterval(soon, 60_000); // "waiting 4 min" grows by itself
+  if (query.length === 0) setInterval(soon, 60_000); // update ages such as "waiting 4 min"
 }

@@ -1,17 +1,17 @@
-// A player of a call: it maps the time of the call to the segments of its legs, and keeps them in step. Between segments
-// the time goes on by the clock, or jumps if gaps are skipped.
+// The player of a call: it maps the time of the call to the segments of its legs, and keeps them in step. Between
+// segments the time advances by the clock, or jumps if gaps are skipped.
 export class Player extends EventTarget {
   #segments = [];
   #audio = new Map(); // by segment
   #time = 0;
   #playing = false;
-  #since = 0; // when the clock was last looked at
+  #since = 0; // last reading of the clock
   #timer = 0;
-  #deaf = new Set(); // legs that are not heard
+  #deaf = new Set(); // muted legs
   duration = 0;
   skipGaps = true;
 
-  // set takes the segments: {id, leg, from, to, src, over}.
+  // set replaces the segments: {id, leg, from, to, src, over}.
   set(segments, duration) {
     this.#segments = segments;
     this.duration = duration;
@@ -20,7 +20,7 @@ export class Player extends EventTarget {
   get segments() { return this.#segments; }
   get playing() { return this.#playing; }
 
-  // currentTime is the place in the call, in seconds.
+  // currentTime returns the position in the call, in seconds.
   get currentTime() {
     const lead = this.#lead();
     return lead ? lead.segment.from + lead.audio.currentTime : this.#time;
@@ -68,7 +68,7 @@ export class Player extends EventTarget {
 
   #covers(s, t) { return s.src && t >= s.from && t < s.to; }
 
-  // element is the audio of a segment; only a few are kept.
+  // element returns the audio element of a segment; only a few are cached.
   #element(s) {
     let a = this.#audio.get(s.id);
     if (!a) {
@@ -84,7 +84,7 @@ export class Player extends EventTarget {
     return a;
   }
 
-  // lead is the segment whose audio says what the time is.
+  // lead returns the segment whose audio sets the time.
   #lead() {
     for (const s of this.#segments) {
       const a = this.#audio.get(s.id);
@@ -126,7 +126,7 @@ export class Player extends EventTarget {
     if (this.#playing) this.#tell();
   }
 
-  // between is what happens where there is nothing to hear.
+  // between advances the time where there is no audio.
   #between() {
     const next = this.#segments.filter((s) => s.src && s.from >= this.#time && !this.#deaf.has(s.leg)).sort((a, b) => a.from - b.from)[0];
     if (next && this.skipGaps && next.from - this.#time > 0.7) this.currentTime = next.from - 0.3;

@@ -11,37 +11,37 @@ import (
 	"callscreen/policy"
 )
 
-// reasonWords says what the machine-readable reasons mean. One that is missing is shown as it is.
+// reasonWords are the texts of machine-readable reasons. An unknown reason is shown as it is.
 var reasonWords = map[string]string{
 	"score_over_threshold":   "a score is over the threshold",
 	"scores_below_threshold": "all scores are below the threshold",
-	"suspicious":             "a score was suspicious, and none since has dispelled it",
+	"suspicious":             "a score was suspicious, and no later score was low enough",
 	"too_little_speech":      "too little speech",
 	"too_little_coverage":    "too little of the speech was analysed",
 	"analysis_pending":       "the analysis is not finished",
 	"analysis_failed":        "the analysis failed",
-	"unscreened_allowed":     "not all was analysed, and the policy lets that pass",
-	"unauthorized":           "the analysis API does not accept the key",
-	"rejected":               "the analysis API does not take the audio",
+	"unscreened_allowed":     "not everything was analysed, and the policy accepts that",
+	"unauthorized":           "the analysis API rejects the key",
+	"rejected":               "the analysis API rejects the audio",
 	"too_large":              "the audio is too large for the analysis API",
-	"job_not_found":          "the analysis API has forgotten the job",
+	"job_not_found":          "the analysis API does not know the job",
 	"job_failed":             "the analysis ended without a result",
-	"invalid_answer":         "the answer of the analysis API was not understood",
-	"invalid_score":          "the analysis API gave no valid score",
+	"invalid_answer":         "the answer of the analysis API was invalid",
+	"invalid_score":          "the analysis API returned no valid score",
 	"timeout":                "the analysis was not finished in time",
-	"rate_limited":           "the analysis API was asked too often",
+	"rate_limited":           "too many requests to the analysis API",
 	"unavailable":            "the analysis API was not available",
 	"network":                "the analysis API could not be reached",
-	"in_doubt":               "an upload was cut off, and may not have arrived",
-	"unreadable":             "the audio could not be read",
-	"storage":                "the audio could not be kept",
+	"in_doubt":               "the outcome of an upload is unknown",
+	"unreadable":             "reading the audio failed",
+	"storage":                "storing the audio failed",
 	"backlog":                "the analysis was too far behind",
 	"canceled":               "it was interrupted",
 	"too_quiet":              "too quiet to analyse",
 	"tone":                   "tones, such as ring-back",
 	"music":                  "music, as on hold",
 	"noise":                  "noise",
-	"sampled":                "enough of this leg was analysed around it",
+	"sampled":                "sampled: enough speech of this leg was analysed",
 }
 
 func inWords(reason string) string {
@@ -51,7 +51,7 @@ func inWords(reason string) string {
 	return strings.ReplaceAll(reason, "_", " ")
 }
 
-// whyInWords leaves out what the scores beside it say anyway.
+// whyInWords returns the reasons that the scores beside them do not show already.
 func whyInWords(reasons []string) (list []string) {
 	for _, r := range reasons {
 		if r != policy.ReasonOverThreshold && r != policy.ReasonBelowThreshold {
@@ -61,11 +61,10 @@ func whyInWords(reasons []string) (list []string) {
 	return list
 }
 
-// dispositionWords are what a person says of a call.
+// dispositionWords are the texts of dispositions.
 var dispositionWords = map[string]string{"confirmed_synthetic": "Confirmed synthetic", "false_alarm": "False alarm", "unsure": "Unsure"}
 
-// scoreText is a score as it is shown, in the precision in which it is compared with others by eye. One over the
-// threshold must not look equal to it.
+// scoreText formats a score with two decimals, or a dash for no score.
 func scoreText(score *float64) string {
 	if score == nil {
 		return "–"
@@ -73,7 +72,7 @@ func scoreText(score *float64) string {
 	return fmt.Sprintf("%.2f", *score)
 }
 
-// secondsText is a length: "7.1 s", "41 s", "3:05".
+// secondsText formats a duration: "7.1 s", "41 s", "3:05".
 func secondsText(s report.Seconds) string {
 	switch d := time.Duration(s); {
 	case d < 9950*time.Millisecond:
@@ -85,7 +84,7 @@ func secondsText(s report.Seconds) string {
 	}
 }
 
-// clockText is a place in a call: "0:07", "1:02:03".
+// clockText formats a position in a call: "0:07", "1:02:03".
 func clockText(s report.Seconds) string {
 	n := int(time.Duration(s) / time.Second)
 	if n >= 3600 {
@@ -94,7 +93,7 @@ func clockText(s report.Seconds) string {
 	return fmt.Sprintf("%d:%02d", n/60, n%60)
 }
 
-// agoText is how long something has been so: "now", "4 min", "3 h", "2 days".
+// agoText formats an age: "under a minute", "4 min", "3 h", "2 days".
 func agoText(d time.Duration) string {
 	switch {
 	case d < time.Minute:
@@ -108,7 +107,7 @@ func agoText(d time.Duration) string {
 	}
 }
 
-// coverage says how much of a call was screened.
+// coverage returns how much of a call was analysed.
 func coverage(speech, analysed report.Seconds) string {
 	if speech == 0 {
 		return "no speech"
@@ -116,7 +115,7 @@ func coverage(speech, analysed report.Seconds) string {
 	return secondsText(analysed) + " of " + secondsText(speech)
 }
 
-// verdict is what the machine says of a call so far: a word, and its class in the style sheet.
+// verdict returns the current decision as a text, and its class in the style sheet.
 func verdict(r report.CallReport) (word, class string) {
 	class = r.Decision
 	word = strings.ToUpper(r.Decision[:1]) + r.Decision[1:]
@@ -129,7 +128,7 @@ func verdict(r report.CallReport) (word, class string) {
 	return word, class
 }
 
-// reviewWords says where people stand with a call.
+// reviewWords returns the state of a review as a text, and its class in the style sheet.
 func reviewWords(r store.Review, now time.Time) (text, class string) {
 	switch holder := r.ClaimedBy(now); {
 	case r.State == store.ReviewClosed:

@@ -9,7 +9,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// deadLetter is a message that could not be delivered. Its body is left out: it is in the call.
+// deadLetter is an undeliverable message. The body is left out, because the call has the same content.
 type deadLetter struct {
 	Message   string    `json:"message"`
 	Endpoint  string    `json:"endpoint"`
@@ -34,11 +34,11 @@ func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, map[string]any{"dead": out})
 }
 
-// replay puts a dead letter on its way again.
+// replay queues a dead letter again.
 func (s *Server) replay(w http.ResponseWriter, r *http.Request) error {
 	err := s.cfg.Store.Replay(r.Context(), r.PathValue("message"), r.PathValue("endpoint"), auth.Who(r.Context()), time.Now())
 	if errors.Is(err, store.ErrNotFound) {
-		return refuse(http.StatusNotFound, "there is no such dead letter")
+		return refuse(http.StatusNotFound, "no such dead letter")
 	}
 	if err != nil {
 		return err
@@ -47,11 +47,11 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// enable lets messages go again to an endpoint that had said that it was gone.
+// enable resumes deliveries to an endpoint that was disabled after 410 Gone.
 func (s *Server) enable(w http.ResponseWriter, r *http.Request) error {
 	err := s.cfg.Store.EnableEndpoint(r.Context(), r.PathValue("endpoint"), auth.Who(r.Context()), time.Now())
 	if errors.Is(err, store.ErrNotFound) {
-		return refuse(http.StatusNotFound, "no such endpoint is disabled")
+		return refuse(http.StatusNotFound, "no disabled endpoint has this name")
 	}
 	if err != nil {
 		return err

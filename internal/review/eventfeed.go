@@ -14,9 +14,9 @@ import (
 	"callscreen/internal/wait"
 )
 
-// feed reads what is new in the audit and hands it to all who listen. The number of an audit line is the same on all
-// nodes and only grows, so it serves as the id of an event: whoever was away asks for what came after the last one.
-// While nobody listens it does nothing.
+// feed reads new audit lines and sends them to all listeners. The number of an audit line is the same on all nodes and
+// only grows, so it is the id of the event: a client that reconnects asks for the events after its last one. Without
+// listeners the feed does nothing.
 type feed struct {
 	store  *store.Store
 	board  *Board
@@ -28,31 +28,31 @@ type feed struct {
 	listeners map[*listener]bool
 	closed    bool
 	joining   sync.Mutex
-	seen      int64 // last line that was handed out; guarded by joining while nobody listens, else the reader's
+	seen      int64 // last line sent; guarded by joining without listeners, otherwise owned by the reader
 }
 
 const (
-	feedLooks    = 500 * time.Millisecond // for what other nodes have written
-	feedRests    = 50 * time.Millisecond  // between two looks at the most, however much happens here
-	feedAnswers  = 5 * time.Second        // for the database
+	feedLooks    = 500 * time.Millisecond // poll interval for audit lines of other nodes
+	feedRests    = 50 * time.Millisecond  // minimum interval between two polls
+	feedAnswers  = 5 * time.Second        // timeout of the database
 	feedBatch    = 100
-	feedQueue    = 1024 // events that wait for a listener; one that is further behind is sent away
+	feedQueue    = 1024 // queued events per listener; a slower listener is disconnected
 	mostLiveSeen = 1000
 )
 
 var (
-	errTooMany = errors.New("as many listen as are allowed")
+	errTooMany = errors.New("too many event streams")
 	errStopped = errors.New("shutting down")
 )
 
-// listener is somebody who listens. Its queue is closed when it is sent away.
+// listener is a connected event stream. Its queue is closed to disconnect it.
 type listener struct {
 	queue chan event
-	call  string // only what is about this call; "" for all
-	from  int64  // the line after which the queue begins
+	call  string // only events of this call; "" for all
+	from  int64  // the queue starts after this line
 }
 
-// event is one that is ready to be sent. A hint that a live call has moved has no number: it is not repeated.
+// event is an encoded event. A hint that a live call has progressed has no number and is not repeated.
 type event struct {
 	seq  int64
 	call string
@@ -76,7 +76,7 @@ func (f *feed) listening() int {
 	return len(f.listeners)
 }
 
-// join adds a listener. It must leave again.
+// join adds a listener, which must leave later.
 func (f *feed) join(ctx context.Context, call string) (*listener, error) {
 	f.joining.Lock()
 	defer f.joining.Unlock()
@@ -112,7 +112,7 @@ func (f *feed) leave(l *listener) {
 	}
 }
 
-// run hands out what is new until the context ends, and then sends all listeners away.
+// run sends new events until the context ends, and then disconnects all listeners.
 func (f *feed) run(ctx context.Context) error {
 	defer func() {
 		f.mu.Lock()
@@ -133,7 +133,7 @@ func (f *feed) run(ctx context.Context) error {
 	return nil
 }
 
-// follow hands out what is new while anybody listens.
+// follow sends new events while there are listeners.
 func (f *feed) follow(ctx context.Context) {
 	news, changed, leave := f.board.WatchAll()
 	defer leave()
@@ -150,7 +150,7 @@ func (f *feed) follow(ctx context.Context) {
 			return
 		}
 		if err != nil && !troubled {
-			f.log.Warn("events cannot be read from the database", "error", err, "hint", "it is tried again; who listens gets them then")
+			f.log.Warn("reading events failed", "error", err, "hint", "it is retried; listeners get the events then")
 		}
 		troubled = err != nil
 		if more && err == nil {
@@ -169,9 +169,9 @@ func (f *feed) follow(ctx context.Context) {
 	}
 }
 
-// look hands out new lines of the audit, and hints about calls that have changed without one.
+// look sends new audit lines, and hints about calls that changed without one.
 func (f *feed) look(ctx context.Context, changed []string) (more bool, err error) {
-	f.joining.Lock() // a listener that joins now either gets these lines or reads them itself
+	f.joining.Lock() // a joining listener gets these lines here or reads them itself
 	defer f.joining.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, feedAnswers)
 	defer cancel()
@@ -194,7 +194,7 @@ func (f *feed) look(ctx context.Context, changed []string) (more bool, err error
 	return len(lines) == feedBatch, err
 }
 
-// lookAtOthers hints about live calls that have moved on other nodes.
+// lookAtOthers sends hints about live calls that progressed on other nodes.
 func (f *feed) lookAtOthers(ctx context.Context, before map[string]string) (map[string]string, error) {
 	now, err := f.store.LiveMarks(ctx, mostLiveSeen)
 	if err != nil {
@@ -215,8 +215,7 @@ func (f *feed) lookAtOthers(ctx context.Context, before map[string]string) (map[
 	return now, nil
 }
 
-// hand puts an event into the queues. A listener whose queue is full is too slow, and is sent away: it comes back and
-// says where it was.
+// hand queues an event. A listener with a full queue is too slow and is disconnected; it reconnects with its last id.
 func (f *feed) hand(e event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -233,7 +232,7 @@ func (f *feed) hand(e event) {
 	}
 }
 
-// busy tells whether a queue is half full.
+// busy reports whether a queue is half full.
 func (f *feed) busy() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -245,7 +244,7 @@ func (f *feed) busy() bool {
 	return false
 }
 
-// lineEvent is a line of the audit as an event of the HTML standard, section 9.2.
+// lineEvent encodes an audit line as an event of the HTML standard, section 9.2.
 func lineEvent(line store.Line) (event, error) {
 	data, err := json.Marshal(line) // on one line
 	if err != nil {

@@ -16,8 +16,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// claimFor is how long a claim holds: long enough to hear a call, short enough that one who has gone home does not keep
-// it from the others.
+// claimFor is the duration of a claim: long enough to hear a call, short enough to free the call if its holder leaves.
 const claimFor = 10 * time.Minute
 
 const (
@@ -25,12 +24,12 @@ const (
 	mostNote = 2000 // characters
 )
 
-// reviewReport is where people stand with a call.
+// reviewReport is the state of a review.
 type reviewReport struct {
 	State        string     `json:"state"` // "waiting" or "closed"
 	Version      int        `json:"version"`
 	OpenedAt     time.Time  `json:"opened_at"`
-	Assignee     string     `json:"assignee"` // who is working on it now
+	Assignee     string     `json:"assignee"` // current holder of the claim
 	ClaimedUntil *time.Time `json:"claimed_until,omitempty"`
 	Disposition  string     `json:"disposition"`
 	Note         string     `json:"note"`
@@ -57,7 +56,7 @@ func reportReview(r store.Review, now time.Time) *reviewReport {
 	return v
 }
 
-// change is what a person wants to do with a review.
+// change is a requested change of a review.
 type change struct {
 	Action      string `json:"action"`
 	Version     int    `json:"version"`
@@ -65,26 +64,26 @@ type change struct {
 	Note        string `json:"note"`
 }
 
-// check says what is wrong with a change.
+// check returns an error if a change is invalid.
 func (c change) check() error {
 	switch {
 	case !slices.Contains([]string{store.ReviewClaim, store.ReviewRelease, store.ReviewDispose}, c.Action):
-		return bad("action is claim, release or dispose")
+		return bad("action must be claim, release or dispose")
 	case c.Version < 1:
-		return bad("version is the one of the review that was seen (hint: GET the call)")
+		return bad("version must be the version of the review (hint: GET the call)")
 	case c.Action == store.ReviewDispose && !slices.Contains(store.Dispositions, c.Disposition):
-		return bad("disposition is " + strings.Join(store.Dispositions, ", "))
+		return bad("disposition must be one of " + strings.Join(store.Dispositions, ", "))
 	case c.Action != store.ReviewDispose && (c.Disposition != "" || c.Note != ""):
-		return bad("a disposition and a note go with the action dispose")
+		return bad("disposition and note need the action dispose")
 	case !utf8.ValidString(c.Note) || utf8.RuneCountInString(c.Note) > mostNote || strings.ContainsFunc(c.Note, unwritable):
-		return bad("a note is text of up to 2000 characters")
+		return bad("note must be text of at most 2000 characters")
 	}
 	return nil
 }
 
 func unwritable(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
 
-// review claims a call, releases it, or says what it is.
+// review claims a call, releases it, or sets its disposition.
 func (s *Server) review(w http.ResponseWriter, r *http.Request) error {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return refuse(http.StatusUnsupportedMediaType, "want application/json")
@@ -112,7 +111,7 @@ func readChange(body io.Reader) (c change, err error) {
 	return c, nil
 }
 
-// apply makes a change in the name of whoever asks for it.
+// apply makes a change in the name of the sender.
 func (s *Server) apply(r *http.Request, c change) (*reviewReport, error) {
 	if err := c.check(); err != nil {
 		return nil, err

@@ -10,30 +10,30 @@ import (
 	"callscreen/internal/store"
 )
 
-// conflict is what a person sees who was not the first.
+// conflict is shown to a reviewer whose change came too late.
 type conflict struct {
 	State, Holder   string
 	Until           time.Time
 	Said, SaidBy    string
 	SaidAt          time.Time
 	Note            string
-	Wanted, Written string // what was not kept
+	Wanted, Written string // the rejected change
 }
 
-// submitReview takes the form of a call's page, which works without scripts. What was done is shown by another page, so
-// that loading that again does nothing.
+// submitReview handles the review form, which works without scripts. It redirects after a change, so that a reload does
+// not repeat the change.
 func (s *Server) submitReview(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
 	if err := r.ParseForm(); err != nil {
-		return bad("the form cannot be read, or is too long")
+		return bad("the form is invalid or too long")
 	}
 	c := change{Action: r.PostForm.Get("action"), Note: strings.ReplaceAll(r.PostForm.Get("note"), "\r\n", "\n")}
-	c.Version, _ = strconv.Atoi(r.PostForm.Get("version")) // 0 is refused
+	c.Version, _ = strconv.Atoi(r.PostForm.Get("version")) // 0 is rejected
 	if d := r.PostForm.Get("disposition"); d != "" && c.Action == "" {
 		c.Action, c.Disposition = store.ReviewDispose, d
 	}
 	if c.Action != store.ReviewDispose {
-		c.Note = "" // it stays in the form of the browser
+		c.Note = "" // it stays in the browser's form
 	}
 	_, err := s.apply(r, c)
 	var no *refused
@@ -47,7 +47,7 @@ func (s *Server) submitReview(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// showConflict shows the decision of whoever was faster.
+// showConflict shows the change of the faster reviewer.
 func (s *Server) showConflict(w http.ResponseWriter, r *http.Request, no *refused, c change) error {
 	v := &conflict{Wanted: dispositionWords[c.Disposition], Written: c.Note}
 	if now, ok := no.extra["review"].(*reviewReport); ok {
@@ -60,10 +60,10 @@ func (s *Server) showConflict(w http.ResponseWriter, r *http.Request, no *refuse
 		}
 	}
 	call := r.PathValue("call")
-	return s.render(w, r, http.StatusConflict, frame{Title: "Somebody was faster", Page: "message", Body: message{
-		Heading:  "Somebody was faster",
-		Text:     "What you entered was not kept, because the review of " + call + " has changed since you opened it.",
-		Back:     Link{pathOf(call), "Open the call as it is now"},
+	return s.render(w, r, http.StatusConflict, frame{Title: "The review has changed", Page: "message", Body: message{
+		Heading:  "The review has changed",
+		Text:     "Your change was not saved, because the review of " + call + " has changed since you opened it.",
+		Back:     Link{pathOf(call), "Open the current state"},
 		Conflict: v,
 	}})
 }

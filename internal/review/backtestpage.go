@@ -17,20 +17,20 @@ import (
 	"callscreen/policy"
 )
 
-// trialView is the page on which another policy is tried on the calls of the past.
+// trialView is the data of the backtest page.
 type trialView struct {
 	Form      trialForm
-	Overrides int    // of the policy in force, which stay
-	Problem   string // why the form was not carried out
+	Overrides int    // number of overrides of the current policy, which apply to the new one too
+	Problem   string // error of the form
 	Result    *backtest.Result
 	Rows      []trialRow
 	Changes   []trialChange
-	Curve     template.URL // the picture
+	Curve     template.URL // chart as data URL
 	Took      time.Duration
-	JSON      string // address of the same as JSON
+	JSON      string // URL of the result as JSON
 }
 
-// trialForm is what was entered, as it was.
+// trialForm holds the fields of the form as entered.
 type trialForm struct {
 	Threshold, Need, Of, ClearBelow, MinCoverage, Rate string
 	OnUnscreened                                       string
@@ -38,24 +38,24 @@ type trialForm struct {
 	SkipSimulated                                      bool
 }
 
-// Unscreened lists what can become of calls that could not be screened.
+// Unscreened returns the values of on_unscreened.
 func (trialView) Unscreened() []string { return []string{string(policy.Review), string(policy.Clear)} }
 
 type trialRow struct {
 	Name, Threshold                     string
-	Flagged, Inconclusive, Clear, Alone int // Alone: before a person
+	Flagged, Inconclusive, Clear, Alone int // Alone: queued for review
 	Precision, Recall, Alarms           string
 }
 
 type trialChange struct{ Call, Href, From, Current, To, Disposition string }
 
-// trialsAtATime keeps those who try policies from taking the processor from those who record.
+// trialsAtATime limits concurrent backtests, so that they do not take processor time from recording.
 const (
 	trialsAtATime = 1
 	trialsShown   = 50
 )
 
-// trial shows what another policy would have decided. It asks nothing of the analysis API, and changes nothing.
+// trial shows the effect of another policy. It does not use the analysis API and changes nothing.
 func (s *Server) trial(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	v := trialView{Form: s.trialForm(q), Overrides: len(s.cfg.Decider.Policy().Overrides)}
@@ -109,7 +109,7 @@ func (s *Server) renderTrial(w http.ResponseWriter, r *http.Request, status int,
 
 const trialPath = "/backtest"
 
-// trialForm fills what is not entered with the policy in force.
+// trialForm returns the form. Empty fields have the values of the current policy.
 func (s *Server) trialForm(q url.Values) trialForm {
 	p := s.cfg.Decider.Policy()
 	text := func(name string, v any) string {
@@ -138,7 +138,7 @@ func (s *Server) trialForm(q url.Values) trialForm {
 	}
 }
 
-// readTrial reads a form: a policy that differs from the one in force in what it says, the days, and the rate.
+// readTrial parses the form: a policy based on the current one, the days, and the rate.
 func (s *Server) readTrial(f trialForm) (p policy.Policy, w store.Window, rate float64, err error) {
 	p = s.cfg.Decider.Policy()
 	for _, field := range []struct {
@@ -149,7 +149,7 @@ func (s *Server) readTrial(f trialForm) (p policy.Policy, w store.Window, rate f
 		{"Threshold", f.Threshold, &p.Threshold, nil},
 		{"Clear below", f.ClearBelow, &p.ClearBelow, nil},
 		{"Least coverage", f.MinCoverage, &p.MinCoverage, nil},
-		{"Scores over it", f.Need, nil, &p.Need},
+		{"Scores over the threshold", f.Need, nil, &p.Need},
 		{"Within segments", f.Of, nil, &p.Of},
 		{"False-alarm rate", f.Rate, &rate, nil},
 	} {
@@ -160,7 +160,7 @@ func (s *Server) readTrial(f trialForm) (p policy.Policy, w store.Window, rate f
 			*field.whole, err = strconv.Atoi(field.text)
 		}
 		if err != nil {
-			return p, w, 0, bad(field.name + ": " + strconv.Quote(field.text) + " is no number")
+			return p, w, 0, bad(field.name + ": " + strconv.Quote(field.text) + " is not a number")
 		}
 	}
 	p.OnUnscreened = policy.Unscreened(f.OnUnscreened)
@@ -180,9 +180,9 @@ func (s *Server) readTrial(f trialForm) (p policy.Policy, w store.Window, rate f
 		}
 		at, err := time.Parse(time.DateOnly, day.text)
 		if err != nil {
-			return p, w, 0, bad(day.name + ": " + strconv.Quote(day.text) + " is no day such as 2026-01-31")
+			return p, w, 0, bad(day.name + ": " + strconv.Quote(day.text) + " is not a day such as 2026-01-31")
 		}
-		*day.at = at.AddDate(0, 0, day.more) // the last day is in it as a whole
+		*day.at = at.AddDate(0, 0, day.more) // the last day is included completely
 	}
 	if !w.From.IsZero() && !w.To.IsZero() && !w.From.Before(w.To) {
 		return p, w, 0, bad("To: is before From")
@@ -190,7 +190,7 @@ func (s *Server) readTrial(f trialForm) (p policy.Policy, w store.Window, rate f
 	return p, w, rate, nil
 }
 
-// show puts a result into the words of the page.
+// show converts a result to the texts of the page.
 func (v *trialView) show(r backtest.Result) error {
 	v.Result = &r
 	row := func(name, threshold string, o backtest.Outcomes) trialRow {
@@ -207,7 +207,7 @@ func (v *trialView) show(r backtest.Result) error {
 	for _, side := range []struct {
 		name string
 		backtest.Side
-	}{{"Policy in force", r.Current}, {"Policy tried", r.New}} {
+	}{{"Current policy", r.Current}, {"New policy", r.New}} {
 		one := row(side.name, strconv.FormatFloat(side.Threshold, 'f', -1, 64), side.Outcomes)
 		one.Precision, one.Recall, one.Alarms = side.Precision.String(), side.Recall.String(), side.FalseAlarmRate.String()
 		v.Rows = append(v.Rows, one)
@@ -229,6 +229,6 @@ func (v *trialView) show(r backtest.Result) error {
 	if err := backtest.WriteSVG(&b, r); err != nil {
 		return err
 	}
-	v.Curve = template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(b.Bytes())) //nolint:gosec // we have drawn it
+	v.Curve = template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(b.Bytes())) //nolint:gosec // generated by this program
 	return nil
 }

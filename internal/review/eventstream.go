@@ -10,25 +10,25 @@ import (
 )
 
 const (
-	heartbeat = 15 * time.Second // proxies close what is silent for longer
-	writeFor  = 10 * time.Second // a listener that takes nothing for so long is gone
-	// streamFor bounds a stream, so that it is asked again and again whether the listener may still listen.
+	heartbeat = 15 * time.Second // proxies close silent connections
+	writeFor  = 10 * time.Second // a client that reads nothing for this long is disconnected
+	// streamFor limits the duration of a stream, so that the authorization of the client is checked again.
 	streamFor = 15 * time.Minute
-	// mostReplay is how many events are repeated. Who was away for longer loads everything again.
+	// mostReplay is the maximum number of repeated events. A client that missed more reloads everything.
 	mostReplay = 10_000
 )
 
-// stream sends what happens, as server-sent events.
+// stream sends events as server-sent events.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
-	after := int64(-1) // only what comes from now on
+	after := int64(-1) // only new events
 	text := r.Header.Get("Last-Event-ID")
 	if text == "" {
-		text = r.URL.Query().Get("after") // a page knows where it was made
+		text = r.URL.Query().Get("after") // a page includes all events up to this one
 	}
 	if text != "" {
 		var err error
 		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
-			return bad("Last-Event-ID, or after, is the id of an event")
+			return bad("Last-Event-ID and after must be the id of an event")
 		}
 	}
 	l, err := s.events.join(r.Context(), r.URL.Query().Get("call"))
@@ -43,29 +43,29 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // of nginx
+	h.Set("X-Accel-Buffering", "no") // for nginx
 	c := &client{w: w, out: http.NewResponseController(w), last: l.from}
 	defer func() { _ = c.out.SetWriteDeadline(time.Time{}) }() // the connection may serve other requests
 	if err := c.send([]byte("retry: 2000\n\n")); err != nil {
-		return nil //nolint:nilerr // nobody listens any more
+		return nil //nolint:nilerr // the client has disconnected
 	}
 	if after >= 0 {
 		if err := s.repeat(r.Context(), c, l, after); err != nil {
 			if !c.gone {
-				s.cfg.Log.Warn("events could not be repeated", "error", err)
+				s.cfg.Log.Warn("repeating events failed", "error", err)
 			}
-			return nil // the client comes back
+			return nil // the client reconnects
 		}
 	}
 	c.follow(r.Context(), l)
 	return nil
 }
 
-// client is the other end of a stream.
+// client is the connection of a stream.
 type client struct {
 	w    http.ResponseWriter
 	out  *http.ResponseController
-	last int64 // id that was sent last
+	last int64 // last sent id
 	gone bool
 }
 
@@ -81,11 +81,11 @@ func (c *client) send(data []byte) error {
 	return err
 }
 
-// sendAll sends an event together with those that wait behind it.
+// sendAll sends an event together with the queued ones.
 func (c *client) sendAll(e event, l *listener) error {
 	var data []byte
 	for ok := true; ok; {
-		if e.seq == 0 || e.seq > c.last { // the others were repeated already
+		if e.seq == 0 || e.seq > c.last { // skip events that were repeated already
 			data = append(data, e.data...)
 		}
 		ok = false
@@ -102,7 +102,7 @@ func (c *client) sendAll(e event, l *listener) error {
 	return c.send(data)
 }
 
-// repeat sends what the client has missed, up to where its queue begins.
+// repeat sends the events that the client has missed, up to the start of its queue.
 func (s *Server) repeat(ctx context.Context, c *client, l *listener, after int64) error {
 	if after > l.from || l.from-after > mostReplay {
 		c.last = l.from
@@ -134,7 +134,7 @@ func (s *Server) repeat(ctx context.Context, c *client, l *listener, after int64
 	return nil
 }
 
-// follow sends what comes, until either end has enough.
+// follow sends new events until one side ends the stream.
 func (c *client) follow(ctx context.Context, l *listener) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()

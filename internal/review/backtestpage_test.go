@@ -42,12 +42,12 @@ func TestAnotherPolicyIsTried(t *testing.T) {
 		t,
 		"a higher threshold",
 		page,
-		"1 of 2 calls would be decided otherwise",
+		"1 of 2 calls would change",
 		`<a href="/calls/c1">c1</a>`,
 		`src="data:image/svg&#43;xml;base64,`,
-		"Policy tried",
+		"New policy",
 		"0.99",
-		"By 1 calls that people confirmed",
+		"Based on 1 confirmed calls",
 		"confirmed",
 		"not",
 		`role="alert"`,
@@ -70,9 +70,9 @@ func TestAnotherPolicyIsTried(t *testing.T) {
 	_, page = o.see("/backtest?"+form.Encode(), "anna")
 	wants(t, "before any call", page, "0 of 0 calls", "not", "data:image")
 	for name, c := range map[string]struct{ key, value, want string }{
-		"no number": {"threshold", "high", "Threshold: &#34;high&#34; is no number"},
+		"no number": {"threshold", "high", "Threshold: &#34;high&#34; is not a number"},
 		"no policy": {"threshold", "1.5", "must be within 0..1"},
-		"no days":   {"from", "yesterday", "From: &#34;yesterday&#34; is no day"},
+		"no days":   {"from", "yesterday", "From: &#34;yesterday&#34; is not a day"},
 		"backwards": {"from", "2026-03-02", "To: is before From"},
 		"no rate":   {"rate", "1", "must be between 0 and 1"},
 		"no word":   {"on_unscreened", "maybe", "on_unscreened"},
