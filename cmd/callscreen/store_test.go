@@ -158,7 +158,7 @@ func TestAuditVerb(t *testing.T) {
 		t.Errorf("%d\n%s%s", code, out, errs)
 	}
 	if code, _, errs := verb(t, []string{"CALLSCREEN_DATA_DIR=" + t.TempDir()}, "", "audit", "verify"); code != 1 ||
-		!strings.Contains(errs, "hint: is data_dir right") {
+		!strings.Contains(errs, "hint: check data_dir") {
 		t.Errorf("%d %s", code, errs)
 	}
 }

@@ -44,7 +44,7 @@ func TestReloadTouchesNoCall(t *testing.T) {
 	if err := s.app.Reload(t.Context(), broken, tokens); err == nil || !strings.Contains(err.Error(), "webhooks[0].secret_files") {
 		t.Errorf("a broken configuration: %v", err)
 	}
-	if err := s.app.Reload(t.Context(), cfg, nil); err == nil || !strings.Contains(err.Error(), "hint: start it again") {
+	if err := s.app.Reload(t.Context(), cfg, nil); err == nil || !strings.Contains(err.Error(), "hint: restart callscreen") {
 		t.Errorf("authentication turned off: %v", err)
 	}
 	if code, _ := s.get("GET", "/api/v1/calls", "old"); code != 200 {

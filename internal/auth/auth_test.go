@@ -173,7 +173,7 @@ func TestSignInAndOut(t *testing.T) {
 	b.want("not signed in", "GET", "/calls/a%2Fb?x=1", 303, "/login?next=%2Fcalls%2Fa%252Fb%3Fx%3D1")
 	b.want("not signed in", "POST", "/calls/a/review", 401, "another tab")
 	b.want("the page", "GET", "/login?next=/calls/a", 200, `name="next" value="/calls/a"`)
-	b.want("a wrong token", "POST", "/login", 403, "not known")
+	b.want("a wrong token", "POST", "/login", 403, "is unknown")
 	b.signIn("anna's", "/calls/a")
 	c := b.set[0]
 	if c.Name != "callscreen" || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Secure || len(c.Value) != 43 ||
@@ -192,9 +192,9 @@ func TestSignInAndOut(t *testing.T) {
 	v := h.browser()
 	v.signIn("vera's", "/")
 	v.want("may look", "GET", "/", 200, "hello vera")
-	v.want("may not decide", "POST", "/calls/a/review", 403, "needed: reviewer")
+	v.want("may not decide", "POST", "/calls/a/review", 403, "role reviewer is required")
 	p := h.browser()
-	if resp, body := p.do("POST", "/login", "token=pbx%27s"); resp.StatusCode != 403 || !strings.Contains(body, "for programs") ||
+	if resp, body := p.do("POST", "/login", "token=pbx%27s"); resp.StatusCode != 403 || !strings.Contains(body, "for senders of calls") ||
 		len(p.cookies) > 0 {
 		t.Errorf("a token for programs: HTTP %d %s", resp.StatusCode, body)
 	}
@@ -295,8 +295,8 @@ func TestCrossSiteRequestsAreRefused(t *testing.T) {
 	}
 	// Nor can it sign somebody in or out.
 	b.headers["Sec-Fetch-Site"], b.headers["Origin"] = "cross-site", "https://evil.test"
-	b.want("sign out", "POST", "/logout", 403, "itself")
-	b.want("sign in", "POST", "/login", 403, "itself")
+	b.want("sign out", "POST", "/logout", 403, "cross-origin")
+	b.want("sign in", "POST", "/login", 403, "cross-origin")
 	// A token is not brought along by the browser.
 	b.headers["Authorization"] = "Bearer anna's"
 	b.want("a token", "POST", "/calls/a/review", 200, "hello anna")
@@ -306,7 +306,7 @@ func TestFailedAttemptsAreSlowedDown(t *testing.T) {
 	h := newHouse(t, func(c *config.Config) { c.Auth.TrustedProxies = []string{"10.0.0.0/8"} })
 	b := h.browser()
 	for range 10 {
-		b.want("guess", "POST", "/login", 403, "not known")
+		b.want("guess", "POST", "/login", 403, "is unknown")
 	}
 	resp, _ := b.do("POST", "/login", "token=anna%27s")
 	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "6" {
@@ -321,12 +321,12 @@ func TestFailedAttemptsAreSlowedDown(t *testing.T) {
 	b.headers["X-Forwarded-For"] = "192.0.2.77"
 	b.want("a made-up address", "POST", "/login", 429, "Too many")
 	h.now = h.now.Add(6 * time.Second)
-	b.want("a little later", "POST", "/login", 403, "not known")
+	b.want("a little later", "POST", "/login", 403, "is unknown")
 	b.want("and again", "POST", "/login", 429, "Too many")
 	six := h.browser()
 	for i := range 10 {
 		six.from = fmt.Sprintf("[2001:db8::%d]:1", i+1)
-		six.want("guess", "POST", "/login", 403, "not known")
+		six.want("guess", "POST", "/login", 403, "is unknown")
 	}
 	six.from = "[2001:db8::ffff]:1"
 	six.want("from the same network", "POST", "/login", 429, "Too many")
