@@ -7,22 +7,67 @@ import (
 	"time"
 )
 
-// Decide applies the policy to the findings of one call. It neither changes nor keeps the findings and the metadata.
-// The order of the findings does not matter. Each finding of a leg should have its own Seq.
-//
-// Decide accepts any input, including no findings at all: the call is then inconclusive, and its Score is nil.
+// Call is what Decide is told of a call.
+type Call struct {
+	// Findings are the results of the segments. Their order does not matter. Each finding of a leg should have its own Seq.
+	Findings []Finding
+	// Accounts has the ledger of every leg that was announced. nil: not known, and the rules about it do not apply.
+	Accounts []Account
+	// Metadata has one map where the metadata is certain, and one for each alternative where the legs disagree.
+	Metadata []map[string]string
+	// LegMetadata replaces Metadata for single legs.
+	LegMetadata map[string][]map[string]string
+}
+
+// alternatives returns the metadata that may hold for a leg.
+func (c Call) alternatives(leg string) []map[string]string {
+	if own, ok := c.LegMetadata[leg]; ok {
+		return own
+	}
+	return c.Metadata
+}
+
+// Decide applies the policy to the findings of a call of which nothing else is known.
 func (p Policy) Decide(findings []Finding, metadata map[string]string) Decision {
+	return p.DecideCall(Call{Findings: findings, Metadata: []map[string]string{metadata}})
+}
+
+// DecideCall applies the policy to one call. It neither changes nor keeps the call.
+//
+// It accepts any input, including no findings at all: the call is then inconclusive, and its Score is nil.
+func (p Policy) DecideCall(c Call) Decision {
 	byLeg := map[string][]Finding{}
-	for _, f := range findings {
+	for _, f := range c.Findings {
 		byLeg[f.Leg] = append(byLeg[f.Leg], f)
 	}
-	call := p.For("", metadata)
+	call := p.strictest("", c.Metadata)
+	accounts := map[string]Account{}
+	for _, a := range c.Accounts {
+		accounts[a.Leg] = a
+		if _, ok := byLeg[a.Leg]; !ok {
+			byLeg[a.Leg] = nil
+		}
+	}
+	for _, leg := range call.RequireLegs {
+		if _, ok := byLeg[leg]; !ok {
+			byLeg[leg] = nil
+		}
+	}
 	d := Decision{Threshold: call.Threshold}
 	review := call.OnUnscreened == Review
 	heard := false
 	for _, leg := range slices.Sorted(maps.Keys(byLeg)) {
-		rules := p.For(leg, metadata)
+		rules := p.strictest(leg, c.alternatives(leg))
+		for _, metadata := range c.alternatives(leg) {
+			d.Disputed = d.Disputed || !rules.same(p.For(leg, metadata))
+		}
 		l := rules.decideLeg(leg, byLeg[leg])
+		if account, ok := accounts[leg]; ok {
+			rules.apply(&l, account, byLeg[leg])
+		}
+		if slices.Contains(call.RequireLegs, leg) {
+			l.require(len(byLeg[leg]) > 0 || accounts[leg].Leg != "")
+		}
 		d.Legs = append(d.Legs, l)
 		d.Speech += l.Speech
 		d.Analysed += l.Analysed
@@ -62,6 +107,56 @@ func (p Policy) Decide(findings []Finding, metadata map[string]string) Decision 
 	slices.Sort(d.Reasons)
 	d.Reasons = slices.Compact(d.Reasons)
 	return d
+}
+
+// apply adds the ledger of a leg to its decision. The ledger can only turn clear into inconclusive.
+func (p Policy) apply(l *LegDecision, a Account, findings []Finding) {
+	reasons := map[string]bool{}
+	var unanalysed time.Duration
+	for _, f := range findings {
+		if f.State == Skipped && f.Reason != ReasonSampled {
+			unanalysed += f.Speech
+		}
+	}
+	if l.Ignored {
+		unanalysed = 0 // too little to be speech
+	}
+	p.accountReasons(a, unanalysed, reasons)
+	if l.Ignored || len(findings) == 0 {
+		if reason, ok := p.silent(a); !ok {
+			reasons[reason] = true
+		}
+	}
+	if len(reasons) == 0 {
+		if len(findings) == 0 {
+			l.Ignored = true
+		}
+		return
+	}
+	l.Ignored = false
+	if l.Outcome == OutcomeFlagged {
+		return
+	}
+	for _, r := range l.Reasons {
+		if r != ReasonBelowThreshold && r != ReasonUnscreenedAllowed && (r != ReasonTooLittleSpeech || l.Analysed > 0) {
+			reasons[r] = true
+		}
+	}
+	l.Reasons, l.Outcome = slices.Sorted(maps.Keys(reasons)), OutcomeInconclusive
+	if p.OnUnscreened == Clear && l.Analysed > 0 && l.Analysed >= p.MinSpeech && !l.Suspicious && !reasons[ReasonPending] {
+		l.Outcome = OutcomeClear
+		l.Reasons = slices.Sorted(slices.Values(append(l.Reasons, ReasonUnscreenedAllowed)))
+	}
+}
+
+// require keeps a required leg from being ignored. present reports whether the call has the leg.
+func (l *LegDecision) require(present bool) {
+	switch {
+	case !present:
+		l.Ignored, l.Outcome, l.Reasons = false, OutcomeInconclusive, []string{ReasonMissingLeg}
+	case l.Ignored:
+		l.Ignored, l.Outcome, l.Reasons = false, OutcomeInconclusive, []string{ReasonTooLittleSpeech}
+	}
 }
 
 // take copies the score of a leg, with its threshold, if it is the highest so far.
@@ -104,10 +199,12 @@ func (p Policy) decideLeg(name string, findings []Finding) LegDecision {
 		l.Outcome = OutcomeFlagged
 		reasons[ReasonOverThreshold] = true
 	default:
+		unknown := time.Duration(0) // speech whose failed analysis is a reason of its own
 		if p.flagged(findings, worst) || p.suspicious(findings, worst) {
 			for _, f := range findings {
 				if f.open() {
 					reasons[f.openReason()] = true
+					unknown += f.Speech
 				}
 			}
 		}
@@ -116,7 +213,7 @@ func (p Policy) decideLeg(name string, findings []Finding) LegDecision {
 		}
 		if l.Analysed < p.MinSpeech || l.Analysed == 0 {
 			reasons[ReasonTooLittleSpeech] = true
-		} else if float64(l.Analysed) < p.MinCoverage*float64(l.Speech) {
+		} else if !p.covered(l.Analysed, l.Speech-unknown) {
 			reasons[ReasonTooLittleCoverage] = true
 		}
 		p.settle(&l, findings, reasons)
@@ -144,6 +241,11 @@ func (p Policy) settle(l *LegDecision, findings []Finding, reasons map[string]bo
 		l.Outcome = OutcomeClear
 		reasons[ReasonUnscreenedAllowed] = true
 	}
+}
+
+// covered reports whether enough of the speech was analysed.
+func (p Policy) covered(analysed, speech time.Duration) bool {
+	return float64(analysed) >= p.MinCoverage*float64(speech) || speech-analysed <= p.MaxUnheard.Seconds
 }
 
 // submitted returns the total speech of the segments that were not skipped.

@@ -130,12 +130,12 @@ func TestDecide(t *testing.T) {
 		{"one on each leg is not two on one", twoOf3, []policy.Finding{scored("caller", 0, 0.9), scored("agent", 0, 0.9)},
 			policy.OutcomeInconclusive, "suspicious", true},
 		{
-			"a failure too early to matter",
+			"a failure too early for a flag is still unheard",
 			twoOf3,
 			[]policy.Finding{failed("caller", 0, "timeout"), scored("caller", 1, 0.1), scored("caller", 2, 0.1), scored("caller", 3, 0.1)},
-			policy.OutcomeClear,
-			"scores_below_threshold",
-			false,
+			policy.OutcomeInconclusive,
+			"too_little_coverage",
+			true,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -35,6 +35,12 @@ const (
 	ReasonFailed            = "analysis_failed" // a failed finding without a reason
 	ReasonInvalidScore      = "invalid_score"
 	ReasonUnscreenedAllowed = "unscreened_allowed" // clear only because Policy.OnUnscreened is Clear
+	ReasonMissingLeg        = "missing_leg"        // a required leg is not part of the call
+	ReasonNoAudio           = "no_audio"           // nothing of an announced leg arrived
+	ReasonNoise             = "only_noise"         // a leg without speech that was not quiet, such as encrypted audio
+	ReasonLost              = "too_much_lost"
+	ReasonPaused            = "paused_too_long"
+	ReasonInterrupted       = "interrupted" // the connection broke and did not come back
 )
 
 // Decision is the result of [Policy.Decide] for one call.
@@ -54,7 +60,10 @@ type Decision struct {
 	Speech, Analysed time.Duration
 	// Pending is the number of findings without a result. The decision can change until it is 0.
 	Pending int
-	// Legs has one entry for each leg among the findings, sorted by name.
+	// Disputed reports that the legs disagree about metadata that the overrides look at. The strictest of the matching
+	// rules was applied.
+	Disputed bool
+	// Legs has one entry for each leg among the findings and the accounts, and for each required leg, sorted by name.
 	Legs []LegDecision
 }
 

@@ -40,6 +40,9 @@ type Finding struct {
 	Reason string  // machine-readable, set if Failed or Skipped: "timeout", "too_little_speech"
 }
 
+// ReasonSampled is the reason of a skipped finding that the operator chose not to have analysed.
+const ReasonSampled = "sampled"
+
 // scored reports whether the finding has a valid score.
 func (f Finding) scored() bool {
 	return f.State == Scored && ValidScore(f.Score)

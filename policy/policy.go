@@ -33,12 +33,22 @@ type Policy struct {
 	ClearBelow float64 `yaml:"clear_below"`
 	// MinSpeech is the net speech of a leg that must be analysed before the leg can be clear.
 	MinSpeech time.Duration `yaml:"min_speech"`
-	// MinCoverage is the share, 0..1, of a leg's net speech that must be analysed before the leg can be clear.
+	// MinCoverage is the share, 0..1, of a leg's net speech that must be analysed before the leg can be clear. Speech of
+	// at most MaxUnheard.Seconds may be left out whatever its share: a short last turn is too little to be analysed.
 	MinCoverage float64 `yaml:"min_coverage"`
 	// IgnoreBelow is the net speech below which a leg of skipped segments is ignored.
 	IgnoreBelow time.Duration `yaml:"ignore_below"`
 	// OnUnscreened is Review or Clear. "" means Review.
 	OnUnscreened Unscreened `yaml:"on_unscreened"`
+	// RequireLegs names legs that must be heard. A call without speech of one of them is inconclusive.
+	RequireLegs []string `yaml:"require_legs"`
+	// MaxUnheard bounds the audio of a leg that arrived and was not recorded, that stands in a file and was not read, and
+	// the speech that was not analysed.
+	MaxUnheard Limit `yaml:"max_unheard"`
+	// MaxLost is the share, 0..1, of a leg that may be lost on the network.
+	MaxLost float64 `yaml:"max_lost"`
+	// MaxPaused is the time that a leg may be paused.
+	MaxPaused time.Duration `yaml:"max_paused"`
 	// Overrides change rules for some legs or calls. All matching overrides apply, in order; a later one wins.
 	Overrides []Override `yaml:"overrides"`
 }
@@ -58,6 +68,10 @@ type Override struct {
 	MinCoverage  *float64       `yaml:"min_coverage,omitempty"`
 	IgnoreBelow  *time.Duration `yaml:"ignore_below,omitempty"`
 	OnUnscreened *Unscreened    `yaml:"on_unscreened,omitempty"`
+	RequireLegs  *[]string      `yaml:"require_legs,omitempty"` // only without Leg
+	MaxUnheard   *Limit         `yaml:"max_unheard,omitempty"`
+	MaxLost      *float64       `yaml:"max_lost,omitempty"`
+	MaxPaused    *time.Duration `yaml:"max_paused,omitempty"`
 }
 
 // Default returns the policy that applies if nothing is configured.
@@ -67,9 +81,12 @@ func Default() Policy {
 		Need:         1,
 		ClearBelow:   0.4,
 		MinSpeech:    3 * time.Second,
-		MinCoverage:  0.5,
+		MinCoverage:  0.9,
 		IgnoreBelow:  time.Second,
 		OnUnscreened: Review,
+		MaxUnheard:   Limit{Seconds: 3 * time.Second, Share: 0.1},
+		MaxLost:      0.2,
+		MaxPaused:    2 * time.Minute,
 	}
 }
 
@@ -102,6 +119,10 @@ func (p Policy) with(o Override) Policy {
 	set(&p.MinCoverage, o.MinCoverage)
 	set(&p.IgnoreBelow, o.IgnoreBelow)
 	set(&p.OnUnscreened, o.OnUnscreened)
+	set(&p.RequireLegs, o.RequireLegs)
+	set(&p.MaxUnheard, o.MaxUnheard)
+	set(&p.MaxLost, o.MaxLost)
+	set(&p.MaxPaused, o.MaxPaused)
 	// An override that lowers only the threshold lowers ClearBelow with it.
 	if o.Threshold != nil && o.ClearBelow == nil && p.ClearBelow > p.Threshold {
 		p.ClearBelow = p.Threshold
@@ -143,12 +164,16 @@ func (p Policy) Validate() error {
 		if _, ok := o.Metadata[""]; ok {
 			errs = append(errs, fmt.Errorf("%smetadata: contains an empty key", path))
 		}
+		if o.RequireLegs != nil && o.Leg != "" {
+			errs = append(errs, fmt.Errorf("%srequire_legs: is a rule of the call and cannot depend on a leg", path))
+		}
 		for _, s := range p.with(o).problems() {
 			if !slices.Contains(own, s) {
 				errs = append(errs, errors.New(path+s))
 			}
 		}
 	}
+	errs = append(errs, p.combinationProblems(own)...)
 	return errors.Join(errs...)
 }
 
@@ -179,6 +204,23 @@ func (p Policy) problems() (found []string) {
 	}
 	if p.IgnoreBelow < 0 {
 		bad("ignore_below: is %v, must not be negative", p.IgnoreBelow)
+	}
+	if !ValidScore(p.MaxUnheard.Share) {
+		bad("max_unheard.share: is %v, must be within 0..1", p.MaxUnheard.Share)
+	}
+	if p.MaxUnheard.Seconds < 0 {
+		bad("max_unheard.seconds: is %v, must not be negative", p.MaxUnheard.Seconds)
+	}
+	if !ValidScore(p.MaxLost) {
+		bad("max_lost: is %v, must be within 0..1", p.MaxLost)
+	}
+	if p.MaxPaused < 0 {
+		bad("max_paused: is %v, must not be negative", p.MaxPaused)
+	}
+	for i, leg := range p.RequireLegs {
+		if leg == "" || slices.Contains(p.RequireLegs[:i], leg) {
+			bad("require_legs: %q is empty or named twice", leg)
+		}
 	}
 	switch p.OnUnscreened {
 	case "", Review, Clear:
