@@ -6,7 +6,7 @@ import (
 	"callscreen/internal/testkit"
 )
 
-// Whatever the API answers in Retry-After: it is between now and the longest that is believed.
+// Invariant: every Retry-After gives a time between now and the maximum.
 func FuzzRetryAfter(f *testing.F) {
 	c, err := New("key", nil)
 	if err != nil {

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "sk-hunter2"
 
-// recording is a WAV file of so many samples, all different for different seeds.
+// recording returns a WAV file of the given number of samples. Different seeds give different samples.
 func recording(seed, samples int) analyzer.Audio {
 	var b bytes.Buffer
 	b.WriteString("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data")
@@ -34,7 +34,7 @@ func recording(seed, samples int) analyzer.Audio {
 	return analyzer.BytesAudio(b.Bytes())
 }
 
-// rig is a client with a stand-in that follows a script, and a record of everything that was said.
+// rig is a client of a scripted simulator, with a record of all requests and log lines.
 type rig struct {
 	client *analyzer.Client
 	stand  *simulator.Server
@@ -76,7 +76,7 @@ func newRig(t testing.TB, script simulator.Script, change func(*analyzer.Options
 	return r
 }
 
-// resends is how many submissions repeated one that may have been accepted.
+// resends counts the submissions that repeated an upload of unknown outcome.
 func (r *rig) resends() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,7 +92,7 @@ func answer(a simulator.Answer) *simulator.Answer { return &a }
 
 func short(o *analyzer.Options) { o.Deadline = 60 * time.Millisecond }
 
-// What the API may do to its client on a bad day, and what comes of it.
+// TestEveryMisbehaviourOfTheAPI covers the failures of a real service and their results.
 func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 	submit := func(a simulator.Answer) simulator.Rule { return simulator.Rule{Submit: &a} }
 	poll := func(a simulator.Answer) simulator.Rule { return simulator.Rule{Poll: &a} }
@@ -296,7 +296,7 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 	}
 }
 
-// A key that is refused is not tried again and again.
+// Invariant: a rejected key is not tried again and again.
 func TestARefusedKeyStopsAllSubmissions(t *testing.T) {
 	r := newRig(t, simulator.Script{Token: "another"}, nil)
 	for range 5 {
@@ -342,7 +342,7 @@ func TestTheKeyNeverShows(t *testing.T) {
 	}
 }
 
-// net/http would carry the header to any host that it is redirected to, and make a GET of the POST.
+// http would/ net/http would send the header to the target of a redirect, and turn the POST into a GET.
 func TestARedirectCarriesNeitherKeyNorRecording(t *testing.T) {
 	var elsewhere []string
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -398,7 +398,7 @@ func TestManyRecordingsAtATimeAgainstAnAPIThatFails(t *testing.T) {
 	}
 }
 
-// Whoever stops gets out, in every phase.
+// Cancelling the context ends the call in every phase.
 func TestCancelInEveryPhase(t *testing.T) {
 	for name, rule := range map[string]simulator.Rule{
 		"during the upload": {Submit: answer(simulator.Answer{Delay: time.Minute})},
@@ -421,7 +421,7 @@ func TestCancelInEveryPhase(t *testing.T) {
 	}
 }
 
-// A caller that was stopped goes on with the job it knows, and does not pay again.
+// A caller that was stopped continues with the known job, and is not charged again.
 func TestWaitGoesOnWithAKnownJob(t *testing.T) {
 	r := newRig(t, simulator.Script{}, nil)
 	job, err := r.client.Submit(t.Context(), recording(1, 100))

@@ -14,7 +14,7 @@ import (
 	"callscreen/analyzer/simulator"
 )
 
-// guarded is a client in front of an API whose opinion of the key can change.
+// guarded is a client of an API that can start and stop rejecting the key.
 type guarded struct {
 	*rig
 	clock    *leapClock
@@ -56,10 +56,10 @@ func (g *guarded) submit(t *testing.T) string {
 	return analyzer.Reason(err)
 }
 
-// pass lets time go by.
+// pass advances the clock.
 func (g *guarded) pass(d time.Duration) { g.clock.After(d) }
 
-// A key that was refused is asked about again now and then, with one request, and when it is accepted everything goes on.
+// A rejected key is retested from time to time with one request. After it is accepted, submissions continue.
 func TestAKeyThatWasRefusedIsAskedAboutAgain(t *testing.T) {
 	g := newGuarded(t, time.Minute)
 	g.status.Store(401)
@@ -74,7 +74,7 @@ func TestAKeyThatWasRefusedIsAskedAboutAgain(t *testing.T) {
 		{59 * time.Second, 0, "unauthorized", 0}, // it would be accepted, but it is not time
 		{time.Second, 403, "unauthorized", 1},
 		{59 * time.Second, 0, "unauthorized", 0},
-		{time.Second, 503, "unavailable", 1}, // that says nothing about the key
+		{time.Second, 503, "unavailable", 1}, // no result for the key
 		{time.Second, 0, "unauthorized", 0},
 		{time.Minute, 0, "accepted", 1},
 		{0, 0, "accepted", 1},

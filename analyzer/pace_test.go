@@ -10,7 +10,7 @@ import (
 	"callscreen/analyzer/simulator"
 )
 
-// leapClock jumps ahead instead of waiting, and notes how far.
+// leapClock jumps ahead instead of waiting, and records the waits.
 type leapClock struct {
 	mu    sync.Mutex
 	now   time.Time
@@ -44,7 +44,7 @@ func paced(t *testing.T, script simulator.Script) ([]time.Duration, error) {
 	return clock.waits, err
 }
 
-// Polls come every 1 to 3 s, less and less often, as the API's page advises.
+// Polls come every 1 to 3 s with growing intervals, as the documentation of the API advises.
 func TestPollsGrowFromOneToThreeSeconds(t *testing.T) {
 	waits, err := paced(t, simulator.Script{Latency: 30 * time.Second})
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"callscreen/analyzer/simulator"
 )
 
-// What goes over the wire: one field, a name that tells nothing, a known length, and the same bytes again for a retry.
+// The request has one field, a file name without information, a known length, and the same bytes in a retry.
 func TestUpload(t *testing.T) {
 	var names, bodies []string
 	fails := 2
@@ -102,7 +102,7 @@ func TestWhatCannotBeSentIsNotSent(t *testing.T) {
 	if n := r.stand.Stats().Submits; n != 0 {
 		t.Errorf("%d submissions", n)
 	}
-	// The largest that may be sent is sent.
+	// The largest permitted recording is sent.
 	if _, err := r.client.Analyze(
 		t.Context(),
 		analyzer.BytesAudio(append([]byte("RIFFxxxxWAVE"), make([]byte, analyzer.MaxSize-13)...)),
@@ -112,7 +112,7 @@ func TestWhatCannotBeSentIsNotSent(t *testing.T) {
 	}
 }
 
-// An id from outside stays within its segment of the path.
+// An external id stays within its segment of the path.
 func TestIDsCannotLeaveTheirPlace(t *testing.T) {
 	var paths []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -19,7 +19,7 @@ import (
 	"callscreen/policy"
 )
 
-// documents are the pages of the repository, by their path from its root.
+// documents returns the pages of the repository, by path.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	pages := map[string]string{}
@@ -55,7 +55,7 @@ var (
 	notWord = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// anchors are those of the headings of a page, as the usual viewers make them.
+// anchors returns the anchors of the headings of a page, as common viewers create them.
 func anchors(page string) (all []string) {
 	for _, m := range heading.FindAllStringSubmatch(fence.ReplaceAllString(page, ""), -1) {
 		all = append(all, strings.ReplaceAll(notWord.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
@@ -90,7 +90,7 @@ func TestLinksOfTheDocumentsLead(t *testing.T) {
 	}
 }
 
-// Every command line of the documents can be typed: the verbs, the flags and the make targets exist.
+// Every command line of the documents is valid: verbs, flags and make targets exist.
 func TestCommandsOfTheDocumentsExist(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "callscreen")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "callscreen/cmd/callscreen")
@@ -146,7 +146,7 @@ func TestCommandsOfTheDocumentsExist(t *testing.T) {
 	}
 }
 
-// commands are the lines of the shell blocks of a page, and what stands between backticks in its text.
+// commands returns the lines of the shell blocks of a page, and the texts between backticks.
 func commands(page string) (lines []string) {
 	for _, m := range fence.FindAllStringSubmatch(page, -1) {
 		if m[1] == "sh" {
@@ -162,7 +162,7 @@ func commands(page string) (lines []string) {
 	return lines
 }
 
-// Every YAML block is a piece of a configuration that the program takes, or a policy file.
+// Every YAML block is a valid part of a configuration, or a policy file.
 func TestConfigurationOfTheDocumentsIsUnderstood(t *testing.T) {
 	blocks := 0
 	for name, page := range documents(t) {
@@ -189,7 +189,7 @@ func TestConfigurationOfTheDocumentsIsUnderstood(t *testing.T) {
 
 var example = regexp.MustCompile(`(?m)^\| (\{.*\})? ?\| ((?:caller|agent) .*) \| (\w+) \| (\w+) \|$`)
 
-// The tables of docs/policy.md say what the policy decides.
+// The tables of docs/policy.md agree with the decisions of the policy.
 func TestPolicyExamplesAreTrue(t *testing.T) {
 	rows := example.FindAllStringSubmatch(documents(t)["docs/policy.md"], -1)
 	if len(rows) < 20 {
@@ -243,7 +243,7 @@ func findings(t *testing.T, text string) (all []policy.Finding) {
 	return all
 }
 
-// What is there to deploy is well-formed, and stops for longer than the drain takes.
+// The deployment files are well-formed, and their stop timeout is longer than the drain.
 func TestDeploymentsAreWellFormed(t *testing.T) {
 	docker, kubernetes := filepath.Join(
 		"..",
@@ -308,7 +308,7 @@ func TestDeploymentsAreWellFormed(t *testing.T) {
 	}
 }
 
-// loads wants a configuration that is whole but for the key, which is a file on another machine.
+// loads checks that a configuration is complete except for the key, which is a file on another machine.
 func loads(t *testing.T, text string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "callscreen.yaml")
@@ -329,7 +329,7 @@ func loads(t *testing.T, text string) {
 
 var unit = filepath.Join("..", "docs", "deploy", "systemd", "callscreen.service")
 
-// systemdAnalyze is the program that knows what a unit means.
+// systemdAnalyze is the program that verifies units.
 func systemdAnalyze(t *testing.T) string {
 	t.Helper()
 	program, err := exec.LookPath("systemd-analyze")
@@ -341,7 +341,7 @@ func systemdAnalyze(t *testing.T) string {
 	return program
 }
 
-// systemd takes every line of the unit. It only warns of those that it does not understand.
+// systemd accepts every line of the unit. It only warns about unknown lines.
 func TestUnitIsUnderstood(t *testing.T) {
 	program := systemdAnalyze(t)
 	text, err := os.ReadFile(unit)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Every test that the threat model names is there, and every threat names one.
+// Every test named by the threat model exists, and every threat names a test.
 func TestTheThreatModelNamesTestsThatExist(t *testing.T) {
 	var tests strings.Builder
 	if err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {

@@ -10,7 +10,7 @@ import (
 	"callscreen/analyzer/simulator"
 )
 
-// A test of your own program asks the stand-in, which says what the script wants.
+// A test of your own program uses the simulator, which answers as scripted.
 func ExampleServer() {
 	script, err := simulator.ParseScript(strings.NewReader(`
 rules:

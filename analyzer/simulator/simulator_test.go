@@ -31,7 +31,7 @@ func read(t testing.TB, file string) []byte {
 	return data
 }
 
-// form is the body of a submission with these fields, name and content in turn.
+// form returns the body of a submission with these fields, alternating name and content.
 func form(t testing.TB, fields ...string) (body *bytes.Buffer, contentType string) {
 	t.Helper()
 	body = &bytes.Buffer{}
@@ -148,7 +148,7 @@ func TestJobsTakeTheirTime(t *testing.T) {
 	}
 }
 
-// channel is one channel of a stereo WAV file as a mono one.
+// channel returns one channel of a stereo WAV file as a mono file.
 func channel(data []byte, c int) []byte {
 	out := append([]byte(nil), data[:44]...)
 	out[22], out[32] = 1, 2
@@ -185,7 +185,7 @@ func TestTheMarker(t *testing.T) {
 	}
 }
 
-// wavOf has ffmpeg make a mono 16-bit WAV of a file.
+// wavOf converts a file to a mono 16-bit WAV with ffmpeg.
 func wavOf(t *testing.T, rate string, args ...string) []byte {
 	t.Helper()
 	if _, err := exec.LookPath("ffmpeg"); err != nil {
@@ -202,7 +202,7 @@ func wavOf(t *testing.T, rate string, args ...string) []byte {
 	return read(t, out)
 }
 
-// The marker must outlive what a call does to audio, or a live demonstration would show nothing.
+// The marker must survive the codecs of a call, otherwise a live demonstration would show nothing.
 func TestTheMarkerOutlivesCodecs(t *testing.T) {
 	for _, codec := range [][]string{
 		{"ogg", "libopus", "-b:a", "24k"},

@@ -126,8 +126,8 @@ func cell(value any) string {
 
 const rfc3339Milli = "2006-01-02T15:04:05.000Z07:00"
 
-// harmless puts a quote before a text that a spreadsheet would take for a formula: what callers and analysts wrote must
-// not be run by whoever opens the table.
+// harmless puts a quote before a text that a spreadsheet would run as a formula. Texts of callers and analysts must not
+// be executed when the table is opened.
 func harmless(s string) string {
 	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(s, " "))
 	if strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) && s != "" {

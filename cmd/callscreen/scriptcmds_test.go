@@ -35,8 +35,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// wavs checks with a reader that is not ours that every file of a folder is mono, 16 kHz, 16 bit PCM below 10,000,000
-// bytes. A second argument is how many there must be.
+// wavs checks with an independent reader that every file of a directory is mono, 16 kHz, 16-bit PCM and smaller than
+// 10,000,000 bytes. A second argument is the expected number of files.
 func wavs(ts *testscript.TestScript, neg bool, args []string) {
 	files, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*"))
 	ts.Check(err)

@@ -175,7 +175,8 @@ func TestWebhooksVerb(t *testing.T) {
 			t.Errorf("%v: %d %s", args, code, errs)
 		}
 	}
-	if code, _, errs := verb(t, environ, "", "webhooks", "replay", "msg_1", "other"); code != 1 || !strings.Contains(errs, "undeliverable message") {
+	if code, _, errs := verb(t, environ, "", "webhooks", "replay", "msg_1", "other"); code != 1 ||
+		!strings.Contains(errs, "no such undeliverable message") {
 		t.Errorf("%d %s", code, errs)
 	}
 	if code, _, errs := verb(t, environ, "", "webhooks", "replay", "msg_1", "crm"); code != 0 {

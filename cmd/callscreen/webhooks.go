@@ -103,7 +103,7 @@ func notGivenUp(err error) error {
 	return err
 }
 
-// operator is who works at the command line, for the audit.
+// operator is the name of the command line in the audit log.
 func operator() string {
 	if u, err := user.Current(); err == nil {
 		return "operator " + u.Username

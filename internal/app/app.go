@@ -360,7 +360,7 @@ func (a *App) buildDoors() error {
 			}
 			return leg, nil
 		},
-		Sender: func(r *http.Request) intake.Sender { return intake.Sender{Name: auth.Who(r.Context())} },
+		Sender: func(r *http.Request) intake.Sender { return intake.Sender{Name: auth.Actor(r.Context())} },
 		Max:    cfg.WebRTC.MaxSessions,
 		Allow:  allow,
 		Log:    a.opt.Log,

@@ -34,6 +34,6 @@ func (a *App) setLogLevel(w http.ResponseWriter, r *http.Request) {
 	was, is := a.opt.Level.Level(), config.Log{Level: want.Level}.Slog()
 	a.opt.Level.Set(is)
 	// Logged at the higher of both levels, so that the last line before silence explains it.
-	a.opt.Log.Log(r.Context(), max(was, is), "log level changed", "from", was, "to", is, "by", auth.Who(r.Context()))
+	a.opt.Log.Log(r.Context(), max(was, is), "log level changed", "from", was, "to", is, "by", auth.Actor(r.Context()))
 	answer(w, map[string]string{"level": want.Level})
 }

@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// suites hold a store to what every one must do, with audio sealed in it and as it is.
+// suites runs the tests of every store with plain and with encrypted audio.
 func suites(t *testing.T, s audio.Store) {
 	secret, _, err := seal.Generate()
 	if err != nil {
@@ -54,7 +54,7 @@ func suite(t *testing.T, s audio.Store) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Remove(file); err != nil { // the spool lets go of it
+	if err := os.Remove(file); err != nil { // the spool deletes its copy
 		t.Fatal(err)
 	}
 	o, size, err := s.Open(ctx, key)
@@ -107,7 +107,7 @@ func TestFolder(t *testing.T) {
 	suites(t, s)
 }
 
-// The spool may be on another disk than the audio: then the file is copied.
+// If the spool is on another disk than the audio, the file is copied.
 func TestFolderOnAnotherFileSystem(t *testing.T) {
 	other, err := os.MkdirTemp("/dev/shm", "callscreen-audio-")
 	if err != nil {
@@ -121,7 +121,7 @@ func TestFolderOnAnotherFileSystem(t *testing.T) {
 	suites(t, s)
 }
 
-// TestS3 runs against versitygw, an S3 server over a folder.
+// TestS3 runs against versitygw, an S3 server on a directory.
 func TestS3(t *testing.T) {
 	server, err := exec.LookPath("versitygw")
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"callscreen/internal/seal"
 )
 
-// Audio from before there was a key stays readable, and what still lies in the spool then is sealed on its way.
+// Plain audio stays readable after keys are configured, and plain audio in the spool is encrypted on its way to the
+// store.
 func TestAudioFromBeforeThereWasAKey(t *testing.T) {
 	secret, _, err := seal.Generate()
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// house is a server with a page for viewers, a form for reviewers and the pages of sign-in, before a database.
+// house is a server with a page for viewers, a form for reviewers and the sign-in pages, on a database.
 type house struct {
 	t     *testing.T
 	auth  *auth.Auth
@@ -50,7 +50,7 @@ func newHouse(t *testing.T, change func(*config.Config)) *house {
 	return h
 }
 
-// open starts the server, again with another configuration.
+// open starts the server, also again with another configuration.
 func (h *house) open(change func(*config.Config)) {
 	h.t.Helper()
 	cfg := config.Default()
@@ -70,14 +70,14 @@ func (h *house) open(change func(*config.Config)) {
 	h.t.Cleanup(a.CloseIdleConnections)
 	h.auth, h.mux = a, http.NewServeMux()
 	a.Register(h.mux)
-	who := func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "hello %s", auth.Who(r.Context())) }
+	who := func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "hello %s", auth.Actor(r.Context())) }
 	h.mux.HandleFunc("GET /", a.Require("viewer", who))
 	h.mux.HandleFunc("POST /calls/{call}/review", a.Require("reviewer", who))
 	h.mux.HandleFunc("GET /api/v1/calls", a.Require("viewer", who))
 	h.mux.HandleFunc("GET /api/v1/events", a.Require("viewer", who))
 }
 
-// browser keeps cookies, and says where it comes from as browsers do.
+// browser keeps cookies, and sends the origin headers of browsers.
 type browser struct {
 	h       *house
 	cookies map[string]string
@@ -97,7 +97,7 @@ func (h *house) browser() *browser {
 	}
 }
 
-// answer is what matters of an answer, besides its body.
+// answer holds the relevant headers of an answer.
 type answer struct {
 	StatusCode int
 	Header     http.Header
@@ -137,7 +137,7 @@ func (b *browser) do(method, path, body string) (answer, string) {
 	return answer{resp.StatusCode, resp.Header}, string(data)
 }
 
-// signIn signs in with a token, which must succeed.
+// signIn signs in with a token, and fails the test if that does not succeed.
 func (b *browser) signIn(secret, next string) {
 	b.h.t.Helper()
 	if resp, body := b.do("POST", "/login", url.Values{"token": {secret}, "next": {next}}.Encode()); resp.StatusCode != 303 {
@@ -145,7 +145,7 @@ func (b *browser) signIn(secret, next string) {
 	}
 }
 
-// want asks for a page and wants an answer.
+// want requests a page and checks the answer.
 func (b *browser) want(what, method, path string, status int, text string) {
 	b.h.t.Helper()
 	body := ""
@@ -200,7 +200,7 @@ func TestSignInAndOut(t *testing.T) {
 	}
 }
 
-// The id of a session is made at sign-in, never before, and what was there before ends.
+// The id of a session is created at sign-in, never before, and earlier sessions end.
 func TestNobodyBringsASessionAlong(t *testing.T) {
 	h := newHouse(t, nil)
 	b := h.browser()
@@ -240,7 +240,7 @@ func TestSessionsExpire(t *testing.T) {
 		t.Error("the cookie is kept")
 	}
 
-	// What the page asks for by itself keeps nobody signed in.
+	// Requests without user action do not extend the session.
 	b.signIn("anna's", "/")
 	for range 4 {
 		h.now = h.now.Add(7 * time.Minute)
@@ -253,7 +253,7 @@ func TestSessionsExpire(t *testing.T) {
 	b.want("nobody was there", "GET", "/", 303, "/login")
 }
 
-// A token that is taken away, or changed, ends the sessions that began with it; one that gets other roles changes theirs.
+// Removing or changing a token ends its sessions. Changing its roles changes those of its sessions.
 func TestSessionsFollowTheirToken(t *testing.T) {
 	h := newHouse(t, nil)
 	b := h.browser()
@@ -264,7 +264,7 @@ func TestSessionsFollowTheirToken(t *testing.T) {
 	b.want("changed", "GET", "/", 303, "/login")
 }
 
-// A page of somebody else cannot make a browser do something here, whatever the way it is known.
+// Another site cannot use the browser of a signed-in user, with any sign-in method.
 func TestCrossSiteRequestsAreRefused(t *testing.T) {
 	h := newHouse(t, func(c *config.Config) {
 		c.Auth.TrustedProxies = []string{"10.0.0.0/8"}
@@ -293,11 +293,11 @@ func TestCrossSiteRequestsAreRefused(t *testing.T) {
 		}
 		b.want(name+", looking", "GET", "/", 200, "hello")
 	}
-	// Nor can it sign somebody in or out.
+	// It cannot sign a user in or out either.
 	b.headers["Sec-Fetch-Site"], b.headers["Origin"] = "cross-site", "https://evil.test"
 	b.want("sign out", "POST", "/logout", 403, "cross-origin")
 	b.want("sign in", "POST", "/login", 403, "cross-origin")
-	// A token is not brought along by the browser.
+	// The browser does not send a bearer token by itself.
 	b.headers["Authorization"] = "Bearer anna's"
 	b.want("a token", "POST", "/calls/a/review", 200, "hello anna")
 }
@@ -315,7 +315,7 @@ func TestFailedAttemptsAreSlowedDown(t *testing.T) {
 	other := h.browser()
 	other.from = "192.0.2.2:5000"
 	other.signIn("anna's", "/")
-	// The proxy is not taken for the client, and a client cannot pass for another.
+	// The address of the proxy is not taken for the client, and a client cannot claim another address.
 	other.from, other.headers["X-Forwarded-For"] = "10.0.0.1:1", "198.51.100.9, 192.0.2.1"
 	other.want("behind the proxy", "POST", "/login", 429, "Too many")
 	b.headers["X-Forwarded-For"] = "192.0.2.77"
@@ -351,7 +351,7 @@ func TestTheCookieIsSecureOverTLS(t *testing.T) {
 	b.want("over a plain connection", "GET", "/", 303, "/login")
 }
 
-// Only a proxy of ours is believed when it says who somebody is.
+// User headers only count from a trusted proxy.
 func TestTheWordOfAProxy(t *testing.T) {
 	h := newHouse(t, func(c *config.Config) {
 		c.Auth.TrustedProxies = []string{"10.0.0.0/24", "::1/128"}
@@ -407,7 +407,7 @@ func TestWhereToGoAfterSigningIn(t *testing.T) {
 	}
 }
 
-// Where authentication is off, this machine may do everything, but no page that a browser on it shows.
+// While authentication is off, this machine has every role, but a page of another site in its browser has none.
 func TestWithoutAuthentication(t *testing.T) {
 	h := newHouse(t, func(c *config.Config) { c.Auth.Tokens = nil })
 	for _, c := range []struct {
@@ -434,7 +434,7 @@ func TestWithoutAuthentication(t *testing.T) {
 	b.want("the name in the audit", "GET", "/", 200, "hello anonymous")
 }
 
-// Signing in well is bounded too: each time writes into the database.
+// Successful sign-ins are limited too: each writes to the database.
 func TestVisitsToSignInAreBounded(t *testing.T) {
 	h := newHouse(t, nil)
 	refused := 0

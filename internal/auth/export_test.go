@@ -2,5 +2,5 @@ package auth
 
 import "time"
 
-// SetClock makes sessions live by another clock.
+// SetClock replaces the clock of sessions.
 func (a *Auth) SetClock(now func() time.Time) { a.now = now }

@@ -14,7 +14,7 @@ import (
 	"callscreen/internal/testkit"
 )
 
-// Whatever is sent as a token: it is judged soon, and what is taken is what was signed.
+// Invariant: every token is verified quickly, and only signed tokens are accepted.
 func FuzzToken(f *testing.F) {
 	const secret = "a secret of more than thirty-two bytes"
 	const set = `{"keys":[{"kty":"EC","crv":"P-256","kid":"e","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",` +
@@ -60,7 +60,7 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-// Whoever answers in place of the keys: only public keys are taken, and few of them.
+// Invariant: any answer for the key set yields a bounded number of public keys, and nothing else.
 func FuzzKeys(f *testing.F) {
 	f.Add(
 		[]byte(

@@ -27,8 +27,8 @@ func From(ctx context.Context) (Identity, bool) {
 	return who, ok
 }
 
-// Who returns the name for the audit log of the sender of a request that Require has accepted.
-func Who(ctx context.Context) string {
+// Actor returns the name for the audit log of the sender of a request that Require has accepted.
+func Actor(ctx context.Context) string {
 	if who, ok := From(ctx); ok {
 		return who.Name
 	}

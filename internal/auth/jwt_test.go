@@ -28,7 +28,7 @@ import (
 
 const jwtSecret = "a secret of more than thirty-two bytes"
 
-// issuer signs tokens, and publishes its keys in a file.
+// issuer signs tokens and writes its keys to a file.
 type issuer struct {
 	t   *testing.T
 	now time.Time
@@ -68,7 +68,7 @@ func (i *issuer) publish(keys ...jose.JSONWebKey) {
 	}
 }
 
-// claims are those of a good token, changed.
+// claims returns the claims of a valid token with changes.
 func (i *issuer) claims(change map[string]any) map[string]any {
 	c := map[string]any{
 		"sub": "sbc-1",
@@ -252,7 +252,7 @@ func mustJSON(v any) string {
 	return string(data)
 }
 
-// embedded is a token that brings along the key that it is signed with.
+// embedded returns a token that contains the key of its own signature.
 func embedded(t *testing.T, i *issuer, key *rsa.PrivateKey) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, &jose.SignerOptions{EmbedJWK: true})
@@ -270,7 +270,7 @@ func embedded(t *testing.T, i *issuer, key *rsa.PrivateKey) string {
 	return token
 }
 
-// Keys in a file are read again when they change; a file that is broken changes nothing.
+// Changed keys in a file are reloaded, and a broken file changes nothing.
 func TestKeysInAFileMayChange(t *testing.T) {
 	i := newIssuer(t)
 	ingest := i.ingest(nil)
@@ -292,13 +292,13 @@ func TestKeysInAFileMayChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("broken", false, true)
-	// A secret, or a private key, that is published by mistake is no key.
+	// A published secret or private key is not accepted as a key.
 	i.publish(jose.JSONWebKey{Key: []byte(jwtSecret), KeyID: "r"}, jose.JSONWebKey{Key: i.rsa, KeyID: "r"}, i.public()[1])
 	expect("published by mistake", false, true)
 }
 
-// Keys from a web address are kept, asked for again after a while and when one is unknown, but not for everybody who makes
-// one up; that the address does not answer ends nothing for a day.
+// Keys from a URL are cached. They are fetched again after a while and for an unknown key id, but not for every made-up
+// id. An unreachable URL has no effect for a day.
 func TestKeysFromTheWeb(t *testing.T) {
 	i := newIssuer(t)
 	var asked, down atomic.Int64
@@ -348,7 +348,7 @@ func TestKeysFromTheWeb(t *testing.T) {
 	expect("back", true, 8)
 }
 
-// Whoever may send a leg may also pause it, and no other.
+// A sender of a leg can pause that leg, and no other.
 func TestSignedTokensAreGoodForTheirLeg(t *testing.T) {
 	i := newIssuer(t)
 	a := i.auth(nil)

@@ -19,7 +19,7 @@ import (
 	"callscreen/internal/config"
 )
 
-// provider is a small OpenID provider that says what it is told to say.
+// provider is a small OpenID provider with scripted answers.
 type provider struct {
 	t      *testing.T
 	url    string
@@ -117,7 +117,7 @@ func (p *provider) sign(claims map[string]any) string {
 	return text
 }
 
-// authorize is what happens at the provider: somebody signs in there and is sent back with a code.
+// authorize signs in at the provider and returns the redirect with a code.
 func (p *provider) authorize(location string) (back url.Values) {
 	p.t.Helper()
 	u, err := url.Parse(location)
@@ -166,7 +166,7 @@ func TestSingleSignOn(t *testing.T) {
 	b.want("single sign-on was turned off", "GET", "/", 303, "/login")
 }
 
-// What a provider, or somebody between, can get wrong lets nobody in.
+// Every error of a provider, or of an attacker in between, refuses the sign-in.
 func TestSingleSignOnThatIsRefused(t *testing.T) {
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -226,7 +226,7 @@ func TestSingleSignOnThatIsRefused(t *testing.T) {
 	}
 }
 
-// A verifier that was intercepted is of no use without the cookie of the browser that began.
+// An intercepted verifier is useless without the cookie of the browser that started the sign-in.
 func TestSingleSignOnStaysInItsBrowser(t *testing.T) {
 	p := newProvider(t)
 	h := newHouse(t, p.configure)

@@ -16,7 +16,7 @@ import (
 	"callscreen/policy"
 )
 
-// call is one of a single leg with one score.
+// call returns a call with one leg and one score.
 func call(id string, score float64, decision, disposition string) backtest.Call {
 	return backtest.Call{
 		ID:          id,
@@ -186,7 +186,7 @@ func TestNothingIsAResultToo(t *testing.T) {
 	}
 }
 
-// random makes calls as they may be, most of them not reviewed.
+// random returns random calls, most of them not reviewed.
 func random(seed uint64, n int) (calls []backtest.Call) {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	for i := range n {
@@ -208,7 +208,7 @@ func random(seed uint64, n int) (calls []backtest.Call) {
 	return calls
 }
 
-// tried is how a policy does, by asking it about every call.
+// tried evaluates a policy by deciding every call.
 func tried(p policy.Policy, calls []backtest.Call) (point backtest.Point) {
 	point.Threshold = p.Threshold
 	for _, c := range calls {

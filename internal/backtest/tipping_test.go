@@ -68,7 +68,7 @@ func world(seed uint64) (policy.Policy, []policy.Finding, map[string]string) {
 	return p, findings, metadata
 }
 
-// The curve stands on this: whatever the policy and the call, one number says for every threshold what Decide says.
+// Invariant: for any policy and call, one number answers for every threshold what Decide answers.
 func TestTippingSaysWhatDecideSaysForEveryThreshold(t *testing.T) {
 	seeds := uint64(8_000)
 	if testing.Short() {

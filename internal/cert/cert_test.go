@@ -23,8 +23,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A client keeps calling, over connections of its own, while the certificate is replaced, half replaced and broken: no
-// call fails, the new certificate is shown as soon as the pair is whole, and each broken state is reported once.
+// A client keeps opening connections while the certificate is replaced, half replaced and broken. No call fails, the
+// new certificate is used as soon as the pair is complete, and each broken state is reported once.
 func TestRotationWhileAClientKeepsCalling(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")

@@ -2,5 +2,5 @@ package cert
 
 import "time"
 
-// SetClock makes the files be looked at by another clock.
+// SetClock replaces the clock of the file checks.
 func (f *Files) SetClock(now func() time.Time) { f.now = now }

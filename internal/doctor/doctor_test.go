@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is one in which all is well, but for what a test changes.
+// world is a healthy environment, which a test can change.
 type world struct {
 	reach, submit, database, audio, sync, bind, buffer, find error
 	free                                                     int64
@@ -53,7 +53,7 @@ func (w *world) ReceiveBuffer() (most, want int, err error) { return w.most, 4 <
 func (w *world) Find(string) error                          { return w.find }
 func (w *world) Now() time.Time                             { return noon }
 
-// Every warning and every error is made to happen, is about the right thing, is one line, and says what to do.
+// Every warning and error occurs in a test, names its check, has one line, and has a hint.
 func TestEveryFaultIsFoundAndHasAHint(t *testing.T) {
 	broken := errors.New("it is\nbroken")
 	for name, c := range map[string]struct {
@@ -140,7 +140,7 @@ func TestEachProblemOfTheConfigurationIsAFinding(t *testing.T) {
 	}
 }
 
-// The machine as it is: whoever is only reached for gets neither key nor audio, and nothing is left behind on the disk.
+// On the real machine, a reached server gets neither key nor audio, and no file is left on the disk.
 func TestTheMachine(t *testing.T) {
 	var seen atomic.Pointer[http.Request]
 	wrong := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

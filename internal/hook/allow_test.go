@@ -8,7 +8,7 @@ import (
 	"callscreen/internal/outbound"
 )
 
-// A message to an address that is not allowed is not sent, and waits as one that was not taken: the list may be wrong.
+// A message to a forbidden address is not sent, and is retried like a failed one: the list may be wrong.
 func TestMessagesGoOnlyWhereTheyMay(t *testing.T) {
 	t.Parallel()
 	for list, delivered := range map[string]bool{"127.0.0.0/8": true, "10.0.0.0/8": false, "localhost": false} {

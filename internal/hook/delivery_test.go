@@ -14,8 +14,8 @@ import (
 	"callscreen/internal/hook"
 )
 
-// A message that is not taken is sent again by the schedule, with jitter, always under the same id. After the last
-// attempt it is a dead letter, and whoever replays it begins anew.
+// A failed message is sent again by the schedule, with jitter, always with the same id. After the last attempt it is a
+// dead letter. A replay starts the schedule again.
 func TestScheduleDeadLetterAndReplay(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool
@@ -70,7 +70,7 @@ func TestScheduleDeadLetterAndReplay(t *testing.T) {
 	if delivered, failed, dead := r.hooks.Counts(); delivered != 0 || failed != 4 || dead != 1 {
 		t.Error(delivered, failed, dead)
 	}
-	// Replayed while the endpoint is still broken it has all its attempts again.
+	// A replay to a broken endpoint has all attempts again.
 	if err := r.store.Replay(t.Context(), "msg_1", "crm", "me", r.now()); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestScheduleDeadLetterAndReplay(t *testing.T) {
 	}
 }
 
-// The default schedule gives an endpoint three days, so that it may be broken over a weekend.
+// The default schedule lasts three days, so that an endpoint may be broken over a weekend.
 func TestTheDefaultScheduleLastsThreeDays(t *testing.T) {
 	t.Parallel()
 	e, r := newEndpoint(t, status(503)), newRig(t, nil)
@@ -147,7 +147,7 @@ func TestRetryAfterIsHonouredWhereItIsLonger(t *testing.T) {
 	}
 }
 
-// What an answer means.
+// Every kind of answer has its own result.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	elsewhere := newEndpoint(t, nil)
@@ -214,7 +214,7 @@ func TestAnEndpointThatIsNotThereIsTriedAgain(t *testing.T) {
 	}
 }
 
-// An endpoint that says that it is gone gets nothing any more, until somebody enables it again.
+// An endpoint that answered 410 Gone gets no message until it is enabled again.
 func TestGoneDisablesAnEndpoint(t *testing.T) {
 	t.Parallel()
 	var gone atomic.Bool

@@ -7,7 +7,7 @@ import (
 	"callscreen/internal/testkit"
 )
 
-// Whatever an endpoint answers in Retry-After: it is between now and a day.
+// Invariant: every Retry-After gives a time between now and a day.
 func FuzzRetryAfter(f *testing.F) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	f.Add("120")

@@ -14,7 +14,7 @@ import (
 	"callscreen/internal/store/storetest"
 )
 
-// Each endpoint has its own pace: one that answers nobody keeps nobody else waiting.
+// Each endpoint has its own goroutine: an endpoint that does not answer does not delay the others.
 func TestASlowEndpointDelaysNobodyElse(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -48,7 +48,7 @@ func TestASlowEndpointDelaysNobodyElse(t *testing.T) {
 	}
 }
 
-// A program that ends in the middle of a delivery makes it again, under the same id: twice rather than never.
+// A delivery that is interrupted by the end of the program is repeated with the same id: twice rather than never.
 func TestADeliveryThatWasCutOffIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	first := make(chan struct{}, 1)
@@ -78,7 +78,7 @@ func TestADeliveryThatWasCutOffIsMadeAgain(t *testing.T) {
 	}
 }
 
-// The database fails right after a delivery, or right before it: the message is neither lost nor given up.
+// The database fails right after or right before a delivery: the message is neither lost nor given up.
 func TestADatabaseThatFailsLosesNoMessage(t *testing.T) {
 	t.Parallel()
 	e, r := newEndpoint(t, nil), newRig(t, nil)
@@ -141,7 +141,7 @@ func TestFlush(t *testing.T) {
 	if d := r.next(); d.State != "delivered" {
 		t.Errorf("%+v", d)
 	}
-	hook.NewDispatcher(hook.Config{Store: r.store}).Flush(t.Context()) // nobody wants to be told
+	hook.NewDispatcher(hook.Config{Store: r.store}).Flush(t.Context()) // without endpoints
 }
 
 // Several nodes share the deliveries, and none is made twice.

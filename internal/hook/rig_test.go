@@ -21,10 +21,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must come.
+// patience limits the wait for an expected event.
 const patience = 30 * time.Second
 
-// watched is a store that tells what was saved, and can be made to fail.
+// watched is a store that reports saved deliveries and can fail on request.
 type watched struct {
 	*store.Store
 	saved chan store.Delivery
@@ -62,13 +62,13 @@ func (w *watched) fail(save, look error) {
 	w.save, w.look = save, look
 }
 
-// request is what an endpoint got.
+// request is a request received by an endpoint.
 type request struct {
 	header http.Header
 	body   string
 }
 
-// rig is a dispatcher with a clock that stands still until it is moved.
+// rig is a dispatcher with a manual clock.
 type rig struct {
 	t     *testing.T
 	store *watched
@@ -80,7 +80,7 @@ type rig struct {
 	time time.Time
 }
 
-// newRig makes a rig. The clock begins at the time of the machine, to the second, so that receivers find it right.
+// newRig returns a rig. Its clock starts at the current time, to the second, so that receivers accept the timestamps.
 func newRig(t *testing.T, s *store.Store) *rig {
 	t.Helper()
 	if s == nil {
@@ -105,7 +105,7 @@ func (r *rig) advance(d time.Duration) {
 	}
 }
 
-// run starts a dispatcher, which stop ends.
+// run starts a dispatcher. stop ends it.
 func (r *rig) run(cfg hook.Config) {
 	r.t.Helper()
 	cfg.Store, cfg.Now, cfg.Log = r.store, r.now, slog.New(slog.NewTextHandler(&r.log, nil))
@@ -120,7 +120,7 @@ func (r *rig) run(cfg hook.Config) {
 	r.t.Cleanup(r.stop)
 }
 
-// tell keeps a message for endpoints.
+// tell stores a message for endpoints.
 func (r *rig) tell(id string, endpoints ...string) {
 	r.t.Helper()
 	if err := r.store.InTx(r.t.Context(), func(tx *store.Tx) error {
@@ -143,7 +143,7 @@ func (r *rig) tell(id string, endpoints ...string) {
 	}
 }
 
-// next is the next attempt whose outcome was saved.
+// next returns the next attempt with a saved result.
 func (r *rig) next() store.Delivery {
 	r.t.Helper()
 	select {
@@ -155,7 +155,7 @@ func (r *rig) next() store.Delivery {
 	}
 }
 
-// none fails the test if an attempt was made. What is not there cannot be waited for; it gets a moment.
+// none fails the test if an attempt was made. The absence of an event cannot be awaited, so none waits a moment.
 func (r *rig) none() {
 	r.t.Helper()
 	r.hooks.News()
@@ -166,7 +166,7 @@ func (r *rig) none() {
 	}
 }
 
-// endpoint is a server that answers as it is told, and keeps what it got.
+// endpoint is a server with scripted answers that records its requests.
 type endpoint struct {
 	url string
 	got chan request

@@ -14,7 +14,7 @@ import (
 	"callscreen/internal/hook"
 )
 
-// The example that the documentation of the form has.
+// The example of the specification.
 func TestSignatureOfTheDocumentedExample(t *testing.T) {
 	got := hook.Sign([]hook.Secret{secret(t, oldSecret)}, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), `{"test": 2432232314}`)
 	if got != "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=" {
@@ -22,7 +22,7 @@ func TestSignatureOfTheDocumentedExample(t *testing.T) {
 	}
 }
 
-// What is delivered is verified by the library that receivers use, with the old secret and with the new one.
+// The library that receivers use verifies a delivered message, with the old secret and with the new one.
 func TestReceiversVerifyWhatIsSent(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ secrets, accepted, refused []string }{

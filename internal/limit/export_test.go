@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// SlowFor is Slow with other times.
+// SlowFor is Slow with other limits.
 func SlowFor(next http.Handler, body, write time.Duration) http.Handler {
 	return slow(next, body, write)
 }

@@ -33,7 +33,7 @@ func dial(t *testing.T, server *httptest.Server) net.Conn {
 	return c
 }
 
-// A body that does not come is given up, whether the handler reads it or not.
+// A body that does not arrive is aborted, whether the handler reads it or not.
 func TestASlowBodyIsGivenUp(t *testing.T) {
 	for name, reads := range map[string]bool{"read": true, "not read": false} {
 		result := make(chan error, 1)
@@ -57,7 +57,7 @@ func TestASlowBodyIsGivenUp(t *testing.T) {
 	}
 }
 
-// A handler may work for longer than the body may take, and the connection serves the next request.
+// A handler may work for longer than the body limit, and the connection then serves the next request.
 func TestTheTimeOfTheBodyIsNotThatOfTheHandler(t *testing.T) {
 	server := httptest.NewServer(limit.SlowFor(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -83,7 +83,7 @@ func TestTheTimeOfTheBodyIsNotThatOfTheHandler(t *testing.T) {
 	}
 }
 
-// The deadline of one answer is not that of the next on the same connection, though that may have no body.
+// The deadline of one answer does not apply to the next on the same connection, even if that has no body.
 func TestDeadlinesDoNotOutliveTheirRequest(t *testing.T) {
 	server := httptest.NewServer(limit.SlowFor(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
@@ -105,7 +105,7 @@ func TestDeadlinesDoNotOutliveTheirRequest(t *testing.T) {
 	}
 }
 
-// Who does not take the answer does not keep the handler.
+// A client that does not read the answer does not block the handler.
 func TestAnAnswerThatIsNotTakenIsGivenUp(t *testing.T) {
 	result := make(chan error, 1)
 	server := httptest.NewServer(limit.SlowFor(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -126,7 +126,7 @@ func TestAnAnswerThatIsNotTakenIsGivenUp(t *testing.T) {
 	}
 }
 
-// Connections over the bound are closed at once, those within it are served, and a place is free again when one leaves.
+// Connections over the limit are closed at once, those within it are served, and a closed connection frees a place.
 func TestConnectionsAreBounded(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	server.Listener = limit.Listener(server.Listener, 2)

@@ -27,13 +27,13 @@ func TestEachAddressHasItsRate(t *testing.T) {
 	if n := count(one); n != 2 {
 		t.Errorf("after a second: %d, want 2", n)
 	}
-	// The addresses of one IPv6 network are one.
+	// All addresses of an IPv6 network share one limit.
 	if a, b := count(netip.MustParseAddr("2001:db8::1")), count(netip.MustParseAddr("2001:db8::ffff")); a != 3 || b != 0 {
 		t.Errorf("IPv6: %d and %d", a, b)
 	}
 }
 
-// However many addresses come, so many are remembered; those beyond share one rate, and room comes back.
+// The number of remembered addresses is bounded; further addresses share one limit, and expired ones make room.
 func TestTheTableOfAddressesIsBounded(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	table := limit.NewTable(1, 5)

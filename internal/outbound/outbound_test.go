@@ -43,7 +43,7 @@ func TestWhatAListAllows(t *testing.T) {
 		{"anything", "10.2.0.1", false},
 		{"192.0.2.7", "192.0.2.7", true},
 		{"x", "::1", true},
-		// The name is allowed, but leads to where it must not.
+		// The name is permitted, but resolves to a forbidden address.
 		{"crm.example.com", "127.0.0.1", false},
 		{"crm.example.com", "10.2.0.1", false},
 		{"crm.example.com", "169.254.169.254", false},
@@ -69,8 +69,8 @@ func TestWhatAListAllows(t *testing.T) {
 	}
 }
 
-// It is judged when the connection is made, whatever the name was looked up as, and before a byte is sent;
-// a proxy of the environment does not lead around it.
+// The check happens when the connection is made, after DNS resolution and before a byte is sent. A proxy of the
+// environment does not bypass it.
 func TestConnectionsAreRefusedWhenTheyAreMade(t *testing.T) {
 	var asked atomic.Int64
 	inner := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))

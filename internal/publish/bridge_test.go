@@ -23,10 +23,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pbx is what sends plain RTP.
+// pbx sends plain RTP.
 type pbx struct {
 	t       *testing.T
-	conn    *net.UDPConn // not connected, or it would be told when nobody listens any more
+	conn    *net.UDPConn // not connected, so that it gets no ICMP errors of a closed port
 	to      *net.UDPAddr
 	payload uint8
 	ssrc    uint32
@@ -69,7 +69,7 @@ func (p *pbx) send(packet rtp.Packet) {
 	p.raw(b)
 }
 
-// bye says goodbye, behind a report, as RFC 3550 wants it.
+// bye sends a BYE behind a report, as RFC 3550 requires.
 func (p *pbx) bye() {
 	p.t.Helper()
 	b, err := rtcp.Marshal([]rtcp.Packet{&rtcp.SenderReport{SSRC: p.ssrc}, &rtcp.Goodbye{Sources: []uint32{p.ssrc}}})
@@ -79,8 +79,7 @@ func (p *pbx) bye() {
 	p.raw(b)
 }
 
-// play sends a recording in real time. change may do something else with a packet; if it returns false the packet is not sent
-// as it is.
+// play sends a recording in real time. change may modify a packet; if it returns false, play does not send the packet.
 func (p *pbx) play(m *publish.Media, change func(i int, packet *rtp.Packet) bool) {
 	p.t.Helper()
 	start, ts := time.Now(), uint32(1<<32-40000)
@@ -101,7 +100,7 @@ func (p *pbx) play(m *publish.Media, change func(i int, packet *rtp.Packet) bool
 	}
 }
 
-// bridged runs a bridge into a studio while something is sent to it, and returns what came of it.
+// bridged runs a bridge into a studio while feed sends to it, and returns the recording and the summary.
 func bridged(
 	t *testing.T,
 	query string,
@@ -132,7 +131,7 @@ func bridged(
 	return s, sum
 }
 
-// sounds wants the tone of the recording at its time: after one second of silence, for two seconds.
+// sounds checks that the tone of the recording is at its time: after one second of silence, for two seconds.
 func sounds(t *testing.T, pcm []int16, rate int, hz float64) {
 	t.Helper()
 	if got := float64(len(pcm)) / float64(rate); math.Abs(got-4) > 0.05 {
@@ -159,7 +158,7 @@ func needFFmpeg(t *testing.T) {
 	}
 }
 
-// Tone in by plain RTP, tone out behind WHIP, for every codec, and with what goes wrong on the way.
+// Tone in by plain RTP, tone out behind WHIP, for every codec and with disturbances on the way.
 func TestPlainRTPBecomesALeg(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes as long as the call")
@@ -240,8 +239,8 @@ func TestPlainRTPBecomesALeg(t *testing.T) {
 	}
 }
 
-// A re-INVITE in the middle of the call: another SSRC, numbers far back, after half a second of nothing. The leg goes on, in the
-// same session, and the time goes on.
+// A re-INVITE in the middle of the call gives another SSRC and lower numbers after half a second of silence. The leg
+// and its time continue in the same session.
 func TestAnotherSSRCGoesOn(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes as long as the call")
@@ -269,7 +268,7 @@ func TestAnotherSSRCGoesOn(t *testing.T) {
 	if sum.Err() != nil || sum.Packets != 175 || len(s.Opened) != 1 || stats.Restarts+stats.Missing+stats.Malformed > 0 {
 		t.Errorf("%+v, %d sessions, %+v", sum, len(s.Opened), stats)
 	}
-	// The machine may be late with the first packet of the second stream, and what follows is as late; it is never early.
+	// The machine may send the first packet of the second stream late, and then the following ones too; never early.
 	if got := float64(len(pcm)) / float64(rate); got < 3.97 || got > 4.5 {
 		t.Errorf("%.3f s instead of 4", got)
 	}
@@ -280,7 +279,7 @@ func TestAnotherSSRCGoesOn(t *testing.T) {
 	}
 }
 
-// cut is an HTTP transport that fails while it is dark, and counts how often.
+// cut is an HTTP transport that fails while it is dark, and counts the failures.
 type cut struct {
 	*http.Transport
 	dark   *atomic.Bool
@@ -291,14 +290,14 @@ func (c *cut) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !c.dark.Load() {
 		return c.Transport.RoundTrip(r)
 	}
-	if c.failed.Add(1) == 3 { // the hang-up, and two attempts to begin anew: from now on it works
+	if c.failed.Add(1) == 3 { // the hang-up and two attempts to restart fail, later requests succeed
 		c.dark.Store(false)
 	}
 	return nil, errors.New("it is dark")
 }
 
-// The network to the sidecar breaks, for media and for requests. The leg is begun anew behind a hang-up of the old session, what the source
-// said meanwhile is kept for some seconds, and the time goes on.
+// The network to the sidecar breaks, for media and for requests. The leg is restarted after hanging up the old session,
+// the packets of some seconds are kept, and the time continues.
 func TestABrokenSessionIsBegunAnew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some ten seconds")
@@ -323,7 +322,7 @@ func TestABrokenSessionIsBegunAnew(t *testing.T) {
 					t.Error("the old session still had the place of the leg")
 				}
 			case <-played:
-				t.Error("the session was not begun anew")
+				t.Error("the session was not restarted")
 			}
 		}()
 		for i := range 4 { // 16 s
@@ -352,7 +351,7 @@ func TestABrokenSessionIsBegunAnew(t *testing.T) {
 	t.Logf("sent %d, not sent: %q, %.2f s lost, %+v", sum.Packets, sum.Unsent.String(), float64(stats.Lost)/float64(rate), stats)
 }
 
-// How a leg ends, and what is said of it.
+// Every end of a leg has its own report.
 func TestTheEndsOfALeg(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")

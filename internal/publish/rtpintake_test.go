@@ -18,7 +18,7 @@ var (
 	stranger = netip.MustParseAddrPort("192.0.2.2:4000")
 )
 
-// datagram is an RTP packet of 20 ms.
+// datagram returns an RTP packet of 20 ms.
 func datagram(t testing.TB, payload uint8, ssrc uint32, i int) []byte {
 	t.Helper()
 	p := rtp.Packet{Header: rtp.Header{
@@ -57,7 +57,7 @@ func newIntake(t *testing.T, address string) *rtpIntake {
 	return &rtpIntake{formats: src.Formats, from: from}
 }
 
-// Whoever sends audio first is listened to, and nobody else: neither somebody who only sent something before.
+// The first sender of audio is accepted, and no other: an earlier sender of other data does not count.
 func TestTheFirstSourceIsTheOnlyOne(t *testing.T) {
 	r := newIntake(t, "rtp://127.0.0.1:0")
 	if out := r.take(nil, []byte("hello"), stranger, at(0)); len(out) != 0 || r.source.IsValid() {
@@ -79,7 +79,7 @@ func TestTheFirstSourceIsTheOnlyOne(t *testing.T) {
 		if out := r.take(nil, datagram(t, 8, 2, i), stranger, at(20*i)); len(out) != 0 {
 			t.Errorf("packet %d of a stranger: %v", i, out)
 		}
-		// Not even another port, which may be another call.
+		// Another port of the same host is rejected too: it may be another call.
 		if out := r.take(nil, datagram(t, 8, 2, i), netip.AddrPortFrom(janus.Addr(), 4002), at(20*i)); len(out) != 0 {
 			t.Errorf("packet %d of another port: %v", i, out)
 		}
@@ -90,7 +90,7 @@ func TestTheFirstSourceIsTheOnlyOne(t *testing.T) {
 	}
 }
 
-// With from= a stranger cannot be first, and the host may change its port.
+// With from=, a foreign host cannot be first, and the host may change its port.
 func TestOnlyTheNamedHostIsListenedTo(t *testing.T) {
 	r := newIntake(t, "rtp://127.0.0.1:0?from=192.0.2.1")
 	for i := range 4 {
@@ -107,7 +107,7 @@ func TestOnlyTheNamedHostIsListenedTo(t *testing.T) {
 	}
 }
 
-// What is no audio of the codec keeps its number and loses its payload.
+// A packet without audio of the codec keeps its number and loses its payload.
 func TestWhatIsNoAudioLeavesNoHole(t *testing.T) {
 	r := newIntake(t, "rtp://127.0.0.1:0")
 	var out []*rtp.Packet
@@ -127,7 +127,7 @@ func TestWhatIsNoAudioLeavesNoHole(t *testing.T) {
 	if got := u.String(); got != "1 of payload type 8, 1 of payload type 13, 2 of payload type 101" {
 		t.Errorf("it says %q", got)
 	}
-	// A stream of something else beside it, such as video, takes over nothing.
+	// Another stream, such as video, takes over nothing.
 	for i := range 10 {
 		if more := r.take(nil, datagram(t, 96, 5, 900+i), janus, at(200+20*i)); len(more) != 0 {
 			t.Errorf("%v", more)
@@ -138,7 +138,7 @@ func TestWhatIsNoAudioLeavesNoHole(t *testing.T) {
 	}
 }
 
-// Header extensions, contributing sources and padding stay behind.
+// Header extensions, contributing sources and padding are removed.
 func TestPacketsAreStripped(t *testing.T) {
 	r := newIntake(t, "rtp://127.0.0.1:0?codec=opus&payload=96")
 	p := rtp.Packet{Header: rtp.Header{
@@ -167,7 +167,7 @@ func TestPacketsAreStripped(t *testing.T) {
 	}
 }
 
-// A BYE counts if it is of the stream that is sent on, and until something comes all the same.
+// A BYE counts for the forwarded stream, until another packet of it arrives.
 func TestGoodbye(t *testing.T) {
 	r := newIntake(t, "rtp://127.0.0.1:0")
 	report := &rtcp.SenderReport{SSRC: 1}
@@ -230,8 +230,8 @@ func TestAddressesOfRTP(t *testing.T) {
 	}
 }
 
-// Whatever comes in: every datagram is accounted for once, what is sent on can be sent, and its numbers never jump further
-// than those of one stream may.
+// Invariant: every datagram is counted once, forwarded packets are valid, and their numbers never jump further than
+// those of one stream can.
 func FuzzDatagrams(f *testing.F) {
 	f.Add([]byte("no RTP at all"))
 	var run []byte

@@ -8,7 +8,7 @@ import (
 	"github.com/pion/rtp"
 )
 
-// seams feeds packets of 20 ms at 8 kHz into a splice, and keeps what comes out.
+// seams feeds packets of 20 ms at 8 kHz into a splice, and records the output.
 type seams struct {
 	t   *testing.T
 	s   splice
@@ -17,7 +17,7 @@ type seams struct {
 
 func newSeams(t *testing.T) *seams { return &seams{t: t, s: splice{clock: 8000}} }
 
-// at is a time of the test, in ms.
+// at returns a time of the test, in ms.
 func at(ms int) time.Time { return time.Unix(1000, 0).Add(time.Duration(ms) * time.Millisecond) }
 
 func (s *seams) push(ssrc uint32, seq uint16, ts uint32, ms int) {
@@ -29,7 +29,7 @@ func (s *seams) push(ssrc uint32, seq uint16, ts uint32, ms int) {
 	)
 }
 
-// continuous wants sequence numbers without a hole, whatever they begin with.
+// continuous checks that sequence numbers have no gap.
 func (s *seams) continuous() {
 	s.t.Helper()
 	for i, p := range s.out {
@@ -39,7 +39,7 @@ func (s *seams) continuous() {
 	}
 }
 
-// after is how long after the first packet one was sent, by its timestamp, in ms.
+// after returns the time of a packet after the first one, by timestamp, in ms.
 func (s *seams) after(i int) int { return int(int32(s.out[i].Timestamp-s.out[0].Timestamp)) / 8 }
 
 func TestTheFirstStreamIsNotMoved(t *testing.T) {
@@ -60,7 +60,7 @@ func TestTheFirstStreamIsNotMoved(t *testing.T) {
 	}
 }
 
-// The same call goes on with another SSRC, or with the old one and other numbers: forwards, backwards.
+// The same call continues with another SSRC, or with the old one and other numbers, forwards or backwards.
 func TestAnotherStreamContinuesTheFirst(t *testing.T) {
 	for name, next := range map[string]struct {
 		ssrc uint32
@@ -79,7 +79,7 @@ func TestAnotherStreamContinuesTheFirst(t *testing.T) {
 			if s.continuous(); len(s.out) != 600 || s.s.strays != 0 || s.s.streams != 2 {
 				t.Fatalf("%d packets of %d streams, %d strays", len(s.out), s.s.streams, s.s.strays)
 			}
-			// Some packets were not held up at all, and tell by how much the first ever was.
+			// Some packets had no delay; they reveal the delay of the first packet.
 			if got := s.after(500); got < from-1 || got > from {
 				t.Errorf("the second stream begins %d ms after the first, want %d", got, from)
 			}
@@ -90,7 +90,7 @@ func TestAnotherStreamContinuesTheFirst(t *testing.T) {
 	}
 }
 
-// Ten re-INVITEs in a row add up to no error.
+// Ten consecutive re-INVITEs accumulate no error.
 func TestManyStreamsKeepTheTime(t *testing.T) {
 	s := newSeams(t)
 	r := rand.New(rand.NewPCG(2, 2))
@@ -108,7 +108,7 @@ func TestManyStreamsKeepTheTime(t *testing.T) {
 	}
 }
 
-// Packets that arrive all at once, as from a full buffer, do not lie on top of each other.
+// Packets that arrive in a burst, as from a full buffer, do not overlap.
 func TestABurstIsSpreadOut(t *testing.T) {
 	s := newSeams(t)
 	for i := range 10 {
@@ -122,8 +122,8 @@ func TestABurstIsSpreadOut(t *testing.T) {
 	}
 }
 
-// The clock of the sender is slow, by half a millisecond a second. After half an hour the next stream follows the first one
-// without a gap.
+// The clock of the sender is slow by half a millisecond per second. After half an hour the next stream follows without
+// a gap.
 func TestDriftIsNoGap(t *testing.T) {
 	s := newSeams(t)
 	for i := range 90000 {
@@ -138,7 +138,7 @@ func TestDriftIsNoGap(t *testing.T) {
 	}
 }
 
-// A second stream beside the first one, and what comes late of one that was left, move nothing.
+// A concurrent second stream, and late packets of an old stream, change nothing.
 func TestStrayPacketsMoveNothing(t *testing.T) {
 	s := newSeams(t)
 	for i := range 50 {
@@ -157,7 +157,7 @@ func TestStrayPacketsMoveNothing(t *testing.T) {
 	if s.continuous(); len(s.out) != 100 || s.s.streams != 2 || s.s.strays != 52 {
 		t.Errorf("%d packets, %d streams, %d strays", len(s.out), s.s.streams, s.s.strays)
 	}
-	// Two packets that are no neighbours are no stream.
+	// Two packets without consecutive numbers do not start a stream.
 	for _, seq := range []uint16{5, 900, 7} {
 		s.push(11, seq, 0, 3000)
 	}

@@ -15,7 +15,7 @@ import (
 	"callscreen/internal/whip/whiptest"
 )
 
-// tone writes a WAV file with a tone from one second on, for two seconds, and silence around it.
+// tone writes a WAV file with a tone from 1 s to 3 s, and silence around it.
 func tone(t *testing.T, hz float64, amplitude float64) string {
 	t.Helper()
 	pcm := make([]int16, 4*16000)
@@ -69,7 +69,7 @@ func record(t *testing.T, m *publish.Media) ([]int16, int) {
 	return out.PCM, d.Rate()
 }
 
-// amplitude of a frequency, by Goertzel's algorithm.
+// amplitude returns the amplitude at a frequency (Goertzel algorithm).
 func amplitude(pcm []int16, hz float64, rate int) float64 {
 	c := 2 * math.Cos(2*math.Pi*hz/float64(rate))
 	var a, b float64
@@ -79,7 +79,7 @@ func amplitude(pcm []int16, hz float64, rate int) float64 {
 	return 2 * math.Sqrt(max(0, a*a+b*b-c*a*b)) / float64(len(pcm))
 }
 
-// Tone in, tone out: through every codec a tone comes out at its frequency, its level and its time, and nowhere else.
+// Tone in, tone out: through every codec a tone keeps its frequency, its level and its time.
 func TestToneInToneOut(t *testing.T) {
 	for _, codec := range publish.Codecs {
 		t.Run(codec, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestToneInToneOut(t *testing.T) {
 				if math.Abs(best-hz) > 10 || math.Abs(20*math.Log10(level/8000)) > 1.5 {
 					t.Errorf("%v Hz at 8000 comes out as %v Hz at %.0f", hz, best, level)
 				}
-				// The tone is where it was: half its level at its beginning and its end.
+				// The tone keeps its time: half its level at its start and its end.
 				for at, want := range map[int]bool{rate * 9 / 10: false, rate * 11 / 10: true, rate * 29 / 10: true, rate * 31 / 10: false} {
 					if got := amplitude(pcm[at-rate/40:at+rate/40], hz, rate) > 4000; got != want {
 						t.Errorf("%v Hz: heard %v at %v s", hz, got, float64(at)/float64(rate))

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Another policy is tried on the page: what it would change, which calls, and the curve, without scripts.
+// The page shows the effect of another policy: the changes, the calls and the curve, without scripts.
 func TestAnotherPolicyIsTried(t *testing.T) {
 	o := newOffice(t, nil)
 	o.flagged("c1")

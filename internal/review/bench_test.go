@@ -27,7 +27,8 @@ func (o *office) waiting(calls int) {
 			c.State, c.EndedAt, c.Decision, c.Final, c.Review, c.Score = store.CallEnded, begun.Add(time.Minute), "flagged", true, true, &score
 			c.Summary = fmt.Appendf(
 				nil,
-				`{"call":%q,"decision":"flagged","review":true,"score":0.93,"threshold":0.6,"reasons":["score_over_threshold"],"legs":[{"leg":"caller","decision":"flagged","score":0.93,"threshold":0.6}]}`,
+				`{"call":%q,"decision":"flagged","review":true,"score":0.93,"threshold":0.6,"reasons":["score_over_threshold"],`+
+					`"legs":[{"leg":"caller","decision":"flagged","score":0.93,"threshold":0.6}]}`,
 				c.ID,
 			)
 			if err := tx.SaveCall(ctx, &c); err != nil {
@@ -41,7 +42,7 @@ func (o *office) waiting(calls int) {
 	}))
 }
 
-// BenchmarkListOf10000 is the page of those that wait, over HTTP.
+// BenchmarkListOf10000 measures the list of waiting calls, over HTTP.
 func BenchmarkListOf10000(b *testing.B) {
 	o := newOffice(b, nil)
 	o.waiting(10_000)
@@ -59,7 +60,7 @@ func BenchmarkListOf10000(b *testing.B) {
 	b.ReportMetric(float64(size), "bytes/page")
 }
 
-// BenchmarkIdleStreams is what 50 who listen cost while nothing happens, server and clients together.
+// BenchmarkIdleStreams measures 50 idle event streams, server and clients together.
 func BenchmarkIdleStreams(b *testing.B) {
 	o := newOffice(b, nil)
 	for range 50 {

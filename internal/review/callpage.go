@@ -91,7 +91,7 @@ func (s *Server) showCall(w http.ResponseWriter, r *http.Request) error {
 			store.ReviewDispose: "Your decision is saved.",
 		}[done]
 		if done != store.ReviewClaim {
-			next, err := s.cfg.Store.NextWaiting(r.Context(), s.cfg.Now(), auth.Who(r.Context()), v.Call)
+			next, err := s.cfg.Store.NextWaiting(r.Context(), s.cfg.Now(), auth.Actor(r.Context()), v.Call)
 			if err != nil {
 				return err
 			}
@@ -248,7 +248,7 @@ func (s *Server) viewReview(ctx context.Context, call string) (*reviewView, erro
 		Action:   pathOf(call) + "/review",
 		Choices:  choices(),
 	}
-	v.Mine = v.Holder != "" && v.Holder == auth.Who(ctx)
+	v.Mine = v.Holder != "" && v.Holder == auth.Actor(ctx)
 	v.MayTake = v.Holder != "" && !v.Mine && auth.May(ctx, "admin")
 	return v, nil
 }

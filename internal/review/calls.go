@@ -151,10 +151,10 @@ func (s *Server) erase(w http.ResponseWriter, r *http.Request) error {
 	if why == "" || len(why) > 200 {
 		return bad("reason is required, at most 200 bytes; it stays in the audit, so it should contain no personal data")
 	}
-	if err := s.cfg.Erase(r.Context(), r.PathValue("call"), auth.Who(r.Context()), why); err != nil {
+	if err := s.cfg.Erase(r.Context(), r.PathValue("call"), auth.Actor(r.Context()), why); err != nil {
 		return err
 	}
-	s.cfg.Log.Info("call erased", "call", r.PathValue("call"), "by", auth.Who(r.Context()))
+	s.cfg.Log.Info("call erased", "call", r.PathValue("call"), "by", auth.Actor(r.Context()))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

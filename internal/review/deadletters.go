@@ -36,7 +36,7 @@ func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) error {
 
 // replay queues a dead letter again.
 func (s *Server) replay(w http.ResponseWriter, r *http.Request) error {
-	err := s.cfg.Store.Replay(r.Context(), r.PathValue("message"), r.PathValue("endpoint"), auth.Who(r.Context()), time.Now())
+	err := s.cfg.Store.Replay(r.Context(), r.PathValue("message"), r.PathValue("endpoint"), auth.Actor(r.Context()), time.Now())
 	if errors.Is(err, store.ErrNotFound) {
 		return refuse(http.StatusNotFound, "no such dead letter")
 	}
@@ -49,7 +49,7 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request) error {
 
 // enable resumes deliveries to an endpoint that was disabled after 410 Gone.
 func (s *Server) enable(w http.ResponseWriter, r *http.Request) error {
-	err := s.cfg.Store.EnableEndpoint(r.Context(), r.PathValue("endpoint"), auth.Who(r.Context()), time.Now())
+	err := s.cfg.Store.EnableEndpoint(r.Context(), r.PathValue("endpoint"), auth.Actor(r.Context()), time.Now())
 	if errors.Is(err, store.ErrNotFound) {
 		return refuse(http.StatusNotFound, "no disabled endpoint has this name")
 	}

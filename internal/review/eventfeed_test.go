@@ -18,13 +18,13 @@ import (
 	"callscreen/internal/store/storetest"
 )
 
-// sent is an event as a browser would see it.
+// sent is an event as received by a browser.
 type sent struct {
 	id, name string
 	data     map[string]any
 }
 
-// listen opens the stream of events. It ends with the test.
+// listen opens an event stream for the duration of the test.
 func (o *office) listen(query string, headers ...string) <-chan sent {
 	o.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -92,7 +92,7 @@ func (o *office) line(what string) {
 	}))
 }
 
-// What happens is told in order, and what was missed is told again to whoever says where they were.
+// Events arrive in order, and a client that reconnects gets the missed events.
 func TestEventsAreToldAndRepeated(t *testing.T) {
 	o := newOffice(t, nil)
 	for i := range 5 {
@@ -124,8 +124,8 @@ func TestEventsAreToldAndRepeated(t *testing.T) {
 	}
 }
 
-// A live call that moves is hinted at, without a number; what people do is told with one. Who asks about one call hears
-// of that one.
+// Progress of a live call is a hint without a number, and a review is an event with a number. A stream of one call only
+// has events of that call.
 func TestEventsOfACall(t *testing.T) {
 	o := newOffice(t, nil)
 	all, one := o.listen(""), o.listen("?call=c2")
@@ -155,7 +155,7 @@ func TestEventsOfACall(t *testing.T) {
 	}
 }
 
-// A hundred thousand missed events are not repeated: the page is loaded again.
+// A hundred thousand missed events are not repeated: the client reloads everything.
 func TestWhoWasAwayForLongLoadsAgain(t *testing.T) {
 	o := newOffice(t, nil)
 	o.must(o.store.InTx(t.Context(), func(tx *store.Tx) error {
@@ -187,7 +187,7 @@ func TestTheNumberOfListenersIsBounded(t *testing.T) {
 	}
 }
 
-// stuck is a client that takes nothing: a write to it hangs until the deadline.
+// stuck is a client that reads nothing: a write to it hangs until the deadline.
 type stuck struct {
 	http.ResponseWriter
 	begun   chan struct{}
@@ -206,7 +206,7 @@ func (s *stuck) Write(p []byte) (int, error) {
 	return 0, errors.New("deadline exceeded")
 }
 
-// A client that does not read is sent away, and nobody else notices.
+// A client that does not read is disconnected, without an effect on other clients.
 func TestASlowClientIsDropped(t *testing.T) {
 	o := newOffice(t, nil)
 	mux := http.NewServeMux()
@@ -249,7 +249,7 @@ func (discard) Header() http.Header         { return http.Header{} }
 func (discard) WriteHeader(int)             {}
 func (discard) Write(p []byte) (int, error) { return io.Discard.Write(p) }
 
-// What happens on one node is told on the others: by its number, and that a live call moves.
+// Events of one node arrive at the streams of other nodes: audit lines with their numbers, and progress of live calls.
 func TestEventsOfOtherNodes(t *testing.T) {
 	url := storetest.StartPostgres(t).Database()
 	o := make([]*office, 2)
@@ -264,7 +264,7 @@ func TestEventsOfOtherNodes(t *testing.T) {
 		o[i] = openOffice(t, db, t.TempDir(), nil)
 	}
 	here, there := o[0].listen(""), o[1].listen("")
-	// The first look only takes stock of what is live; so the call moves until that is seen.
+	// The first poll only records the live calls, so the call progresses until the hint arrives.
 	moved := false
 	for i := 0; !moved && i < 100; i++ {
 		p := part("c1")

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// tape is a client that keeps what it is sent.
+// tape is a client that records the stream.
 type tape struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -33,8 +33,7 @@ func (t *tape) String() string {
 	return t.text.String()
 }
 
-// While nothing happens there is a sign of life, what was repeated is not sent twice, and after a quarter of an hour the
-// client has to ask again.
+// An idle stream sends keep-alives, repeated events are not sent twice, and the stream ends after 15 minutes.
 func TestAStreamLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &tape{}

@@ -32,7 +32,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// office is a review server over a database of its own, with what it needs around it.
+// office is a review server with its own database.
 type office struct {
 	t      testing.TB
 	url    string
@@ -43,10 +43,10 @@ type office struct {
 	now    time.Time
 }
 
-// begun is when the calls of the tests begin.
+// begun is the start of the test calls.
 var begun = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// tokens of the tests, by role.
+// tokens are the tokens of the tests, by role.
 var tokens = auth.Tokens{"ingest": "in", "reviewer": "anna", "admin": "root"}
 
 func hashOf(token string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(token))) }
@@ -61,7 +61,7 @@ func newOffice(t testing.TB, change func(*review.Config)) *office {
 	return openOffice(t, db, dir, change)
 }
 
-// openOffice makes an office over a database, which it closes in the end.
+// openOffice returns an office on a database, which it closes at the end of the test.
 func openOffice(t testing.TB, db *store.Store, dir string, change func(*review.Config)) *office {
 	t.Helper()
 	o := &office{t: t, store: db, now: begun.Add(time.Hour)}
@@ -139,13 +139,13 @@ func (o *office) must(err error) {
 	}
 }
 
-// reply is what matters of an answer, besides its body.
+// reply holds the relevant headers of an answer.
 type reply struct {
 	StatusCode int
 	Header     http.Header
 }
 
-// do sends a request and returns its answer, the JSON in it, and all of it.
+// do sends a request and returns its answer, the JSON in it, and the whole body.
 func (o *office) do(method, path, token, body string, headers ...string) (reply, map[string]any, string) {
 	o.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -172,7 +172,7 @@ func (o *office) do(method, path, token, body string, headers ...string) (reply,
 	return reply{resp.StatusCode, resp.Header}, v, string(data)
 }
 
-// part is the part of a call of the tests.
+// part returns the part of a test call.
 func part(call string) store.Part {
 	return store.Part{PartKey: store.PartKey{Call: call, Part: begun.UnixMilli(), Node: "n"}, Metadata: map[string]string{"queue": "payments"}}
 }
@@ -233,7 +233,7 @@ func (o *office) say(call, leg string, seq int, at, took time.Duration, score fl
 	return g
 }
 
-// skip adds a segment that was not worth an analysis.
+// skip adds a skipped segment.
 func (o *office) skip(call, leg string, seq int, at, took time.Duration, why string) {
 	o.t.Helper()
 	o.must(o.desk.Recorded(o.t.Context(), part(call), store.Segment{
@@ -261,7 +261,7 @@ func (o *office) hangUp(call string, took time.Duration, legs ...string) {
 	o.must(o.desk.Progress(o.t.Context(), p))
 }
 
-// flagged makes a call that waits for review: a caller who is over the threshold, and an agent who is not.
+// flagged creates a call that waits for review, with a caller over the threshold and an agent below it.
 func (o *office) flagged(call string) {
 	o.t.Helper()
 	o.say(call, "caller", 0, 2*time.Second, 8*time.Second, 0.31)

@@ -10,7 +10,7 @@ import (
 	"callscreen/internal/testkit"
 )
 
-// What comes as a change of a review is one that can be made, or refused.
+// Invariant: every body is rejected, or is a valid change of a review.
 func FuzzReviewBody(f *testing.F) {
 	f.Add(`{"action":"dispose","version":3,"disposition":"confirmed","note":"heard it"}`)
 	f.Add(`{"action":"claim","version":1} {}`)
@@ -30,7 +30,7 @@ func FuzzReviewBody(f *testing.F) {
 	})
 }
 
-// What calls are asked for is within bounds, and a cursor that is taken is one that could have been given.
+// Invariant: every query is rejected, or is within the limits, and an accepted cursor can be encoded again.
 func FuzzCallsQuery(f *testing.F) {
 	f.Add("decision=flagged&state=ended&review=waiting&q=x&cursor=eyJBdCI6MSwiSUQiOiJ4In0")
 	f.Add("%zz&q=%00&cursor=AAAA")

@@ -3,7 +3,8 @@ package review
 import "net/http"
 
 // policyOfContent restricts pages to resources of this server, and forbids inline scripts.
-const policyOfContent = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+const policyOfContent = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; " +
+	"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 // Headers adds security headers to all answers.
 func Headers(next http.Handler) http.Handler {

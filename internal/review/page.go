@@ -123,7 +123,8 @@ func (s *Server) showing(handler handler) http.HandlerFunc {
 		default:
 			s.cfg.Log.Error("rendering page failed", "path", r.Pattern, "error", err)
 			w.Header().Set("Retry-After", "5")
-			status, m.Heading, m.Text = http.StatusServiceUnavailable, "The database or the audio store does not answer", "Recording continues, and nothing is lost. Try again in a moment; /readyz has details."
+			status, m.Heading = http.StatusServiceUnavailable, "The database or the audio store does not answer"
+			m.Text = "Recording continues, and nothing is lost. Try again in a moment; /readyz has details."
 		}
 		f := frame{Title: m.Heading, Page: "message", Body: m}
 		if who, ok := auth.From(r.Context()); ok {

@@ -14,7 +14,7 @@ import (
 	"callscreen/internal/review"
 )
 
-// see asks for a page as a browser would, with a token in place of a session.
+// see requests a page as a browser does, with a token instead of a session.
 func (o *office) see(path, token string) (reply, string) {
 	o.t.Helper()
 	resp, _, body := o.do("GET", path, token, "", "Accept", "text/html")
@@ -43,7 +43,7 @@ func (o *office) submit(path, token string, fields ...string) (reply, string) {
 	return resp, body
 }
 
-// wants says what a page must have, and, after "not", must not.
+// wants checks that a page contains texts, and does not contain the text after each "not".
 func wants(t *testing.T, what, page string, texts ...string) {
 	t.Helper()
 	plain := strings.Join(strings.Fields(page), " ")
@@ -173,11 +173,12 @@ func TestACallForPeople(t *testing.T) {
 		"3 segment events",
 	)
 	for k, want := range map[string]string{
-		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-		"X-Content-Type-Options":  "nosniff",
-		"Referrer-Policy":         "no-referrer",
-		"Cache-Control":           "no-store",
-		"Content-Type":            "text/html; charset=utf-8",
+		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; " +
+			"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+		"X-Content-Type-Options": "nosniff",
+		"Referrer-Policy":        "no-referrer",
+		"Cache-Control":          "no-store",
+		"Content-Type":           "text/html; charset=utf-8",
 	} {
 		if got := resp.Header.Get(k); got != want {
 			t.Errorf("%s: %q", k, got)
@@ -197,7 +198,7 @@ func TestACallForPeople(t *testing.T) {
 	}
 	wants(t, "no call", page, "No such call")
 
-	// The audio goes when it was kept for long enough; what it was stays known.
+	// The audio is deleted at the end of its retention; its hash is kept.
 	segments, err := o.store.Segments(t.Context(), "c1")
 	o.must(err)
 	o.must(o.store.AudioDeleted(t.Context(), "c1", segments[:3], o.now))
@@ -213,7 +214,7 @@ func TestACallForPeople(t *testing.T) {
 	)
 }
 
-// What people do without scripts: forms, and pages that say what came of them.
+// Reviews work without scripts, by forms and confirmation pages.
 func TestFormsOfACall(t *testing.T) {
 	o := newOffice(t, nil)
 	o.flagged("c1")
@@ -299,7 +300,7 @@ func TestFormsOfACall(t *testing.T) {
 	}
 }
 
-// Whatever a caller is called, it is shown as text, and its pages are found.
+// Invariant: any name of a call or leg is shown as text, and its page is reachable.
 func TestAnOddCallIsShownAsText(t *testing.T) {
 	const call = `<script>alert(1)</script>`
 	o := newOffice(t, nil)
@@ -348,7 +349,7 @@ func TestAnOddCallIsShownAsText(t *testing.T) {
 	}
 }
 
-// Tricks in a path lead nowhere but to what they name.
+// Unusual characters in a path cannot reach another page.
 func TestPathTricks(t *testing.T) {
 	o := newOffice(t, nil)
 	o.must(o.desk.Progress(t.Context(), part("a/b")))
@@ -384,7 +385,7 @@ func TestPathTricks(t *testing.T) {
 	}
 }
 
-// Nobody sees a page without a token, or does with one that is not good for it what it is not good for.
+// No page is shown without a token, or with a token that lacks the role.
 func TestWhoMaySeePages(t *testing.T) {
 	o := newOffice(t, nil)
 	o.flagged("c1")
@@ -422,7 +423,7 @@ func TestWhoMaySeePages(t *testing.T) {
 	}
 }
 
-// A database that is away is no blank page.
+// An unreachable database gives an error page, not an empty page.
 func TestTheDatabaseIsAway(t *testing.T) {
 	o := newOffice(t, func(c *review.Config) { c.Log = nil })
 	o.must(o.store.Close())

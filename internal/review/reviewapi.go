@@ -120,7 +120,7 @@ func (s *Server) apply(r *http.Request, c change) (*reviewReport, error) {
 	done, err := s.cfg.Store.ChangeReview(r.Context(), store.ReviewChange{
 		Call:        call,
 		Action:      c.Action,
-		Who:         auth.Who(r.Context()),
+		Who:         auth.Actor(r.Context()),
 		Version:     c.Version,
 		Override:    auth.May(r.Context(), "admin"),
 		Disposition: c.Disposition,

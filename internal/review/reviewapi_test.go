@@ -105,7 +105,7 @@ func TestReviewByTheAPI(t *testing.T) {
 	}
 }
 
-// Two analysts claim the same call at the same moment: one gets it, the other is told who has it.
+// Two analysts claim the same call at the same moment: one gets it, and the other gets the name of the holder.
 func TestTwoAnalystsClaimAtOnce(t *testing.T) {
 	race := func(t *testing.T, o *office) {
 		for i := range 5 {
@@ -140,7 +140,7 @@ func TestTwoAnalystsClaimAtOnce(t *testing.T) {
 	})
 }
 
-// A claim that was not followed up does not keep the call from others.
+// An expired claim does not keep the call from other reviewers.
 func TestAClaimExpires(t *testing.T) {
 	o := newOffice(t, nil)
 	o.flagged("c1")
@@ -152,7 +152,7 @@ func TestAClaimExpires(t *testing.T) {
 	if resp, _, body := o.do("POST", "/api/v1/calls/c1/review", "bob", `{"action":"claim","version":2}`); resp.StatusCode != 200 {
 		t.Error(body)
 	}
-	// An administrator may take it from one who is away.
+	// An administrator can release the claim of an absent reviewer.
 	if resp, _, body := o.do("POST", "/api/v1/calls/c1/review", "root", `{"action":"release","version":3}`); resp.StatusCode != 200 {
 		t.Error(body)
 	}

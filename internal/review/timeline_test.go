@@ -14,7 +14,7 @@ import (
 
 const second = time.Second
 
-// What is drawn lies where it happened: also in a later part of the call, and what nobody recorded is a gap.
+// Every element is drawn at its time, also in a later part of the call, and unrecorded time is a gap.
 func TestTheTimeline(t *testing.T) {
 	begun := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	first, later := store.PartKey{Call: "c", Part: begun.UnixMilli()}, store.PartKey{Call: "c", Part: begun.Add(60 * second).UnixMilli()}
@@ -120,7 +120,7 @@ func TestTheTimeline(t *testing.T) {
 			t.Errorf("got  %+v\nwant %+v", got, want)
 		}
 	}
-	// A score over the threshold reaches over its line, and no other does.
+	// A bar crosses the threshold line only if its score exceeds the threshold.
 	for _, b := range caller.Bars {
 		if over := b.Y < caller.ThresholdY; b.Kind == "over" != over && (b.Kind == "over" || b.Kind == "under") {
 			t.Errorf("%s: the bar begins at %v, the threshold is at %v", b.ID, b.Y, caller.ThresholdY)
@@ -157,7 +157,7 @@ func TestAxesHaveFewTicks(t *testing.T) {
 	}
 }
 
-// Every reason that the rest of the program can give is said in words.
+// Invariant: every reason of the program has a text.
 func TestReasonsAreInWords(t *testing.T) {
 	for _, r := range []string{
 		policy.ReasonOverThreshold,
@@ -224,7 +224,7 @@ func TestLengthsInWords(t *testing.T) {
 	}
 }
 
-// What was drawn first goes first when there is no more room.
+// The oldest entries are removed first if the cache is full.
 func TestPeaksAreBounded(t *testing.T) {
 	c := newPeakCache(3000)
 	for i := range 10 {

@@ -17,7 +17,7 @@ func TestWaveform(t *testing.T) {
 	if caller["leg"] != "caller" || len(peaks) != 300 {
 		t.Fatalf("%v, %d peaks", caller["leg"], len(peaks))
 	}
-	// Ten points a second: speech from 2 to 10 s and from 12 to 18 s at half of full scale, nothing elsewhere.
+	// Ten points per second: speech from 2 to 10 s and from 12 to 18 s at half of full scale, silence elsewhere.
 	for i, p := range peaks {
 		at := float64(i) / 10
 		inside := at >= 2 && at < 10 || at >= 12 && at < 18
@@ -25,7 +25,7 @@ func TestWaveform(t *testing.T) {
 			t.Errorf("at %.1f s: %v", at, v)
 		}
 	}
-	// Finer than the peaks are, a peak stands for all of its time.
+	// With more points than peaks, a peak covers its whole time.
 	_, v, _ = o.do("GET", "/api/v1/calls/c1/waveform?points=4000", "vera", "")
 	for i, p := range v["legs"].([]any)[1].(map[string]any)["peaks"].([]any) {
 		at := float64(i) * 30 / 4000
@@ -43,7 +43,7 @@ func TestWaveform(t *testing.T) {
 	}
 }
 
-// What was read once is not read again: the audio may be gone by then.
+// Cached peaks are not read again, because the audio may be deleted meanwhile.
 func TestWaveformIsKept(t *testing.T) {
 	o := newOffice(t, nil)
 	g := o.say("c1", "caller", 0, 0, 5*time.Second, 0.9)
@@ -59,7 +59,7 @@ func TestWaveformIsKept(t *testing.T) {
 	if after := first(); before <= 0 || after != before {
 		t.Errorf("%v, then %v", before, after)
 	}
-	// Of audio that is gone before anybody looked there is nothing to draw.
+	// Audio that is deleted before its first read has no peaks.
 	g = o.say("c2", "caller", 0, 0, 5*time.Second, 0.9)
 	o.hangUp("c2", 10*time.Second, "caller")
 	if err := o.audio.Delete(t.Context(), g.AudioKey); err != nil {

@@ -24,7 +24,7 @@ func TestDropsAreThoseOfOurPort(t *testing.T) {
 	}
 }
 
-// A socket that nobody reads overflows, and the kernel's own table says so.
+// A socket without a reader overflows, and the table of the kernel counts the drops.
 func TestAnOverflowIsSeen(t *testing.T) {
 	t.Run("IPv4", func(t *testing.T) { overflow(t, net.IPv4(127, 0, 0, 1)) })
 	t.Run("IPv6", func(t *testing.T) { overflow(t, net.IPv6loopback) })

@@ -41,7 +41,7 @@ func TestCredentialsOfTURN(t *testing.T) {
 	}
 }
 
-// An address is translated where it leads out, and each family by itself.
+// The address on the outgoing route is replaced, separately for IPv4 and IPv6.
 func TestBehindNAT(t *testing.T) {
 	rules, err := behindNAT([]string{"127.0.0.1", "203.0.113.7"})
 	if err != nil || len(rules) != 1 || rules[0].Local != "127.0.0.1" || len(rules[0].External) != 2 ||

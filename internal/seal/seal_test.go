@@ -38,7 +38,7 @@ func sealed(t *testing.T, k *seal.Keys, data []byte) *bytes.Reader {
 	return bytes.NewReader(b.Bytes())
 }
 
-// What is sealed can be read from any place, and does not show.
+// Encrypted content can be read from any position, and the file does not reveal it.
 func TestWhatIsSealedIsReadFromAnyPlace(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	k := keys(t, key(t))
@@ -67,7 +67,7 @@ func TestWhatIsSealedIsReadFromAnyPlace(t *testing.T) {
 	}
 }
 
-// A new key is put above the old one, and what the old one sealed is still opened. Files from before any key are, too.
+// After a new key is placed above the old one, files of the old key and plain files can still be read.
 func TestKeysAreChanged(t *testing.T) {
 	old, next := key(t), key(t)
 	data := []byte(strings.Repeat("RIFF and so on ", 10))
@@ -103,7 +103,7 @@ func TestKeysAreChanged(t *testing.T) {
 	}
 }
 
-// One bit that was changed anywhere is found out, and so is an end that is missing.
+// A changed bit or a truncation is detected at any position.
 func TestWhatWasChangedIsNotRead(t *testing.T) {
 	k := keys(t, key(t))
 	data := bytes.Repeat([]byte("0123456789abcdef"), 9000)

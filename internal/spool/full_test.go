@@ -13,8 +13,8 @@ import (
 	"callscreen/internal/spool"
 )
 
-// A disk that is really full: what does not fit is refused and leaves nothing behind, what was promised stays whole, and
-// when there is room again recording goes on.
+// On a full disk a new entry is refused and leaves nothing behind, confirmed entries stay complete, and recording
+// continues after space is freed.
 func TestADiskThatIsFull(t *testing.T) {
 	dir := t.TempDir()
 	if os.Geteuid() != 0 {
@@ -41,7 +41,7 @@ func TestADiskThatIsFull(t *testing.T) {
 			t.Errorf("left behind: %s, %+v", got, s.Stats())
 		}
 	}
-	// Not even a document fits: the audio that it belongs to goes with it.
+	// Without space for the document, its audio is removed too.
 	filler := filepath.Join(dir, "filler")
 	fill(t, filler, 8<<10)
 	if err := s.Put("no-document", 0, wav(4<<10), text(strings.Repeat("d", 8<<10))); !errors.Is(err, spool.ErrNoSpace) {
@@ -62,7 +62,7 @@ func TestADiskThatIsFull(t *testing.T) {
 	}
 }
 
-// fill writes until only so much is free.
+// fill writes until only the given space is free.
 func fill(t *testing.T, path string, leave int64) {
 	t.Helper()
 	var st syscall.Statfs_t

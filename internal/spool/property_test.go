@@ -14,7 +14,7 @@ import (
 	"callscreen/internal/spool"
 )
 
-// model is what a spool should hold: documents and sizes of audio, by id.
+// model is the expected content of a spool: documents and sizes of audio, by id.
 type model struct {
 	documents map[string]string
 	audio     map[string]int
@@ -27,7 +27,7 @@ func (m model) bytes() (n int64) {
 	return n
 }
 
-// compare holds a spool, and the folder that it is in, to the model.
+// compare compares a spool and its directory with the model.
 func (m model) compare(t *testing.T, s *spool.Spool, dir string) {
 	t.Helper()
 	var want, have []string
@@ -52,7 +52,7 @@ func (m model) compare(t *testing.T, s *spool.Spool, dir string) {
 	}
 }
 
-// Whatever is done to a spool, it knows what it holds and how much that is, also after a restart.
+// Invariant: after any operations and restarts, the spool knows its entries and its size.
 func TestTheAccountsAreRight(t *testing.T) {
 	steps := 4000
 	if testing.Short() {

@@ -33,7 +33,7 @@ func open(t testing.TB, dir string, cfg spool.Config) *spool.Spool {
 	return s
 }
 
-// wav writes so many bytes.
+// wav writes the given number of bytes.
 func wav(n int) func(*os.File) error {
 	return func(f *os.File) error { _, err := f.Write(bytes.Repeat([]byte("a"), n)); return err }
 }
@@ -53,7 +53,7 @@ func put(t testing.TB, s *spool.Spool, id, document string, audio int) {
 	}
 }
 
-// files lists what lies in a folder, with sizes.
+// files returns the files of a directory with their sizes.
 func files(t testing.TB, dir string) string {
 	t.Helper()
 	list, err := os.ReadDir(dir)
@@ -150,7 +150,7 @@ func TestNobodyElseMayRead(t *testing.T) {
 	}
 }
 
-// What a process leaves behind that died at any place of Put, and what Open makes of it.
+// A process that dies at any point of Put leaves files that Open repairs or moves aside.
 func TestWhatAProcessThatDiedHasLeft(t *testing.T) {
 	dir := t.TempDir()
 	for name, size := range map[string]int{
@@ -212,7 +212,7 @@ func TestIdsThatArePathsAreRefused(t *testing.T) {
 	put(t, s, strings.Repeat("a", 200), "{}", 1)
 }
 
-// An entry that could not be written is not there, and no room is taken by it.
+// An entry whose write failed does not exist, and occupies no space.
 func TestNothingIsLeftOfWhatFailed(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, spool.Config{MaxBytes: 1000})
@@ -294,7 +294,7 @@ func TestASpoolGrowsNoLargerThanItMay(t *testing.T) {
 	put(t, s, "b", "{}", 700)
 }
 
-// Those who write at the same time do not count on the same room.
+// Concurrent writers do not use the same space.
 func TestRoomIsGivenOnce(t *testing.T) {
 	s := open(t, t.TempDir(), spool.Config{MaxBytes: 10_000})
 	writing, proceed := make(chan struct{}), make(chan struct{})

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Plan is how the database would find the calls of a list.
+// Plan returns the query plan of a list of calls.
 func (s *Store) Plan(ctx context.Context, f Filter) (string, error) {
 	query, args := f.query(50, "instr")
 	explain := "EXPLAIN QUERY PLAN "
@@ -37,7 +37,7 @@ func (s *Store) Plan(ctx context.Context, f Filter) (string, error) {
 	return strings.Join(lines, "\n"), rows.Err()
 }
 
-// Analyze lets the database learn what its tables hold.
+// Analyze updates the statistics of the database.
 func (s *Store) Analyze(ctx context.Context) error {
 	_, err := s.db.ExecContext(ctx, "ANALYZE")
 	return err

@@ -11,7 +11,7 @@ import (
 	"callscreen/internal/store/storetest"
 )
 
-// manyCalls fills a database: of all calls one in two waits for review, and one in ten could not be screened.
+// manyCalls fills a database: half of the calls wait for review, and a tenth could not be screened.
 func manyCalls(t testing.TB, s *store.Store, calls int) {
 	t.Helper()
 	ctx, begun := context.Background(), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -47,7 +47,7 @@ func manyCalls(t testing.TB, s *store.Store, calls int) {
 	}
 }
 
-// A list is found by an index, in its order: nothing is sorted, and no more rows are read than are shown.
+// A list is read from an index in its order: nothing is sorted, and no more rows are read than shown.
 func TestListsAreIndexed(t *testing.T) {
 	check := func(t *testing.T, s *store.Store, want map[string]string, sorting string) {
 		manyCalls(t, s, 3000)
@@ -87,7 +87,7 @@ func TestListsAreIndexed(t *testing.T) {
 		if err := store.Migrate(t.Context(), store.Options{URL: url}); err != nil {
 			t.Fatal(err)
 		}
-		// Where half of all calls fit, walking through all of them is as good.
+		// If half of all calls match, a scan is as good.
 		check(
 			t,
 			open(t, store.Options{URL: url, MaxConns: 2}),

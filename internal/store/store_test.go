@@ -92,7 +92,7 @@ func TestTheFolderHasOneOwner(t *testing.T) {
 	open(t, store.Options{Dir: dir, Owner: true})
 }
 
-// Whoever changes the audit behind our back is found out, by the first line that does not fit.
+// A manipulation of the audit is detected at the first broken line.
 func TestTamperingIsFound(t *testing.T) {
 	for name, c := range map[string]struct {
 		change, want string

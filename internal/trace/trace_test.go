@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Nothing waits for a collector that is gone, silent or broken, and the end of the program only for a moment.
+// An unreachable, silent or broken collector delays nothing, except the end of the program for a moment.
 func TestACollectorThatIsNoneHoldsNothingUp(t *testing.T) {
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

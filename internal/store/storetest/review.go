@@ -77,7 +77,7 @@ func reviewChanges(t *testing.T, s *store.Store) {
 		change store.ReviewChange
 		want   string // "" for none
 	}{
-		{"release what nobody has", store.ReviewChange{Action: "release", Who: "anna", Version: 1}, "is not claimed"},
+		{"release an unclaimed call", store.ReviewChange{Action: "release", Who: "anna", Version: 1}, "is not claimed"},
 		{"claim", store.ReviewChange{Action: "claim", Who: "anna", Version: 1}, ""},
 		{"claim with an old version", store.ReviewChange{Action: "claim", Who: "bob", Version: 1}, "version 2, not 1"},
 		{"claim what another has", store.ReviewChange{Action: "claim", Who: "bob", Version: 2}, "anna is working on this call until 12:10 UTC"},
