@@ -137,7 +137,7 @@ func printOutcomes(b *strings.Builder, r backtest.Result) {
 		name, threshold string
 		o               backtest.Outcomes
 	}{
-		{"decided then", "", r.Decided},
+		{"stored decision", "", r.Decided},
 		{"current policy", fmt.Sprint(r.Current.Threshold), r.Current.Outcomes},
 		{"new policy", fmt.Sprint(r.New.Threshold), r.New.Outcomes},
 	} {
