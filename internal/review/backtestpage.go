@@ -203,7 +203,7 @@ func (v *trialView) show(r backtest.Result) error {
 			Alone:        o.Review,
 		}
 	}
-	v.Rows = append(v.Rows, row("Decided then", "", r.Decided))
+	v.Rows = append(v.Rows, row("Stored decision", "", r.Decided))
 	for _, side := range []struct {
 		name string
 		backtest.Side
