@@ -1,4 +1,4 @@
--- One text for SQLite and PostgreSQL. All times are milliseconds since 1970, UTC; all durations are milliseconds.
+-- The same statements for SQLite and PostgreSQL. All times are milliseconds since 1970, UTC; all durations are milliseconds.
 -- +goose Up
 CREATE TABLE call (
   id             TEXT PRIMARY KEY,
@@ -20,15 +20,15 @@ CREATE TABLE call (
   audio_until_ms BIGINT,
   review_state   TEXT NOT NULL DEFAULT '' -- that of the review, so that one index serves the list of those who wait
 );
--- All that lists are filtered by, so that a search through a month of calls reads this and not the calls.
+-- Every column that lists are filtered by, so that a search over a month reads the index and not the calls.
 CREATE INDEX call_started ON call (started_ms, id, decision, state, final, review_state, search);
 CREATE INDEX call_decision ON call (decision, started_ms, id);
 CREATE INDEX call_state ON call (state, started_ms, id);
 CREATE INDEX call_review ON call (review_state, started_ms, id);
 CREATE INDEX call_audio ON call (audio_until_ms) WHERE audio_until_ms IS NOT NULL;
 
--- A part is one stretch of a call that one process recorded. A call has several when it was interrupted, or when its
--- legs came in on different machines.
+-- A part is the recording of a call by one process. A call has several parts after an interruption, or if its legs
+-- arrived at different nodes.
 CREATE TABLE part (
   call_id    TEXT NOT NULL,
   part       BIGINT NOT NULL,
@@ -115,7 +115,7 @@ CREATE TABLE review (
 );
 CREATE INDEX review_waiting ON review (state, opened_ms, call_id);
 
--- A disposition is what a person has said of a call. The last one stands in the review too.
+-- A disposition is one result of a review. The last one is stored in the review too.
 CREATE TABLE disposition (
   call_id     TEXT NOT NULL,
   version     INTEGER NOT NULL,
@@ -126,7 +126,7 @@ CREATE TABLE disposition (
   PRIMARY KEY (call_id, version)
 );
 
--- Who is signed in at the page. The id itself is only in the cookie.
+-- Sessions of signed-in users. The id itself is only in the cookie.
 CREATE TABLE session (
   hash       TEXT PRIMARY KEY,
   name       TEXT NOT NULL,
