@@ -83,11 +83,12 @@ func TestRequiredLegs(t *testing.T) {
 	p := policy.Default()
 	p.RequireLegs = []string{"caller"}
 	agent, findings := heardLeg("agent", nil)
-	if d := p.DecideCall(policy.Call{Findings: findings}); d.Outcome != policy.OutcomeInconclusive || d.Reasons[0] != "missing_leg" || !d.Review {
+	d := p.DecideCall(policy.Call{Findings: findings})
+	if d.Outcome != policy.OutcomeInconclusive || d.Reasons[0] != "missing_leg" || !d.Review {
 		t.Errorf("missing: %v %v", d.Outcome, d.Reasons)
 	}
 	quiet := policy.Account{Leg: "caller", Recorded: time.Minute}
-	d := p.DecideCall(policy.Call{Findings: findings, Accounts: []policy.Account{agent, quiet}})
+	d = p.DecideCall(policy.Call{Findings: findings, Accounts: []policy.Account{agent, quiet}})
 	if d.Outcome != policy.OutcomeInconclusive || d.Reasons[0] != "too_little_speech" {
 		t.Errorf("quiet: %v %v", d.Outcome, d.Reasons)
 	}

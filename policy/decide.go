@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Call is what Decide is told of a call.
+// Call holds all that a decision about a call depends on, apart from the policy.
 type Call struct {
 	// Findings are the results of the segments. Their order does not matter. Each finding of a leg should have its own Seq.
 	Findings []Finding

@@ -77,16 +77,25 @@ var help = map[string]string{
 		"be delivered.",
 	"spool.max_age": "Audio that could not be delivered for this long is deleted, and its segment counts as failed " +
 		"(storage). 0s: never.",
-	"policy":              "Rules that turn the scores of a call into a decision.",
-	"policy.threshold":    "A score must be strictly greater than this to count as exceeding it.",
-	"policy.need":         "Number of scores of a leg that must exceed the threshold to flag the call.",
-	"policy.of":           "Number of consecutive segments within which those scores must lie. 0: anywhere in the call.",
-	"policy.clear_below":  "A score below this value ends the suspicion that a score above the threshold raised.",
-	"policy.min_speech":   "Net speech of a leg that must be analysed before the leg can be clear.",
-	"policy.min_coverage": "Share of a leg's net speech that must be analysed before the leg can be clear.",
+	"policy":             "Rules that turn the scores of a call into a decision.",
+	"policy.threshold":   "A score must be strictly greater than this to count as exceeding it.",
+	"policy.need":        "Number of scores of a leg that must exceed the threshold to flag the call.",
+	"policy.of":          "Number of consecutive segments within which those scores must lie. 0: anywhere in the call.",
+	"policy.clear_below": "A score below this value ends the suspicion that a score above the threshold raised.",
+	"policy.min_speech":  "Net speech of a leg that must be analysed before the leg can be clear.",
+	"policy.min_coverage": "Share of a leg's net speech that must be analysed before the leg can be clear. Speech of at most " +
+		"max_unheard.seconds may be left out whatever its share.",
 	"policy.ignore_below": "A leg with less net speech than this does not count as speaking and does not affect the call.",
 	"policy.on_unscreened": "Treatment of a call that could not be screened completely: review, or clear if enough of it was " +
 		"analysed.",
+	"policy.require_legs": "Legs that must be heard: [caller]. A call without speech of one of them is inconclusive. Legs that " +
+		"were announced must be received in any case.",
+	"policy.max_unheard": "Audio of a leg that may stay unheard, whichever of the two is more: audio that arrived and was not " +
+		"recorded, that stands in a file and was not read, and speech that was not analysed.",
+	"policy.max_unheard.seconds": "Length of it.",
+	"policy.max_unheard.share":   "Share of the leg.",
+	"policy.max_lost":            "Share of a leg that may be lost on the network before the leg is inconclusive.",
+	"policy.max_paused":          "Time that a leg may be paused before it is inconclusive.",
 	"policy.overrides": "Different rules for a leg, or for calls with certain metadata: [{leg: caller, metadata: {queue: " +
 		"payments}, threshold: 0.5}].",
 	"retention": "How long audio is kept after the end of the call, by outcome, and how long the other records are " +
