@@ -71,6 +71,9 @@ func (sc *scene) want(lines ...string) {
 		if s.Lost > 0 {
 			line += fmt.Sprintf(" lost %v", s.LostDuration())
 		}
+		for _, p := range s.Pieces {
+			line += fmt.Sprintf(" [%v: %v-%v]", at(p.At), at(p.Span.Start), at(p.Span.End))
+		}
 		got = append(got, line)
 	}
 	if g, w := strings.Join(got, "\n"), strings.Join(lines, "\n"); g != w {
@@ -79,6 +82,8 @@ func (sc *scene) want(lines ...string) {
 }
 
 const ms = time.Millisecond
+
+func at(samples int64) time.Duration { return capture.Duration(samples, 8000) }
 
 func TestFirstSegmentIsCutEarlyAndTheOthersAtTheTarget(t *testing.T) {
 	newScene(t, capture.SegmenterConfig{}).
@@ -124,13 +129,16 @@ func TestAMaximumThatFallsIntoAPauseTakesTheSpeechBeforeIt(t *testing.T) {
 		want("0s+3.8s speech 3.5s", "1m3.2s+4.6s speech 4s")
 }
 
-// Single words of a caller are not lost to a window that started too early.
-func TestSparseSpeechSlidesUntilThereIsEnough(t *testing.T) {
+// Single words of a caller are packed into one segment.
+func TestSparseSpeechIsPacked(t *testing.T) {
 	sc := newScene(t, capture.SegmenterConfig{}).hear(capture.Speech, time.Second).hear(capture.Silence, 27*time.Second)
 	for range 5 {
 		sc.hear(capture.Speech, time.Second).hear(capture.Silence, 2*time.Second)
 	}
-	sc.end().want("0s+1s speech 1s too_little_speech", "27.7s+10.6s speech 4s", "40s+1s speech 1s too_little_speech")
+	sc.end().want(
+		"0s+9s speech 4s [0s: 0s-1.3s] [1.4s: 27.7s-35.3s]",
+		"37s+4s speech 2s too_little_speech",
+	)
 }
 
 func TestOtherSoundsAreSkippedByName(t *testing.T) {
@@ -178,7 +186,7 @@ func TestPauseCutsWhatIsEnough(t *testing.T) {
 	sc.hear(capture.Speech, 2*time.Second)
 	sc.s.Pause()
 	sc.fetch().gap(time.Minute, false).hear(capture.Speech, 2*time.Second).end().
-		want("0s+3.5s speech 3.5s", "3.5s+2s speech 2s too_little_speech", "1m5.5s+2s speech 2s too_little_speech")
+		want("0s+3.5s speech 3.5s", "3.5s+4.4s speech 4s [0s: 3.5s-5.8s] [2.4s: 1m5.5s-1m7.5s]")
 }
 
 func TestConcealedAudioIsLost(t *testing.T) {
@@ -197,7 +205,7 @@ func TestAHoldOfAWeekCostsNothing(t *testing.T) {
 	if n := sc.vad.frames - before; n > 260 {
 		t.Errorf("the detector judged %d frames for five seconds of audio", n)
 	}
-	sc.want("0s+2s speech 2s too_little_speech", "168h0m2s+5s speech 5s")
+	sc.want("0s+7.4s speech 7s [0s: 0s-2.3s] [2.4s: 168h0m2s-168h0m7s]")
 }
 
 func TestWriteDoesNotAllocateWhileNothingIsSaid(t *testing.T) {
@@ -291,4 +299,85 @@ func spoken(d time.Duration) []int16 {
 		pcm[i] = 8000 | int16(capture.Speech)
 	}
 	return pcm
+}
+
+// Eight turns of 2.3 s, 29 s apart, are all analysed. Each turn used to be skipped as too little speech.
+func TestShortTurnsAreAnalysed(t *testing.T) {
+	sc := newScene(t, capture.SegmenterConfig{}).hear(capture.Speech, 20*time.Second).hear(capture.Silence, 29*time.Second)
+	for range 8 {
+		sc.hear(capture.Speech, 2300*ms).hear(capture.Silence, 29*time.Second)
+	}
+	sc.end()
+	var analysed time.Duration
+	for _, seg := range sc.segs {
+		if seg.Skipped != "" {
+			t.Errorf("%v at %v is skipped: %s", seg.SpeechDuration(), seg.Offset(), seg.Skipped)
+		}
+		analysed += seg.SpeechDuration()
+	}
+	if want := 20*time.Second + 8*2300*ms; analysed != want {
+		t.Errorf("%v of %v are analysed", analysed, want)
+	}
+}
+
+// False detections within hold music do not add up to a segment that would be paid for.
+func TestFalseDetectionsInMusicAreNotPacked(t *testing.T) {
+	sc := newScene(t, capture.SegmenterConfig{})
+	for range 20 {
+		sc.hear(capture.Music, 20*time.Second).hear(capture.Speech, 200*ms)
+	}
+	sc.hear(capture.Music, 30*time.Second).end()
+	for _, seg := range sc.segs {
+		if seg.Skipped == "" {
+			t.Errorf("%v at %v would be analysed", seg.Duration(), seg.Offset())
+		}
+	}
+}
+
+// A leg goes on at another rate: times stay, and a turn before the change is packed with one after it.
+func TestSegmenterChangesItsRate(t *testing.T) {
+	sc := newScene(t, capture.SegmenterConfig{}).hear(capture.Speech, 5*time.Second).hear(capture.Silence, time.Second).
+		hear(capture.Speech, 2*time.Second).hear(capture.Silence, time.Second)
+	if err := sc.s.SetRate(16000, &wideVAD{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := sc.s.Position(); got != 9*16000 {
+		t.Errorf("position %d", got)
+	}
+	wide := make([]int16, 2*16000)
+	for i := range wide {
+		wide[i] = 8000
+	}
+	sc.s.Write(wide)
+	sc.end()
+	if len(sc.segs) != 2 || sc.segs[0].Rate != 8000 || sc.segs[1].Rate != 16000 {
+		t.Fatalf("%v", describe(sc.segs))
+	}
+	seg := sc.segs[1]
+	if seg.Offset() != 5700*ms || seg.SpeechDuration() != 4*time.Second || len(seg.Pieces) != 2 || seg.End() != 11*time.Second {
+		t.Errorf("%v %v", describe(sc.segs), seg.Pieces)
+	}
+	for _, v := range seg.VoicedPCM() {
+		if level := seg.PCM[(v.Start+v.End)/2]; level < 7900 || level > 8100 {
+			t.Errorf("a sample of speech is %d, not about 8000", level)
+		}
+	}
+	if err := sc.s.SetRate(16000, &tagVAD{}); err != nil {
+		t.Error(err)
+	}
+	if err := sc.s.SetRate(100, &tagVAD{}); err == nil {
+		t.Error("a rate of 100 Hz is taken")
+	}
+}
+
+// wideVAD takes every frame of 20 ms at 16 kHz that is not silent for speech.
+type wideVAD struct{}
+
+func (wideVAD) FrameSize() int { return 320 }
+func (wideVAD) Reset()         {}
+func (wideVAD) Classify(frame []int16) capture.Sound {
+	if frame[0] > 100 {
+		return capture.Speech
+	}
+	return capture.Silence
 }

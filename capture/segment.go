@@ -15,17 +15,33 @@ type Span struct{ Start, End int64 }
 // Len returns the length of the span in samples.
 func (s Span) Len() int64 { return s.End - s.Start }
 
-// Segment is a contiguous piece of a leg: either to be analysed, with its audio, or skipped, with the reason.
+// Piece is a stretch of the leg within the audio of a packed segment.
+type Piece struct {
+	// At is the offset of the piece in Segment.PCM, in samples.
+	At int64
+	// Span is the place of the piece in the leg.
+	Span Span
+}
+
+// Segment is a part of a leg: either to be analysed, with its audio, or skipped, with the reason.
+//
+// Most segments are contiguous. A packed segment joins runs of speech that are too short for a segment of their own, with
+// silence between them, and lists their places in Pieces. Skipped segments of other sound may lie between its pieces; no
+// sample is in two segments.
 type Segment struct {
 	// Seq counts the segments of a leg from 0, skipped ones included, in the order in which they were cut.
 	Seq int
-	// Rate is in Hz.
+	// Rate is the sample rate in Hz. It rises when a leg goes on with a codec of a higher rate: use Offset to compare the
+	// positions of segments.
 	Rate int
-	// Span is the place of the segment in the leg, in samples at Rate.
+	// Span is the place of the segment in the leg, in samples at Rate. That of a packed segment extends from the start of
+	// its first piece to the end of its last one.
 	Span Span
-	// PCM is the audio, mono, Span.Len() samples. It is nil when the segment is skipped. The receiver owns it.
+	// PCM is the audio, mono. It is nil when the segment is skipped. The receiver owns it.
 	PCM []int16
-	// Voiced lists the speech within Span, in order and without overlap. It is nil when the segment is skipped.
+	// Pieces lists the places of a packed segment, in order and without overlap. It is nil when the segment is contiguous.
+	Pieces []Piece
+	// Voiced lists the speech by its place in the leg, in order and without overlap. It is nil when the segment is skipped.
 	Voiced []Span
 	// Speech is the net speech in samples: the sum of Voiced.
 	Speech int64
@@ -40,17 +56,77 @@ type Segment struct {
 	Skipped string
 }
 
-// Offset returns the position of the segment in the leg.
+// Offset returns the start of the segment in the leg.
 func (s Segment) Offset() time.Duration { return Duration(s.Span.Start, s.Rate) }
 
-// Duration returns the length of the segment.
-func (s Segment) Duration() time.Duration { return Duration(s.Span.Len(), s.Rate) }
+// End returns the end of the segment in the leg.
+func (s Segment) End() time.Duration { return Duration(s.Span.End, s.Rate) }
+
+// Duration returns the length of the audio. It is less than End-Offset when the segment is packed.
+func (s Segment) Duration() time.Duration { return Duration(s.length(), s.Rate) }
+
+func (s Segment) length() int64 {
+	if n := len(s.Pieces); n > 0 {
+		return s.Pieces[n-1].At + s.Pieces[n-1].Span.Len()
+	}
+	return s.Span.Len()
+}
 
 // SpeechDuration returns the net speech of the segment.
 func (s Segment) SpeechDuration() time.Duration { return Duration(s.Speech, s.Rate) }
 
 // LostDuration returns the length of the part that never arrived.
 func (s Segment) LostDuration() time.Duration { return Duration(s.Lost, s.Rate) }
+
+// Places returns the places of the audio in the leg: Pieces, or one piece when the segment is contiguous.
+func (s Segment) Places() []Piece {
+	if s.Pieces != nil {
+		return s.Pieces
+	}
+	return []Piece{{Span: s.Span}}
+}
+
+// VoicedPCM returns the speech by its place in PCM, in samples.
+func (s Segment) VoicedPCM() []Span {
+	places := s.Places()
+	out := make([]Span, 0, len(s.Voiced))
+	for _, v := range s.Voiced {
+		for len(places) > 1 && v.Start >= places[0].Span.End {
+			places = places[1:]
+		}
+		move := places[0].At - places[0].Span.Start
+		out = append(out, Span{v.Start + move, v.End + move})
+	}
+	return out
+}
+
+// Resampled returns the segment with its audio replaced by pcm, the same audio at another rate. All positions are
+// converted.
+func (s Segment) Resampled(rate int, pcm []int16) Segment {
+	end := int64(len(pcm))
+	convert := func(n int64) int64 { return rescale(n, s.Rate, rate) }
+	span := Span{convert(s.Span.Start), convert(s.Span.End)}
+	if s.Pieces == nil {
+		span.End = span.Start + end
+	}
+	pieces := make([]Piece, 0, len(s.Pieces))
+	for _, p := range s.Pieces {
+		start, at := convert(p.Span.Start), min(convert(p.At), end)
+		n := min(convert(p.Span.End)-start, end-at)
+		pieces = append(pieces, Piece{At: at, Span: Span{start, start + n}})
+	}
+	voiced := make([]Span, 0, len(s.Voiced))
+	for _, v := range s.Voiced {
+		v = Span{max(convert(v.Start), span.Start), min(convert(v.End), span.End)}
+		voiced = append(voiced, v)
+	}
+	if s.Pieces != nil {
+		s.Pieces = pieces
+	}
+	s.PCM, s.Span, s.Voiced, s.Rate = pcm, span, voiced, rate
+	s.Speech, s.Lost = convert(s.Speech), convert(s.Lost)
+	return s
+}
 
 // Duration returns the time that n samples take at a rate in Hz.
 func Duration(n int64, rate int) time.Duration {
@@ -60,4 +136,10 @@ func Duration(n int64, rate int) time.Duration {
 
 func durationToSamples(d time.Duration, rate int) int64 {
 	return int64(d)/int64(time.Second)*int64(rate) + int64(d)%int64(time.Second)*int64(rate)/int64(time.Second)
+}
+
+// rescale returns a position or length of n samples at a rate as samples at another rate.
+func rescale(n int64, from, to int) int64 {
+	f, t := int64(from), int64(to)
+	return n/f*t + n%f*t/f
 }

@@ -1,9 +1,16 @@
 package capture
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Segmenter cuts the audio of one leg into segments. Every sample of speech ends up in exactly one of them, submitted
-// or skipped. Segments do not overlap.
+// or skipped.
+//
+// Runs of speech that are too short for a segment are packed into one with later runs. At the end of the leg a rest below
+// SegmenterConfig.MinSpeech is skipped. Bursts of less than a second within music or tones are skipped at once: they are
+// false detections as a rule.
 //
 // It is a state machine without clock, lock or goroutine, and not safe for concurrent use: one goroutine calls [Segmenter.Write]
 // and [Segmenter.Gap] in the order of the recording, [Segmenter.Flush] at its end, and after each of them
@@ -14,7 +21,7 @@ type Segmenter struct {
 	size int64 // of a frame, in samples
 
 	first, target, least, longest int64 // samples
-	preRoll, hangOver             int64 // samples, whole frames: so every cut but the last falls between two frames
+	preRoll, hangOver, pause      int64 // samples, whole frames: so every cut but the last falls between two frames
 
 	pos       int64   // samples judged so far
 	frame     []int16 // the frame that is being filled
@@ -22,38 +29,91 @@ type Segmenter struct {
 	frameGap  int64   // samples of it without audio, lost or silent
 
 	window    *window // audio of the next segment; before any speech, its pre-roll
+	pack      pack    // shorter runs before the window, parts of the same segment
 	skip      skipper
 	ready     []Segment // cut and not fetched
 	seq       int
 	submitted int
 	lost      int64
+	heard     [Noise + 1]int64 // samples of each sound
 }
 
 // NewSegmenter returns a segmenter for one leg. It owns the detector from then on.
 func NewSegmenter(vad VAD, cfg SegmenterConfig) (*Segmenter, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("segmenter: %w", err)
-	}
 	cfg = cfg.withDefaults()
-	n := int64(vad.FrameSize())
-	if n < 1 || n > int64(cfg.Rate)/10 {
-		return nil, fmt.Errorf("segmenter: detector frames of %d samples at %d Hz are not within 1 sample..100 ms", n, cfg.Rate)
+	if err := validate(vad, cfg); err != nil {
+		return nil, err
 	}
-	s := &Segmenter{
-		vad:      vad,
-		cfg:      cfg,
-		size:     n,
-		first:    durationToSamples(cfg.FirstSpeech, cfg.Rate),
-		target:   durationToSamples(cfg.TargetSpeech, cfg.Rate),
-		least:    durationToSamples(cfg.MinSpeech, cfg.Rate),
-		longest:  durationToSamples(cfg.MaxDuration, cfg.Rate),
-		preRoll:  (durationToSamples(cfg.PreRoll, cfg.Rate) + n - 1) / n * n,
-		hangOver: (durationToSamples(cfg.HangOver, cfg.Rate) + n - 1) / n * n,
-		frame:    make([]int16, 0, n),
-		window:   &window{},
-		skip:     skipper{rate: int64(cfg.Rate)},
-	}
+	s := &Segmenter{window: &window{}}
+	s.measure(vad, cfg)
 	return s, nil
+}
+
+// validate checks a configuration without zero values, and a detector for it.
+func validate(vad VAD, cfg SegmenterConfig) error {
+	if err := cfg.Validate(); err != nil {
+		return fmt.Errorf("segmenter: %w", err)
+	}
+	if n := vad.FrameSize(); n < 1 || n > cfg.Rate/10 {
+		return fmt.Errorf("segmenter: detector frames of %d samples at %d Hz are not within 1 sample..100 ms", n, cfg.Rate)
+	}
+	return nil
+}
+
+// measure converts the configuration to samples.
+func (s *Segmenter) measure(vad VAD, cfg SegmenterConfig) {
+	n := int64(vad.FrameSize())
+	whole := func(d time.Duration) int64 { return (durationToSamples(d, cfg.Rate) + n - 1) / n * n }
+	s.vad, s.cfg, s.size = vad, cfg, n
+	s.first = durationToSamples(cfg.FirstSpeech, cfg.Rate)
+	s.target = durationToSamples(cfg.TargetSpeech, cfg.Rate)
+	s.least = durationToSamples(cfg.MinSpeech, cfg.Rate)
+	s.longest = durationToSamples(cfg.MaxDuration, cfg.Rate)
+	s.preRoll, s.hangOver = whole(cfg.PreRoll), whole(cfg.HangOver)
+	s.frame = make([]int16, 0, n)
+	s.skip = skipper{rate: int64(cfg.Rate)}
+	s.pause = whole(packPause)
+	s.pack.pause = s.pause
+}
+
+// packPause is the silence between two pieces of a packed segment.
+const packPause = 100 * time.Millisecond
+
+// SetRate continues the leg with audio at another rate and with a detector for it. Speech that is enough for an analysis is
+// cut at the old rate. Shorter runs are converted and packed with later ones. Positions are converted.
+func (s *Segmenter) SetRate(rate int, vad VAD) error {
+	cfg := s.cfg
+	cfg.Rate = rate
+	if err := validate(vad, cfg); err != nil {
+		return err
+	}
+	from := s.cfg.Rate
+	s.finishFrame()
+	s.Pause()
+	for s.window.holdsSpeech() {
+		s.stow()
+	}
+	s.skip.report(s)
+	s.pos, s.lost = rescale(s.pos, from, rate), rescale(s.lost, from, rate)
+	for i, n := range s.heard {
+		s.heard[i] = rescale(n, from, rate)
+	}
+	s.pack.speech = 0
+	for i, w := range s.pack.parts {
+		s.pack.parts[i] = w.resampled(from, rate)
+		s.pack.speech += s.pack.parts[i].speech
+	}
+	s.window.reset(s.pos)
+	s.measure(vad, cfg)
+	return nil
+}
+
+// Heard returns the number of samples that the detector classified as a sound. Gaps count as silence.
+func (s *Segmenter) Heard(sound Sound) int64 {
+	if sound > Noise {
+		return 0
+	}
+	return s.heard[sound]
 }
 
 // Write takes the next samples, mono 16-bit at the configured rate, any number of them. It does not keep the slice.
@@ -85,9 +145,22 @@ func (s *Segmenter) Conceal(pcm []int16) {
 // Pause reports that no audio has arrived for a while. The speech so far is cut if it is enough for an analysis, so that
 // its verdict does not wait for the end of a hold.
 func (s *Segmenter) Pause() {
-	if w := s.window; w.holdsSpeech() && w.speech >= s.least {
-		s.cut(min(w.end(), w.lastSpeech()+s.hangOver), false)
+	if s.speech() >= s.least {
+		s.cutSpeech()
 	}
+}
+
+// speech returns the net speech of the pack and the window.
+func (s *Segmenter) speech() int64 { return s.pack.speech + s.window.speech }
+
+// cutSpeech ends the window behind its last speech.
+func (s *Segmenter) cutSpeech() {
+	w := s.window
+	at := w.start
+	if w.holdsSpeech() {
+		at = min(w.end(), w.lastSpeech()+s.hangOver)
+	}
+	s.cut(at, false)
 }
 
 // Gap advances the position over samples without audio: lost if they were sent and never arrived, otherwise silence, as
@@ -122,6 +195,7 @@ func (s *Segmenter) Gap(samples int64, lost bool) {
 func (s *Segmenter) jump(samples int64) {
 	s.vad.Reset()
 	s.pos += samples
+	s.heard[Silence] += samples
 	s.window.reset(s.pos)
 	s.skip.quiet(s)
 }
@@ -129,17 +203,46 @@ func (s *Segmenter) jump(samples int64) {
 // Flush ends the leg: the last segment is cut, or skipped when it holds too little speech. Audio that does not fill a
 // frame is padded with silence for the detector; the padding does not become part of the segment.
 func (s *Segmenter) Flush() {
+	s.finishFrame()
+	if s.speech() >= s.least {
+		s.cutSpeech()
+	} else {
+		s.skipRest()
+	}
+	s.skip.report(s)
+	s.window.reset(s.pos)
+	s.vad.Reset()
+}
+
+// finishFrame classifies an incomplete frame, padded with silence.
+func (s *Segmenter) finishFrame() {
 	if n := int64(len(s.frame)); n > 0 {
 		s.frame = s.frame[:cap(s.frame)]
 		clear(s.frame[n:])
 		s.judge(n)
 	}
+}
+
+// skipRest skips the speech of the pack and the window, which is too little for a segment.
+func (s *Segmenter) skipRest() {
 	if w := s.window; w.holdsSpeech() {
-		s.cut(min(w.end(), w.lastSpeech()+s.hangOver), false)
+		s.window = w.split(min(w.end(), w.lastSpeech()+s.hangOver), s.hangOver)
+		if len(s.pack.parts) == 0 || s.falseAlarm(w) {
+			s.skip.window(s, w)
+		} else {
+			s.leave(w.start)
+			w.leadIn(0)
+			w.leadOut(0)
+			s.pack.add(w, s.longest, s.size)
+		}
 	}
-	s.skip.report(s)
-	s.window.reset(s.pos)
-	s.vad.Reset()
+	if len(s.pack.parts) == 0 {
+		return
+	}
+	seg := s.pack.joined(&window{})
+	seg.PCM, seg.Voiced, seg.Level, seg.Skipped = nil, nil, 0, ReasonTooLittleSpeech
+	s.pack = pack{pause: s.pause}
+	s.deliver(seg)
 }
 
 // Next returns the segments in the order in which they were cut. It returns false when none is ready.
@@ -175,6 +278,7 @@ func (s *Segmenter) judge(n int64) {
 		w.keepLast(s.preRoll, 0)
 	}
 	w.add(s.frame[:n], sound, s.frameLost, s.hangOver)
+	s.heard[sound] += n
 	s.frame = s.frame[:0]
 	s.frameLost, s.frameGap = 0, 0
 	switch {
@@ -185,7 +289,7 @@ func (s *Segmenter) judge(n int64) {
 		} else {
 			s.skip.sound(s, Span{from, s.pos}, sound)
 		}
-	case w.speech >= s.goal() && s.pos-w.lastSpeech() >= s.hangOver:
+	case s.speech() >= s.goal() && s.pos-w.lastSpeech() >= s.hangOver:
 		s.cut(s.pos, false)
 	}
 }
@@ -200,26 +304,25 @@ func (s *Segmenter) goal() int64 {
 
 // makeRoom cuts or shortens the window if one more frame, of class sound, would make it too long.
 func (s *Segmenter) makeRoom(sound Sound) {
-	for s.window.holdsSpeech() && int64(len(s.window.pcm))+s.size > s.longest {
-		w := s.window
+	for s.window.holdsSpeech() && s.pack.size()+int64(len(s.window.pcm))+s.size > s.longest {
+		w, least := s.window, s.least-s.pack.speech
 		switch {
-		case w.speech < s.least:
-			s.giveUp()
+		case s.speech() < s.least:
+			s.stow()
 		case sound == Speech && w.end()-w.lastSpeech() < s.hangOver:
-			if at, ok := w.lastPause(s.least); ok {
+			if at, ok := w.lastPause(least); ok {
 				s.cut(at+s.hangOver, false)
 			} else {
-				s.cut(w.quietest(3*int64(s.cfg.Rate), s.least), true)
+				s.cut(w.quietest(3*int64(s.cfg.Rate), least), true)
 			}
 		default:
-			s.cut(min(w.end(), w.lastSpeech()+s.hangOver), false)
+			s.cutSpeech()
 		}
 	}
 }
 
-// giveUp skips the first run of speech of a window that reached the maximum duration with too little speech in it. The
-// runs after it stay, and may become a segment together with later speech.
-func (s *Segmenter) giveUp() {
+// stow moves the first run of speech from the window to the pack. The runs after it stay.
+func (s *Segmenter) stow() {
 	w := s.window
 	at := w.end() - s.preRoll
 	if len(w.voiced) > 1 {
@@ -227,29 +330,50 @@ func (s *Segmenter) giveUp() {
 	}
 	at = max(at, w.voiced[0].End)
 	s.window = w.split(at, s.hangOver)
-	s.skip.window(s, w)
+	if s.falseAlarm(w) {
+		s.skip.window(s, w)
+		return
+	}
+	s.leave(w.start)
+	end := w.end()
+	rest := w.split(min(w.lastSpeech()+s.hangOver, end), s.hangOver)
+	w.leadIn(s.preRoll)
+	s.pack.add(w, s.longest-s.preRoll-s.hangOver-s.size-(s.least-s.pack.speech-w.speech), s.size)
+	pos := rest.start
+	for _, f := range rest.frames {
+		if f.sound != Silence {
+			s.skip.sound(s, Span{pos, pos + int64(f.size)}, f.sound)
+		}
+		pos += int64(f.size)
+	}
 }
 
-// cut ends the window at a position within it. The rest becomes the next window.
+// falseAlarm reports whether a window holds less than a second of speech among more music or tones.
+func (s *Segmenter) falseAlarm(w *window) bool {
+	heard := w.heard()
+	return w.speech < int64(s.cfg.Rate) && max(heard[Tone], heard[Music]) > w.speech
+}
+
+// leave ends the skipped sound at the start of speech, so that no sample is in two segments.
+func (s *Segmenter) leave(start int64) {
+	s.skip.until(start) // the pre-roll may have been booked as another sound
+	s.skip.report(s)
+}
+
+// cut ends the window at a position within it, and with it the segment. The rest becomes the next window. Pack and window
+// must hold enough speech.
 func (s *Segmenter) cut(at int64, forced bool) {
 	w := s.window
 	s.window = w.split(at, s.hangOver)
 	s.window.leadIn(s.preRoll)
-	if w.speech < s.least {
-		s.skip.window(s, w)
-		return
+	if w.holdsSpeech() {
+		s.leave(w.start)
+	} else {
+		*w = window{}
 	}
-	s.skip.until(w.start) // the pre-roll may have been booked as another sound
-	s.skip.report(s)
-	seg := Segment{
-		Span:   Span{w.start, w.end()},
-		PCM:    w.pcm,
-		Voiced: w.voiced,
-		Speech: w.speech,
-		Lost:   w.lost(),
-		Level:  w.level(),
-		Forced: forced,
-	}
+	seg := s.pack.joined(w)
+	seg.Forced = forced
+	s.pack = pack{pause: s.pause}
 	if seg.Level < s.cfg.MinLevel {
 		seg.PCM, seg.Voiced, seg.Skipped = nil, nil, ReasonTooQuiet
 	} else {

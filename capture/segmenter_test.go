@@ -1,6 +1,7 @@
 package capture_test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -136,7 +137,7 @@ func frames(d time.Duration) int64 {
 
 // The properties of the segmenter, over legs of random speech, music, silence and gaps.
 func TestSegmenterProperties(t *testing.T) {
-	var submitted, skipped, forced int
+	var submitted, skipped, forced, packed int
 	for seed := range runs(uint64(3000)) {
 		l := newLegOf(seed)
 		segs, s := l.segments(t, rand.New(rand.NewPCG(seed, 3)))
@@ -157,44 +158,53 @@ func TestSegmenterProperties(t *testing.T) {
 			fail("lost %d, want %d", s.Lost(), lost)
 		}
 		holders := make([]int, len(l.pcm)/frameSize+1) // segments that hold each frame's speech
-		var end int64
+		var taken []capture.Span
 		for i, seg := range segs {
 			if seg.Seq != i || seg.Rate != 8000 {
 				fail("segment %d has seq %d, rate %d", i, seg.Seq, seg.Rate)
 			}
-			if seg.Span.Start < end || seg.Span.Len() <= 0 || seg.Span.End > s.Position() {
-				fail("segment %d at %v overlaps, is empty or leaves the recording; the one before ends at %d", i, seg.Span, end)
-				break
+			for _, p := range seg.Places() {
+				if p.Span.Start < seg.Span.Start || p.Span.End > seg.Span.End || p.Span.Len() <= 0 || seg.Span.End > s.Position() {
+					fail("segment %d at %v: piece %v is empty, or leaves the segment or the recording", i, seg.Span, p)
+				}
+				taken = append(taken, p.Span)
 			}
-			end = seg.Span.End
 			if seg.Skipped != "" {
 				skipped++
 				if seg.PCM != nil {
 					fail("skipped segment %d carries audio", i)
 				}
-				for pos := seg.Span.Start; pos < seg.Span.End; pos += frameSize {
-					holders[pos/frameSize]++
+				for _, p := range seg.Places() {
+					for pos := p.Span.Start; pos < p.Span.End; pos += frameSize {
+						holders[pos/frameSize]++
+					}
 				}
 				continue
 			}
 			submitted++
-			if !slices.Equal(seg.PCM, l.pcm[seg.Span.Start:seg.Span.End]) {
-				fail("segment %d does not hold the samples of its position %v", i, seg.Span)
+			if len(seg.Pieces) > 1 {
+				packed++
 			}
-			if seg.Duration() > l.cfg.MaxDuration {
-				fail("segment %d lasts %v, more than %v", i, seg.Duration(), l.cfg.MaxDuration)
+			if want := l.audio(seg); !slices.Equal(seg.PCM, want) {
+				fail("segment %d does not hold the samples of its places %v", i, seg.Places())
+			}
+			if seg.Duration() > l.cfg.MaxDuration || seg.Duration() != capture.Duration(int64(len(seg.PCM)), 8000) {
+				fail("segment %d lasts %v, more than %v, or not the length of its audio", i, seg.Duration(), l.cfg.MaxDuration)
 			}
 			if seg.SpeechDuration() < l.cfg.MinSpeech {
 				fail("segment %d holds %v of speech, less than %v", i, seg.SpeechDuration(), l.cfg.MinSpeech)
 			}
 			sum, last := int64(0), seg.Span.Start
-			for _, v := range seg.Voiced {
+			for j, v := range seg.Voiced {
 				if v.Start < last || v.End > seg.Span.End || v.Len() <= 0 {
 					fail("segment %d %v: voiced %v", i, seg.Span, seg.Voiced)
 				}
 				sum, last = sum+v.Len(), v.End
 				for pos := v.Start; pos < v.End; pos += frameSize {
 					holders[pos/frameSize]++
+				}
+				if in := seg.VoicedPCM()[j]; !slices.Equal(seg.PCM[in.Start:in.End], l.pcm[v.Start:v.End]) {
+					fail("segment %d: the speech %v is not at %v of its audio", i, v, in)
 				}
 			}
 			if sum != seg.Speech {
@@ -212,12 +222,20 @@ func TestSegmenterProperties(t *testing.T) {
 			}
 			var segLost int64
 			for _, g := range l.gaps {
-				if g.lost {
-					segLost += max(0, min(g.End, seg.Span.End)-max(g.Start, seg.Span.Start))
+				for _, p := range seg.Places() {
+					if g.lost {
+						segLost += max(0, min(g.End, p.Span.End)-max(g.Start, p.Span.Start))
+					}
 				}
 			}
 			if seg.Lost != segLost {
 				fail("segment %d: lost %d, want %d", i, seg.Lost, segLost)
+			}
+		}
+		slices.SortFunc(taken, func(a, b capture.Span) int { return cmp.Compare(a.Start, b.Start) })
+		for i := range taken[min(1, len(taken)):] {
+			if taken[i+1].Start < taken[i].End {
+				fail("%v and %v overlap", taken[i], taken[i+1])
 			}
 		}
 		for i := range holders {
@@ -231,48 +249,47 @@ func TestSegmenterProperties(t *testing.T) {
 			t.Fatalf("%+v\n%+v", l.cfg, describe(segs))
 		}
 	}
-	if submitted < runs(3000) || skipped < runs(1000) || forced < runs(50) {
-		t.Fatalf("%d submitted, %d skipped, %d forced: too few to show anything", submitted, skipped, forced)
+	if submitted < runs(3000) || skipped < runs(1000) || forced < runs(50) || packed < runs(50) {
+		t.Fatalf("%d submitted, %d skipped, %d forced, %d packed: too few to show anything", submitted, skipped, forced, packed)
 	}
 }
 
-// No speech is skipped that is enough for a segment: no stretch of the maximum duration that starts with a run of speech in
-// a skipped segment holds the minimum.
-func TestNoWindowWithEnoughSpeechIsSkipped(t *testing.T) {
+// audio returns the samples of a segment by the places that it names.
+func (l leg) audio(seg capture.Segment) (pcm []int16) {
+	for _, p := range seg.Places() {
+		pcm = append(pcm, make([]int16, p.At-int64(len(pcm)))...) // silence between two pieces
+		pcm = append(pcm, l.pcm[p.Span.Start:p.Span.End]...)
+	}
+	return pcm
+}
+
+// Speech that is enough for a segment in sum is never skipped, in however short turns it comes: only a rest below the
+// minimum is, at the end.
+func TestOnlyARestOfSpeechIsSkipped(t *testing.T) {
 	tried := 0
 	for seed := range runs(uint64(3000)) {
 		l := newLegOf(seed)
-		segs, _ := l.segments(t, rand.New(rand.NewPCG(seed, 3)))
-		taken := make([]bool, len(l.pcm)+1)
-		for _, seg := range segs {
-			if seg.Skipped == "" {
-				for p := seg.Span.Start; p < seg.Span.End; p++ {
-					taken[p] = true
-				}
+		for i, v := range l.pcm {
+			if tag := capture.Sound(v & 7); tag == capture.Tone || tag == capture.Music {
+				l.pcm[i] = v&^7 | int16(capture.Noise)
 			}
 		}
-		longest := int64(l.cfg.MaxDuration)*8/int64(time.Millisecond) - frames(l.cfg.PreRoll) - frameSize
-		speech := func(pos int64) bool {
-			return pos+frameSize <= int64(len(l.pcm)) && tagged(l.pcm[pos:pos+frameSize]) == capture.Speech
-		}
+		segs, s := l.segments(t, rand.New(rand.NewPCG(seed, 3)))
+		var skipped, heard int64
 		for _, seg := range segs {
-			if seg.Skipped != capture.ReasonTooLittleSpeech {
-				continue
+			if seg.Skipped != "" {
+				skipped += seg.Speech
+				tried++
+			} else {
+				heard += seg.Speech
 			}
-			tried++
-			start := seg.Span.Start
-			if !speech(start) {
-				continue // begins with another sound
-			}
-			var sum int64
-			for p := start; p < min(start+longest, seg.Span.End); p += frameSize {
-				if !taken[p] && speech(p) {
-					sum += frameSize
-				}
-			}
-			if time.Duration(sum)*time.Millisecond/8 >= l.cfg.MinSpeech {
-				t.Fatalf("seed %d: skipped %v holds %d samples of speech within %d: %+v\n%v", seed, seg.Span, sum, longest, l.cfg, describe(segs))
-			}
+		}
+		if capture.Duration(skipped, 8000) >= l.cfg.MinSpeech {
+			t.Fatalf("seed %d: %d samples of speech are skipped: %+v\n%v", seed, skipped, l.cfg, describe(segs))
+		}
+		// Pauses shorter than the hang-over count as speech.
+		if detected := s.Heard(capture.Speech); heard+skipped < detected {
+			t.Fatalf("seed %d: %d samples of speech were detected, %d are in segments", seed, detected, heard+skipped)
 		}
 	}
 	if tried < runs(300) {

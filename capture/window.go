@@ -73,6 +73,19 @@ func (w *window) leadIn(n int64) {
 	}
 }
 
+// leadOut drops frames that lie more than n samples behind the last speech.
+func (w *window) leadOut(n int64) {
+	if !w.holdsSpeech() {
+		return
+	}
+	keep, end := len(w.frames), w.end()
+	for keep > 0 && end-int64(w.frames[keep-1].size) >= w.lastSpeech()+n {
+		keep--
+		end -= int64(w.frames[keep].size)
+	}
+	w.frames, w.pcm = w.frames[:keep], w.pcm[:end-w.start]
+}
+
 // dropFirst drops at least n samples, in whole frames, which must hold no speech.
 func (w *window) dropFirst(n int64) {
 	drop, samples := 0, int64(0)
@@ -125,13 +138,17 @@ func (w *window) audible() (part Span) {
 	return part
 }
 
-// level returns the RMS level of the speech in dBFS, -Inf for digital silence.
-func (w *window) level() float64 {
-	var sum float64
+// energy returns the sum of the squares of the speech.
+func (w *window) energy() (sum float64) {
 	for _, v := range w.voiced {
 		sum += energy(w.pcm[v.Start-w.start : v.End-w.start])
 	}
-	return 10 * math.Log10(sum/float64(max(w.speech, 1))/(32768*32768))
+	return sum
+}
+
+// level returns the RMS level in dBFS of samples with a sum of squares, -Inf for digital silence.
+func level(sum float64, samples int64) float64 {
+	return 10 * math.Log10(sum/float64(max(samples, 1))/(32768*32768))
 }
 
 // quietest returns the place of a forced cut: the end of the quietest frame among the last samples that has at least

@@ -19,26 +19,15 @@ func Resample(audio capture.Segment, to int) (capture.Segment, error) {
 	in := make([]float32, len(audio.PCM))
 	encode.ToFloat32(in, audio.PCM)
 	out := r.Flush(r.Process(nil, in))
-	convert := func(span capture.Span) capture.Span {
-		return capture.Span{Start: span.Start * int64(to) / int64(audio.Rate), End: span.End * int64(to) / int64(audio.Rate)}
-	}
-	span := convert(audio.Span)
-	span.End = span.Start + int64(len(out))
-	voiced := make([]capture.Span, 0, len(audio.Voiced))
-	for _, v := range audio.Voiced {
-		v = convert(v)
-		v.Start, v.End = max(v.Start, span.Start), min(v.End, span.End)
-		voiced = append(voiced, v)
-	}
-	audio.PCM, audio.Span, audio.Voiced, audio.Rate = make([]int16, len(out)), span, voiced, to
-	encode.ToInt16(audio.PCM, out)
-	return audio, nil
+	pcm := make([]int16, len(out))
+	encode.ToInt16(pcm, out)
+	return audio.Resampled(to, pcm), nil
 }
 
 // Voiced returns the places of speech in the PCM of a segment, each as its first sample and the one after its last.
 func Voiced(audio capture.Segment) (spans [][2]int64) {
-	for _, v := range audio.Voiced {
-		spans = append(spans, [2]int64{v.Start - audio.Span.Start, v.End - audio.Span.Start})
+	for _, v := range audio.VoicedPCM() {
+		spans = append(spans, [2]int64{v.Start, v.End})
 	}
 	return spans
 }
