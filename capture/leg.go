@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/pion/rtp"
+	"github.com/pion/rtcp"
 )
 
 // Sink takes the audio of a leg in the order of the call. *Segmenter is one.
@@ -20,9 +20,18 @@ type Sink interface {
 	Pause()
 }
 
+// RateSink is a Sink whose sample rate can rise during a leg. A Leg asks for it by a type assertion when a decoder has a
+// higher rate than the leg.
+type RateSink interface {
+	Sink
+	// Raise makes rate the sample rate of the audio and positions from now on. After an error the rate stays as it was.
+	Raise(rate int) error
+}
+
 // LegConfig describes the packets of a leg. A zero value selects the default where there is one.
 type LegConfig struct {
-	// Rate is the sample rate of all decoders, in Hz.
+	// Rate is the sample rate of the audio in Hz. A decoder with another rate is resampled, unless its rate is higher and
+	// the sink is a RateSink: then the rate of the leg rises. It never falls.
 	Rate int
 	// PayloadTypes holds the negotiated payload types.
 	PayloadTypes map[uint8]PayloadType
@@ -34,47 +43,67 @@ type LegConfig struct {
 
 const (
 	maxWait = time.Second
-	// A timestamp may run ahead of the clock by this much, as when packets were delayed before a pause. Beyond it the
-	// timestamp is implausible.
-	maxAhead = 5 * time.Second
-	// Audio may overlap the written audio by this much, and is trimmed. Further back, the sender has restarted.
-	maxOverlap = 200 * time.Millisecond
 	// After this long without packets the sink's Pause is called.
 	pauseAfter = 2 * time.Second
-	// A sequence number further than this from the highest needs a second packet to confirm it (RFC 3550 appendix A.1).
+	// A sequence number further than this from the highest starts another sequence.
 	maxJump = 3000
 )
 
 // Leg orders and decodes the RTP packets of one leg of a call, and writes the audio to a sink at the place given by the
-// RTP timestamps: samples out = time of the call, under loss, reordering, DTX, mute, hold and changes of the sender.
+// RTP timestamps: samples out = time of the call, under loss, reordering, DTX, mute, hold, faulty timestamps, and changes
+// of codec and sender. [Leg.Ledger] accounts for every packet.
 //
 // It is a state machine without clock, lock or goroutine, and not safe for concurrent use: one goroutine calls [Leg.Push]
 // for each packet, [Leg.Tick] about ten times a second, and [Leg.Flush] at the end. In steady state Push allocates nothing
 // beyond the allocations of the decoder.
 type Leg struct {
-	cfg  LegConfig
-	sink Sink
-	stat Stats
+	cfg     LegConfig
+	sink    Sink
+	stat    Stats
+	books   *books
+	formats *formats
+	serial  uint32 // of the last formats
+	opened  time.Time
 
-	header  rtp.Header
 	red     []redBlock
-	order   order
-	ssrc    uint32
-	opened  bool // a stream was seen
-	settled bool // its first packet is known
-	began   time.Time
-	strange int64 // successor of an implausible sequence number; a packet with it confirms the jump
+	streams []*stream
+	current *stream // the stream that is heard
+	spare   *stream
+	rank    int64
 
-	timeline timeline
-	conceal  concealer
-	pcm      []int16
-	missing  int64 // packets that are missing before the next audio
-	paused   bool
-	wall     time.Time // of position 0, from a sender report
+	timeline  timeline
+	conceal   concealer
+	format    uint32 // of the last decoded packet
+	resampler *resampler
+	fixed     bool // the sink cannot raise its rate
+	raw, pcm  []int16
+	quiet     bool // the last packet was almost silent
+	paused    bool // the sink's Pause was called
+	discard   bool // audio is discarded on request
+	arrived   time.Time
+	wall      time.Time // of position 0, from a sender report
+}
+
+// formats are the payload types of one track.
+type formats struct {
+	types  map[uint8]PayloadType
+	serial uint32
+}
+
+const noFormat = 1<<32 - 1
+
+func (f *formats) of(payloadType uint8) (format, bool) {
+	t, ok := f.types[payloadType]
+	if !ok && (payloadType == 13 || payloadType == 19) { // static types of comfort noise, often sent without negotiation
+		t, ok = PayloadType{Kind: KindNoise, ClockRate: 8000}, true
+	}
+	return format{t, f.serial<<8 | uint32(payloadType)}, ok
 }
 
 // NewLeg returns a leg that writes to sink.
-func NewLeg(cfg LegConfig, sink Sink) (*Leg, error) {
+func NewLeg(cfg LegConfig, sink Sink) (*Leg, error) { return newLeg(cfg, sink, newBooks()) }
+
+func newLeg(cfg LegConfig, sink Sink, b *books) (*Leg, error) {
 	if cfg.Wait == 0 {
 		cfg.Wait = 400 * time.Millisecond
 	}
@@ -102,153 +131,169 @@ func NewLeg(cfg LegConfig, sink Sink) (*Leg, error) {
 	if !audio {
 		return nil, errors.New("leg: no payload type carries audio")
 	}
-	l := &Leg{cfg: cfg, sink: sink, conceal: newConcealer(cfg.Rate)}
+	l := &Leg{
+		cfg:     cfg,
+		sink:    sink,
+		books:   b,
+		conceal: newConcealer(cfg.Rate),
+		format:  noFormat,
+	}
+	l.formats = l.register(cfg.PayloadTypes)
 	l.timeline.rate = int64(cfg.Rate)
 	return l, nil
 }
 
-// Renegotiate replaces the payload types, before the packets of another track. The sample rate must stay the same.
+// register gives an identity to payload types.
+func (l *Leg) register(types map[uint8]PayloadType) *formats {
+	l.serial++
+	return &formats{types: types, serial: l.serial}
+}
+
+// Renegotiate replaces the payload types, before the packets of another track.
 func (l *Leg) Renegotiate(types map[uint8]PayloadType) {
 	l.Flush()
-	l.cfg.PayloadTypes = types
+	l.formats = l.register(types)
 }
 
 // Stats returns the counts so far.
 func (l *Leg) Stats() Stats { return l.stat }
 
+// Rate returns the sample rate of the leg in Hz.
+func (l *Leg) Rate() int { return int(l.timeline.rate) }
+
 // Position returns the length of the written audio in samples, gaps included.
 func (l *Leg) Position() int64 { return l.timeline.pos }
 
+// Ledger returns the account of all packets whose fate is known. Packets that wait for others are not in it.
+func (l *Leg) Ledger() Ledger {
+	decided := int64(0)
+	for _, s := range l.streams {
+		decided += s.decided()
+	}
+	return l.books.ledger(decided, l.position())
+}
+
+// position returns the length of the leg.
+func (l *Leg) position() time.Duration { return Duration(l.timeline.pos, l.Rate()) }
+
 // Push takes an RTP packet (RFC 3550) and its arrival time. Times must not decrease. The packet is copied.
-func (l *Leg) Push(packet []byte, arrival time.Time) {
+func (l *Leg) Push(packet []byte, arrival time.Time) { l.push(packet, arrival, l.formats) }
+
+func (l *Leg) push(datagram []byte, arrival time.Time, f *formats) {
+	if l.opened.IsZero() {
+		l.opened = arrival
+	}
+	if _, negotiated := f.types[datagramType(datagram)]; isRTCP(datagram) && !negotiated {
+		l.control(datagram, arrival)
+		return
+	}
+	since := arrival.Sub(l.arrived)
 	l.stat.Received++
-	l.stat.LastPacket = arrival
+	l.stat.LastPacket, l.arrived = arrival, arrival
 	l.paused = false
-	n, err := l.header.Unmarshal(packet)
-	if err != nil {
-		l.stat.Malformed++
-		return
-	}
-	payload := packet[n:]
-	if l.header.Padding {
-		pad := 0
-		if len(payload) > 0 {
-			pad = int(payload[len(payload)-1])
-		}
-		if pad == 0 || pad > len(payload) {
-			l.stat.Malformed++
-			return
-		}
-		payload = payload[:len(payload)-pad]
-	}
-	format, ok := l.cfg.PayloadTypes[l.header.PayloadType]
+	p, ok := parsePacket(datagram)
 	if !ok {
 		l.stat.Malformed++
+		l.books.outside++
+		l.books.unrecord(UnrecordedMalformed, 1, min(since, l.packetTime()))
 		return
 	}
-	if l.opened && l.header.SSRC != l.ssrc {
-		l.restart()
+	s := slot{ts: p.ts, arrival: arrival, payload: p.payload}
+	s.format, ok = f.of(p.payloadType)
+	switch {
+	case p.broken:
+		s.reason = UnrecordedMalformed
+	case !ok || s.format.Kind == KindAudio && s.format.Decoder == nil:
+		s.reason = UnrecordedCodec
 	}
-	if !l.opened {
-		l.opened, l.ssrc, l.began = true, l.header.SSRC, arrival
+	if s.reason != "" {
+		l.stat.Malformed++
 	}
-	seq, ok := l.place(arrival)
-	if !ok {
+	var st *stream
+	st, s.seq = l.stream(p, arrival)
+	if !l.place(st, s.seq, arrival) {
+		l.release(arrival)
 		return
 	}
-	if format.Kind == KindRED {
-		l.putRED(seq, payload, arrival)
+	st.last = arrival
+	if s.reason == "" && (s.format.Kind == KindAudio || s.format.Kind == KindRED) && len(p.payload) > 0 {
+		st.audio++
+		st.proven = st.proven || st.audio >= 2
+		st.source.clock, st.source.lastTS = int64(s.format.ClockRate), p.ts
+	}
+	if s.reason == "" && s.format.Kind == KindRED {
+		l.putRED(st, s, f)
 	} else {
-		l.put(seq, l.header.Timestamp, &format, arrival, payload, false)
+		st.order.put(s)
 	}
+	l.choose(arrival)
 	l.release(arrival)
 }
 
-// place returns the extended sequence number of the current packet and makes room for it. It returns false for a packet
-// that is dropped and counted.
-func (l *Leg) place(arrival time.Time) (seq int64, ok bool) {
-	o := &l.order
-	seq = o.extend(l.header.SequenceNumber)
-	if o.started && (seq-o.highest > maxJump || o.highest-seq > maxJump) && !l.timeline.plausible(l.header.Timestamp, arrival) {
-		if seq != l.strange {
-			l.strange = seq + 1
-			l.stat.Malformed++
-			return 0, false
-		}
-		l.restart()
-		l.opened, l.ssrc, l.began = true, l.header.SSRC, arrival
-		seq = o.extend(l.header.SequenceNumber)
+// datagramType returns the payload type of a datagram, if it is one of RTP.
+func datagramType(b []byte) uint8 {
+	if len(b) < 2 {
+		return 0
 	}
-	switch {
-	case !o.started:
-		o.started, o.highest, o.next = true, seq, seq
-	case seq > o.highest:
-		o.highest = seq
-	case !o.has(seq):
-		l.stat.Reordered++
-	}
-	if seq < o.next && !l.settled && o.next-seq < orderSlots && o.highest-seq < orderSlots {
-		o.next = seq
-	}
-	if seq < o.next {
-		if l.order.at(seq).seq == seq {
-			l.stat.Duplicate++
-		} else {
-			l.stat.Late++
-		}
-		return 0, false
-	}
-	for seq-o.next >= orderSlots {
-		l.settled = true
-		if o.held == 0 {
-			l.missing += seq - o.next
-			l.stat.Missing += uint64(seq - o.next)
-			o.next = seq
-			break
-		}
-		l.step()
-	}
-	return seq, true
+	return b[1] & 0x7f
 }
 
-// putRED stores the primary payload, and copies of earlier payloads that are missing.
-func (l *Leg) putRED(seq int64, payload []byte, arrival time.Time) {
-	blocks, err := parseRED(l.red[:0], payload)
+// putRED stores the primary payload of a RED packet, and copies of earlier payloads that are missing.
+func (l *Leg) putRED(st *stream, s slot, f *formats) {
+	blocks, err := parseRED(l.red[:0], s.payload)
 	if err != nil {
 		l.stat.Malformed++
+		s.reason = UnrecordedMalformed
+		st.order.put(s)
 		return
 	}
 	l.red = blocks
 	for i, b := range blocks {
-		format, ok := l.cfg.PayloadTypes[b.payloadType]
-		if !ok || format.Kind == KindRED {
-			continue
+		block := slot{seq: s.seq, ts: s.ts - b.offset, arrival: s.arrival, payload: b.payload}
+		var ok bool
+		block.format, ok = f.of(b.payloadType)
+		if !ok || block.format.Kind == KindRED || block.format.Kind == KindAudio && block.format.Decoder == nil {
+			block.reason = UnrecordedCodec
 		}
-		back := int64(len(blocks) - 1 - i)
-		if back > 0 && (seq-back < l.order.next || l.order.has(seq-back)) {
-			continue
+		if i < len(blocks)-1 {
+			block.copied = true
+			block.seq -= l.distance(int64(len(blocks)-1-i), b.offset, block.format)
+			if block.reason != "" || block.seq < st.order.next || st.order.has(block.seq) || st.order.arrived(block.seq) {
+				continue
+			}
+		} else if block.reason != "" {
+			l.stat.Malformed++
 		}
-		l.put(seq-back, l.header.Timestamp-b.offset, &format, arrival, b.payload, back > 0)
+		st.order.put(block)
 	}
 }
 
-func (l *Leg) put(seq int64, ts uint32, format *PayloadType, arrival time.Time, payload []byte, copied bool) {
-	if l.order.has(seq) {
-		if s := l.order.at(seq); !s.copied || copied {
-			l.stat.Duplicate++
-			return
-		}
+// distance returns how many packets before its own a redundant block was sent first: by its timestamp offset if that is a
+// multiple of the packet time, otherwise by its place.
+func (l *Leg) distance(place int64, offset uint32, f format) int64 {
+	t := &l.timeline
+	if f.ClockRate == 0 || t.packet == 0 || t.clock != int64(f.ClockRate) {
+		return place
 	}
-	l.order.put(seq, ts, *format, arrival, payload, copied)
+	ticks := t.packet * t.clock / t.rate
+	if ticks > 0 && int64(offset)%ticks == 0 && int64(offset)/ticks > 0 {
+		return int64(offset) / ticks
+	}
+	return place
 }
 
 // Tick passes the time on, so that the wait for a missing packet ends although no packet arrives.
 func (l *Leg) Tick(now time.Time) {
-	if !l.opened {
+	if len(l.streams) == 0 {
 		return
 	}
+	l.choose(now)
 	l.release(now)
-	if !l.paused && l.order.held == 0 && now.Sub(l.stat.LastPacket) >= pauseAfter {
+	held := 0
+	for _, st := range l.streams {
+		held += st.order.held
+	}
+	if !l.paused && held == 0 && now.Sub(l.stat.LastPacket) >= pauseAfter {
 		l.paused = true
 		l.sink.Pause()
 	}
@@ -256,106 +301,136 @@ func (l *Leg) Tick(now time.Time) {
 
 // Flush writes all held packets. Push may be called again afterwards, as after a change of the sender.
 func (l *Leg) Flush() {
-	l.settled = true
-	for l.order.held > 0 {
-		l.step()
+	if l.current != nil {
+		l.drain(l.current)
 	}
-}
-
-// restart ends the current stream. The next packet starts another one.
-func (l *Leg) restart() {
-	l.Flush()
-	l.stat.Restarts++
-	l.order.reset()
-	l.opened, l.settled, l.strange = false, false, 0
-	l.missing = 0
-	l.timeline.leave()
-	l.conceal.reset()
-	for _, f := range l.cfg.PayloadTypes {
-		if f.Decoder != nil {
-			f.Decoder.Reset()
+	for _, st := range l.streams {
+		if st != l.current && st.audio > 0 && st.order.held > 0 && (l.current == nil || l.stopped(st)) {
+			l.hear(st)
 		}
+		l.drain(st)
 	}
 }
 
 // release writes the packets that are in order, and skips missing ones after the wait.
 func (l *Leg) release(now time.Time) {
-	if l.order.held == 0 {
-		return
-	}
-	if !l.settled {
-		if now.Sub(l.began) < l.cfg.Settle {
-			return
+	for _, st := range l.streams {
+		if st == l.current {
+			l.releaseCurrent(st, now)
+			continue
 		}
-		l.settled = true
-	}
-	for l.order.held > 0 {
-		if !l.order.has(l.order.next) && now.Sub(l.order.oldest()) < l.cfg.Wait {
-			return
+		for st.order.held > 0 && (now.Sub(st.order.oldest()) >= holdOther || st.order.full()) {
+			l.step(st)
 		}
-		l.step()
 	}
 }
 
-// step writes the first held packet and counts those that are missing before it.
-func (l *Leg) step() {
-	first := l.order.first()
-	if n := first - l.order.next; n > 0 {
-		l.missing += n
-		l.stat.Missing += uint64(n)
+func (l *Leg) releaseCurrent(st *stream, now time.Time) {
+	if st.order.held == 0 {
+		return
 	}
-	s := l.order.take(first)
-	l.order.next = first + 1
+	if !st.settled {
+		if now.Sub(st.began) < l.cfg.Settle && !st.order.full() {
+			return
+		}
+		st.settled = true
+	}
+	for st.order.held > 0 {
+		if !st.order.has(st.order.next) && now.Sub(st.order.oldest()) < l.cfg.Wait {
+			return
+		}
+		if l.undecided(st, now) {
+			return
+		}
+		l.step(st)
+	}
+}
+
+// step hands on the first held packet of a stream, and books those that are missing before it.
+func (l *Leg) step(st *stream) {
+	first := st.order.first()
+	if n := first - st.order.next; n > 0 {
+		l.gone(st, n)
+	}
+	s := st.order.take(first)
+	st.order.next = first + 1
 	if s.copied {
 		l.stat.Repaired++
+		st.order.mark(first)
 	}
 	switch {
+	case s.reason != "":
+		l.unheard(st, s, s.reason)
+		st.undecoded++
 	case s.format.Kind == KindEvent:
 		l.stat.Events++
+		l.understood(st)
 	case s.format.Kind == KindNoise || len(s.payload) == 0:
 		// Comfort noise and keep-alives have no duration of their own: the next audio packet ends them.
+		l.understood(st)
+	case st == l.current:
+		l.audio(st, s)
+	case l.current != nil && l.current.ssrc == st.ssrc:
+		l.unheard(st, s, UnrecordedLate) // a replay
+	case st.proven:
+		l.unheard(st, s, UnrecordedOverlap)
 	default:
-		l.audio(s)
+		l.unheard(st, s, UnrecordedUnknownSSRC)
 	}
 }
 
-// audio decodes a packet and writes it at its place.
-func (l *Leg) audio(s *slot) {
-	t := &l.timeline
-	gap, restarted := t.gap(s.ts, int64(s.format.ClockRate), s.arrival, &l.order)
-	if restarted {
-		l.stat.Restarts++
+// understood books a packet without audio.
+func (l *Leg) understood(st *stream) {
+	st.other = true
+	if l.discard {
+		l.books.paused.add(1, 0)
+		return
 	}
-	fresh, at := !t.anchored, t.pos+gap
-	if gap > 0 {
-		l.fill(gap, s, fresh)
+	l.books.recorded.add(1, 0)
+}
+
+// gone books packets that never arrived. Their time is booked where it is written.
+func (l *Leg) gone(st *stream, n int64) {
+	st.missing += n
+	l.stat.Missing += uint64(n)
+	l.books.lost.add(n, 0)
+	if st != l.current {
+		l.books.lost.add(0, time.Duration(n)*l.packetTime())
 	}
-	l.missing = 0
-	pcm, err := s.format.Decoder.Decode(l.pcm[:0], s.payload)
-	l.pcm = pcm[:0]
-	t.place(s.ts, int64(s.format.ClockRate), s.arrival, at, restarted)
+}
+
+// unheard books a packet that is not decoded. Its time is that since the packet before, within reason.
+func (l *Leg) unheard(st *stream, s *slot, r Reason) {
+	d := l.packetTime()
+	if since := s.arrival.Sub(st.booked); !st.booked.IsZero() && since > d {
+		d = min(since, 10*d)
+	}
+	st.booked = s.arrival
+	l.books.unrecord(r, 1, d)
+	l.books.span(r, l.position(), l.position()+d)
+}
+
+// SenderReport takes an RTCP sender report (RFC 3550 section 6.4.1) of the leg.
+func (l *Leg) SenderReport(sr *rtcp.SenderReport, arrival time.Time) {
+	if l.opened.IsZero() {
+		l.opened = arrival
+	}
+	l.books.source(sr.SSRC, l.opened).report(sr, arrival)
+	if l.current != nil && sr.SSRC == l.current.ssrc && l.timeline.anchored && sr.NTPTime != 0 {
+		l.wall = ntpTime(sr.NTPTime).Add(-Duration(l.timeline.at(sr.RTPTime), l.Rate()))
+	}
+}
+
+// control reads the sender reports of RTCP that shares the port with RTP.
+func (l *Leg) control(datagram []byte, arrival time.Time) {
+	packets, err := rtcp.Unmarshal(datagram)
 	if err != nil {
-		l.stat.Undecoded++
-		l.missing = 1 // its length is known once the next one is decoded
 		return
 	}
-	l.stat.Decoded += int64(len(pcm))
-	t.packet = int64(len(pcm))
-	if overlap := -gap; overlap > 0 {
-		pcm = pcm[min(overlap, int64(len(pcm))):]
-	}
-	if len(pcm) == 0 {
-		return
-	}
-	l.conceal.heard(pcm)
-	l.sink.Write(pcm)
-	t.pos += int64(len(pcm))
-}
-
-// SenderReport takes the timestamps of an RTCP sender report (RFC 3550 section 6.4.1) of the stream with this SSRC.
-func (l *Leg) SenderReport(ssrc uint32, ntp time.Time, ts uint32) {
-	if l.opened && ssrc == l.ssrc && l.timeline.anchored {
-		l.wall = ntp.Add(-Duration(l.timeline.at(ts), l.cfg.Rate))
+	for _, p := range packets {
+		if sr, ok := p.(*rtcp.SenderReport); ok {
+			l.SenderReport(sr, arrival)
+		}
 	}
 }
 

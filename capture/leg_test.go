@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/rtcp"
+
 	"callscreen/capture"
 	"callscreen/internal/testkit"
 )
@@ -195,8 +197,8 @@ func TestSenderReportSetsTheStart(t *testing.T) {
 	}
 	f.speak(50)
 	wall := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-	l.SenderReport(f.ssrc, wall.Add(time.Second), 5000+8000)
-	l.SenderReport(4711, wall, 0) // of another sender
+	l.SenderReport(&rtcp.SenderReport{SSRC: f.ssrc, NTPTime: ntp(wall.Add(time.Second)), RTPTime: 5000 + 8000, PacketCount: 50}, f.now)
+	l.SenderReport(&rtcp.SenderReport{SSRC: 4711, NTPTime: ntp(wall)}, f.now) // of another sender
 	if got, ok := l.Start(); !ok || !got.Equal(wall) {
 		t.Errorf("start is %v, want %v", got, wall)
 	}
@@ -228,6 +230,11 @@ func TestPushDoesNotAllocate(t *testing.T) {
 	if got := testing.AllocsPerRun(1000, push); got != 0 {
 		t.Errorf("%v allocations a packet", got)
 	}
+}
+
+// ntp returns a timestamp of RFC 5905.
+func ntp(t time.Time) uint64 {
+	return uint64(t.Unix()+2208988800)<<32 | uint64(t.Nanosecond())<<32/1e9
 }
 
 type nothing struct{}

@@ -89,6 +89,7 @@ func (n network) play(t testing.TB, l *capture.Leg) {
 		clear(b) // a kept packet would show
 	}
 	l.Flush()
+	closes(t, l)
 }
 
 // The properties of the timeline, over random losses, bursts, reordering, duplicates, pauses and wraps.
@@ -151,6 +152,10 @@ func TestLegProperties(t *testing.T) {
 					}
 				}
 			}
+		}
+		ledger := l.Ledger()
+		if ledger.Lost.Packets != int64(missing) || ledger.Recorded.Packets != int64(received) || ledger.UnrecordedTotal().Packets != 0 {
+			t.Fatalf("seed %d: %+v, %d received and %d missing", seed, ledger, received, missing)
 		}
 		if stats.Missing != missing || stats.Late != 0 || stats.Malformed != 0 || stats.Restarts != 0 {
 			t.Fatalf("seed %d: %+v, missing %d", seed, stats, missing)

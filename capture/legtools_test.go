@@ -116,6 +116,11 @@ type feed struct {
 }
 
 func newFeed(t testing.TB, l *capture.Leg) *feed {
+	t.Helper()
+	t.Cleanup(func() {
+		l.Flush()
+		closes(t, l)
+	})
 	return &feed{
 		t:    t,
 		l:    l,
@@ -151,6 +156,14 @@ func (f *feed) skip(n int, areLost bool) {
 		f.seq += uint16(n)
 	}
 	f.pass(time.Duration(n) * 20 * time.Millisecond)
+}
+
+// closes checks that the ledger of a leg closes.
+func closes(t testing.TB, l *capture.Leg) {
+	t.Helper()
+	if err := l.Ledger().Check(); err != nil {
+		t.Error(err)
+	}
 }
 
 func seconds(samples int64) float64 { return float64(samples) / 8000 }

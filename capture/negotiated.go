@@ -1,32 +1,25 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/pion/webrtc/v4"
 )
 
-// payloadTypes returns the payload types that the packets of a track may have. The codec of the track sets the rate.
+// payloadTypes returns the payload types that the packets of a track may have, and the rate of its first codec that can be
+// decoded. Packets of codecs without a decoder are booked as unrecorded.
 func (r *Recorder) payloadTypes(
 	leg string,
 	codec webrtc.RTPCodecParameters,
 	negotiated []webrtc.RTPCodecParameters,
-) (map[uint8]PayloadType, int, error) {
-	types, rate := map[uint8]PayloadType{}, 0
-	all := append([]webrtc.RTPCodecParameters{codec}, negotiated...)
-	if strings.EqualFold(codec.MimeType, "audio/red") { // it carries the first audio codec listed after it
-		for _, c := range negotiated {
-			if !strings.EqualFold(c.MimeType, "audio/red") && !strings.EqualFold(c.MimeType, "audio/telephone-event") &&
-				!strings.EqualFold(c.MimeType, "audio/CN") {
-				all = append([]webrtc.RTPCodecParameters{c}, all...)
-				break
-			}
-		}
-	}
-	for i, c := range all {
+) (types map[uint8]PayloadType, rate int, err error) {
+	types = map[uint8]PayloadType{}
+	var errs []error
+	for _, c := range append([]webrtc.RTPCodecParameters{codec}, negotiated...) {
 		pt := uint8(c.PayloadType)
-		if _, known := types[pt]; known {
+		if _, known := types[pt]; known || c.ClockRate == 0 {
 			continue
 		}
 		p := PayloadType{ClockRate: c.ClockRate}
@@ -40,23 +33,21 @@ func (r *Recorder) payloadTypes(
 		default:
 			d, err := r.cfg.NewDecoder(leg, c.MimeType)
 			if err != nil {
-				if i == 0 {
-					return nil, 0, err
-				}
-				continue // packets of it are counted as malformed
+				errs = append(errs, err)
+				continue
 			}
 			if rate == 0 {
 				rate = d.Rate()
-			}
-			if d.Rate() != rate {
-				continue // packets of it are counted as malformed
 			}
 			p.Decoder = d
 		}
 		types[pt] = p
 	}
-	if rate == 0 {
-		return nil, 0, fmt.Errorf("%s carries no audio by itself (hint: pass the negotiated codecs)", codec.MimeType)
+	switch {
+	case rate > 0:
+		return types, rate, nil
+	case len(errs) > 0:
+		return nil, 0, errors.Join(errs...)
 	}
-	return types, rate, nil
+	return nil, 0, fmt.Errorf("%s carries no audio by itself (hint: pass the negotiated codecs)", codec.MimeType)
 }

@@ -10,26 +10,30 @@ type order struct {
 	highest int64 // highest extended sequence number seen
 	held    int   // packets in the ring
 	started bool
+	seen    [seenWindow / 64]uint64 // by sequence number: the packet arrived, or a copy of it was used
 }
 
 // orderSlots exceeds the packets of the longest wait, 1 s, at 10 ms a packet.
 const orderSlots = 128
+
+// seenWindow exceeds maxJump, so that each packet of a sequence is known to be new or not.
+const seenWindow = 4096
 
 type slot struct {
 	used    bool
 	copied  bool // a redundant copy; its packet has not arrived
 	seq     int64
 	ts      uint32
-	format  PayloadType
+	format  format
 	arrival time.Time
 	payload []byte
+	reason  Reason // if not empty, the packet is not decoded
 }
 
-func (o *order) reset() {
-	for i := range o.slots {
-		o.slots[i].used = false
-	}
-	o.started, o.held = false, 0
+// format is a payload type with an identity: a decoder is reset before it takes over from another one.
+type format struct {
+	PayloadType
+	id uint32
 }
 
 // extend returns the extended sequence number nearest to the highest seen.
@@ -40,7 +44,19 @@ func (o *order) extend(seq uint16) int64 {
 	return o.highest + int64(int16(seq-uint16(o.highest)))
 }
 
-func (o *order) at(seq int64) *slot { return &o.slots[seq&(orderSlots-1)] }
+// advance makes seq the highest sequence number seen.
+func (o *order) advance(seq int64) {
+	for n := max(o.highest+1, seq-seenWindow+1); n <= seq; n++ {
+		o.seen[n%seenWindow/64] &^= 1 << (n % 64)
+	}
+	o.highest = seq
+}
+
+func (o *order) mark(seq int64)           { o.seen[seq%seenWindow/64] |= 1 << (seq % 64) }
+func (o *order) arrived(seq int64) bool   { return o.seen[seq%seenWindow/64]&(1<<(seq%64)) != 0 }
+func (o *order) at(seq int64) *slot       { return &o.slots[seq&(orderSlots-1)] }
+func (o *order) full() bool               { return o.held >= orderSlots*3/4 }
+func (o *order) last() (s *slot, ok bool) { s = o.at(o.highest); return s, o.has(o.highest) }
 
 // has reports whether the packet or a copy of it is in the ring.
 func (o *order) has(seq int64) bool {
@@ -48,21 +64,14 @@ func (o *order) has(seq int64) bool {
 	return s.used && s.seq == seq
 }
 
-// put stores a packet and copies its payload. seq must lie within next..next+orderSlots-1.
-func (o *order) put(seq int64, ts uint32, format PayloadType, arrival time.Time, payload []byte, copied bool) {
-	s := o.at(seq)
+// put stores a packet and copies its payload. The sequence number must lie within next..next+orderSlots-1.
+func (o *order) put(p slot) {
+	s := o.at(p.seq)
 	if !s.used {
 		o.held++
 	}
-	*s = slot{
-		used:    true,
-		copied:  copied,
-		seq:     seq,
-		ts:      ts,
-		format:  format,
-		arrival: arrival,
-		payload: append(s.payload[:0], payload...),
-	}
+	p.used, p.payload = true, append(s.payload[:0], p.payload...)
+	*s = p
 }
 
 // first returns the lowest sequence number in the ring, which must not be empty.

@@ -3,25 +3,16 @@ package capture
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
+	"maps"
 	"sync"
 	"time"
 
-	"github.com/pion/interceptor"
-	"github.com/pion/webrtc/v4"
+	"github.com/pion/rtcp"
 )
 
 // ReasonBacklog is the reason of a segment whose audio was dropped because too many segments waited for Next.
-const ReasonBacklog = "backlog"
-
-// Track is the part of *webrtc.TrackRemote that a Recorder uses.
-type Track interface {
-	Codec() webrtc.RTPCodecParameters
-	Read(b []byte) (n int, attributes interceptor.Attributes, err error)
-	SetReadDeadline(time.Time) error
-}
+const ReasonBacklog = string(UnrecordedBacklog)
 
 // RecorderConfig configures a Recorder.
 type RecorderConfig struct {
@@ -53,12 +44,14 @@ type LegSegment struct {
 // LegStats describes a leg so far.
 type LegStats struct {
 	Packets   Stats
-	Rate      int           // Hz
+	Rate      int           // Hz; 0 until the leg is recorded
 	Duration  time.Duration // of the leg, gaps included
 	Lost      time.Duration // of it, never arrived
 	Paused    time.Duration // of it, discarded by Pause
 	Recording bool          // a track is being read
 	Start     time.Time     // of the leg, by the clock of the sender; zero without a sender report
+	// Heard is the time of each Sound that the detector found, gaps counted as Silence.
+	Heard [Noise + 1]time.Duration
 }
 
 // Recorder records the legs of one call. All methods are safe for concurrent use. It starts no goroutine: Record runs on
@@ -75,47 +68,6 @@ type Recorder struct {
 	news    chan struct{} // capacity 1: a segment is ready, or the call has ended
 }
 
-// recording is a leg that outlives its tracks.
-type recording struct {
-	mu        sync.Mutex
-	leg       *Leg
-	segmenter *Segmenter
-	tap       *tap
-	rate      int
-	busy      bool // a track is being read
-}
-
-// tap is the sink of a leg in front of its segmenter. While the leg is paused it replaces audio by silence.
-type tap struct {
-	*Segmenter
-	shut      bool
-	discarded int64
-}
-
-func (t *tap) Write(pcm []int16) {
-	if t.shut {
-		t.Gap(int64(len(pcm)), false)
-		return
-	}
-	t.Segmenter.Write(pcm)
-}
-
-func (t *tap) Conceal(pcm []int16) {
-	if t.shut {
-		t.Gap(int64(len(pcm)), false)
-		return
-	}
-	t.Segmenter.Conceal(pcm)
-}
-
-func (t *tap) Gap(samples int64, lost bool) {
-	if t.shut {
-		t.discarded += samples
-		lost = false
-	}
-	t.Segmenter.Gap(samples, lost)
-}
-
 // NewRecorder returns a recorder without legs.
 func NewRecorder(cfg RecorderConfig) (*Recorder, error) {
 	if cfg.NewDecoder == nil || cfg.NewVAD == nil {
@@ -130,137 +82,50 @@ func NewRecorder(cfg RecorderConfig) (*Recorder, error) {
 	return &Recorder{cfg: cfg, legs: map[string]*recording{}, news: make(chan struct{}, 1)}, nil
 }
 
-// Record reads a track until it or the context ends, and records it as a leg. The leg may be recorded again afterwards
-// from another track: it goes on, with a gap for the time in between. A leg has at most one track at a time.
-//
-// negotiated is the list receiver.GetParameters().Codecs. RED, telephone-event and comfort noise need it: without it only
-// packets of the track's own payload type are understood.
-//
-// Record returns nil when the track ends, and the cause of the context when that ends. A codec that cannot be decoded is
-// an error of this leg alone.
-func (r *Recorder) Record(ctx context.Context, leg string, track Track, negotiated ...webrtc.RTPCodecParameters) error {
-	rec, err := r.open(leg, track.Codec(), negotiated)
-	if err != nil {
-		return fmt.Errorf("record leg %s: %w", leg, err)
-	}
-	defer r.close(leg, rec)
-	// A pending read ends with the context.
-	stop := context.AfterFunc(ctx, func() { _ = track.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	buf := make([]byte, 1500)
-	for ctx.Err() == nil {
-		if err := track.SetReadDeadline(r.cfg.Now().Add(tickEvery)); err != nil {
-			return fmt.Errorf("record leg %s: %w", leg, err)
-		}
-		n, _, err := track.Read(buf)
-		now := r.cfg.Now()
-		rec.mu.Lock()
-		if n > 0 && err == nil {
-			rec.leg.Push(buf[:n], now)
-		}
-		rec.leg.Tick(now)
-		rec.mu.Unlock()
-		r.fetch(leg, rec)
-		switch {
-		case err == nil || isTimeout(err):
-		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe):
-			return nil
-		case ctx.Err() == nil:
-			return fmt.Errorf("record leg %s: %w", leg, err)
-		}
-	}
-	return context.Cause(ctx)
-}
+// Announce registers a leg that was negotiated. It is part of Stats and Ledger from then on, although no packet of it may
+// ever arrive. Record registers its leg itself.
+func (r *Recorder) Announce(leg string) { r.recording(leg) }
 
-// isTimeout reports whether a read ended by its deadline. pion has its own error for that.
-func isTimeout(err error) bool {
-	var timeout interface{ Timeout() bool }
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
-}
-
-// tickEvery is the interval of Tick while no packets arrive.
-const tickEvery = 100 * time.Millisecond
-
-// open prepares the leg for a track.
-func (r *Recorder) open(name string, codec webrtc.RTPCodecParameters, negotiated []webrtc.RTPCodecParameters) (*recording, error) {
+// recording returns a leg, registered if need be.
+func (r *Recorder) recording(leg string) *recording {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ended {
-		return nil, errors.New("the call has ended")
-	}
-	rec := r.legs[name]
+	rec := r.legs[leg]
 	if rec == nil {
-		rec = &recording{}
+		rec = &recording{books: newBooks(), opened: r.cfg.Now()}
+		r.legs[leg] = rec
 	}
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	if rec.busy {
-		return nil, errors.New("the leg has a track already")
-	}
-	types, rate, err := r.payloadTypes(name, codec, negotiated)
-	if err != nil {
-		return nil, err
-	}
-	if rec.leg == nil {
-		if err := rec.start(r.cfg, rate, types); err != nil {
-			return nil, err
-		}
-	} else {
-		if rate != rec.rate {
-			return nil, fmt.Errorf("the leg was recorded at %d Hz and cannot go on at %d Hz (hint: offer the same codec again)", rec.rate, rate)
-		}
-		rec.leg.Renegotiate(types)
-	}
-	rec.busy = true
-	r.legs[name] = rec
-	return rec, nil
+	return rec
 }
 
-func (rec *recording) start(cfg RecorderConfig, rate int, types map[uint8]PayloadType) error {
-	vad, err := cfg.NewVAD(rate)
-	if err != nil {
-		return err
-	}
-	segment := cfg.Segment
-	segment.Rate = rate
-	segmenter, err := NewSegmenter(vad, segment)
-	if err != nil {
-		return err
-	}
-	t := &tap{Segmenter: segmenter}
-	leg, err := NewLeg(LegConfig{Rate: rate, PayloadTypes: types, Wait: cfg.Wait}, t)
-	if err != nil {
-		return err
-	}
-	rec.leg, rec.segmenter, rec.tap, rec.rate = leg, segmenter, t, rate
-	return nil
+// known returns a leg, or nil if it is not registered.
+func (r *Recorder) known(leg string) *recording {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.legs[leg]
 }
 
-// close ends a track. The speech so far is cut if it is enough. The leg may go on.
-func (r *Recorder) close(name string, rec *recording) {
-	rec.mu.Lock()
-	rec.leg.Flush()
-	rec.tap.Pause()
-	rec.busy = false
-	rec.mu.Unlock()
-	r.fetch(name, rec)
+// all returns all legs by name.
+func (r *Recorder) all() map[string]*recording {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.legs)
 }
 
 // fetch moves the segments of a leg to the queue of Next.
 func (r *Recorder) fetch(name string, rec *recording) {
 	rec.mu.Lock()
-	var cut []Segment
-	for seg, ok := rec.segmenter.Next(); ok; seg, ok = rec.segmenter.Next() {
-		cut = append(cut, seg)
-	}
+	cut := rec.take()
 	rec.mu.Unlock()
 	if len(cut) == 0 {
 		return
 	}
+	var dropped time.Duration
 	r.mu.Lock()
 	for _, seg := range cut {
 		if seg.PCM != nil && r.held >= r.cfg.Backlog {
 			r.dropped++
+			dropped += seg.audioTime()
 			seg.PCM, seg.Voiced, seg.Skipped = nil, nil, ReasonBacklog
 		}
 		if seg.PCM != nil {
@@ -269,6 +134,11 @@ func (r *Recorder) fetch(name string, rec *recording) {
 		r.ready = append(r.ready, LegSegment{Leg: name, Segment: seg})
 	}
 	r.mu.Unlock()
+	if dropped > 0 {
+		rec.mu.Lock()
+		rec.books.discard(UnrecordedBacklog, dropped)
+		rec.mu.Unlock()
+	}
 	r.notify()
 }
 
@@ -311,19 +181,14 @@ func (r *Recorder) Next(ctx context.Context) (LegSegment, error) {
 // arrive later are not recorded.
 func (r *Recorder) End() {
 	r.mu.Lock()
-	if r.ended {
-		r.mu.Unlock()
+	ended := r.ended
+	r.mu.Unlock()
+	if ended {
 		return
 	}
-	legs := make(map[string]*recording, len(r.legs))
-	for name, rec := range r.legs {
-		legs[name] = rec
-	}
-	r.mu.Unlock()
-	for name, rec := range legs {
+	for name, rec := range r.all() {
 		rec.mu.Lock()
-		rec.leg.Flush()
-		rec.segmenter.Flush()
+		rec.end()
 		rec.mu.Unlock()
 		r.fetch(name, rec)
 	}
@@ -333,24 +198,23 @@ func (r *Recorder) End() {
 	r.notify()
 }
 
-// Pause discards the audio of a leg from now on, as while a payment card number is read out. The time goes on. Pause
-// returns false if there is no such leg. Pausing a paused leg changes nothing.
-func (r *Recorder) Pause(leg string) bool { return r.shut(leg, true) }
+// Pause discards the audio of a leg from now on, as while a payment card number is read out. The time goes on. who is
+// recorded in Ledger.Pauses. Pause returns false if there is no such leg. Pausing a paused leg changes nothing.
+func (r *Recorder) Pause(leg, who string) bool { return r.change(leg, who, true) }
 
 // Resume ends a pause. Audio of the pause that is still buffered is discarded too. It returns false if there is no such leg.
-func (r *Recorder) Resume(leg string) bool { return r.shut(leg, false) }
+func (r *Recorder) Resume(leg, who string) bool { return r.change(leg, who, false) }
 
-func (r *Recorder) shut(name string, shut bool) bool {
-	r.mu.Lock()
-	rec := r.legs[name]
-	r.mu.Unlock()
+func (r *Recorder) change(leg, who string, pause bool) bool {
+	rec := r.known(leg)
 	if rec == nil {
 		return false
 	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	rec.leg.Flush() // held packets belong to the time before
-	rec.tap.shut = shut
+	if rec.pausing != pause {
+		rec.change(who, pause, r.cfg.Now())
+	}
 	return true
 }
 
@@ -361,39 +225,70 @@ func (r *Recorder) Dropped() uint64 {
 	return r.dropped
 }
 
-// SenderReport passes the timestamps of an RTCP sender report to a leg.
-func (r *Recorder) SenderReport(leg string, ssrc uint32, ntp time.Time, ts uint32) {
-	r.mu.Lock()
-	rec := r.legs[leg]
-	r.mu.Unlock()
-	if rec != nil {
-		rec.mu.Lock()
-		defer rec.mu.Unlock()
-		rec.leg.SenderReport(ssrc, ntp, ts)
+// SenderReport passes an RTCP sender report to a leg, which it registers if need be. Reports of all SSRCs of the leg count:
+// they show packets that never arrived.
+func (r *Recorder) SenderReport(leg string, sr *rtcp.SenderReport) {
+	rec := r.recording(leg)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.leg != nil {
+		rec.leg.SenderReport(sr, r.cfg.Now())
+		return
 	}
+	rec.books.source(sr.SSRC, rec.opened).report(sr, r.cfg.Now())
+}
+
+// Book adds packets of a leg that arrived and never reached Record, as from another source address.
+func (r *Recorder) Book(leg string, reason Reason, packets int64, d time.Duration) {
+	rec := r.recording(leg)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.books.outside += packets
+	rec.books.unrecord(reason, packets, d)
+}
+
+// Discard moves the audio of a segment, which Next returned, from recorded to unrecorded, as when it cannot be stored.
+func (r *Recorder) Discard(leg string, reason Reason, seg Segment) {
+	rec := r.recording(leg)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.books.discard(reason, seg.audioTime())
+	for _, p := range seg.Places() {
+		rec.books.span(reason, Duration(p.Span.Start, seg.Rate), Duration(p.Span.End, seg.Rate))
+	}
+}
+
+// Ledger returns the account of all packets of a leg, and false if there is no such leg.
+func (r *Recorder) Ledger(leg string) (Ledger, bool) {
+	rec := r.known(leg)
+	if rec == nil {
+		return Ledger{}, false
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.ledger(), true
+}
+
+// Check returns an error if the ledger of a leg does not close, which is a defect of this package.
+func (r *Recorder) Check() error {
+	var errs []error
+	for name, rec := range r.all() {
+		rec.mu.Lock()
+		if err := rec.ledger().Check(); err != nil {
+			errs = append(errs, &legError{name, err})
+		}
+		rec.mu.Unlock()
+	}
+	return errors.Join(errs...)
 }
 
 // Stats returns the state of each leg by its name.
 func (r *Recorder) Stats() map[string]LegStats {
-	r.mu.Lock()
-	legs := make(map[string]*recording, len(r.legs))
-	for name, rec := range r.legs {
-		legs[name] = rec
-	}
-	r.mu.Unlock()
+	legs := r.all()
 	out := make(map[string]LegStats, len(legs))
 	for name, rec := range legs {
 		rec.mu.Lock()
-		start, _ := rec.leg.Start()
-		out[name] = LegStats{
-			Packets:   rec.leg.Stats(),
-			Rate:      rec.rate,
-			Duration:  Duration(rec.segmenter.Position(), rec.rate),
-			Lost:      Duration(rec.segmenter.Lost(), rec.rate),
-			Paused:    Duration(rec.tap.discarded, rec.rate),
-			Recording: rec.busy,
-			Start:     start,
-		}
+		out[name] = rec.stats()
 		rec.mu.Unlock()
 	}
 	return out

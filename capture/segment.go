@@ -143,3 +143,12 @@ func rescale(n int64, from, to int) int64 {
 	f, t := int64(from), int64(to)
 	return n/f*t + n%f*t/f
 }
+
+// audioTime returns the length of the audio that arrived, without silence between pieces.
+func (s Segment) audioTime() time.Duration {
+	n := -s.Lost
+	for _, p := range s.Places() {
+		n += p.Span.Len()
+	}
+	return Duration(max(n, 0), s.Rate)
+}

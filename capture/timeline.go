@@ -3,6 +3,10 @@ package capture
 import "time"
 
 // timeline maps RTP timestamps to positions in the leg.
+//
+// Timestamps are compared with what sequence numbers and decoded lengths show. Where they agree within a tolerance, audio
+// is contiguous, and the difference is corrected in the next pause. Where they cannot be right, sequence numbers, lengths
+// and arrival times take their place.
 type timeline struct {
 	rate int64 // Hz of the audio
 
@@ -12,9 +16,17 @@ type timeline struct {
 	anchored bool  // a packet of this stream was placed
 	anchorTS int64 // extended timestamp of the first such packet; all are measured from it, so that rounding does not add up
 	anchorAt int64 // its position
-	lastTS   int64 // extended timestamp of the last packet
-	clock    int64 // Hz of the timestamps
+	lastTS   int64 // extended timestamp of the last packet, corrected if it was wrong
+	sentTS   uint32
+	odd      bool   // the last timestamp was wrong
+	clock    int64  // Hz of the timestamps, as negotiated
+	num, den int64  // samples for ticks
+	scale    factor // detects timestamps at another clock
 	arrival  time.Time
+
+	began   time.Time // arrival of the first packet of the stream
+	beganAt int64     // its position
+	pauses  int64     // samples of pauses that timestamps showed since
 
 	// The least recent transit time (arrival time minus position) aligns two streams whose timestamps are unrelated.
 	transit [2]time.Time // of this transitWindow and the one before
@@ -23,44 +35,155 @@ type timeline struct {
 	origin  time.Time // time of position 0 by the transit of that stream
 }
 
-// transitWindow is short enough for clock drift to be negligible.
-const transitWindow = 5 * time.Second
+const (
+	// transitWindow is short enough for clock drift to be negligible.
+	transitWindow = 5 * time.Second
+	// A timestamp may run ahead of the clock by this much, as when packets were delayed before a pause.
+	maxAhead = 5 * time.Second
+	// Timestamps may differ from decoded lengths by less than this between two packets without a pause in between.
+	wobble = 10 * time.Millisecond
+	// Differences that add up to this are corrected in the next quiet packet, those that add up to maxDrift at once.
+	minDrift = 20 * time.Millisecond
+	maxDrift = 100 * time.Millisecond
+	// Packets that arrive later than all else shows by this much come after a hold, or were held up on the way.
+	minHold = 500 * time.Millisecond
+)
 
 // at returns the position of a timestamp.
 func (t *timeline) at(ts uint32) int64 {
-	return t.anchorAt + (t.extend(ts)-t.anchorTS)*t.rate/t.clock
+	return t.anchorAt + t.length(t.extend(ts)-t.anchorTS)
+}
+
+// length converts ticks to samples.
+func (t *timeline) length(ticks int64) int64 {
+	if ticks < 0 { // round towards minus infinity, as for positive lengths
+		return -((-ticks*t.num + t.den - 1) / t.den)
+	}
+	return ticks * t.num / t.den
 }
 
 func (t *timeline) extend(ts uint32) int64 {
 	return t.lastTS + int64(int32(ts-uint32(t.lastTS)))
 }
 
-// gap returns the number of samples between the end of the written audio and the place of a packet, negative where they
-// overlap. restarted reports whether the timestamp was implausible, so that the place follows from the arrival time.
-func (t *timeline) gap(ts uint32, clock int64, arrival time.Time, held *order) (gap int64, restarted bool) {
-	if !t.anchored {
-		if !t.left {
-			return 0, false
-		}
-		return max(0, t.samples(t.start(ts, clock, arrival, held).Sub(t.origin))-t.pos), false
-	}
-	if clock == t.clock {
-		gap = t.at(ts) - t.pos
-		elapsed := t.samples(arrival.Sub(t.arrival))
-		if gap >= -t.samples(maxOverlap) && gap <= elapsed+t.samples(maxAhead) {
-			return gap, false
-		}
-	}
-	return max(0, t.samples(arrival.Sub(t.arrival))-t.packet), true
+// arriving is a packet that is to be placed.
+type arriving struct {
+	ts      uint32
+	clock   int64
+	at      time.Time
+	missing int64 // packets before it of which no audio was written
+	plain   bool  // no packet without audio came before it
+	quiet   bool  // the packet before it was almost silent
 }
 
+// advance returns the samples from the end of the last packet to the start of another one by its timestamp, and whether
+// that can be right.
+func (t *timeline) advance(a arriving) (n int64, ok bool) {
+	n = t.length(t.extend(a.ts)-t.lastTS) - t.packet
+	ahead := t.samples(maxAhead)
+	switch {
+	case a.clock != t.clock:
+		return 0, false
+	case n <= -t.samples(wobble):
+		return 0, false
+	case n > t.samples(a.at.Sub(t.arrival))+ahead || n > 0 && t.pauses+n > t.samples(a.at.Sub(t.began))+ahead:
+		return 0, false
+	}
+	return n, true
+}
+
+// held returns the samples by which a packet arrives later than its timestamp or sequence number shows.
+func (t *timeline) held(a arriving) int64 {
+	n, ok := t.advance(a)
+	if !ok {
+		n = a.missing * t.packet
+	}
+	return t.samples(a.at.Sub(t.arrival)) - t.packet - max(n, 0)
+}
+
+// gap returns the number of samples between the end of the written audio and the place of a packet. restarted reports that
+// the timestamps jumped.
+func (t *timeline) gap(a arriving, ring *order) (gap int64, restarted bool) {
+	if !t.anchored {
+		if t.left {
+			gap = max(0, t.samples(t.start(a.ts, a.clock, a.at, ring).Sub(t.origin))-t.pos)
+		}
+		t.num, t.den, t.clock, t.scale = t.rate, a.clock, a.clock, factor{}
+		t.tie(a.ts, t.pos+gap)
+		t.began, t.beganAt, t.pauses, t.odd = a.at, t.pos+gap, 0, false
+		return gap, false
+	}
+	if a.clock != t.clock { // another codec: its timestamps are unrelated
+		gap = a.missing * t.packet
+		t.num, t.den, t.clock, t.scale = t.rate, a.clock, a.clock, factor{}
+		t.tie(a.ts, t.pos+gap)
+		return gap, false
+	}
+	step, length, since := int64(int32(a.ts-t.sentTS)), t.packet, t.samples(a.at.Sub(t.arrival))
+	continues := t.odd && a.missing == 0 && abs(t.length(step)-length) < t.samples(wobble)
+	if a.missing == 0 && a.plain && t.scale.learn(step, length, t.length(step), since) {
+		t.num, t.den = length, step
+		t.tie(a.ts, t.pos)
+		return 0, false
+	}
+	n, ok := t.advance(a)
+	drift := t.at(a.ts) - t.pos
+	switch {
+	case !ok && continues: // two timestamps in a row that agree with each other
+		t.tie(a.ts, t.pos)
+		return 0, true
+	case !ok:
+		gap = a.missing * t.packet
+		t.odd = true
+		t.lastTS += (t.packet + gap) * t.den / t.num // the timestamp that the packet should have had
+		t.sentTS = a.ts
+		return gap, false
+	case a.missing == 0 && n < t.samples(wobble):
+		gap = t.corrected(a, drift)
+	default:
+		gap = max(0, drift)
+	}
+	t.odd = false
+	t.pauses += max(0, n)
+	t.lastTS, t.sentTS = t.extend(a.ts), a.ts
+	if gap == 0 && drift < -t.samples(maxDrift) { // the audio is longer than the timestamps show: it is not cut
+		t.tie(a.ts, t.pos)
+	}
+	return gap, false
+}
+
+// corrected returns the silence before a packet that follows the one before without a pause: none, unless small
+// differences have added up and arrival times confirm them.
+func (t *timeline) corrected(a arriving, drift int64) int64 {
+	if drift < t.samples(minDrift) || drift < t.samples(maxDrift) && !a.quiet {
+		return 0
+	}
+	if t.samples(a.at.Sub(t.began))-(t.pos-t.beganAt) < drift/2 {
+		if drift >= t.samples(maxDrift) {
+			t.tie(a.ts, t.pos)
+		}
+		return 0
+	}
+	return drift
+}
+
+// tie makes a timestamp the anchor of the stream, at a position.
+func (t *timeline) tie(ts uint32, at int64) {
+	t.anchored, t.odd = true, false
+	t.anchorTS, t.anchorAt, t.lastTS, t.sentTS = int64(ts), at, int64(ts), ts
+}
+
+// shift moves the anchor, as after a hold in which the timestamps stood still.
+func (t *timeline) shift(samples int64) { t.anchorAt += samples }
+
 // start returns the time at which the first packet of a stream would have arrived with the least transit time of those held.
-func (t *timeline) start(ts uint32, clock int64, arrival time.Time, held *order) time.Time {
+func (t *timeline) start(ts uint32, clock int64, arrival time.Time, ring *order) time.Time {
 	start := arrival
-	for i := range held.slots {
-		s := &held.slots[i]
-		if s.used && s.format.ClockRate == uint32(clock) {
-			after := time.Duration(int64(int32(s.ts-ts))) * time.Second / time.Duration(clock)
+	for i := range ring.slots {
+		s := &ring.slots[i]
+		ticks := int64(int32(s.ts - ts))
+		if s.used && int64(s.format.ClockRate) == clock && ticks >= 0 && ticks < clock*int64(maxAhead/time.Second) {
+			after := time.Duration(ticks) * time.Second / time.Duration(clock)
 			if at := s.arrival.Add(-after); at.Before(start) {
 				start = at
 			}
@@ -69,13 +192,9 @@ func (t *timeline) start(ts uint32, clock int64, arrival time.Time, held *order)
 	return start
 }
 
-// place records that a packet lies at a position. anchor makes it the anchor of the stream's timestamps.
-func (t *timeline) place(ts uint32, clock int64, arrival time.Time, at int64, anchor bool) {
-	if anchor || !t.anchored {
-		t.anchored, t.clock = true, clock
-		t.anchorTS, t.anchorAt, t.lastTS = int64(ts), at, int64(ts)
-	}
-	t.lastTS, t.arrival = t.extend(ts), arrival
+// placed records that a packet that arrived at a time lies at a position.
+func (t *timeline) placed(arrival time.Time, at int64) {
+	t.arrival = arrival
 	origin := arrival.Add(-Duration(at, int(t.rate)))
 	if arrival.Sub(t.turn) >= transitWindow {
 		t.transit[1], t.transit[0], t.turn = t.transit[0], origin, arrival
@@ -103,6 +222,19 @@ func (t *timeline) leave() {
 	}
 	t.anchored, t.packet = false, 0
 	t.transit, t.turn = [2]time.Time{}, time.Time{}
+}
+
+// raise converts all positions to a higher rate.
+func (t *timeline) raise(rate int) {
+	from := int(t.rate)
+	for _, n := range []*int64{&t.pos, &t.packet, &t.anchorAt, &t.beganAt, &t.pauses} {
+		*n = rescale(*n, from, rate)
+	}
+	if t.anchored {
+		g := int64(gcd(from, rate))
+		t.num, t.den = t.num*(int64(rate)/g), t.den*(int64(from)/g)
+	}
+	t.rate, t.scale = int64(rate), factor{}
 }
 
 func (t *timeline) samples(d time.Duration) int64 { return durationToSamples(d, int(t.rate)) }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"callscreen/internal/auth"
 	"callscreen/internal/problem"
 	"callscreen/internal/report"
 	"callscreen/internal/screen"
@@ -41,7 +42,7 @@ func (l legControl) setPaused(w http.ResponseWriter, r *http.Request, paused boo
 	if paused {
 		change = c.Recorder().Pause
 	}
-	if !change(leg) {
+	if !change(leg, auth.Who(r.Context())) {
 		problem.Write(w, http.StatusNotFound, "the call has no such leg")
 		return
 	}

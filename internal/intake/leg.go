@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
 	"callscreen/capture"
@@ -23,10 +24,10 @@ func (l *Leg) Record(ctx context.Context, track capture.Track, negotiated ...web
 	return l.call.Record(ctx, l.request.Leg, track, negotiated...)
 }
 
-// SenderReport takes the time of an RTCP sender report of the stream with this SSRC.
-func (l *Leg) SenderReport(ssrc uint32, ntp time.Time, rtp uint32) {
+// SenderReport takes an RTCP sender report.
+func (l *Leg) SenderReport(sr *rtcp.SenderReport) {
 	for _, name := range l.request.Legs() {
-		l.call.Recorder().SenderReport(name, ssrc, ntp, rtp)
+		l.call.Recorder().SenderReport(name, sr)
 	}
 }
 

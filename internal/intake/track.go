@@ -59,14 +59,8 @@ func (l *Leg) readReports(receiver *webrtc.RTPReceiver) {
 		}
 		for _, p := range packets {
 			if sr, ok := p.(*rtcp.SenderReport); ok {
-				l.SenderReport(sr.SSRC, ntpTime(sr.NTPTime), sr.RTPTime)
+				l.SenderReport(sr)
 			}
 		}
 	}
-}
-
-// ntpTime converts a timestamp of RFC 5905: seconds since 1900 and their fraction.
-func ntpTime(t uint64) time.Time {
-	const between1900And1970 = 2208988800
-	return time.Unix(int64(t>>32)-between1900And1970, int64((t&0xffffffff)*1e9>>32)).UTC()
 }
