@@ -42,7 +42,7 @@ func (l legControl) setPaused(w http.ResponseWriter, r *http.Request, paused boo
 	if paused {
 		change = c.Recorder().Pause
 	}
-	if !change(leg, auth.Who(r.Context())) {
+	if !change(leg, auth.Actor(r.Context())) {
 		problem.Write(w, http.StatusNotFound, "the call has no such leg")
 		return
 	}
