@@ -3,7 +3,7 @@ package encode
 // Damage counts the audio that a Source could not decode.
 type Damage struct {
 	Events int   // damaged places in the file
-	Lost   int64 // frames (samples per channel, at Format.Rate) that are silence instead of audio
+	Lost   int64 // frames (samples per channel, at Format.Rate) that were not decoded; inside the recording they are silence
 }
 
 // DamageOf returns the damage of src so far. It is final once Read returned an error. It is zero for a Source that does

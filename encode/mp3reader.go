@@ -21,6 +21,7 @@ type MP3Reader struct {
 	queue   queue
 	pcm     []float32
 	damage  Damage
+	account Account
 	broken  bool  // the last frame was damaged; a stretch of damage is one event
 	seen    int64 // frames, damaged ones included
 	bytes   int64 // size of the good frames, for the average
@@ -33,8 +34,7 @@ const decoderDelay = 529
 // NewMP3Reader reads up to the first frame. It owns r from then on, and closes it in Close if it is an [io.Closer]. On an
 // error r is left to the caller.
 func NewMP3Reader(r io.Reader) (*MP3Reader, error) {
-	m := &MP3Reader{r: r}
-	m.walker.r = r
+	m := &MP3Reader{r: r, walker: newMP3Walker(r)}
 	if err := m.walker.start(); err != nil {
 		return nil, fmt.Errorf("read mp3: %w", err)
 	}
@@ -71,6 +71,23 @@ func (m *MP3Reader) Format() Format { return m.format }
 // Damage counts stretches of the file that could not be decoded.
 func (m *MP3Reader) Damage() Damage { return m.damage }
 
+// Account books the bytes of the file that were reached.
+func (m *MP3Reader) Account() Account {
+	a := m.account.clone()
+	a.add(m.walker.account)
+	a.Size = m.walker.offset()
+	return a
+}
+
+// bytesPerSecond returns the byte rate of the frames so far.
+func (m *MP3Reader) bytesPerSecond() float64 {
+	h := m.walker.first
+	if m.bytes == 0 {
+		return float64(h.bitrate) / 8
+	}
+	return float64(m.bytes) / float64(m.seen) * float64(h.rate) / float64(h.samples)
+}
+
 // Read implements [Source].
 func (m *MP3Reader) Read(dst []float32) (int, error) { return m.queue.read(dst, m.fill) }
 
@@ -90,33 +107,26 @@ func (m *MP3Reader) fill() error {
 		m.fillLost(lost, err != nil)
 	}
 	if err != nil {
-		if errors.Is(err, io.EOF) && m.info != nil && m.seen < m.info.frames-1 {
-			return fmt.Errorf("read mp3: %d of %d frames are there: %w", m.seen, m.info.frames, ErrTruncated)
-		}
-		if errors.Is(err, io.EOF) {
-			return io.EOF
-		}
-		return fmt.Errorf("read mp3: %w", err)
+		return m.ending(err)
 	}
 	if m.seen == 0 && m.info == nil {
 		if info := parseMP3Info(h, frame); info != nil {
-			m.info = info
-			if info.gapless {
-				m.queue.skip = int64(info.delay + decoderDelay)
-				if total := info.frames*int64(h.samples) - int64(info.delay+info.padding); total > 0 {
-					m.queue.limit = total
-				}
-			}
+			m.setInfo(info, h)
 			return nil
 		}
 	}
 	m.seen++
 	m.bytes += int64(h.size)
+	if m.info != nil && m.seen > m.info.frames {
+		// The tag counts too few frames, or another recording follows: its padding is not at the end.
+		m.queue.limit = -1
+	}
 	pcm, good := m.decoder.decode(h, frame)
 	if good {
 		m.broken = false
+		m.account.Read += int64(h.size)
 	} else {
-		m.count(int64(h.samples))
+		m.count(int64(h.size), int64(h.samples))
 	}
 	if pcm == nil {
 		m.queue.silence += int64(h.samples)
@@ -133,26 +143,59 @@ func (m *MP3Reader) fill() error {
 	return nil
 }
 
-// fillLost inserts silence for bytes that are not frames. At the end of the file their meaning is unknown, and they take
-// no time.
-func (m *MP3Reader) fillLost(lost int64, atEnd bool) {
-	m.decoder.gap()
-	if m.seen == 0 || atEnd {
-		m.count(0)
+// setInfo takes encoder delay and padding from the info frame.
+func (m *MP3Reader) setInfo(info *mp3Info, h mp3Header) {
+	m.info = info
+	m.account.Read += int64(h.size)
+	if !info.gapless {
 		return
 	}
-	frames := int64(math.Round(float64(lost) * float64(m.seen) / float64(m.bytes)))
-	samples := frames * int64(m.walker.first.samples)
-	m.count(samples)
-	m.queue.silence += samples
-	m.seen += frames
-	m.bytes += lost
+	m.queue.skip = int64(info.delay + decoderDelay)
+	if total := info.frames*int64(h.samples) - int64(info.delay+info.padding); total > 0 {
+		m.queue.limit = total
+	}
 }
 
-func (m *MP3Reader) count(samples int64) {
+// ending returns the error for the end of the stream, and books the rest of the file.
+func (m *MP3Reader) ending(err error) error {
+	if errors.Is(err, errOtherFormat) {
+		n := m.walker.skip(math.MaxInt64, nil)
+		m.account.leave(FurtherPart, n, timeOf(n, m.bytesPerSecond()))
+		if err = m.walker.ending(false); errors.Is(err, io.EOF) {
+			return io.EOF
+		}
+	}
+	switch {
+	case errors.Is(err, io.EOF) && m.info != nil && m.seen < m.info.frames-1:
+		return fmt.Errorf("read mp3: %d of %d frames are there: %w", m.seen, m.info.frames, ErrTruncated)
+	case errors.Is(err, io.EOF):
+		return io.EOF
+	}
+	return fmt.Errorf("read mp3: %w", err)
+}
+
+// fillLost inserts silence for bytes that are not frames. At the end of the file they take no time in the recording, but
+// they count as lost.
+func (m *MP3Reader) fillLost(lost int64, atEnd bool) {
+	m.decoder.gap()
+	h := m.walker.first
+	samples := int64(float64(lost) / m.bytesPerSecond() * float64(h.rate))
+	if !atEnd && m.seen > 0 {
+		frames := (samples + int64(h.samples)/2) / int64(h.samples)
+		samples = frames * int64(h.samples)
+		m.queue.silence += samples
+		m.seen += frames
+		m.bytes += lost
+	}
+	m.count(lost, max(samples, 1))
+}
+
+// count books bytes as damaged, for a number of samples.
+func (m *MP3Reader) count(bytes, samples int64) {
 	if !m.broken {
 		m.damage.Events++
 	}
 	m.broken = true
 	m.damage.Lost += samples
+	m.account.damage(bytes, seconds(float64(samples)/float64(m.format.Rate)))
 }

@@ -24,6 +24,7 @@ func readMP3(t testing.TB, b []byte) (*encode.MP3Reader, []int16, error) {
 	}
 	defer r.Close()
 	x, err := readAll(t, r)
+	checkWhole(t, r, len(b))
 	return r, to16(t, x), err
 }
 
@@ -386,6 +387,7 @@ func FuzzMP3(f *testing.F) {
 		}
 		checkFormat(t, r.Format())
 		x, _ := readAll(t, r)
+		checkWhole(t, r, len(b))
 		if len(x) > 100*len(b)+10_000 {
 			t.Errorf("%d samples from %d bytes", len(x), len(b))
 		}

@@ -9,38 +9,26 @@ import (
 // mp3Walker finds the frames of a stream. A frame is accepted if its header fits the stream and another frame follows, so
 // that a damaged header costs only its own frame.
 type mp3Walker struct {
-	r     io.Reader
-	buf   [64 << 10]byte
-	at    int   // start of the unread window in buf
-	end   int   // end of the window
-	err   error // of r
-	first mp3Header
-	last  mp3Header
+	window
+	first   mp3Header
+	last    mp3Header
+	tagEnd  int64 // offset of the end of the last tag, by its own account
+	account Account
 }
+
+// mp3Window is the size of the buffer, in which the first frame is searched.
+const mp3Window = 64 << 10
 
 // maxMP3Junk bounds the search for the first frame behind the tags.
 const maxMP3Junk = 1 << 20
 
-// have makes n bytes available from at on. It returns false if the file has fewer.
-func (w *mp3Walker) have(n int) bool {
-	if w.end-w.at >= n {
-		return true
-	}
-	w.end = copy(w.buf[:], w.buf[w.at:w.end])
-	w.at = 0
-	empty := 0
-	for w.end < n && w.err == nil {
-		var k int
-		k, w.err = w.r.Read(w.buf[w.end:])
-		w.end += k
-		if k > 0 {
-			empty = 0
-		} else if empty++; empty == 100 && w.err == nil {
-			w.err = io.ErrNoProgress
-		}
-	}
-	return w.end >= n
-}
+// errOtherFormat ends a stream at a frame that starts a stream of another format. The frame was not taken.
+var errOtherFormat = errors.New("frames of another format follow")
+
+// otherChain is the number of frames that must follow each other to be accepted as a stream of another format.
+const otherChain = 4
+
+func newMP3Walker(r io.Reader) mp3Walker { return mp3Walker{window: newWindow(r, mp3Window)} }
 
 // start skips the tags and finds the first frame.
 func (w *mp3Walker) start() error {
@@ -62,7 +50,7 @@ func (w *mp3Walker) start() error {
 				continue
 			}
 			if h, ok := parseMP3Header(b[i:]); ok && w.chain(b[i:], h, 3) {
-				w.at += i
+				w.junk(i, &h)
 				w.first, w.last = h, h
 				return nil
 			}
@@ -71,7 +59,7 @@ func (w *mp3Walker) start() error {
 			break
 		}
 		searched += stop
-		w.at += stop
+		w.junk(stop, nil)
 	}
 	if w.err != nil && !errors.Is(w.err, io.EOF) {
 		return w.err
@@ -115,16 +103,44 @@ func (w *mp3Walker) skipID3() error {
 			if _, err := s.Seek(tag+size, io.SeekStart); err != nil {
 				return err
 			}
+			w.total += tag + size - now
 			w.at, w.end, w.err = 0, 0, nil
+			w.account.Read += size
 			continue
 		}
-		n := min(size, int64(w.end-w.at))
-		w.at += int(n)
-		if err := skip(w.r, size-n); err != nil {
-			return fmt.Errorf("ID3 tag of %d bytes: %w", size, err)
+		n := w.skip(size, nil)
+		w.account.Read += n
+		if n < size {
+			return fmt.Errorf("ID3 tag of %d bytes: %w", size, truncated(w.failure()))
 		}
 	}
 	return nil
+}
+
+// junk books n bytes before the first frame.
+func (w *mp3Walker) junk(n int, h *mp3Header) {
+	b := w.bytes()[:n]
+	w.at += n
+	if n < 16 || isZero(b) || harmlessText(b) {
+		w.account.Read += int64(n)
+		return
+	}
+	rate := float64(slowRate)
+	if h != nil {
+		rate = float64(h.bitrate) / 8
+	}
+	w.account.leave(ReaderGaveUp, int64(n), timeOf(int64(n), rate))
+}
+
+// harmlessText reports whether b is text, with zeros and few other bytes.
+func harmlessText(b []byte) bool {
+	n := textBytes(b)
+	for _, v := range b {
+		if v == 0 {
+			n++
+		}
+	}
+	return (len(b)-n)*50 <= len(b)
 }
 
 // chain reports whether n frames like h follow each other from the start of b, as far as b reaches.
@@ -156,32 +172,33 @@ func endOfMP3(b []byte) bool {
 	return false
 }
 
-// next returns the next frame, valid until the next call, and the number of bytes before it that were not frames. At the
-// end it returns io.EOF, or ErrTruncated if the last frame is incomplete.
+// next returns the next frame, valid until the next call, and the number of bytes before it that were not frames and may
+// have been. It books tags, zeros and text as read. At the end it returns io.EOF, ErrTruncated if the last frame is
+// incomplete, or errOtherFormat.
 func (w *mp3Walker) next() (frame []byte, h mp3Header, lost int64, err error) {
 	for {
-		w.have(16 << 10) // enough for two frames and a resynchronisation
-		b := w.buf[w.at:w.end]
+		w.have(16 << 10) // enough for a chain of frames and a resynchronisation
+		b := w.bytes()
 		if len(b) < 4 {
-			return nil, h, lost, w.ending(len(b) > 0 && len(b) < 4)
+			lost += w.lose(len(b))
+			return nil, h, lost, w.ending(len(b) > 0)
 		}
-		if endOfMP3(b) {
-			if string(b[:3]) != "ID3" {
-				return nil, h, lost, w.ending(false)
-			}
-			if err := w.skipID3(); err != nil {
-				return nil, h, lost, err
-			}
+		if n := w.tagHeader(b); n > 0 {
+			w.at += n
+			w.account.Read += int64(n)
 			continue
 		}
 		h, ok := parseMP3Header(b)
+		if ok && !h.same(w.first) && w.chain(b, h, otherChain) {
+			return nil, h, lost, errOtherFormat
+		}
 		ok = ok && h.same(w.first)
 		if ok && w.chain(b, h, 2) && !w.swallows(b, h) {
 			w.take(h)
 			return b[:h.size], h, lost, nil
 		}
 		if ok && h.size > len(b) && w.err != nil {
-			return nil, h, lost, w.ending(true)
+			return nil, h, lost + w.lose(len(b)), w.ending(true)
 		}
 		p := w.resync(b)
 		if ok && h.size <= p && h.bitrate == w.last.bitrate {
@@ -189,9 +206,53 @@ func (w *mp3Walker) next() (frame []byte, h mp3Header, lost int64, err error) {
 			w.take(h)
 			return b[:h.size], h, lost, nil
 		}
-		lost += int64(p)
-		w.at += p
+		lost += w.lose(p)
 	}
+}
+
+// lose skips n bytes that are not frames and returns how many of them may have been audio.
+func (w *mp3Walker) lose(n int) int64 {
+	b := w.bytes()[:n]
+	tag := min(max(w.tagEnd-w.offset(), 0), int64(n))
+	w.at += n
+	w.account.Read += tag
+	b = b[tag:]
+	if isZero(b) && w.err != nil && w.at == w.end || len(b) >= 16 && harmlessText(b) && !isZero(b) {
+		w.account.Read += int64(len(b)) // padding at the end, or text
+		return 0
+	}
+	return int64(len(b))
+}
+
+// tagHeader returns the size of the header of a tag at the start of b, or 0. The contents of a tag between the audio are
+// searched for frames too, because the size of the tag may be false.
+func (w *mp3Walker) tagHeader(b []byte) int {
+	at := w.offset()
+	switch {
+	case len(b) >= 3 && string(b[:3]) == "TAG":
+		w.tagEnd = max(w.tagEnd, at+128)
+		if len(b) >= 4 && b[3] == '+' {
+			w.tagEnd = max(w.tagEnd, at+227)
+		}
+		return 3
+	case len(b) >= 10 && string(b[:3]) == "ID3":
+		size := int64(10)
+		for shift, v := range b[6:10] {
+			size += int64(v&0x7f) << (21 - 7*shift)
+		}
+		w.tagEnd = max(w.tagEnd, at+size)
+		return 10
+	case len(b) >= 8 && string(b[:8]) == "APETAGEX":
+		size := int64(32)
+		if len(b) >= 24 && b[23]&0x20 != 0 { // the header, not the footer
+			size += int64(b[12]) | int64(b[13])<<8 | int64(b[14])<<16 | int64(b[15])<<24
+		}
+		w.tagEnd = max(w.tagEnd, at+size)
+		return min(32, len(b))
+	case len(b) >= 11 && string(b[:11]) == "LYRICSBEGIN":
+		return 11
+	}
+	return 0
 }
 
 // swallows reports whether a frame that changes the bit rate covers a frame of the old bit rate. Then its header is
@@ -221,13 +282,21 @@ func (w *mp3Walker) take(h mp3Header) {
 // resync returns the offset of the next frame, or the number of bytes to skip if there is none in b.
 func (w *mp3Walker) resync(b []byte) int {
 	for i := 1; i+4 <= len(b); i++ {
-		if b[i] != 0xff && b[i] != 'T' && b[i] != 'A' {
+		switch b[i] {
+		case 0xff, 'T', 'A', 'I', 'L':
+		default:
 			continue
 		}
-		if h, ok := parseMP3Header(b[i:]); ok && h.same(w.first) && i+h.size <= len(b) && w.chain(b[i:], h, 3) {
-			return i
+		if h, ok := parseMP3Header(b[i:]); ok && i+h.size <= len(b) {
+			n := otherChain
+			if h.same(w.first) {
+				n = 3
+			}
+			if w.chain(b[i:], h, n) {
+				return i
+			}
 		}
-		if i+128 == len(b) && w.err != nil && string(b[i:i+3]) == "TAG" {
+		if endOfMP3(b[i:]) && (b[i] != 'T' || i+128 == len(b) && w.err != nil) {
 			return i
 		}
 	}

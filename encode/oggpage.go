@@ -14,19 +14,17 @@ type oggPage struct {
 	serial, sequence       uint32
 	lacing                 []byte
 	body                   []byte
+	size                   int64 // bytes of the whole page
 }
 
 // oggPages finds pages by their capture pattern and accepts those whose checksum is right, so that damage costs only the
 // page that it is in.
 type oggPages struct {
-	r     io.Reader
-	crc   [256]uint32
-	buf   [128 << 10]byte // two of the longest pages
-	at    int             // start of the unread window in buf
-	end   int             // end of the window
-	err   error           // of r
-	bad   int             // stretches that were not pages
-	inBad bool
+	window
+	crc     [256]uint32
+	bad     int // stretches that were not pages
+	inBad   bool
+	account Account // of bytes that are not pages; times are not estimated
 }
 
 const (
@@ -35,7 +33,7 @@ const (
 )
 
 func (o *oggPages) init(r io.Reader) {
-	o.r = r
+	o.window = newWindow(r, 128<<10) // two of the longest pages
 	for i := range o.crc {
 		v := uint32(i) << 24
 		for range 8 {
@@ -45,33 +43,12 @@ func (o *oggPages) init(r io.Reader) {
 	}
 }
 
-// have makes n bytes available from at on. It returns false if the file has fewer.
-func (o *oggPages) have(n int) bool {
-	if o.end-o.at >= n {
-		return true
-	}
-	o.end = copy(o.buf[:], o.buf[o.at:o.end])
-	o.at = 0
-	empty := 0
-	for o.end < n && o.err == nil {
-		var k int
-		k, o.err = o.r.Read(o.buf[o.end:])
-		o.end += k
-		if k > 0 {
-			empty = 0
-		} else if empty++; empty == 100 && o.err == nil {
-			o.err = io.ErrNoProgress
-		}
-	}
-	return o.end >= n
-}
-
 // next returns the next page, valid until the next call. At the end it returns io.EOF, or ErrTruncated if the last page is
 // incomplete.
 func (o *oggPages) next() (oggPage, error) {
 	for {
 		o.have(oggMaxPage)
-		b := o.buf[o.at:o.end]
+		b := o.bytes()
 		i := bytes.Index(b, []byte("OggS"))
 		switch {
 		case i == 0:
@@ -81,7 +58,7 @@ func (o *oggPages) next() (oggPage, error) {
 				return page, nil
 			} else if size > len(b) && !bytes.Contains(b[4:], []byte("OggS")) {
 				// The file ends within this page.
-				o.at = o.end
+				o.give(len(b))
 				return oggPage{}, o.ending(ErrTruncated)
 			}
 			o.give(4)
@@ -100,6 +77,11 @@ func (o *oggPages) next() (oggPage, error) {
 
 // give skips bytes that are not a page.
 func (o *oggPages) give(n int) {
+	if b := o.bytes()[:n]; isZero(b) || n >= 16 && harmlessText(b) {
+		o.account.Read += int64(n)
+	} else {
+		o.account.damage(int64(n), 0)
+	}
 	o.at += n
 	if !o.inBad {
 		o.bad++
@@ -134,6 +116,7 @@ func (o *oggPages) parse(b []byte) (page oggPage, size int, ok bool) {
 	if len(b) < size {
 		return page, size, false
 	}
+	page.size = int64(size)
 	var crc uint32
 	for i, v := range b[:oggHeaderBytes] {
 		if i >= 22 && i < 26 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // OpusHead is the identification header of an Opus stream in Ogg (RFC 7845, section 5.1).
@@ -33,7 +34,11 @@ type OggReader struct {
 	partial []byte // packet that continues on the next page
 	drop    bool   // the continued packet has lost its start
 	queue   []oggPacket
-	store   []byte // of the packets in queue
+	store   []byte            // of the packets in queue
+	wanted  *uint32           // serial number of the stream to read, or nil for the first of Opus
+	streams map[uint32]string // codec by serial number of the streams that start with this one
+	own     Account           // pages of this stream
+	other   Account           // pages of other streams
 	err     error
 }
 
@@ -49,6 +54,8 @@ const (
 	maxOggGap = 600 * 48_000
 	// All gaps of a file together are accepted up to 4 hours, because a page that claims a gap has only 30 bytes.
 	maxOggGaps = 4 * 3600 * 48_000
+	// The end is trimmed by less than a packet. A false position must not trim audio.
+	maxOggTrim = 5760
 	// Muxers round, so less than the shortest frame is no gap.
 	minOggGap = 120
 )
@@ -57,7 +64,12 @@ const (
 // is left to the caller. Vorbis, FLAC and other codecs, and more than two channels, are refused with an
 // [UnsupportedError].
 func NewOggReader(r io.Reader) (*OggReader, error) {
-	o := &OggReader{r: r}
+	return newOggReader(r, nil)
+}
+
+// newOggReader reads the stream with the given serial number, or the first of Opus.
+func newOggReader(r io.Reader, serial *uint32) (*OggReader, error) {
+	o := &OggReader{r: r, wanted: serial, streams: map[uint32]string{}}
 	o.pages.init(r)
 	if err := o.readHead(); err != nil {
 		return nil, fmt.Errorf("read ogg: %w", err)
@@ -65,10 +77,13 @@ func NewOggReader(r io.Reader) (*OggReader, error) {
 	return o, nil
 }
 
+// maxOggStreams bounds the streams that are looked at in one file.
+const maxOggStreams = 64
+
 // readHead finds the Opus stream among the streams that start here.
 func (o *OggReader) readHead() error {
 	codec := ""
-	for searched := 0; searched < 64; searched++ {
+	for searched := 0; searched < maxOggStreams; searched++ {
 		page, err := o.pages.next()
 		if err != nil {
 			if codec == "" && (errors.Is(err, io.EOF) || errors.Is(err, ErrTruncated)) {
@@ -80,17 +95,24 @@ func (o *OggReader) readHead() error {
 			return err
 		}
 		if !page.first {
+			if o.wanted != nil {
+				o.pass(page)
+				continue // the wanted stream starts late
+			}
 			break
 		}
 		name := oggCodec(page.body)
-		if name != "Opus" {
+		if o.wanted != nil && page.serial != *o.wanted || name != "Opus" {
 			codec = name
+			o.streams[page.serial] = name
+			o.pass(page)
 			continue
 		}
 		if err := o.parseHead(page.body); err != nil {
 			return err
 		}
 		o.serial, o.next = page.serial, page.sequence+1
+		o.own.Read += page.size
 		o.pages.bad, o.pages.inBad = 0, false
 		return nil
 	}
@@ -100,10 +122,26 @@ func (o *OggReader) readHead() error {
 	return unsupported("%s in Ogg", codec)
 }
 
+// pass books a page of another stream.
+func (o *OggReader) pass(page oggPage) {
+	if page.first && len(o.streams) < maxOggStreams {
+		o.streams[page.serial] = oggCodec(page.body)
+	}
+	if isVideoCodec(o.streams[page.serial]) {
+		o.other.Read += page.size
+		return
+	}
+	o.other.leave(FurtherTrack, page.size, timeOf(page.size, slowRate))
+}
+
+// isVideoCodec reports whether a stream of that name holds no audio.
+func isVideoCodec(name string) bool { return name == "Theora" || name == "Skeleton" || name == "Kate" }
+
 // oggCodec returns the name of the codec of a stream from its first packet.
 func oggCodec(b []byte) string {
 	for _, c := range [][2]string{
-		{"OpusHead", "Opus"}, {"\x01vorbis", "Vorbis"}, {"\x7fFLAC", "FLAC"}, {"Speex   ", "Speex"}, {"\x80theora", "Theora"},
+		{"OpusHead", "Opus"}, {"\x01vorbis", "Vorbis"}, {"\x7fFLAC", "FLAC"}, {"Speex   ", "Speex"},
+		{"\x80theora", "Theora"}, {"fishead", "Skeleton"}, {"\x80kate", "Kate"},
 	} {
 		if len(b) >= len(c[0]) && string(b[:len(c[0])]) == c[0] {
 			return c[1]
@@ -163,32 +201,67 @@ func (o *OggReader) Close() error {
 	return closeOnce(&o.r)
 }
 
+// Account books the bytes of the file that were reached. The time of damage is the time of the gaps, or an estimate by the
+// bit rate if that is more.
+func (o *OggReader) Account() Account {
+	a := o.ownAccount()
+	a.add(o.other)
+	a.Size = o.pages.offset()
+	return a
+}
+
+// ownAccount returns the account without the pages of other streams.
+func (o *OggReader) ownAccount() Account {
+	a := o.own.clone()
+	lost := a.DamagedTime
+	a.add(o.pages.account)
+	a.DamagedTime = lost
+	if a.Damaged > 0 {
+		a.DamagedTime = max(lost, timeOf(a.Damaged, o.bytesPerSecond()), 1)
+	}
+	a.Size = a.booked()
+	return a
+}
+
+// bytesPerSecond returns the byte rate of the stream so far.
+func (o *OggReader) bytesPerSecond() float64 {
+	if o.pos <= 0 {
+		return slowRate
+	}
+	return float64(o.own.Read) / float64(o.pos) * 48_000
+}
+
+// discard moves n bytes of the stream from read to damaged. The time of damage is estimated later.
+func (o *OggReader) discard(n int) {
+	o.own.Read -= int64(n)
+	o.own.Damaged += int64(n)
+}
+
 // readPage queues the packets of the next page.
 func (o *OggReader) readPage() error {
-	if o.ended {
-		// Tags, padding or another stream may follow.
-		page, err := o.pages.next()
-		if err == nil && page.first {
-			return fmt.Errorf("read ogg: %w", unsupported("a chain of Ogg streams, from the second on,"))
-		}
-		return io.EOF
-	}
 	bad := o.pages.bad
 	page, err := o.pages.next()
 	if o.pages.bad != bad {
-		o.hole = true
+		o.hole = !o.ended
 	}
 	switch {
+	case errors.Is(err, io.EOF) && o.ended, errors.Is(err, ErrTruncated) && o.ended:
+		return io.EOF
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("read ogg: no end-of-stream page: %w", ErrTruncated)
 	case err != nil:
 		return fmt.Errorf("read ogg: %w", err)
-	case page.serial != o.serial && page.first && o.started:
+	case page.first && o.wanted == nil && (o.ended || page.serial != o.serial && o.started):
+		n := page.size + o.pages.skip(math.MaxInt64, nil)
+		o.other.leave(FurtherPart, n, timeOf(n, o.bytesPerSecond()))
 		return fmt.Errorf("read ogg: %w", unsupported("a chain of Ogg streams, from the second on,"))
 	case page.serial != o.serial:
-		return nil // of another stream
+		o.pass(page)
+		return nil
 	}
-	if page.sequence != o.next {
+	// Pages behind the end-of-stream page are read too: the flag may be false.
+	o.own.Read += page.size
+	if page.sequence != o.next && !o.ended {
 		o.hole = true
 	}
 	o.next = page.sequence + 1
@@ -202,6 +275,7 @@ func (o *OggReader) readPage() error {
 func (o *OggReader) split(page oggPage) {
 	o.queue, o.store = o.queue[:0], o.store[:0]
 	if o.hole || !page.continued {
+		o.discard(len(o.partial))
 		o.partial, o.drop = o.partial[:0], false
 		if page.continued {
 			o.drop = true
@@ -214,8 +288,11 @@ func (o *OggReader) split(page oggPage) {
 		if !o.drop && len(o.partial)+int(n) > maxOpusPacket {
 			o.drop = true
 			o.refused++
+			o.discard(len(o.partial))
 		}
-		if !o.drop {
+		if o.drop {
+			o.discard(int(n))
+		} else {
 			o.partial = append(o.partial, body[:n]...)
 		}
 		body = body[n:]
@@ -236,6 +313,7 @@ func (o *OggReader) add(packet []byte) {
 	samples, err := OpusDuration(packet)
 	if err != nil {
 		o.refused++
+		o.discard(len(packet))
 		return
 	}
 	from := len(o.store)
@@ -282,7 +360,7 @@ func (o *OggReader) place(page oggPage) {
 		o.pos += gap
 	}
 	o.pos += sum
-	if !page.last {
+	if over := o.pos - page.granule; !page.last || over > maxOggTrim {
 		return
 	}
 	for i := len(o.queue) - 1; i >= 0 && o.pos > page.granule; i-- {

@@ -23,6 +23,7 @@ func readOpus(t testing.TB, b []byte) (*encode.OpusReader, []int16, error) {
 	}
 	defer r.Close()
 	x, err := readAll(t, r)
+	checkWhole(t, r, len(b))
 	return r, to16(t, x), err
 }
 
@@ -414,6 +415,7 @@ func FuzzOgg(f *testing.F) {
 			n, err := r.Read(buf)
 			checkSamples(t, buf[:n])
 			if err != nil {
+				checkWhole(t, r, len(b))
 				return
 			}
 		}

@@ -21,7 +21,15 @@ type OpusReader struct {
 // NewOpusReader reads the headers. It owns r from then on, and closes it in Close if it is an [io.Closer]. On an error r
 // is left to the caller.
 func NewOpusReader(r io.Reader) (*OpusReader, error) {
-	ogg, err := NewOggReader(r)
+	return newOpusReader(r, nil)
+}
+
+// maxPreSkip bounds the samples (48,000 Hz) that are dropped at the start. Encoders need 80 ms at most.
+const maxPreSkip = 5760
+
+// newOpusReader reads the stream with the given serial number, or the first of Opus.
+func newOpusReader(r io.Reader, serial *uint32) (*OpusReader, error) {
+	ogg, err := newOggReader(r, serial)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +43,7 @@ func NewOpusReader(r io.Reader) (*OpusReader, error) {
 		dec:    dec,
 		gain:   float32(math.Pow(10, ogg.head.Gain/20)),
 		format: Format{Rate: OpusRate, Channels: channels, Container: "ogg", Codec: "opus"},
-		queue:  queue{channels: channels, limit: -1, skip: int64(ogg.head.PreSkip+1) / 3},
+		queue:  queue{channels: channels, limit: -1, skip: int64(min(ogg.head.PreSkip, maxPreSkip)+1) / 3},
 	}, nil
 }
 
@@ -47,6 +55,16 @@ func (o *OpusReader) Damage() Damage {
 	d := o.damage
 	d.Events += o.ogg.holes + o.ogg.refused
 	return d
+}
+
+// Account books the bytes of the file that were reached.
+func (o *OpusReader) Account() Account { return o.ogg.Account() }
+
+// lose counts frames that are silence.
+func (o *OpusReader) lose(frames int64) {
+	o.damage.Lost += frames
+	o.ogg.own.DamagedTime += seconds(float64(frames) / OpusRate)
+	o.queue.silence += frames
 }
 
 // Read implements [Source].
@@ -71,14 +89,13 @@ func (o *OpusReader) fill() error {
 	frames := (o.pos+2)/3 - o.out
 	o.out += frames
 	if packet == nil {
-		o.damage.Lost += frames
-		o.queue.silence += frames
+		o.lose(frames)
 		return nil
 	}
 	if o.pcm, err = o.dec.Decode(o.pcm[:0], packet); err != nil {
 		o.damage.Events++
-		o.damage.Lost += frames
-		o.queue.silence += frames
+		o.ogg.discard(len(packet))
+		o.lose(frames)
 		return nil //nolint:nilerr // one bad packet is damage, not the end
 	}
 	o.pcm = o.pcm[:min(int(frames)*o.format.Channels, len(o.pcm))]

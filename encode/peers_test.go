@@ -106,6 +106,9 @@ func readBlocks(t testing.TB, src encode.Source, size func() int) ([]float32, er
 			t.Fatalf("Read returned %d samples and %v", n, err)
 		}
 		out = append(out, buf[:n]...)
+		if err != nil {
+			checkAccount(t, src)
+		}
 		if errors.Is(err, io.EOF) {
 			return out, nil
 		}
@@ -136,4 +139,24 @@ func snr(got, want []int16) float64 {
 		noise += d * d
 	}
 	return 10 * math.Log10(signal/max(noise, 1e-9))
+}
+
+// checkAccount fails if the account of a Source that has ended does not close.
+func checkAccount(t testing.TB, src encode.Source) encode.Account {
+	t.Helper()
+	a := encode.AccountOf(src)
+	if err := a.Check(); err != nil {
+		t.Errorf("%v", err)
+	}
+	return a
+}
+
+// checkWhole fails if the account of a Source does not cover a file of the given size.
+func checkWhole(t testing.TB, src encode.Source, size int) encode.Account {
+	t.Helper()
+	a := checkAccount(t, src)
+	if a.Size != int64(size) {
+		t.Errorf("the account covers %d of %d bytes", a.Size, size)
+	}
+	return a
 }

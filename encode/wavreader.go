@@ -1,262 +1,225 @@
 package encode
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
-// WAVReader reads RIFF/WAVE and RF64 files (IBM/Microsoft "Multimedia Programming Interface" 1991; EBU Tech 3306) from
-// any reader, in one pass. It decodes PCM of 8, 16, 24 and 32 bits, IEEE float of 32 and 64 bits, A-law and mu-law, plain
-// or as WAVE_FORMAT_EXTENSIBLE, and refuses everything else with an [UnsupportedError]. Chunk sizes are never trusted
-// with memory. It implements [Source].
+// WAVReader reads RIFF/WAVE, RIFX and RF64 files (IBM/Microsoft "Multimedia Programming Interface" 1991; EBU Tech 3306)
+// from any reader, in one pass. It decodes PCM of 8, 16, 24 and 32 bits, IEEE float of 32 and 64 bits, A-law and mu-law,
+// plain or as WAVE_FORMAT_EXTENSIBLE, and refuses everything else with an [UnsupportedError]. Chunk sizes are never
+// trusted with memory. It implements [Source].
 //
 // A writer that writes to a pipe, or that is killed, leaves a placeholder as the data size. The audio then extends to the
 // end of the file. A data size that is larger than the rest of the file ends with [ErrTruncated].
+//
+// The stated size does not end the audio: further data chunks, further RIFF files of the same format, and bytes behind the
+// stated end that are neither chunks nor text nor zeros are decoded too. A further file of another format is booked as
+// unread in the Account. [Open] reads it as a part of its own.
 type WAVReader struct {
 	r       io.Reader
-	format  Format
-	convert func(dst []float32, src []byte) (bad int)
-	align   int   // bytes per frame
-	left    int64 // bytes of audio still to come, or -1 for the rest of the file
+	win     window
+	size    int64 // of the file, or -1 if it is not known
+	order   binary.ByteOrder
+	spec    wavSpec
+	left    int64 // bytes of the data chunk still to come, or -1 for the rest of the file
+	pad     bool  // the data chunk has an odd size
+	behind  bool  // the position is behind the stated end, in bytes that no chunk declares
+	zeros   int64 // bytes of zeros behind the stated end that are silence if audio follows
+	silence int64 // frames of silence to return first
+	account Account
 	damage  Damage
 	err     error
-	buf     [32 << 10]byte
 }
 
-// maxWAVChunks bounds the chunks before the audio. No writer makes so many, and a stream of empty chunks must not keep a
-// reader busy without end.
-const maxWAVChunks = 4096
+// wavBuffer is the size of the buffer. Frames of 64 channels of 64 bits fit.
+const wavBuffer = 32 << 10
 
 // NewWAVReader reads up to the first sample. It owns r from then on, and closes it in Close if it is an [io.Closer]. On
 // an error r is left to the caller.
 func NewWAVReader(r io.Reader) (*WAVReader, error) {
-	w := &WAVReader{r: r}
+	w := &WAVReader{r: r, win: newWindow(r, wavBuffer), size: sizeOf(r)}
 	if err := w.readHeader(); err != nil {
 		return nil, fmt.Errorf("read wav: %w", err)
 	}
 	return w, nil
 }
 
-func (w *WAVReader) readHeader() error {
-	head := w.buf[:12]
-	if _, err := io.ReadFull(w.r, head); err != nil {
-		return fmt.Errorf("no RIFF header: %w", truncated(err))
-	}
-	id := string(head[:4])
-	switch {
-	case id == "RIFX":
-		return unsupported("big-endian WAV (RIFX)")
-	case id != "RIFF" && id != "RF64" && id != "BW64", string(head[8:12]) != "WAVE":
-		return fmt.Errorf("no RIFF header: %w", ErrNotAudio)
-	}
-	riffSize := int64(binary.LittleEndian.Uint32(head[4:]))
-	wide := id != "RIFF"
-	wideSize := int64(-1)
-	pos := int64(12)
-	seenFormat := false
-	for range maxWAVChunks {
-		if _, err := io.ReadFull(w.r, w.buf[:8]); err != nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				return fmt.Errorf("no data chunk: %w", truncated(err))
-			}
-			return err
-		}
-		chunk := string(w.buf[:4])
-		size := int64(binary.LittleEndian.Uint32(w.buf[4:]))
-		pos += 8
-		switch chunk {
-		case "fmt ":
-			if size < 14 {
-				return fmt.Errorf("fmt chunk has %d bytes, needs 14", size)
-			}
-			fields := w.buf[:min(size, 40)]
-			if _, err := io.ReadFull(w.r, fields); err != nil {
-				return fmt.Errorf("fmt chunk: %w", truncated(err))
-			}
-			if err := w.parseFormat(fields); err != nil {
-				return err
-			}
-			seenFormat = true
-			if err := skip(w.r, size+size&1-int64(len(fields))); err != nil {
-				return fmt.Errorf("fmt chunk: %w", err)
-			}
-		case "ds64":
-			fields := w.buf[:min(size, 28)]
-			if _, err := io.ReadFull(w.r, fields); err != nil {
-				return fmt.Errorf("ds64 chunk: %w", truncated(err))
-			}
-			if wide && len(fields) >= 16 {
-				if n := binary.LittleEndian.Uint64(fields[8:]); n < 1<<62 {
-					wideSize = int64(n)
-				}
-			}
-			if err := skip(w.r, size+size&1-int64(len(fields))); err != nil {
-				return fmt.Errorf("ds64 chunk: %w", err)
-			}
-		case "data":
-			if !seenFormat {
-				return errors.New("data chunk comes before the fmt chunk")
-			}
-			w.left = dataSize(size, riffSize, pos)
-			if wide && size == 0xffffffff {
-				w.left = wideSize
-			}
-			return nil
-		default:
-			if err := skip(w.r, size+size&1); err != nil {
-				return fmt.Errorf("chunk %q: %w", chunk, err)
-			}
-		}
-		pos += size + size&1
-	}
-	return fmt.Errorf("no data chunk within %d chunks", maxWAVChunks)
-}
-
-// dataSize returns the length of the audio, or -1 if the size is a placeholder. ffmpeg leaves 0xffffffff in a pipe, sox
-// 0x7ffff000, others 0x7fffffff or 0. go-audio/wav leaves 42 in both sizes if it is killed. A size of 0 is believed if
-// the RIFF size reaches beyond it.
-func dataSize(size, riffSize, pos int64) int64 {
-	switch {
-	case size >= 0xffffff00, size == 0x7ffff000, size == 0x7fffffff:
-		return -1
-	case size == 0 && (riffSize == 0 || riffSize >= 0xffffff00 || riffSize+8 <= pos):
-		return -1
-	case size == 42 && riffSize == 42:
+// sizeOf returns the number of bytes that r has left, or -1 if r cannot seek.
+func sizeOf(r io.Reader) int64 {
+	s, ok := r.(io.Seeker)
+	if !ok {
 		return -1
 	}
-	return size
-}
-
-// parseFormat reads the fields of a fmt chunk: tag, channels, rate, bytes per second, bytes per frame, bits per sample,
-// and for WAVE_FORMAT_EXTENSIBLE the sub-format, a GUID that starts with the tag.
-func (w *WAVReader) parseFormat(f []byte) error {
-	tag := binary.LittleEndian.Uint16(f)
-	channels := int(binary.LittleEndian.Uint16(f[2:]))
-	rate := int64(binary.LittleEndian.Uint32(f[4:]))
-	w.align = int(binary.LittleEndian.Uint16(f[12:]))
-	bits := 8
-	if len(f) >= 16 {
-		bits = int(binary.LittleEndian.Uint16(f[14:]))
+	at, err := s.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return -1
 	}
-	if tag == 0xfffe {
-		if len(f) < 40 {
-			return fmt.Errorf("extensible fmt chunk has %d bytes, needs 40", len(f))
-		}
-		if !bytes.Equal(f[26:40], []byte("\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71")) {
-			return unsupported("WAV with sub-format %x", f[24:40])
-		}
-		tag = binary.LittleEndian.Uint16(f[24:])
+	end, err := s.Seek(0, io.SeekEnd)
+	if err != nil {
+		return -1
 	}
-	if name := compressedName(tag); name != "" {
-		return unsupported("%s in WAV", name)
+	if _, err := s.Seek(at, io.SeekStart); err != nil {
+		return -1
 	}
-	switch {
-	case tag != 1 && tag != 3 && tag != 6 && tag != 7:
-		return unsupported("WAV format 0x%04x", tag)
-	case channels < 1 || channels > maxChannels:
-		return fmt.Errorf("%d channels, must be 1 to %d", channels, maxChannels)
-	case rate < minRate || rate > maxRate:
-		return fmt.Errorf("rate is %d Hz, must be %d to %d", rate, minRate, maxRate)
-	case bits < 1 || bits > 64:
-		return fmt.Errorf("%d bits per sample, must be 1 to 64", bits)
-	case w.align%channels != 0 || w.align/channels < (bits+7)/8:
-		return fmt.Errorf("%d channels of %d bits do not fit frames of %d bytes", channels, bits, w.align)
-	}
-	// Samples of fewer bits are left-justified in their container, so the container is decoded.
-	codec, convert := sampleFormat(tag, w.align/channels)
-	if convert == nil {
-		return unsupported("WAV format 0x%04x with %d bits", tag, bits)
-	}
-	w.convert = convert
-	w.format = Format{Rate: int(rate), Channels: channels, Container: "wav", Codec: codec}
-	return nil
-}
-
-const maxChannels = 64
-
-// compressedName returns the name of a codec that occurs in telephony recordings and is not decoded in Go, or "".
-func compressedName(tag uint16) string {
-	switch tag {
-	case 0x02:
-		return "Microsoft ADPCM"
-	case 0x11:
-		return "IMA ADPCM"
-	case 0x22:
-		return "TrueSpeech"
-	case 0x31:
-		return "GSM 6.10"
-	case 0x40, 0x45, 0x64, 0x14:
-		return "G.726"
-	case 0x42:
-		return "G.723.1"
-	case 0x50:
-		return "MPEG layer 2"
-	case 0x55:
-		return "MP3"
-	case 0x83:
-		return "G.729"
-	case 0xff, 0x1610:
-		return "AAC"
-	case 0x28f:
-		return "G.722"
-	}
-	return ""
+	return end - at
 }
 
 // Format implements [Source].
-func (w *WAVReader) Format() Format { return w.format }
+func (w *WAVReader) Format() Format { return w.spec.format }
 
 // Damage counts samples that were not numbers and became silence.
 func (w *WAVReader) Damage() Damage { return w.damage }
 
+// Account books the bytes of the file that were reached.
+func (w *WAVReader) Account() Account {
+	a := w.account.clone()
+	a.Size = w.win.offset()
+	return a
+}
+
+// bytesPerSecond returns the byte rate of the audio.
+func (w *WAVReader) bytesPerSecond() float64 {
+	return float64(w.spec.align) * float64(w.spec.format.Rate)
+}
+
+// take books n bytes of the window as read.
+func (w *WAVReader) take(n int) {
+	w.win.at += n
+	w.account.Read += int64(n)
+}
+
 // Read implements [Source]. It does not allocate.
 func (w *WAVReader) Read(dst []float32) (int, error) {
-	if w.err != nil {
-		return 0, w.err
-	}
-	ch := w.format.Channels
-	if len(dst) < ch {
+	ch := w.spec.format.Channels
+	if len(dst) < ch && w.err == nil {
 		return 0, io.ErrShortBuffer
 	}
-	frames := min(len(dst)/ch, len(w.buf)/w.align)
-	if w.left >= 0 {
-		frames = int(min(int64(frames), (w.left+int64(w.align)-1)/int64(w.align)))
+	for w.err == nil {
+		n := 0
+		switch {
+		case w.silence > 0:
+			frames := min(w.silence, int64(len(dst)/ch))
+			w.silence -= frames
+			n = int(frames) * ch
+			clear(dst[:n])
+		case w.left >= 0 && w.left < int64(w.spec.align):
+			w.err = w.next()
+		case w.behind:
+			n = w.readBehind(dst)
+		default:
+			n = w.readFrames(dst, math.MaxInt)
+		}
+		if n > 0 {
+			return n, nil
+		}
 	}
-	if frames == 0 {
-		w.err = io.EOF
-		return 0, w.err
-	}
-	n, err := io.ReadFull(w.r, w.buf[:frames*w.align])
-	if w.left >= 0 {
-		// An incomplete last frame is the padding of the chunk, or the size is false. Either way it is not audio.
-		n = int(min(int64(n), w.left))
-		w.left -= int64(n)
-	}
-	frames = n / w.align
-	bad := w.convert(dst[:frames*ch], w.buf[:frames*w.align])
-	if bad > 0 {
-		w.damage.Events++
-		w.damage.Lost += int64((bad + ch - 1) / ch)
-	}
-	switch {
-	case err == nil:
-	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-		w.err = fmt.Errorf("read wav: %w", err)
-	case w.left > 0:
-		w.err = fmt.Errorf("read wav: %d bytes of audio are missing: %w", w.left, ErrTruncated)
-	default:
-		w.err = io.EOF
-	}
-	if frames == 0 {
-		if w.err == nil {
+	return 0, w.err
+}
+
+// readFrames decodes frames of the window, at most limit, and returns the number of samples. At the end of the file it
+// sets err.
+func (w *WAVReader) readFrames(dst []float32, limit int) int {
+	ch, align := w.spec.format.Channels, w.spec.align
+	if !w.win.have(align) {
+		missing := w.left - int64(len(w.win.bytes()))
+		w.take(len(w.win.bytes()))
+		switch err := w.win.failure(); {
+		case err != nil:
+			w.err = fmt.Errorf("read wav: %w", err)
+		case w.left > 0:
+			w.err = fmt.Errorf("read wav: %d bytes of audio are missing: %w", missing, ErrTruncated)
+		default:
 			w.err = io.EOF
 		}
-		return 0, w.err
+		return 0
 	}
-	return frames * ch, nil
+	b := w.win.bytes()
+	frames := min(len(dst)/ch, len(b)/align, limit)
+	if w.left >= 0 {
+		frames = int(min(int64(frames), w.left/int64(align)))
+		w.left -= int64(frames * align)
+	}
+	b = b[:frames*align]
+	if w.spec.swap {
+		swapBytes(b, align/ch)
+	}
+	bad := w.spec.convert(dst[:frames*ch], b)
+	w.take(len(b))
+	if bad > 0 {
+		lost := int64((bad + ch - 1) / ch)
+		w.damage.Events++
+		w.damage.Lost += lost
+		w.account.Read -= int64(bad * align / ch)
+		w.account.damage(int64(bad*align/ch), seconds(float64(lost)/float64(w.spec.format.Rate)))
+	}
+	return frames * ch
+}
+
+// swapBytes reverses the bytes of each sample.
+func swapBytes(b []byte, size int) {
+	if size == 1 {
+		return
+	}
+	for ; len(b) >= size; b = b[size:] {
+		for i, j := 0, size-1; i < j; i, j = i+1, j-1 {
+			b[i], b[j] = b[j], b[i]
+		}
+	}
+}
+
+// behindBlock is the unit in which bytes behind the stated end are judged.
+const behindBlock = 4096
+
+// readBehind decodes a block behind the stated end. Zeros at the end of the file and text are not audio.
+func (w *WAVReader) readBehind(dst []float32) int {
+	align := w.spec.align
+	w.win.have(behindBlock)
+	b := w.win.bytes()
+	b = b[:min(len(b), behindBlock)/align*align]
+	switch {
+	case len(b) == 0:
+		return w.readFrames(dst, 0) // the end of the file
+	case isZero(b):
+		w.zeros += int64(len(b))
+		w.take(len(b))
+		return 0
+	case w.zeros > 0:
+		w.silence = w.zeros / int64(align)
+		w.zeros = 0
+		return 0
+	case isText(b):
+		w.take(len(b))
+		return 0
+	}
+	return w.readFrames(dst, len(b)/align)
+}
+
+// isZero reports whether all bytes are zero.
+func isZero(b []byte) bool {
+	for _, v := range b {
+		if v != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// isText reports whether b is ASCII text. Audio of any sample format has other bytes too.
+func isText(b []byte) bool { return len(b) >= 16 && textBytes(b) == len(b) }
+
+// textBytes counts the bytes of b that occur in ASCII text.
+func textBytes(b []byte) int {
+	n := 0
+	for _, v := range b {
+		if v >= ' ' && v <= '~' || v == '\n' || v == '\r' || v == '\t' {
+			n++
+		}
+	}
+	return n
 }
 
 // Close closes the underlying reader if it can be closed.
@@ -279,20 +242,9 @@ func closeOnce(r *io.Reader) error {
 	return c.Close()
 }
 
-// skip reads over n bytes.
-func skip(r io.Reader, n int64) error {
-	if n <= 0 {
-		return nil
-	}
-	if _, err := io.CopyN(io.Discard, r, n); err != nil {
-		return truncated(err)
-	}
-	return nil
-}
-
 // truncated replaces the end of file by ErrTruncated, for a file that ends within a header.
 func truncated(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return ErrTruncated
 	}
 	return err

@@ -52,6 +52,7 @@ func readWAV(t testing.TB, b []byte) (encode.Format, []float32, error) {
 	}
 	defer r.Close()
 	x, err := readAll(t, r)
+	checkWhole(t, r, len(b))
 	return r.Format(), x, err
 }
 
@@ -372,6 +373,7 @@ func FuzzWAV(f *testing.F) {
 		}
 		checkFormat(t, r.Format())
 		x, _ := readAll(t, r)
+		checkWhole(t, r, len(b))
 		if len(x) > len(b) {
 			t.Errorf("%d samples from %d bytes", len(x), len(b))
 		}
