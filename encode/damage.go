@@ -14,3 +14,9 @@ func DamageOf(src Source) Damage {
 	}
 	return Damage{}
 }
+
+// add adds the counts of o.
+func (d *Damage) add(o Damage) {
+	d.Events += o.Events
+	d.Lost += o.Lost
+}

@@ -1,15 +1,12 @@
 package encode
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os/exec"
-	"path/filepath"
-	"strings"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -21,16 +18,22 @@ const (
 	ffmpegFormats   = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,matroska,mov,mp3,mpeg,mpegts," +
 		"nut,ogg,rm,sox,tta,voc,w64,wav,wv,xwma"
 
-	// ffmpeg leaves out audio that it cannot decode. The filter inserts silence in its place, so that positions stay true.
-	ffmpegFilter = "aresample=async=1:min_hard_comp=0.02"
-
+	// ffmpegBlock bounds a single allocation of ffmpeg, in bytes.
+	ffmpegBlock = 256 << 20
 	// ffmpegGrace bounds the time for which descendants of a killed program may hold its pipes open.
 	ffmpegGrace = 2 * time.Second
-	// ffprobeLimit bounds the run time of ffprobe, which reads only the start of a file.
-	ffprobeLimit = 30 * time.Second
+	// ffmpegStall bounds the time in which ffmpeg must make its next block.
+	ffmpegStall = time.Minute
+	// A file may decode to so many bytes per byte, and to so many in any case.
+	ffmpegGrowth  = 4000
+	ffmpegAtLeast = 256 << 20
+	// A gap in the timestamps is filled with silence up to maxFFmpegGap seconds, and to maxFFmpegFill bytes.
+	maxFFmpegGap  = 600
+	maxFFmpegFill = 128 << 20
+	maxFFmpegGaps = 4 * 3600 // seconds of silence in all gaps of a file
 )
 
-// ffmpegSource reads a file that ffmpeg decodes to a WAV stream on a pipe.
+// ffmpegSource reads an audio stream of a file that ffmpeg decodes to a WAV stream on a pipe.
 type ffmpegSource struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -38,43 +41,54 @@ type ffmpegSource struct {
 	log    *boundedLog
 	wav    *WAVReader
 	format Format
+	stream audioStream
+	index  int   // of the audio stream
+	frames int64 // returned so far
+	limit  int64 // of bytes
 	once   sync.Once
+	stall  *time.Timer
 	exit   error // exit status of the program, set by stop
 	err    error // the error that ended Read
 }
 
-func openFFmpeg(ctx context.Context, path string, opts *Options) (Source, error) {
-	exe, err := findFFmpeg(opts)
-	if err != nil {
-		return nil, err
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	// In a URL of the file protocol, a dash or a colon in the name has no meaning.
-	url := "file:" + abs
-	container, codec, err := probe(ctx, exe, url)
-	if err != nil {
-		return nil, err
-	}
+// ffmpegFilter rewrites timestamps and fills gaps. ffmpeg leaves out audio that it cannot decode, and aresample inserts
+// silence in its place, so that positions stay true. asetpts guards aresample: timestamps that go back, which would make it
+// drop audio, and leaps, which would make it fill memory, are taken out. Register 0 holds the silence so far, 1 the offset of
+// the timestamps, 2 the gap before the frame, all in samples.
+func ffmpegFilter(rate, channels int) string {
+	rate, channels = max(rate, minReadRate), max(channels, 1)
+	gap := min(maxFFmpegGap*rate, maxFFmpegFill/4/channels)
+	return fmt.Sprintf("asetpts='if(isnan(PTS-STARTPTS),0,st(2,PTS-STARTPTS+ld(1)-NB_CONSUMED_SAMPLES-ld(0))*0+"+
+		"if(gt(ld(2),%d)+lt(ld(2),-SR/2)+gt(ld(0),%d),st(1,ld(1)-ld(2)),if(gt(ld(2),SR/50),st(0,ld(0)+ld(2))))*0)+"+
+		"NB_CONSUMED_SAMPLES+ld(0)',aresample=async=1:min_hard_comp=0.02", gap, maxFFmpegGaps*rate)
+}
 
+// startFFmpeg starts to decode an audio stream of an input.
+func startFFmpeg(ctx context.Context, in ffmpegInput, info mediaInfo, index int) (*ffmpegSource, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &ffmpegSource{ctx: ctx, cancel: cancel, log: new(boundedLog)}
-	s.cmd = exec.CommandContext(ctx, exe, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+verbose",
-		"-protocol_whitelist", ffmpegProtocols, "-format_whitelist", ffmpegFormats, "-i", url,
-		"-map", "0:a:0", "-af", ffmpegFilter, "-map_metadata", "-1", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1")
+	stream := info.audio[index]
+	s := &ffmpegSource{ctx: ctx, cancel: cancel, log: newBoundedLog(), stream: stream, index: index}
+	s.limit = max(ffmpegAtLeast, ffmpegGrowth*in.size)
+	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+verbose", "-filter_threads", "1", "-threads", "1"}
+	args = append(args, in.arguments()...)
+	args = append(args, "-map", "0:a:"+strconv.Itoa(index), "-af", ffmpegFilter(stream.rate, stream.channels))
+	if stream.rate > 0 && stream.channels > 0 {
+		// The format may change within the file, and the WAV must not.
+		args = append(args, "-ar", strconv.Itoa(min(stream.rate, maxRate)), "-ac", strconv.Itoa(min(stream.channels, maxChannels)))
+	}
+	args = append(args, "-map_metadata", "-1", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1")
+	s.cmd = command(ctx, in.exe, args...)
 	s.cmd.Stderr = s.log
-	s.cmd.WaitDelay = ffmpegGrace
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	if err := s.cmd.Start(); err != nil {
+	if err := start(s.cmd, in.size); err != nil {
 		cancel()
 		return nil, fmt.Errorf("start ffmpeg: %w", err)
 	}
+	s.stall = time.AfterFunc(ffmpegStall, s.cancel)
 	s.wav, err = NewWAVReader(out)
 	if err != nil {
 		s.stop(false)
@@ -86,95 +100,29 @@ func openFFmpeg(ctx context.Context, path string, opts *Options) (Source, error)
 		}
 		return nil, fmt.Errorf("ffmpeg: %w", err)
 	}
+	s.stall.Stop()
 	s.format = s.wav.Format()
-	s.format.Container, s.format.Codec = container, codec
+	s.format.Container, s.format.Codec = info.container, stream.codec
 	return s, nil
-}
-
-// notAudio returns an error that wraps ErrNotAudio for the messages of ffmpeg that mean that there is nothing to decode.
-func notAudio(message string) error {
-	for _, sign := range []string{"matches no streams", "Invalid data found", "not in allowed list", "not on whitelist"} {
-		if strings.Contains(message, sign) {
-			return quietError{ErrNotAudio}
-		}
-	}
-	return quietError{nil}
-}
-
-// quietError adds an identity to an error message without adding text.
-type quietError struct{ err error }
-
-func (quietError) Error() string   { return "" }
-func (q quietError) Unwrap() error { return q.err }
-
-func findFFmpeg(opts *Options) (string, error) {
-	if opts.NoFFmpeg {
-		return "", fmt.Errorf("it is turned off: %w", ErrNoFFmpeg)
-	}
-	name := opts.FFmpeg
-	if name == "" {
-		name = "ffmpeg"
-	}
-	exe, err := exec.LookPath(name)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNoFFmpeg, err)
-	}
-	return exe, nil
-}
-
-// probe returns container and codec from ffprobe, if it is installed.
-func probe(ctx context.Context, ffmpeg, url string) (container, codec string, err error) {
-	container, codec = "ffmpeg", "unknown"
-	dir, base := filepath.Split(ffmpeg)
-	exe, err := exec.LookPath(dir + strings.Replace(base, "ffmpeg", "ffprobe", 1))
-	if err != nil || exe == ffmpeg {
-		return container, codec, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, ffprobeLimit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, exe, "-hide_banner", "-loglevel", "level+error", "-protocol_whitelist", ffmpegProtocols,
-		"-format_whitelist", ffmpegFormats, "-show_entries", "format=format_name:stream=codec_type,codec_name", "-of", "json", "-i", url)
-	log := new(boundedLog)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, log, ffmpegGrace
-	if err := cmd.Run(); err != nil {
-		if message := log.last(); message != "" && ctx.Err() == nil {
-			return "", "", fmt.Errorf("ffprobe: %s%w", message, notAudio(message))
-		}
-		return "", "", fmt.Errorf("ffprobe: %w", err)
-	}
-	var seen struct {
-		Format  struct{ Format_name string }
-		Streams []struct{ Codec_type, Codec_name string }
-	}
-	if err := json.Unmarshal(out.Bytes(), &seen); err != nil {
-		return container, codec, nil
-	}
-	if name, _, _ := strings.Cut(seen.Format.Format_name, ","); name != "" {
-		container = name
-	}
-	video := false
-	for _, s := range seen.Streams {
-		switch s.Codec_type {
-		case "audio":
-			return container, s.Codec_name, nil
-		case "video":
-			video = true
-		}
-	}
-	if video {
-		return "", "", fmt.Errorf("video without sound: %w", ErrNotAudio)
-	}
-	return "", "", fmt.Errorf("no audio stream: %w", ErrNotAudio)
 }
 
 // Format implements Source.
 func (s *ffmpegSource) Format() Format { return s.format }
 
-// Damage counts the errors that ffmpeg printed while it continued, and the silence that it inserted.
+// Damage counts the errors that ffmpeg printed while it continued, and the audio that it left out.
 func (s *ffmpegSource) Damage() Damage {
-	d, log := s.wav.Damage(), s.log.damage()
-	return Damage{Events: d.Events + log.Events, Lost: d.Lost + log.Lost}
+	d := s.wav.Damage()
+	log := s.log.damage()
+	return Damage{Events: d.Events + log.Events, Lost: d.Lost + max(log.Lost, s.missing())}
+}
+
+// missing estimates the frames of the packets that ffmpeg read and did not decode.
+func (s *ffmpegSource) missing() int64 {
+	use, ok := s.log.used(s.index)
+	if !ok || s.log.damage().Events == 0 || use.frames == 0 || use.packets <= use.frames {
+		return 0
+	}
+	return int64(float64(use.packets-use.frames) * float64(use.samples) / float64(use.frames))
 }
 
 // Read implements Source.
@@ -182,20 +130,28 @@ func (s *ffmpegSource) Read(dst []float32) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
+	s.stall.Reset(ffmpegStall)
 	n, err := s.wav.Read(dst)
+	stalled := !s.stall.Stop()
+	s.frames += int64(n / s.format.Channels)
+	if err == nil && 4*int64(s.format.Channels)*s.frames > s.limit {
+		err = fmt.Errorf("ffmpeg: more than %d bytes of audio came out, and decoding was stopped", s.limit)
+	}
 	if err == nil {
 		return n, nil
 	}
 	ended := s.ctx.Err()
 	s.stop(errors.Is(err, io.EOF))
 	switch {
+	case ended != nil && stalled:
+		err = fmt.Errorf("ffmpeg: no audio came out for %v, and it was killed", ffmpegStall)
 	case ended != nil:
 		err = ended
-	case s.exit != nil:
+	case s.exit != nil && errors.Is(err, io.EOF):
 		err = fmt.Errorf("ffmpeg: %w: %s", s.exit, s.log.last())
 	}
 	s.err = err
-	return n, err
+	return 0, err
 }
 
 // Close kills the program if it is still running, and waits for it.
@@ -216,5 +172,6 @@ func (s *ffmpegSource) stop(ended bool) {
 		}
 		s.exit = s.cmd.Wait()
 		s.cancel()
+		s.stall.Stop()
 	})
 }

@@ -6,12 +6,25 @@ import (
 	"sync"
 )
 
-// boundedLog parses the log of ffmpeg (-loglevel level+verbose) line by line. It keeps the last error and counts damage.
+// boundedLog parses the log of ffmpeg (-loglevel level+verbose) line by line. It keeps the last error, counts damage, and
+// reads the statistics that ffmpeg prints at the end.
 type boundedLog struct {
-	mu    sync.Mutex
-	line  []byte // the incomplete line
-	error string
-	seen  Damage
+	mu      sync.Mutex
+	line    []byte // the incomplete line
+	error   string
+	seen    Damage
+	streams []streamUse
+	audio   int   // audio streams that the log lists for the input
+	bytes   int64 // of all packets of the input, or -1
+	output  bool
+}
+
+func newBoundedLog() *boundedLog { return &boundedLog{bytes: -1} }
+
+// streamUse is the use that ffmpeg made of an input stream.
+type streamUse struct {
+	index                                   int // among all streams of the input
+	packets, bytes, frames, samples, decode int64
 }
 
 func (l *boundedLog) Write(p []byte) (int, error) {
@@ -45,6 +58,25 @@ func (l *boundedLog) end(line string) {
 			l.seen.Events++
 			l.seen.Lost += n
 		}
+		return
+	}
+	if _, use, ok := strings.Cut(line, "Input stream #0:"); ok {
+		var u streamUse
+		if _, err := fmt.Sscanf(use, "%d (audio): %d packets read (%d bytes); %d frames decoded (%d samples);",
+			&u.index, &u.packets, &u.bytes, &u.frames, &u.samples); err == nil && len(l.streams) < maxTracks {
+			l.streams = append(l.streams, u)
+		}
+		return
+	}
+	if n, ok := parseTotal(line); ok {
+		l.bytes = n
+		return
+	}
+	switch {
+	case strings.Contains(line, "Output #0"):
+		l.output = true
+	case !l.output && strings.Contains(line, "Stream #0:") && strings.Contains(line, ": Audio:"):
+		l.audio++
 	}
 }
 
@@ -52,6 +84,25 @@ func (l *boundedLog) damage() Damage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.seen
+}
+
+// used returns the statistics of the audio stream that was decoded. They are there once the program has ended.
+func (l *boundedLog) used(int) (streamUse, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, u := range l.streams {
+		if u.packets > 0 || len(l.streams) == 1 {
+			return u, true
+		}
+	}
+	return streamUse{}, false
+}
+
+// audioStreams returns the number of audio streams that the log lists.
+func (l *boundedLog) audioStreams() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.audio
 }
 
 // last returns the last error.

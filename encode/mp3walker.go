@@ -176,12 +176,17 @@ func endOfMP3(b []byte) bool {
 // have been. It books tags, zeros and text as read. At the end it returns io.EOF, ErrTruncated if the last frame is
 // incomplete, or errOtherFormat.
 func (w *mp3Walker) next() (frame []byte, h mp3Header, lost int64, err error) {
+	zeros := int64(0) // zeros are padding at the end of the file, and lost audio before a frame
 	for {
 		w.have(16 << 10) // enough for a chain of frames and a resynchronisation
 		b := w.bytes()
 		if len(b) < 4 {
-			lost += w.lose(len(b))
-			return nil, h, lost, w.ending(len(b) > 0)
+			more, zero := w.lose(len(b))
+			if zero {
+				zeros, more = zeros+more, 0
+			}
+			w.account.Read += zeros
+			return nil, h, lost + more, w.ending(len(b) > 0)
 		}
 		if n := w.tagHeader(b); n > 0 {
 			w.at += n
@@ -190,38 +195,44 @@ func (w *mp3Walker) next() (frame []byte, h mp3Header, lost int64, err error) {
 		}
 		h, ok := parseMP3Header(b)
 		if ok && !h.same(w.first) && w.chain(b, h, otherChain) {
-			return nil, h, lost, errOtherFormat
+			return nil, h, lost + zeros, errOtherFormat
 		}
 		ok = ok && h.same(w.first)
 		if ok && w.chain(b, h, 2) && !w.swallows(b, h) {
 			w.take(h)
-			return b[:h.size], h, lost, nil
+			return b[:h.size], h, lost + zeros, nil
 		}
 		if ok && h.size > len(b) && w.err != nil {
-			return nil, h, lost + w.lose(len(b)), w.ending(true)
+			more, _ := w.lose(len(b))
+			return nil, h, lost + zeros + more, w.ending(true)
 		}
 		p := w.resync(b)
 		if ok && h.size <= p && h.bitrate == w.last.bitrate {
 			// The header behind this frame is damaged, not this one.
 			w.take(h)
-			return b[:h.size], h, lost, nil
+			return b[:h.size], h, lost + zeros, nil
 		}
-		lost += w.lose(p)
+		more, zero := w.lose(p)
+		if zero {
+			zeros += more
+		} else if more > 0 {
+			lost, zeros = lost+zeros+more, 0
+		}
 	}
 }
 
-// lose skips n bytes that are not frames and returns how many of them may have been audio.
-func (w *mp3Walker) lose(n int) int64 {
+// lose skips n bytes that are not frames. It returns how many of them may have been audio, and whether they are zeros.
+func (w *mp3Walker) lose(n int) (lost int64, zero bool) {
 	b := w.bytes()[:n]
 	tag := min(max(w.tagEnd-w.offset(), 0), int64(n))
 	w.at += n
 	w.account.Read += tag
 	b = b[tag:]
-	if isZero(b) && w.err != nil && w.at == w.end || len(b) >= 16 && harmlessText(b) && !isZero(b) {
-		w.account.Read += int64(len(b)) // padding at the end, or text
-		return 0
+	if zero = isZero(b); !zero && harmlessText(b) {
+		w.account.Read += int64(len(b))
+		return 0, false
 	}
-	return int64(len(b))
+	return int64(len(b)), zero
 }
 
 // tagHeader returns the size of the header of a tag at the start of b, or 0. The contents of a tag between the audio are

@@ -77,7 +77,7 @@ func (o *oggPages) next() (oggPage, error) {
 
 // give skips bytes that are not a page.
 func (o *oggPages) give(n int) {
-	if b := o.bytes()[:n]; isZero(b) || n >= 16 && harmlessText(b) {
+	if b := o.bytes()[:n]; isZero(b) || harmlessText(b) {
 		o.account.Read += int64(n)
 	} else {
 		o.account.damage(int64(n), 0)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 )
 
@@ -51,32 +50,12 @@ func open(ctx context.Context, path string, opts *Options) (Source, error) {
 	if err != nil {
 		return nil, reason(err)
 	}
-	file := &contextFile{ctx: ctx, f: f}
-	src, nativeErr := openNative(file)
-	if nativeErr == nil {
-		return src, nil
+	rec := &recording{ctx: ctx, f: f, path: path, size: info.Size(), opts: opts}
+	src, err := openRecording(rec)
+	if err != nil {
+		return nil, errors.Join(err, rec.close())
 	}
-	if err := f.Close(); err != nil {
-		return nil, err
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	src, ffErr := openFFmpeg(ctx, path, opts)
-	if ffErr == nil {
-		return src, nil
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	var u *UnsupportedError
-	if errors.As(nativeErr, &u) {
-		if errors.Is(ffErr, ErrNotAudio) {
-			return nil, ffErr
-		}
-		return nil, &UnsupportedError{What: u.What, Err: ffErr}
-	}
-	return nil, nativeErr
+	return src, nil
 }
 
 // reason strips the operation and the path from an error of the os package, because Open adds both.
@@ -87,53 +66,3 @@ func reason(err error) error {
 	}
 	return err
 }
-
-// openNative opens the formats that are read in Go.
-func openNative(f *contextFile) (Source, error) {
-	var b [16]byte
-	n, err := io.ReadFull(f, b[:])
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	kind, name := sniff(b[:n])
-	switch kind {
-	case "wav":
-		return asSource(NewWAVReader(f))
-	case "ogg":
-		return asSource(NewOpusReader(f))
-	case "mp3":
-		return asSource(NewMP3Reader(f))
-	case "other":
-		return nil, unsupported("%s", name)
-	}
-	// It may be an MP3 that starts with junk.
-	return asSource(NewMP3Reader(f))
-}
-
-// asSource returns a nil Source, not a nil pointer in a Source, on an error.
-func asSource[S Source](src S, err error) (Source, error) {
-	if err != nil {
-		return nil, err
-	}
-	return src, nil
-}
-
-// contextFile is a file whose Read fails once its context has ended.
-type contextFile struct {
-	ctx context.Context
-	f   *os.File
-}
-
-func (c *contextFile) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.f.Read(p)
-}
-
-func (c *contextFile) Seek(offset int64, whence int) (int64, error) { return c.f.Seek(offset, whence) }
-
-func (c *contextFile) Close() error { return c.f.Close() }

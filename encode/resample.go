@@ -23,12 +23,12 @@ type Resampler struct {
 	in, out  int64     // samples of the stream so far
 }
 
-// NewResampler returns a Resampler from one rate to another (Hz, 8,000 to 192,000). Equal rates pass samples through
+// NewResampler returns a Resampler from one rate to another (Hz, 1,000 to 192,000). Equal rates pass samples through
 // bit for bit. The filter's table takes at most 4 MB, for the worst pair of rates; 512 bytes for 48,000 to 16,000.
 func NewResampler(from, to int) (*Resampler, error) {
 	for _, rate := range []int{from, to} {
-		if rate < minRate || rate > maxRate {
-			return nil, fmt.Errorf("resample: rate is %d Hz, must be %d to %d", rate, minRate, maxRate)
+		if rate < minReadRate || rate > maxRate {
+			return nil, fmt.Errorf("resample: rate is %d Hz, must be %d to %d", rate, minReadRate, maxRate)
 		}
 	}
 	r := &Resampler{from: from, to: to}

@@ -1,0 +1,151 @@
+package encode
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+)
+
+// mark is a place in a file at which a recording starts.
+type mark struct {
+	off        int64
+	kind, name string
+}
+
+const (
+	// carveBlock is the unit in which a file is searched for marks, and markBytes the length of the longest mark.
+	carveBlock = 1 << 20
+	markBytes  = 64
+	// maxMarks bounds the recordings of one file.
+	maxMarks = 1000
+)
+
+// carve finds the recordings in a file by the headers that they start with. A header is accepted only if more of it fits
+// than chance can explain, because audio holds any four bytes sooner or later.
+func carve(r io.ReaderAt, size int64) ([]mark, error) {
+	magics := []struct {
+		at    int64 // offset in the header
+		magic string
+	}{
+		{8, "WAVE"}, {0, "OggS"}, {0, "fLaC"}, {0, "\x1aE\xdf\xa3"}, {4, "ftyp"}, {0, "FORM"}, {0, "#!AMR"}, {0, "caff"},
+		{0, ".snd"}, {0, "riff\x2e\x91"}, {0, "\x30\x26\xb2\x75"},
+	}
+	var found []mark
+	buf := make([]byte, min(carveBlock+markBytes, size))
+	for block := int64(0); block < size; block += carveBlock {
+		n, err := r.ReadAt(buf, block)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		b := buf[:n]
+		for _, m := range magics {
+			for i := 0; i < len(b); {
+				k := bytes.Index(b[i:], []byte(m.magic))
+				if k < 0 {
+					break
+				}
+				at := block + int64(i+k) - m.at
+				i += k + 1
+				// A header that reaches beyond the block is found in the next one, which overlaps.
+				if at < block-m.at || at >= block+carveBlock-m.at || at < 0 {
+					continue
+				}
+				head := make([]byte, markBytes)
+				k, err := r.ReadAt(head, at)
+				if err != nil && !errors.Is(err, io.EOF) {
+					return nil, err
+				}
+				if kind, name := startsRecording(head[:k]); kind != "" {
+					found = insertMark(found, mark{at, kind, name})
+				}
+			}
+		}
+		if len(found) >= maxMarks {
+			return found[:maxMarks], nil
+		}
+	}
+	return found, nil
+}
+
+// insertMark inserts m in order, once.
+func insertMark(found []mark, m mark) []mark {
+	i := len(found)
+	for i > 0 && found[i-1].off > m.off {
+		i--
+	}
+	if i > 0 && found[i-1].off == m.off {
+		return found
+	}
+	found = append(found, mark{})
+	copy(found[i+1:], found[i:])
+	found[i] = m
+	return found
+}
+
+// startsRecording returns the kind and name of the recording whose header b is, or "".
+func startsRecording(b []byte) (kind, name string) {
+	kind, name = sniff(b[:min(16, len(b))])
+	ok := false
+	switch name {
+	case "WAV":
+		ok = len(b) >= 20 && isPrintable(b[12:16])
+	case "Ogg":
+		ok = len(b) >= 40 && b[4] == 0 && b[5]&2 != 0 && b[26] > 0 && oggCodec(b[27+min(int(b[26]), 1):]) != "an unknown codec"
+	case "FLAC":
+		ok = len(b) >= 12 && b[4]&0x7f == 0 && b[5] == 0 && b[6] == 0 && b[7] == 34
+	case "Matroska or WebM":
+		ok = bytes.Contains(b, []byte("webm")) || bytes.Contains(b, []byte("matroska"))
+	case "MPEG-4 (m4a, mp4)":
+		size := binary.BigEndian.Uint32(b)
+		ok = size >= 16 && size <= 512 && size%4 == 0 && isPrintable(b[8:12])
+	case "AIFF":
+		ok = len(b) >= 16 && (string(b[8:12]) == "AIFF" || string(b[8:12]) == "AIFC") && isPrintable(b[12:16])
+	case "AMR":
+		ok = len(b) >= 9 && (string(b[5:6]) == "\n" || string(b[5:9]) == "-WB\n")
+	case "CAF":
+		ok = len(b) >= 12 && string(b[4:12]) == "\x00\x01\x00\x00desc"
+	case "AU":
+		ok = len(b) >= 24 && binary.BigEndian.Uint32(b[4:]) >= 24 && binary.BigEndian.Uint32(b[4:]) <= 4096 &&
+			binary.BigEndian.Uint32(b[12:]) >= 1 && binary.BigEndian.Uint32(b[12:]) <= 30 &&
+			binary.BigEndian.Uint32(b[16:]) >= minReadRate && binary.BigEndian.Uint32(b[16:]) <= maxRate &&
+			binary.BigEndian.Uint32(b[20:]) >= 1 && binary.BigEndian.Uint32(b[20:]) <= maxChannels
+	case "Wave64":
+		ok = len(b) >= 40 && string(b[24:28]) == "wave"
+	case "Windows Media":
+		ok = len(b) >= 16 && string(b[4:16]) == "\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"
+	}
+	if !ok {
+		return "", ""
+	}
+	return kind, name
+}
+
+// isPrintable reports whether b is ASCII without control characters.
+func isPrintable(b []byte) bool {
+	for _, v := range b {
+		if v < ' ' || v > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// mp3At returns the offset of the first MP3 frame of a chain that starts at off, behind tags and zeros, or -1.
+func mp3At(r io.ReaderAt, off, end int64) int64 {
+	section := io.NewSectionReader(r, off, end-off)
+	w := newMP3Walker(section)
+	if w.skipID3() != nil {
+		return -1
+	}
+	w.have(16 << 10)
+	b := w.bytes()
+	i := 0
+	for i < len(b) && b[i] == 0 {
+		i++
+	}
+	if h, ok := parseMP3Header(b[i:]); ok && w.chain(b[i:], h, otherChain) {
+		return off + w.offset() + int64(i)
+	}
+	return -1
+}

@@ -1,0 +1,10 @@
+//go:build !linux
+
+package encode
+
+import "os/exec"
+
+// isolate and limit do nothing where the system offers no equivalent.
+func isolate(*exec.Cmd) {}
+
+func limit(int, uint64) {}

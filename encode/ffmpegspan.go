@@ -1,0 +1,208 @@
+package encode
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// maxTracks bounds the tracks of a file that are read. Further ones are booked as unread.
+const maxTracks = 16
+
+// ffmpegSpan is a stretch of a file that ffmpeg decodes, with one process for each of its tracks.
+type ffmpegSpan struct {
+	in      ffmpegInput
+	info    mediaInfo
+	extent  extent
+	off     int64
+	tail    int64 // bytes behind the declared end that may be audio
+	demuxed int64 // bytes of the packets of all streams, or -1 if not known
+	sources []*ffmpegSource
+	failed  []int // audio streams that could not be started
+}
+
+// prepareFFmpeg probes a span.
+func (f *recording) prepareFFmpeg(s span) (*ffmpegSpan, error) {
+	exe, err := findFFmpeg(f.opts)
+	if err != nil {
+		return nil, err
+	}
+	in, err := inputOf(exe, f.path, s.off, s.end, f.size)
+	if err != nil {
+		return nil, err
+	}
+	if s.name == "WAV" && s.extent.end >= 0 && s.extent.end < s.end {
+		in.options = []string{"-ignore_length", "1"} // audio behind the stated size
+	}
+	info, err := probe(f.ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	in, info = withEdits(f.ctx, in, info)
+	p := &ffmpegSpan{in: in, info: info, extent: s.extent, off: s.off, demuxed: -1}
+	if s.name != "WAV" && s.extent.end >= 0 && s.extent.end < s.end {
+		p.tail = countOther(io.NewSectionReader(f, s.extent.end, s.end-s.extent.end))
+	}
+	if info.others > 0 {
+		p.demuxed = demux(f.ctx, in)
+	}
+	return p, nil
+}
+
+// countOther counts the bytes of r, without blocks of zeros or text.
+func countOther(r io.Reader) int64 {
+	w := newWindow(r, 16<<10)
+	var n int64
+	for w.have(1) {
+		w.have(4096)
+		if b := w.bytes(); len(b) >= 16 && !isZero(b) && !harmlessText(b) {
+			n += int64(len(b))
+		}
+		w.at = w.end
+	}
+	return n
+}
+
+// demux returns the size of all packets of all streams, or -1 if it is not known.
+func demux(ctx context.Context, in ffmpegInput) int64 {
+	args := append([]string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+verbose"}, in.arguments()...)
+	cmd := command(ctx, in.exe, append(args, "-map", "0", "-c", "copy", "-f", "null", "-")...)
+	log := newBoundedLog()
+	cmd.Stderr = log
+	if start(cmd, in.size) != nil || cmd.Wait() != nil {
+		return -1
+	}
+	return log.total()
+}
+
+// open starts a process for each track.
+func (p *ffmpegSpan) open(ctx context.Context) (*opened, error) {
+	o := &opened{account: p.account}
+	var first error
+	start := p.info.audio[0].start
+	for _, a := range p.info.audio {
+		start = min(start, a.start)
+	}
+	for i, a := range p.info.audio[:min(len(p.info.audio), maxTracks)] {
+		src, err := startFFmpeg(ctx, p.in, p.info, i)
+		if err != nil {
+			p.failed = append(p.failed, i)
+			if first == nil {
+				first = err
+			}
+			continue
+		}
+		p.sources = append(p.sources, src)
+		delay := 0.0
+		if len(p.info.audio) > 1 {
+			delay = min(a.start-start, maxFFmpegGap)
+		}
+		o.tracks = append(o.tracks, track{src: src, delay: delay, name: a.title})
+	}
+	if len(o.tracks) == 0 {
+		return nil, first
+	}
+	return o, nil
+}
+
+// account books the span by the statistics of ffmpeg.
+func (p *ffmpegSpan) account() Account {
+	a := Account{Size: p.in.size}
+	rest := p.in.size
+	book := func(reason Reason, n int64, s float64) {
+		if n = min(max(n, 1), rest); n > 0 {
+			a.leave(reason, n, seconds(s))
+			rest -= n
+		}
+	}
+	demuxed, known, decoded := int64(0), true, 0.0
+	for _, s := range p.sources {
+		use, ok := s.log.used(s.index)
+		known = known && ok
+		demuxed += use.bytes
+		length := float64(s.frames) / float64(s.format.Rate)
+		decoded += length
+		d := s.Damage()
+		if lost := float64(d.Lost) / float64(s.format.Rate); d.Events > 0 {
+			lost = max(lost, 0.02*float64(d.Events))
+			n := min(int64(float64(max(use.bytes, 1))*min(lost/(length+lost), 1))+1, rest)
+			a.damage(n, seconds(lost))
+			rest -= n
+		}
+		missing := s.stream.duration - length
+		switch {
+		case s.stream.duration > 0 && missing > max(0.5, 0.02*s.stream.duration):
+			book(ReaderGaveUp, int64(float64(p.in.size)*missing/s.stream.duration)/int64(len(p.info.audio)), missing)
+		case s.err != nil && !errors.Is(s.err, io.EOF) && s.stream.duration == 0:
+			book(ReaderGaveUp, rest/2, float64(rest)/2/slowRate)
+		}
+	}
+	total := decoded
+	for i, s := range p.info.audio {
+		total += s.duration
+		for _, failed := range p.failed {
+			if i == failed && (s.duration > 0 || p.info.container == "ffmpeg") || i >= maxTracks {
+				book(FurtherTrack, p.in.size/int64(len(p.info.audio)), max(s.duration, 1))
+				break
+			}
+		}
+	}
+	for i := len(p.info.audio); len(p.sources) > 0 && i < p.sources[0].log.audioStreams(); i++ {
+		book(FurtherTrack, p.in.size/int64(i+1), decoded)
+	}
+	if p.tail > 0 {
+		rate := float64(demuxed) / max(decoded, 0.1)
+		book(BehindStatedSize, p.tail, float64(p.tail)/max(rate, slowRate))
+	}
+	if p.demuxed >= 0 {
+		demuxed = p.demuxed
+	}
+	if hidden := p.hidden(demuxed); known && len(p.failed) == 0 && len(p.info.audio) <= maxTracks && hidden > 0 {
+		rate := float64(demuxed) / max(decoded, 0.1)
+		book(ReaderGaveUp, hidden, float64(hidden)/max(rate, slowRate/8))
+	}
+	a.Read = rest
+	return a
+}
+
+// hidden returns the number of bytes of the media data that no packet accounts for, beyond what the container needs.
+func (p *ffmpegSpan) hidden(demuxed int64) int64 {
+	payload := p.in.size - p.tail
+	if p.info.container == "mov" && p.extent.payload >= 0 {
+		payload = p.extent.payload
+	}
+	share := 0.5
+	switch p.info.container {
+	case "mov", "flac", "aiff", "w64", "caf", "au", "voc", "amr", "aac", "wav", "wv", "tta", "ape":
+		share = 0.03
+		if p.info.others > 0 && p.info.container != "mov" {
+			share = 0.2 // tags of an attached picture
+		}
+	}
+	hidden := payload - demuxed
+	if hidden < int64(share*float64(payload))+16<<10 {
+		return 0
+	}
+	return hidden
+}
+
+// total returns the size of all packets that ffmpeg read, or -1.
+func (l *boundedLog) total() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bytes
+}
+
+// parseTotal reads "Total: 73 packets (29588 bytes) demuxed".
+func parseTotal(line string) (int64, bool) {
+	_, rest, ok := strings.Cut(line, "Total: ")
+	if !ok || !strings.HasSuffix(rest, " demuxed") {
+		return 0, false
+	}
+	_, rest, _ = strings.Cut(rest, "(")
+	number, _, _ := strings.Cut(rest, " ")
+	n, err := strconv.ParseInt(number, 10, 64)
+	return n, err == nil
+}

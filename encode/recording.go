@@ -1,0 +1,319 @@
+package encode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// recording is a file that is open for reading. Its reads fail once its context has ended.
+type recording struct {
+	ctx  context.Context
+	f    *os.File
+	path string
+	size int64
+	opts *Options
+}
+
+// ReadAt implements io.ReaderAt.
+func (f *recording) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return f.f.ReadAt(p, off)
+}
+
+// section returns a reader of a range of the file.
+func (f *recording) section(off, end int64) *io.SectionReader {
+	return io.NewSectionReader(f, off, end-off)
+}
+
+// track is an audio stream of a span.
+type track struct {
+	src   Source
+	delay float64 // seconds of silence before it
+	name  string
+}
+
+// opened is a span whose tracks are read side by side.
+type opened struct {
+	tracks  []track
+	account func() Account // final once all tracks have ended
+}
+
+func (o *opened) close() error {
+	var err error
+	for _, t := range o.tracks {
+		err = errors.Join(err, t.src.Close())
+	}
+	return err
+}
+
+// prepared is a span whose formats are known.
+type prepared struct {
+	formats []Format // of the tracks; rate 0 if not known
+	open    func() (*opened, error)
+	ready   *opened // already open, or nil
+	span    span
+	err     error // why it cannot be read
+}
+
+// prepare finds out the format of a span. If keep is true, the span stays open.
+func (f *recording) prepare(s span, keep bool) prepared {
+	p := prepared{span: s}
+	native := func() (*opened, error) { return f.openNative(s) }
+	o, err := native()
+	if err == nil {
+		p.open = native
+		for _, t := range o.tracks {
+			p.formats = append(p.formats, t.src.Format())
+		}
+		if keep {
+			p.ready = o
+		} else {
+			p.err = o.close()
+		}
+		return p
+	}
+	if f.ctx.Err() != nil {
+		p.err = f.ctx.Err()
+		return p
+	}
+	fs, ffErr := f.prepareFFmpeg(s)
+	if ffErr == nil {
+		p.open = func() (*opened, error) { return fs.open(f.ctx) }
+		if keep {
+			p.ready, ffErr = p.open()
+		}
+		if ffErr == nil {
+			for _, a := range fs.info.audio[:min(len(fs.info.audio), maxTracks)] {
+				p.formats = append(p.formats, Format{Rate: a.rate, Channels: a.channels, Container: fs.info.container, Codec: a.codec})
+			}
+			return p
+		}
+	}
+	p.err = f.explain(err, ffErr)
+	return p
+}
+
+// explain chooses the error of the Go readers or that of ffmpeg.
+func (f *recording) explain(nativeErr, ffErr error) error {
+	if f.ctx.Err() != nil {
+		return f.ctx.Err()
+	}
+	var u *UnsupportedError
+	if errors.As(nativeErr, &u) {
+		if errors.Is(ffErr, ErrNotAudio) {
+			return ffErr
+		}
+		return &UnsupportedError{What: u.What, Err: ffErr}
+	}
+	return nativeErr
+}
+
+// openNative opens a span with the readers of this package.
+func (f *recording) openNative(s span) (*opened, error) {
+	var src Source
+	var err error
+	section := f.section(s.off, s.end)
+	switch s.kind {
+	case "wav":
+		src, err = asSource(NewWAVReader(section))
+	case "ogg":
+		return f.openOgg(s)
+	case "other":
+		return nil, unsupported("%s", s.name)
+	default:
+		// Unknown content may be an MP3 that starts with junk.
+		src, err = asSource(NewMP3Reader(section))
+	}
+	if err != nil {
+		return nil, err
+	}
+	o := &opened{tracks: []track{{src: src}}}
+	o.account = func() Account { return AccountOf(src) }
+	return f.openInner(s, o), nil
+}
+
+// openInner opens recordings inside the declared extent of another as further tracks. An inner recording that cannot be
+// read is booked as unread, although its bytes were read as audio of the outer one.
+func (f *recording) openInner(s span, o *opened) *opened {
+	if len(s.inner) == 0 {
+		return o
+	}
+	outer := o.account
+	var lost Account
+	for _, in := range s.inner {
+		part := span{off: in.off, end: s.end, kind: in.kind, name: in.name, extent: extentOf(f, in.name, in.off, s.end)}
+		p := f.prepare(part, true)
+		if p.err != nil {
+			n := s.end - in.off
+			lost.leave(FurtherPart, n, timeOf(n, slowRate))
+			continue
+		}
+		for _, t := range p.ready.tracks {
+			t.delay += max(in.delay, 0)
+			o.tracks = append(o.tracks, t)
+		}
+	}
+	o.account = func() Account {
+		a := outer()
+		if n := min(lost.UnreadBytes(), a.Read); n > 0 {
+			a.Read -= n
+			a.leave(FurtherPart, n, lost.UnreadTime[FurtherPart])
+		}
+		return a
+	}
+	return o
+}
+
+// openOgg opens the Opus streams of a link of an Ogg file. Other codecs are left to ffmpeg.
+func (f *recording) openOgg(s span) (*opened, error) {
+	var streams []oggStream
+	other := ""
+	for _, stream := range s.streams {
+		switch {
+		case stream.native && len(streams) < maxTracks:
+			streams = append(streams, stream)
+		case !stream.native && !isVideoCodec(stream.codec):
+			other = stream.codec
+		}
+	}
+	_, missing := findFFmpeg(f.opts)
+	if len(streams) == 0 || other != "" && missing == nil || len(s.streams) == 1 {
+		src, err := NewOpusReader(f.section(s.off, s.end))
+		if err != nil {
+			return nil, err
+		}
+		if other != "" && missing == nil {
+			return nil, unsupported("%s in Ogg", other)
+		}
+		return &opened{tracks: []track{{src: src}}, account: src.Account}, nil
+	}
+	o := &opened{}
+	var readers []*OpusReader
+	for _, stream := range streams {
+		src, err := newOpusReader(f.section(s.off, s.end), &stream.serial)
+		if err != nil {
+			return nil, err
+		}
+		readers = append(readers, src)
+		o.tracks = append(o.tracks, track{src: src})
+	}
+	o.account = func() Account { return oggAccount(readers) }
+	return o, nil
+}
+
+// oggAccount merges the accounts of the streams of one link. The first reader booked the pages of the others as unread.
+func oggAccount(readers []*OpusReader) Account {
+	a := readers[0].Account()
+	for _, r := range readers[1:] {
+		own := r.ogg.own.clone()
+		n := own.booked()
+		had, of := a.Unread[FurtherTrack], a.UnreadTime[FurtherTrack]
+		n = min(n, had)
+		if n == 0 {
+			continue
+		}
+		delete(a.Unread, FurtherTrack)
+		delete(a.UnreadTime, FurtherTrack)
+		a.leave(FurtherTrack, had-n, of-timeOf(n, slowRate))
+		a.Damaged += own.Damaged
+		a.Read += n - own.Damaged
+		a.DamagedTime += own.DamagedTime
+		if own.Damaged > 0 {
+			a.DamagedTime += timeOf(own.Damaged, r.ogg.bytesPerSecond())
+		}
+	}
+	return a
+}
+
+// asSource returns a nil Source, not a nil pointer in a Source, on an error.
+func asSource[S Source](src S, err error) (Source, error) {
+	if err != nil {
+		return nil, err
+	}
+	return src, nil
+}
+
+// openRecording opens a file and returns a Source of all that can be read in it.
+func openRecording(f *recording) (Source, error) {
+	spans, err := planOf(f, f.size)
+	if err != nil {
+		return nil, err
+	}
+	if len(spans) == 1 {
+		p := f.prepare(spans[0], true)
+		if p.err != nil {
+			return nil, p.err
+		}
+		if len(p.ready.tracks) == 1 && p.ready.tracks[0].delay == 0 {
+			return &fileSource{Source: p.ready.tracks[0].src, rec: f, account: p.ready.account}, nil
+		}
+		return newJoined(f, []prepared{p})
+	}
+	var parts []prepared
+	processes := 0
+	for _, s := range spans {
+		p := f.prepare(s, false)
+		if f.ctx.Err() != nil {
+			return nil, f.ctx.Err()
+		}
+		if s.kind == "other" && p.err == nil {
+			if processes++; processes > maxTracks {
+				p.err = fmt.Errorf("more than %d parts that need ffmpeg", maxTracks)
+			}
+		}
+		parts = append(parts, p)
+	}
+	return newJoined(f, parts)
+}
+
+// fileSource is a file with a single recording of a single track.
+type fileSource struct {
+	Source
+	rec     *recording
+	account func() Account
+	ended   bool
+}
+
+// Read implements Source.
+func (s *fileSource) Read(dst []float32) (int, error) {
+	n, err := s.Source.Read(dst)
+	if err != nil && !errors.Is(err, io.ErrShortBuffer) {
+		s.ended = true
+	}
+	return n, err
+}
+
+// Damage counts the audio that could not be decoded.
+func (s *fileSource) Damage() Damage { return DamageOf(s.Source) }
+
+// Account books every byte of the file once Read returned an error.
+func (s *fileSource) Account() Account {
+	a := s.account()
+	if s.ended {
+		a.settle(s.rec.size, byteRate(s.Source))
+	}
+	return a
+}
+
+// byteRate returns the byte rate of a Source, or 0 if it is not known.
+func byteRate(src Source) float64 {
+	if r, ok := src.(interface{ bytesPerSecond() float64 }); ok {
+		return r.bytesPerSecond()
+	}
+	return 0
+}
+
+// Close closes the file.
+func (s *fileSource) Close() error { return errors.Join(s.Source.Close(), s.rec.close()) }
+
+func (f *recording) close() error {
+	if err := f.f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
