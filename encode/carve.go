@@ -56,7 +56,7 @@ func carve(r io.ReaderAt, size int64) ([]mark, error) {
 				if err != nil && !errors.Is(err, io.EOF) {
 					return nil, err
 				}
-				if kind, name := startsRecording(head[:k]); kind != "" {
+				if kind, name := startsRecording(head[:k]); kind != "" && (name != "FLAC" || flacFrames(r, at)) {
 					found = insertMark(found, mark{at, kind, name})
 				}
 			}
@@ -119,6 +119,23 @@ func startsRecording(b []byte) (kind, name string) {
 		return "", ""
 	}
 	return kind, name
+}
+
+// flacFrames reports whether a frame follows the metadata of the FLAC header at off. Matroska and Ogg hold the header alone.
+func flacFrames(r io.ReaderAt, off int64) bool {
+	b := make([]byte, 4)
+	at := off + 4
+	for range 128 {
+		if n, _ := r.ReadAt(b, at); n < 4 {
+			return false
+		}
+		at += 4 + int64(b[1])<<16 + int64(b[2])<<8 + int64(b[3])
+		if b[0]&0x80 != 0 {
+			n, _ := r.ReadAt(b, at)
+			return n >= 2 && b[0] == 0xff && b[1]&0xfe == 0xf8
+		}
+	}
+	return false
 }
 
 // isPrintable reports whether b is ASCII without control characters.

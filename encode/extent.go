@@ -47,13 +47,36 @@ func extentOf(r io.ReaderAt, name string, off, size int64) extent {
 		if b := at(16, 8); b != nil && binary.LittleEndian.Uint64(b) < 1<<62 {
 			e.end = off + int64(binary.LittleEndian.Uint64(b))
 		}
-	case "CAF", "AVI", "Windows Media":
+	case "CAF":
+		e.end = cafEnd(r, off, size)
+	case "AVI", "Windows Media":
 		e.end = size
 	}
 	if e.end > size {
 		e.end = size
 	}
 	return e
+}
+
+// cafEnd walks the chunks of a Core Audio file, up to the first that is none.
+func cafEnd(r io.ReaderAt, off, size int64) int64 {
+	at := off + 8
+	b := make([]byte, 12)
+	for range maxWAVChunks {
+		n, _ := r.ReadAt(b, at)
+		if n < 12 || !isPrintable(b[:4]) {
+			break
+		}
+		length := int64(binary.BigEndian.Uint64(b[4:]))
+		if length == -1 {
+			return size
+		}
+		if length < 0 || length > size-at-12 {
+			break
+		}
+		at += 12 + length
+	}
+	return min(at, size)
 }
 
 // wavExtentOf walks the chunks of a WAV file up to the end of its data chunk.

@@ -37,9 +37,16 @@ func (f *recording) prepareFFmpeg(s span) (*ffmpegSpan, error) {
 		in.options = []string{"-ignore_length", "1"} // audio behind the stated size
 	}
 	info, err := probe(f.ctx, in)
+	if err != nil && s.extent.end > s.off && s.extent.end < s.end && f.ctx.Err() == nil {
+		// Some demuxers refuse bytes behind the declared end.
+		if in, err = inputOf(exe, f.path, s.off, s.extent.end, f.size); err == nil {
+			info, err = probe(f.ctx, in)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
+	in.size = s.size()
 	in, info = withEdits(f.ctx, in, info)
 	p := &ffmpegSpan{in: in, info: info, extent: s.extent, off: s.off, demuxed: -1}
 	if s.name != "WAV" && s.extent.end >= 0 && s.extent.end < s.end {
@@ -49,6 +56,15 @@ func (f *recording) prepareFFmpeg(s span) (*ffmpegSpan, error) {
 		p.demuxed = demux(f.ctx, in)
 	}
 	return p, nil
+}
+
+// formats returns the formats of the tracks.
+func (p *ffmpegSpan) formats() []Format {
+	var out []Format
+	for _, a := range p.info.audio[:min(len(p.info.audio), maxTracks)] {
+		out = append(out, Format{Rate: a.rate, Channels: a.channels, Container: p.info.container, Codec: a.codec})
+	}
+	return out
 }
 
 // countOther counts the bytes of r, without blocks of zeros or text.

@@ -127,7 +127,7 @@ func parseProbe(b []byte, unknown mediaInfo) (mediaInfo, error) {
 			a.duration, _ = strconv.ParseFloat(s.Duration, 64)
 		}
 		if t, err := time.Parse("15:04:05.999999999", s.Tags["DURATION"]); err == nil && a.duration == 0 {
-			a.duration = t.Sub(t.Truncate(24 * time.Hour)).Seconds()
+			a.duration = max(t.Sub(t.Truncate(24*time.Hour)).Seconds()-a.start, 0) // the tag holds the end
 		}
 		info.audio = append(info.audio, a)
 	}

@@ -302,3 +302,17 @@ func TestFilesThatStayAsTheyWere(t *testing.T) {
 		}
 	}
 }
+
+func TestTheToneIsInTheSyntheticVoiceOnly(t *testing.T) {
+	for _, rate := range []int{8000, 16000, 22050} {
+		if h := hearBytes(t, wav16(rate, voice(t, "human.wav", rate, 20))); h.tone > 0.5 {
+			t.Errorf("%d Hz: the human voice has %.1f s of the tone", rate, h.tone)
+		}
+		if h := hearBytes(t, wav16(rate, voice(t, "synthetic.wav", rate, 20))); h.tone < 15 {
+			t.Errorf("%d Hz: the synthetic voice has %.1f s of the tone", rate, h.tone)
+		}
+	}
+	if h := hearBytes(t, opusFixture(t, "human")); h.tone > 0.5 {
+		t.Errorf("Opus: the human voice has %.1f s of the tone", h.tone)
+	}
+}

@@ -83,13 +83,23 @@ func (f *recording) prepare(s span, keep bool) prepared {
 	}
 	fs, ffErr := f.prepareFFmpeg(s)
 	if ffErr == nil {
-		p.open = func() (*opened, error) { return fs.open(f.ctx) }
+		p.open = func() (*opened, error) {
+			o, err := fs.open(f.ctx)
+			if err != nil {
+				return nil, err
+			}
+			return f.openInner(s, o), nil
+		}
 		if keep {
 			p.ready, ffErr = p.open()
 		}
 		if ffErr == nil {
-			for _, a := range fs.info.audio[:min(len(fs.info.audio), maxTracks)] {
-				p.formats = append(p.formats, Format{Rate: a.rate, Channels: a.channels, Container: fs.info.container, Codec: a.codec})
+			p.formats = fs.formats()
+			if keep {
+				p.formats = nil
+				for _, t := range p.ready.tracks {
+					p.formats = append(p.formats, t.src.Format())
+				}
 			}
 			return p
 		}
