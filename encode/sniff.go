@@ -1,5 +1,12 @@
 package encode
 
+// FormatName returns the name of the format of a file that starts with head, such as "WAV" or "Matroska or WebM", or "" if
+// it is not known. 64 bytes are enough. An MP3 without a tag may be unknown.
+func FormatName(head []byte) string {
+	_, name := sniff(head)
+	return name
+}
+
 // sniff recognises a format by its first bytes. kind is the reader to use, or "other", or empty if it is unknown.
 func sniff(b []byte) (kind, name string) {
 	at := func(i int, s string) bool { return len(b) >= i+len(s) && string(b[i:i+len(s)]) == s }

@@ -3,77 +3,108 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+
+	"callscreen/encode"
 )
 
-// audioExtensions are the files taken from a directory. A file given by name may have any extension.
-var audioExtensions = []string{
-	".wav",
-	".mp3",
-	".ogg",
-	".opus",
-	".oga",
-	".m4a",
-	".mp4",
-	".aac",
-	".flac",
-	".amr",
-	".gsm",
-	".g722",
-	".au",
-	".webm",
-}
-
-// recordings returns the files of the arguments, in order. It also returns the readable files with an error.
+// recordings lists the files that the arguments stand for, in their order. A directory stands for every file in it and
+// below: the name of a file does not decide whether it holds audio. The readable files are returned together with an
+// error for the others.
 func recordings(args []string) (files []string, err error) {
-	seen := map[string]bool{}
-	add := func(file string) {
-		if !seen[file] {
-			seen[file] = true
-			files = append(files, file)
-		}
-	}
+	l := listing{seen: map[string]bool{}}
 	for _, arg := range args {
 		info, statErr := os.Stat(arg)
 		switch {
 		case statErr != nil:
-			err = errors.Join(err, fmt.Errorf("%s: %w (hint: check the path)", arg, cause(statErr)))
+			l.fail(fmt.Errorf("%s: %w (hint: check the path)", arg, cause(statErr)))
 		case !info.IsDir():
-			add(filepath.Clean(arg))
+			l.add(filepath.Clean(arg))
 		default:
-			n := len(files)
-			walkErr := filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
-				switch {
-				case err != nil:
-					return err
-				case path != arg && strings.HasPrefix(d.Name(), "."):
-					if d.IsDir() {
-						return fs.SkipDir
-					}
-				case d.Type().IsRegular() && slices.Contains(audioExtensions, strings.ToLower(filepath.Ext(path))):
-					add(path)
-				}
-				return nil
-			})
-			if walkErr != nil {
-				err = errors.Join(err, fmt.Errorf("%s: %w", arg, walkErr))
-			} else if len(files) == n {
-				err = errors.Join(
-					err,
-					fmt.Errorf(
-						"%s: no recordings in this directory (hint: name a file directly if its extension is not %s)",
-						arg,
-						strings.Join(audioExtensions, " "),
-					),
-				)
+			n := len(l.files) + len(l.errs)
+			l.walk(arg)
+			if len(l.files)+len(l.errs) == n {
+				l.fail(fmt.Errorf("%s: no recordings in this directory", arg))
 			}
 		}
 	}
-	return files, err
+	return l.files, errors.Join(l.errs...)
+}
+
+// listing collects files, each of them once.
+type listing struct {
+	seen  map[string]bool
+	files []string
+	errs  []error
+}
+
+func (l *listing) add(file string) {
+	if !l.seen[file] {
+		l.seen[file] = true
+		l.files = append(l.files, file)
+	}
+}
+
+func (l *listing) fail(err error) { l.errs = append(l.errs, err) }
+
+// walk adds the files of a directory. An unreadable directory below it is an error, and the others are still listed.
+func (l *listing) walk(dir string) {
+	walkErr := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		hidden := path != dir && strings.HasPrefix(d.Name(), ".")
+		switch {
+		case err != nil:
+			l.fail(fmt.Errorf("%s: %w (hint: check the permissions)", path, cause(err)))
+			if d != nil && d.IsDir() {
+				return fs.SkipDir
+			}
+		case d.IsDir() && hidden:
+			return fs.SkipDir
+		case d.IsDir():
+		case hidden && !looksLikeAudio(path):
+			// Desktop systems leave such files everywhere.
+		default:
+			l.file(path)
+		}
+		return nil
+	})
+	if walkErr != nil {
+		l.fail(fmt.Errorf("%s: %w", dir, walkErr))
+	}
+}
+
+// file adds a file of a directory, or the file that a link points to.
+func (l *listing) file(path string) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		l.fail(fmt.Errorf("%s: %w", path, cause(err)))
+	case info.IsDir():
+		l.fail(fmt.Errorf("%s: is a link to a directory (hint: name the directory)", path))
+	case !info.Mode().IsRegular():
+		l.fail(fmt.Errorf("%s: is not a regular file", path))
+	default:
+		l.add(path)
+	}
+}
+
+// looksLikeAudio reports whether a file starts like a recording.
+func looksLikeAudio(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false // opening a pipe would wait for its writer
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 64)
+	n, _ := io.ReadFull(f, head)
+	return encode.FormatName(head[:n]) != ""
 }
 
 // cause drops the path, which the caller already shows.

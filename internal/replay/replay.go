@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -84,11 +86,23 @@ func (r *Replay) File(ctx context.Context, call *Call, path string) error {
 		}
 		call.Warn(fmt.Sprintf("the recording is damaged in %d places; %v of it could not be decoded and are silence", d.Events, lost))
 	}
+	for _, warning := range unreadWarnings(encode.AccountOf(src)) {
+		call.Warn(warning)
+	}
 	if errors.Is(err, encode.ErrTruncated) {
 		call.Warn("the recording is truncated; what is there was screened")
 		return nil
 	}
 	return err
+}
+
+// unreadWarnings returns a warning for each reason for which audio of a recording was not read.
+func unreadWarnings(account encode.Account) (warnings []string) {
+	for _, reason := range slices.Sorted(maps.Keys(account.Unread)) {
+		warnings = append(warnings, fmt.Sprintf("%.1f s of the recording was not read: %s (%d bytes)",
+			account.UnreadTime[reason].Seconds(), reason, account.Unread[reason]))
+	}
+	return warnings
 }
 
 func (r *Replay) read(ctx context.Context, src encode.Source, lanes []*lane) error {
