@@ -53,7 +53,7 @@ func New(ctx context.Context, address, folder string) (Store, error) {
 	q := u.Query()
 	for k := range q {
 		if k != "endpoint" && k != "region" {
-			return nil, fmt.Errorf("audio: there is no parameter %q (hint: endpoint and region)", k)
+			return nil, fmt.Errorf("audio: unknown parameter %q (hint: use endpoint and region)", k)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)

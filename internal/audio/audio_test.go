@@ -187,9 +187,9 @@ func TestAddresses(t *testing.T) {
 	for address, want := range map[string]string{
 		"http://x":                      "is not an S3 URL",
 		"s3://":                         "is not an S3 URL",
-		"s3://b?x=1":                    `no parameter "x"`,
-		"s3://b?endpoint=ftp://x":       "is no address of a server",
-		"s3://b?endpoint=https://u:p@h": "is no address of a server",
+		"s3://b?x=1":                    `unknown parameter "x"`,
+		"s3://b?endpoint=ftp://x":       "is not a server URL",
+		"s3://b?endpoint=https://u:p@h": "is not a server URL",
 	} {
 		if _, err := audio.New(t.Context(), address, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", address, err)

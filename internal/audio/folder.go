@@ -20,11 +20,11 @@ type Folder struct {
 // NewFolder opens a directory, which it creates if necessary.
 func NewFolder(dir string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder of the audio: %w", err)
+		return nil, fmt.Errorf("create audio directory: %w", err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open the folder of the audio: %w", err)
+		return nil, fmt.Errorf("open audio directory: %w", err)
 	}
 	return &Folder{dir: dir, root: root}, nil
 }
@@ -35,19 +35,19 @@ func (f *Folder) Close() error { return f.root.Close() }
 // Put implements Store. On the same file system it makes a hard link, which copies no data.
 func (f *Folder) Put(_ context.Context, key, file string) error {
 	if !fs.ValidPath(key) {
-		return fmt.Errorf("%q is no key of audio", key)
+		return fmt.Errorf("%q is not a valid audio key", key)
 	}
 	sub := path.Dir(key)
 	if err := f.root.MkdirAll(sub, 0o700); err != nil {
-		return fmt.Errorf("keep audio %s: %w", key, err)
+		return fmt.Errorf("store audio %s: %w", key, err)
 	}
 	err := os.Link(file, filepath.Join(f.dir, filepath.FromSlash(key)))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("keep audio %s: %w: %w", key, ErrNotFound, err)
+			return fmt.Errorf("store audio %s: %w: %w", key, ErrNotFound, err)
 		}
 		if err = f.copy(key, file); err != nil {
-			return fmt.Errorf("keep audio %s: %w", key, err)
+			return fmt.Errorf("store audio %s: %w", key, err)
 		}
 	}
 	return f.sync(sub)

@@ -28,7 +28,7 @@ func newS3(ctx context.Context, bucket, prefix, endpoint, region string) (*S3, e
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" || u.User != nil {
-		return nil, fmt.Errorf("audio: endpoint %q is no address of a server (hint: https://host)", endpoint)
+		return nil, fmt.Errorf("audio: endpoint %q is not a server URL (hint: https://host, without path and credentials)", endpoint)
 	}
 	transport, err := minio.DefaultTransport(u.Scheme == "https")
 	if err != nil {
@@ -64,9 +64,9 @@ func (s *S3) Put(ctx context.Context, key, file string) error {
 	_, err := s.client.FPutObject(ctx, s.bucket, s.name(key), file, minio.PutObjectOptions{ContentType: "audio/wav", DisableMultipart: true})
 	if err != nil {
 		if strings.Contains(err.Error(), "no such file") {
-			return fmt.Errorf("keep audio %s: %w: %w", key, ErrNotFound, err)
+			return fmt.Errorf("store audio %s: %w: %w", key, ErrNotFound, err)
 		}
-		return fmt.Errorf("keep audio %s in bucket %s: %w", key, s.bucket, err)
+		return fmt.Errorf("store audio %s in bucket %s: %w", key, s.bucket, err)
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (s *S3) Check(ctx context.Context) error {
 		)
 	}
 	if !ok {
-		return fmt.Errorf("audio: there is no bucket %s (hint: make it; callscreen does not)", s.bucket)
+		return fmt.Errorf("audio: bucket %s does not exist (hint: create it; callscreen does not)", s.bucket)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func (s *sealed) Put(ctx context.Context, key, file string) error {
 	}
 	plain, err := s.plain(file)
 	if err != nil {
-		return fmt.Errorf("seal audio %s: %w", key, err)
+		return fmt.Errorf("encrypt audio %s: %w", key, err)
 	}
 	if plain == nil {
 		return s.Store.Put(ctx, key, file)
@@ -39,7 +39,7 @@ func (s *sealed) Put(ctx context.Context, key, file string) error {
 	// The file was recorded before there were keys.
 	f, err := os.CreateTemp(s.temp, "seal-*.tmp")
 	if err != nil {
-		return fmt.Errorf("seal audio %s: %w", key, err)
+		return fmt.Errorf("encrypt audio %s: %w", key, err)
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // leftovers are removed at the next start
 	err = s.keys.Write(f, plain)
@@ -47,7 +47,7 @@ func (s *sealed) Put(ctx context.Context, key, file string) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("seal audio %s: %w", key, err)
+		return fmt.Errorf("encrypt audio %s: %w", key, err)
 	}
 	return s.Store.Put(ctx, key, f.Name())
 }

@@ -118,7 +118,7 @@ func (s *signed) key(ctx context.Context, h jose.Header, now time.Time) (any, er
 		}
 		return k.Key, nil
 	}
-	return nil, fmt.Errorf("alg is %.20q", h.Algorithm)
+	return nil, fmt.Errorf("alg %.20q is not permitted", h.Algorithm)
 }
 
 // Sender is an authenticated sender of calls, with the permitted call and leg.
@@ -149,10 +149,10 @@ func (a *Auth) sender(ctx context.Context, token string) (Sender, bool) {
 	}
 	s, err := a.signed.verify(ctx, token, a.now())
 	if err == nil && slices.ContainsFunc(a.holders(), func(h holder) bool { return h.name == s.Name }) {
-		err = fmt.Errorf("sub is %q, which is the name of a fixed token", s.Name) // they could end each other's sessions
+		err = fmt.Errorf("sub is %q, the name of a fixed token", s.Name) // otherwise one could end sessions of the other
 	}
 	if err != nil {
-		a.log.Debug("a signed token is refused", "error", err) // debug only: any client could fill the log
+		a.log.Debug("signed token refused", "error", err) // debug only: any client could fill the log
 		return Sender{}, false
 	}
 	return s, true

@@ -76,9 +76,9 @@ func (k *keySet) find(ctx context.Context, id, alg string, now time.Time) (*jose
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.reason != nil {
-		return nil, fmt.Errorf("the keys cannot be had: %w (hint: check auth.jwt.jwks)", k.reason)
+		return nil, fmt.Errorf("fetch keys: %w (hint: check auth.jwt.jwks)", k.reason)
 	}
-	return nil, fmt.Errorf("there is no key %.40q for %s", id, alg)
+	return nil, fmt.Errorf("no key %.40q for %s", id, alg)
 }
 
 // look finds a cached key, and reports whether the cache is fresh.
@@ -174,13 +174,13 @@ func (k *keySet) open(ctx context.Context) (io.ReadCloser, error) {
 // parseKeys returns the public signature keys of a set. Keys of unknown kinds are skipped.
 func parseKeys(data []byte) (keys []jose.JSONWebKey, err error) {
 	if len(data) > mostKeysBytes {
-		return nil, fmt.Errorf("the keys take more than %d bytes", mostKeysBytes)
+		return nil, fmt.Errorf("the keys have more than %d bytes", mostKeysBytes)
 	}
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(data, &set); err != nil {
-		return nil, fmt.Errorf("read the keys: %w", err)
+		return nil, fmt.Errorf("parse keys: %w", err)
 	}
 	for _, raw := range set.Keys {
 		var k jose.JSONWebKey

@@ -54,7 +54,7 @@ func (s *sso) ready(ctx context.Context) (*oidc.Provider, *oauth2.Config, error)
 	if s.provider == nil {
 		p, err := oidc.NewProvider(s.context(ctx), s.cfg.Issuer)
 		if err != nil {
-			return nil, nil, fmt.Errorf("ask the provider about itself: %w", err)
+			return nil, nil, fmt.Errorf("fetch provider metadata: %w", err)
 		}
 		s.provider = p
 	}
@@ -135,10 +135,10 @@ type claimed struct {
 func (s *sso) identify(ctx context.Context, t attempt, r *http.Request) (who claimed, err error) {
 	q := r.URL.Query()
 	if e := q.Get("error"); e != "" {
-		return who, fmt.Errorf("the provider says %.100q: %.300q", e, q.Get("error_description"))
+		return who, fmt.Errorf("the provider reports %.100q: %.300q", e, q.Get("error_description"))
 	}
 	if iss := q.Get("iss"); iss != "" && iss != s.cfg.Issuer { // RFC 9207
-		return who, fmt.Errorf("the answer is that of another provider: %.200q", iss)
+		return who, fmt.Errorf("the answer names another issuer: %.200q", iss)
 	}
 	provider, cfg, err := s.ready(ctx)
 	if err != nil {
@@ -147,7 +147,7 @@ func (s *sso) identify(ctx context.Context, t attempt, r *http.Request) (who cla
 	ctx = s.context(ctx)
 	token, err := cfg.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(t.Verifier))
 	if err != nil {
-		return who, fmt.Errorf("exchange the code: %w", err)
+		return who, fmt.Errorf("exchange code: %w", err)
 	}
 	raw, ok := token.Extra("id_token").(string)
 	if !ok {
@@ -162,13 +162,13 @@ func (s *sso) identify(ctx context.Context, t attempt, r *http.Request) (who cla
 	}
 	claims := map[string]any{}
 	if err := id.Claims(&claims); err != nil {
-		return who, fmt.Errorf("read the claims: %w", err)
+		return who, fmt.Errorf("read claims: %w", err)
 	}
 	if who.name, _ = claims[s.cfg.NameClaim].(string); !validName(who.name) {
-		return who, fmt.Errorf("the ID token has no usable claim %s (hint: auth.oidc.name_claim, or ask for another scope)", s.cfg.NameClaim)
+		return who, fmt.Errorf("the ID token has no valid claim %s (hint: set auth.oidc.name_claim, or request another scope)", s.cfg.NameClaim)
 	}
 	if verified, ok := claims["email_verified"].(bool); ok && !verified && s.cfg.NameClaim == "email" {
-		return who, fmt.Errorf("the provider has not verified the address %s", who.name)
+		return who, fmt.Errorf("the provider has not verified the email address %s", who.name)
 	}
 	who.groups = texts(claims[s.cfg.GroupsClaim])
 	return who, nil

@@ -37,7 +37,7 @@ func Parse(text string) (*Keys, error) {
 	case *age.HybridIdentity:
 		k.first = first.Recipient()
 	default:
-		return nil, fmt.Errorf("the first key is a %T, which cannot seal", first)
+		return nil, fmt.Errorf("the first key is a %T, which cannot encrypt", first)
 	}
 	return k, nil
 }

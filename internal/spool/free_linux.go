@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// free is the space that an unprivileged process may still use.
+// free returns the bytes available to an unprivileged process.
 func free(dir string) (int64, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
@@ -15,7 +15,7 @@ func free(dir string) (int64, error) {
 	return int64(st.Bavail) * st.Bsize, nil //nolint:gosec // no disk has 2^63 blocks
 }
 
-// noSpace names the error of a full disk.
+// noSpace wraps the error of a full disk in ErrNoSpace.
 func noSpace(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w (hint: free space on the disk of data_dir)", ErrNoSpace, err)

@@ -1,4 +1,4 @@
 package spool
 
-// Free is the space that is left on the disk of a folder, in bytes.
+// Free returns the free bytes on the disk of a directory.
 func Free(dir string) (int64, error) { return free(dir) }
