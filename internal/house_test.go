@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// leaves are useful alone: they import nothing of each other, nothing of the trunk, and of other modules only what they
-// are for.
+// leaves maps each leaf to the modules that it may import. A leaf imports nothing of another leaf or of the trunk.
 var leaves = map[string][]string{
 	"capture": {"github.com/pion/"},
 	"encode": {
@@ -28,7 +27,7 @@ var leaves = map[string][]string{
 	"policy": {},
 }
 
-// testkit is for the tests of everybody, and imports nothing but the standard library.
+// testkit may be imported by the tests of all packages, and imports only the standard library.
 const testkit = "callscreen/internal/testkit"
 
 func TestLeavesDoNotKnowEachOther(t *testing.T) {
@@ -86,7 +85,7 @@ func permitted(imported, leaf string, allowed []string, test bool) bool {
 	return false
 }
 
-// packageImports returns the packages that each package of the module imports, those of its tests left out.
+// packageImports returns the imports of each package of the module, without those of its tests.
 func packageImports(t *testing.T) map[string][]string {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "callscreen/...").Output()
@@ -104,7 +103,7 @@ func packageImports(t *testing.T) map[string][]string {
 	return imports
 }
 
-// Only the program itself builds the application: a package of the trunk that imported it could reach everything.
+// Invariant: only the program imports package app. A trunk package that imported it could reach everything.
 func TestOnlyTheProgramKnowsTheApp(t *testing.T) {
 	for name, imports := range packageImports(t) {
 		if !strings.HasPrefix(name, "callscreen/cmd/") && slices.Contains(imports, "callscreen/internal/app") {
@@ -113,7 +112,7 @@ func TestOnlyTheProgramKnowsTheApp(t *testing.T) {
 	}
 }
 
-// The layers of the trunk from the store up: none imports one that stands behind it in the list.
+// Invariant: the layers of the trunk, from the store up. No package imports one that comes later in the list.
 func TestTheTrunkHasOneDirection(t *testing.T) {
 	layers := []string{"report", "store", "store/storetest", "screen", "screen/month", "review", "app"}
 	imports := packageImports(t)
@@ -130,7 +129,7 @@ func TestTheTrunkHasOneDirection(t *testing.T) {
 	}
 }
 
-// A recording is screened without a database and without a queue.
+// Invariant: replay needs neither a database nor a queue.
 func TestReplayNeedsNoDatabase(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "callscreen/internal/replay").Output()
 	if err != nil {
