@@ -19,9 +19,8 @@ const (
 
 // Call is an ended call.
 type Call struct {
-	ID          string
-	Findings    []policy.Finding
-	Metadata    map[string]string
+	ID string
+	policy.Call
 	Simulated   bool   // scored by the simulator
 	Decision    string // stored decision: "flagged", "inconclusive" or "clear"
 	Review      bool   // queued for review
@@ -47,6 +46,7 @@ type Result struct {
 	Unfinished   int          `json:"unfinished"` // calls skipped because their analysis is not finished
 	Simulated    int          `json:"simulated"`  // calls scored by the simulator
 	Skipped      int          `json:"skipped"`    // of these, skipped
+	Unknown      int          `json:"unknown"`    // calls whose ledger is not known: the rules about it do not apply
 	Dispositions Dispositions `json:"dispositions"`
 
 	Decided Outcomes `json:"decided"` // stored decisions, by the policy in use at the time
@@ -195,20 +195,23 @@ func Run(calls iter.Seq2[Call, error], o Options) (Result, error) {
 				continue
 			}
 		}
-		after := o.New.Decide(c.Findings, c.Metadata)
+		after := o.New.DecideCall(c.Call)
 		if after.Pending > 0 {
 			r.Unfinished++
 			continue
 		}
-		before := o.Current.Decide(c.Findings, c.Metadata)
+		before := o.Current.DecideCall(c.Call)
 		r.Calls++
 		r.Findings += len(c.Findings)
+		if c.Accounts == nil {
+			r.Unknown++
+		}
 		r.Dispositions.add(c.Disposition)
 		r.Decided.add(c.Decision, c.Review)
 		r.Current.add(before, c.Disposition)
 		r.New.add(after, c.Disposition)
 		r.Reviewed.add(before.Outcome, after.Outcome, c.Disposition)
-		s.add(Tipping(o.New, c.Findings, c.Metadata), c.Disposition)
+		s.add(tipping(o.New, c.Call), c.Disposition)
 		from, current, to := c.Decision, before.Outcome.String(), after.Outcome.String()
 		if current != to {
 			r.ChangedFromCurrent++

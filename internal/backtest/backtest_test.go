@@ -19,8 +19,11 @@ import (
 // call returns a call with one leg and one score.
 func call(id string, score float64, decision, disposition string) backtest.Call {
 	return backtest.Call{
-		ID:          id,
-		Findings:    []policy.Finding{{Leg: "caller", Speech: 10 * time.Second, State: policy.Scored, Score: score}},
+		ID: id,
+		Call: policy.Call{
+			Findings: []policy.Finding{{Leg: "caller", Speech: 10 * time.Second, State: policy.Scored, Score: score}},
+			Metadata: []map[string]string{nil},
+		},
 		Decision:    decision,
 		Review:      decision != "clear",
 		Disposition: disposition,
@@ -149,7 +152,7 @@ func TestOverridesWithAThresholdOfTheirOwnStayAlongTheCurve(t *testing.T) {
 	o := backtest.Options{Current: policy.Default(), New: policy.Default()}
 	o.New.Overrides = []policy.Override{{Metadata: map[string]string{"queue": "payments"}, Threshold: &half}}
 	c := call("a", 0.55, "clear", "false_alarm")
-	c.Metadata = map[string]string{"queue": "payments"}
+	c.Metadata = []map[string]string{{"queue": "payments"}}
 	r := run(t, o, c)
 	for _, p := range r.Curve {
 		if p.Flagged != 1 || p.FalseAlarmRate.Count != 1 {
@@ -199,8 +202,7 @@ func random(seed uint64, n int) (calls []backtest.Call) {
 		}
 		calls = append(calls, backtest.Call{
 			ID:          fmt.Sprint(i),
-			Findings:    findings,
-			Metadata:    metadata,
+			Call:        policy.Call{Findings: findings, Metadata: []map[string]string{metadata}},
 			Decision:    "clear",
 			Disposition: []string{"", "", "", "confirmed_synthetic", "false_alarm", "unsure"}[rng.IntN(6)],
 		})
@@ -212,7 +214,7 @@ func random(seed uint64, n int) (calls []backtest.Call) {
 func tried(p policy.Policy, calls []backtest.Call) (point backtest.Point) {
 	point.Threshold = p.Threshold
 	for _, c := range calls {
-		flagged := p.Decide(c.Findings, c.Metadata).Outcome == policy.OutcomeFlagged
+		flagged := p.DecideCall(c.Call).Outcome == policy.OutcomeFlagged
 		n := 0
 		if flagged {
 			n = 1

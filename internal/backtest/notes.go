@@ -44,6 +44,10 @@ func (r *Result) conclude(o Options, otherwise int) {
 			"recall and the false-alarm rate only describe %s reviewed (verification bias).",
 		plural(d.ConfirmedSynthetic+d.FalseAlarm, "call that was", "calls that were"),
 	)
+	if r.Unknown > 0 {
+		note("The ledger of %s not known (recorded by an earlier version): the rules about unheard, lost and paused audio were not applied.",
+			plural(r.Unknown, "call is", "calls are"))
+	}
 	if r.Simulated > r.Skipped {
 		note("%s simulated: the stand-in detects nothing, its scores mean nothing.", plural(r.Simulated, "call was", "calls were"))
 	}

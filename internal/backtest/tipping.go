@@ -37,6 +37,22 @@ func Tipping(p policy.Policy, findings []policy.Finding, metadata map[string]str
 	return highest
 }
 
+// tipping returns the highest of the tipping thresholds of all metadata that may hold.
+func tipping(p policy.Policy, c policy.Call) float64 {
+	if len(c.Metadata) == 1 && c.LegMetadata == nil {
+		return Tipping(p, c.Findings, c.Metadata[0])
+	}
+	highest := math.Inf(-1)
+	alternatives := slices.Clone(c.Metadata)
+	for _, own := range c.LegMetadata {
+		alternatives = append(alternatives, own...)
+	}
+	for _, metadata := range alternatives {
+		highest = max(highest, Tipping(p, c.Findings, metadata))
+	}
+	return highest
+}
+
 // tippingOfLeg returns the highest score that Need scores reach, within Of consecutive segments if Of is set.
 func tippingOfLeg(rules policy.Policy, leg string, findings []policy.Finding) float64 {
 	var scored []policy.Finding

@@ -4,6 +4,7 @@ package clip
 import (
 	"callscreen/capture"
 	"callscreen/encode"
+	"callscreen/internal/report"
 )
 
 // Resample converts a segment to the rate of the WAV files. Legs are recorded at the rate of their codec so that their
@@ -22,6 +23,18 @@ func Resample(audio capture.Segment, to int) (capture.Segment, error) {
 	pcm := make([]int16, len(out))
 	encode.ToInt16(pcm, out)
 	return audio.Resampled(to, pcm), nil
+}
+
+// Pieces returns the places of the pieces of a packed segment, nil for a contiguous one.
+func Pieces(audio capture.Segment) (pieces []report.Piece) {
+	for _, p := range audio.Pieces {
+		pieces = append(pieces, report.Piece{
+			At:       report.Seconds(capture.Duration(p.At, audio.Rate)),
+			Offset:   report.Seconds(capture.Duration(p.Span.Start, audio.Rate)),
+			Duration: report.Seconds(capture.Duration(p.Span.Len(), audio.Rate)),
+		})
+	}
+	return pieces
 }
 
 // Voiced returns the places of speech in the PCM of a segment, each as its first sample and the one after its last.

@@ -2,7 +2,9 @@ package intake
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"callscreen/internal/screen"
@@ -19,7 +21,12 @@ type Config struct {
 }
 
 // Intake accepts legs. It is safe for concurrent use.
-type Intake struct{ cfg Config }
+type Intake struct {
+	cfg Config
+
+	mu      sync.Mutex
+	holders map[[2]string]*Leg // by call and leg: the session that records, or has announced, a leg
+}
 
 // New returns an Intake.
 func New(cfg Config) *Intake {
@@ -29,19 +36,65 @@ func New(cfg Config) *Intake {
 	if cfg.Observe == nil {
 		cfg.Observe = func(screen.Step) {}
 	}
-	return &Intake{cfg: cfg}
+	return &Intake{cfg: cfg, holders: map[[2]string]*Leg{}}
 }
 
 // Accept joins a leg to its call. The leg must be closed. The error is a *Refusal.
+//
+// A leg has one sender. A second session of the same sender is accepted, and takes the leg over with its first packet: the
+// sender has reconnected, and its old session is dead or about to be. Another sender is refused.
 func (i *Intake) Accept(_ context.Context, r Request) (*Leg, error) {
 	if err := i.cfg.Room(); err != nil {
 		i.cfg.Log.Error("leg refused", "call", r.Call, "leg", r.Leg, "error", err)
 		return nil, &Refusal{RetryAfter: 30 * time.Second, Reason: err.Error()}
 	}
-	call, err := i.cfg.Calls.Join(r.Call, r.Metadata, r.Channels)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, name := range r.Legs() {
+		holder := i.holders[[2]string{r.Call, name}]
+		if holder == nil || holder.request.Sender == r.Sender {
+			continue
+		}
+		i.cfg.Log.Warn("leg refused: another sender holds it", "call", r.Call, "leg", name, "sender", r.Sender.Name,
+			"holder", holder.request.Sender.Name)
+		holder.session.Call().Warn(fmt.Sprintf("leg %s: a session of another sender (%s) was refused", name, r.Sender.Name))
+		return nil, &Refusal{Kind: Taken, Reason: "another sender records this leg (hint: is the call id or the leg used twice?)"}
+	}
+	session, err := i.cfg.Calls.Join(screen.Announced{
+		Call:     r.Call,
+		Legs:     r.Legs(),
+		Metadata: r.Metadata,
+		Bound:    r.Sender.Leg != "",
+	})
 	if err != nil {
 		return nil, &Refusal{RetryAfter: 10 * time.Second, Reason: err.Error()}
 	}
 	i.cfg.Log.Info("leg joined", "call", r.Call, "leg", r.Leg)
-	return &Leg{cfg: i.cfg, call: call, request: r, joined: time.Now()}, nil
+	l := &Leg{intake: i, session: session, request: r, joined: time.Now()}
+	for _, name := range r.Legs() {
+		if key := [2]string{r.Call, name}; i.holders[key] == nil {
+			i.holders[key] = l
+		}
+	}
+	return l, nil
+}
+
+// hold makes a session the holder of its legs: it has begun to send.
+func (i *Intake) hold(l *Leg) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, name := range l.request.Legs() {
+		i.holders[[2]string{l.request.Call, name}] = l
+	}
+}
+
+// release frees the legs that a session holds.
+func (i *Intake) release(l *Leg) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, name := range l.request.Legs() {
+		if key := [2]string{l.request.Call, name}; i.holders[key] == l {
+			delete(i.holders, key)
+		}
+	}
 }

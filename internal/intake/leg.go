@@ -13,45 +13,40 @@ import (
 
 // Leg is one sender's stay on a leg of a call.
 type Leg struct {
-	cfg     Config
-	call    *screen.LiveCall
+	intake  *Intake
+	session *screen.LiveSession
 	request Request
 	joined  time.Time
 }
 
-// Record reads the packets of a track to its end. negotiated is what the payload types mean.
+// Record reads the packets of a track to its end. negotiated is what the payload types mean. The error is
+// capture.ErrTakenOver when a newer session of the same sender records the leg.
 func (l *Leg) Record(ctx context.Context, track capture.Track, negotiated ...webrtc.RTPCodecParameters) error {
-	return l.call.Record(ctx, l.request.Leg, track, negotiated...)
+	return l.record(ctx, l.request.Leg, track, negotiated...)
+}
+
+func (l *Leg) record(ctx context.Context, leg string, track capture.Track, negotiated ...webrtc.RTPCodecParameters) error {
+	l.intake.hold(l)
+	return l.session.Record(ctx, leg, track, negotiated...)
 }
 
 // SenderReport takes an RTCP sender report.
-func (l *Leg) SenderReport(sr *rtcp.SenderReport) {
-	for _, name := range l.request.Legs() {
-		l.call.Recorder().SenderReport(name, sr)
-	}
-}
+func (l *Leg) SenderReport(sr *rtcp.SenderReport) { l.session.SenderReport(sr) }
 
 // LastPacket returns the arrival of the last packet, zero before the first.
-func (l *Leg) LastPacket() (last time.Time) {
-	stats := l.call.Recorder().Stats()
-	for _, name := range l.request.Legs() {
-		if at := stats[name].Packets.LastPacket; at.After(last) {
-			last = at
-		}
-	}
-	return last
-}
+func (l *Leg) LastPacket() time.Time { return l.session.LastPacket() }
 
-// Close ends the stay. lost reports that the sender did not hang up: the call then waits longer for the leg to come back.
+// Close ends the stay. lost reports that the connection broke: the call then waits longer for the leg to come back.
 func (l *Leg) Close(lost bool) {
-	l.cfg.Log.Info("leg left", "call", l.request.Call, "leg", l.request.Leg, "lost", lost)
-	l.cfg.Observe(screen.Step{
+	l.intake.release(l)
+	l.intake.cfg.Log.Info("leg left", "call", l.request.Call, "leg", l.request.Leg, "lost", lost)
+	l.intake.cfg.Observe(screen.Step{
 		Name:  screen.StepIngest,
 		Call:  l.request.Call,
-		Part:  l.call.Begun().Part,
+		Part:  l.session.Call().Begun().Part,
 		Leg:   l.request.Leg,
 		Start: l.joined,
 		End:   time.Now(),
 	})
-	l.call.Leave(lost)
+	l.session.Leave(lost)
 }

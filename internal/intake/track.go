@@ -34,9 +34,9 @@ func (l *Leg) recordTwo(ctx context.Context, track *webrtc.TrackRemote, negotiat
 	var otherErr error
 	other.Go(func() {
 		defer cancel()
-		otherErr = l.call.Record(ctx, l.request.Channels[1], right, negotiated...)
+		otherErr = l.record(ctx, l.request.Channels[1], right, negotiated...)
 	})
-	err := l.call.Record(ctx, l.request.Channels[0], left, negotiated...)
+	err := l.record(ctx, l.request.Channels[0], left, negotiated...)
 	cancel()
 	other.Wait()
 	if errors.Is(otherErr, context.Canceled) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"callscreen/capture"
+	"callscreen/internal/clip"
 	"callscreen/internal/report"
 	"callscreen/policy"
 )
@@ -94,6 +95,7 @@ func (c *Call) Add(leg string, seg capture.Segment) *Segment {
 			Speech:   report.Seconds(seg.SpeechDuration()),
 			Lost:     report.Seconds(seg.LostDuration()),
 			State:    report.StateRecorded,
+			Pieces:   clip.Pieces(seg),
 		},
 	}
 	c.segments = append(c.segments, s)
@@ -172,8 +174,13 @@ func (c *Call) Report() report.Report {
 	for _, s := range c.segments {
 		findings = append(findings, s.finding())
 	}
-	r := report.Assemble(c.cfg.Policy, c.cfg.Metadata, findings, c.legs)
-	r.Call, r.File, r.Simulated, r.Warnings = c.cfg.ID, c.cfg.File, c.simulated, slices.Clone(c.warnings)
+	r := report.Assemble(c.cfg.Policy, report.Facts{
+		Findings: findings,
+		Legs:     c.legs,
+		Metadata: []map[string]string{c.cfg.Metadata},
+	})
+	r.Call, r.File, r.Simulated = c.cfg.ID, c.cfg.File, c.simulated
+	r.Warnings = append(slices.Clone(c.warnings), r.Warnings...)
 	for _, s := range c.segments {
 		r.Segments = append(r.Segments, s.report)
 	}

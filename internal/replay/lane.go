@@ -3,28 +3,28 @@ package replay
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"callscreen/capture"
+	"callscreen/encode"
 	"callscreen/internal/report"
 )
 
-// Intake takes a segment that was cut and is worth an analysis. It may block while the analysis is behind.
+// Intake takes the segments that are worth an analysis. It may block while the analysis is behind.
 type Intake interface {
 	Take(ctx context.Context, s *Segment, audio capture.Segment) error
 }
 
-// Leg leads the PCM of one leg of a call through its segmenter to the intake. One goroutine owns it.
+// Leg passes the PCM of one leg of a call through its segmenter to the intake. One goroutine owns it.
 type Leg struct {
 	call      *Call
 	name      string
 	rate      int
 	segmenter *capture.Segmenter
 	intake    Intake
-	damaged   time.Duration
+	account   *encode.Account // nil until the file was read
 }
 
-// NewLeg makes a leg of a call. The detector is the leg's from here on.
+// NewLeg returns a leg of a call. It owns the detector.
 func NewLeg(call *Call, name string, vad capture.VAD, cfg capture.SegmenterConfig, intake Intake) (*Leg, error) {
 	s, err := capture.NewSegmenter(vad, cfg)
 	if err != nil {
@@ -47,15 +47,15 @@ func (l *Leg) Write(ctx context.Context, pcm []int16) error {
 	return l.fetch(ctx)
 }
 
-// Gap moves the position by samples for which there is no audio.
+// Gap moves the position by samples without audio.
 func (l *Leg) Gap(ctx context.Context, samples int64, lost bool) error {
 	l.segmenter.Gap(samples, lost)
 	return l.fetch(ctx)
 }
 
-// Damaged notes how much of the audio could not be decoded, and was written as silence.
-func (l *Leg) Damaged(d time.Duration) {
-	l.damaged = d
+// Account sets the account of the file, once it was read.
+func (l *Leg) Account(a encode.Account) {
+	l.account = &a
 	l.progress()
 }
 
@@ -65,7 +65,7 @@ func (l *Leg) End(ctx context.Context) error {
 	return l.fetch(ctx)
 }
 
-// fetch hands over what was cut. Every segment is noted in the call, also when the intake refuses it.
+// fetch passes on the segments that were cut. The call gets every segment, also when the intake refuses it.
 func (l *Leg) fetch(ctx context.Context) (err error) {
 	l.progress()
 	for seg, ok := l.segmenter.Next(); ok; seg, ok = l.segmenter.Next() {
@@ -78,10 +78,15 @@ func (l *Leg) fetch(ctx context.Context) (err error) {
 	return err
 }
 
+// progress updates the account of the leg. Damaged audio was written as silence and counts as lost.
 func (l *Leg) progress() {
-	position, lost := l.segmenter.Position(), l.segmenter.Lost()
-	l.call.Progress(l.name, report.LegAccount{
-		Duration: capture.Duration(position, l.rate),
-		Lost:     capture.Duration(lost, l.rate) + l.damaged,
-	})
+	a := report.LegAccount{
+		Duration: capture.Duration(l.segmenter.Position(), l.rate),
+		Lost:     capture.Duration(l.segmenter.Lost(), l.rate),
+	}
+	if l.account != nil {
+		a.Lost += l.account.DamagedTime
+		a.Ledger = report.OfFile(*l.account, a.Duration, capture.Duration(l.segmenter.Heard(capture.Noise), l.rate))
+	}
+	l.call.Progress(l.name, a)
 }

@@ -15,7 +15,7 @@ import (
 	"callscreen/internal/wait"
 )
 
-// Channels says how the channels of a recording become legs.
+// Channels determines the legs that the channels of a recording become.
 type Channels struct {
 	kind  channelsKind
 	index int
@@ -52,11 +52,11 @@ type Replay struct {
 	Segment  capture.SegmenterConfig
 	NewVAD   func() (capture.VAD, error) // a detector for one leg, at the rate of Segment
 	Intake   Intake
-	// OnProgress, if not nil, is called now and then with how much of the recording was read.
+	// OnProgress, if not nil, is called repeatedly with the position in the recording.
 	OnProgress func(position time.Duration)
 }
 
-// blockLength is how much audio is decoded in one step.
+// blockLength is the audio that is decoded in one step.
 const blockLength = 200 * time.Millisecond
 
 // File reads a recording to its end into a call, and ends the call. It returns when everything is read, which is before
@@ -76,18 +76,19 @@ func (r *Replay) File(ctx context.Context, call *Call, path string) error {
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	account := encode.AccountOf(src)
 	for _, l := range lanes {
-		err = errors.Join(err, l.end(ctx))
+		err = errors.Join(err, l.end(ctx, account))
 	}
 	if d := encode.DamageOf(src); d.Events > 0 {
-		lost := capture.Duration(d.Lost, src.Format().Rate)
-		for _, l := range lanes {
-			l.leg.Damaged(lost)
-		}
-		call.Warn(fmt.Sprintf("the recording is damaged in %d places; %v of it could not be decoded and are silence", d.Events, lost))
+		call.Warn(fmt.Sprintf("the recording is damaged in %d places; %v of it could not be decoded and are silence", d.Events,
+			account.DamagedTime.Round(time.Millisecond)))
 	}
-	for _, warning := range unreadWarnings(encode.AccountOf(src)) {
+	for _, warning := range unreadWarnings(account) {
 		call.Warn(warning)
+	}
+	if err := account.Check(); err != nil {
+		call.Warn(err.Error()) // a defect of the reader
 	}
 	if errors.Is(err, encode.ErrTruncated) {
 		call.Warn("the recording is truncated; what is there was screened")
@@ -138,85 +139,4 @@ func (r *Replay) read(ctx context.Context, src encode.Source, lanes []*lane) err
 			}
 		}
 	}
-}
-
-// lanes makes a leg for each channel that is wanted.
-func (r *Replay) lanes(call *Call, format encode.Format) (lanes []*lane, err error) {
-	add := func(name string, channel int) error {
-		vad, err := r.NewVAD()
-		if err != nil {
-			return fmt.Errorf("detect speech in leg %s of call %s: %w", name, call.ID(), err)
-		}
-		leg, err := NewLeg(call, name, vad, r.Segment, r.Intake)
-		if err != nil {
-			return err
-		}
-		resampler, err := encode.NewResampler(format.Rate, r.Segment.Rate)
-		if err != nil {
-			return err
-		}
-		lanes = append(lanes, &lane{channel: channel, resampler: resampler, leg: leg})
-		return nil
-	}
-	switch r.Channels.kind {
-	case mix:
-		err = add("mix", -1)
-		return lanes, err
-	case single:
-		if r.Channels.index >= format.Channels {
-			return nil, fmt.Errorf("there is no channel %d, the recording has %d (hint: the first channel is 0)", r.Channels.index, format.Channels)
-		}
-		err = add(r.legName(r.Channels.index), r.Channels.index)
-		return lanes, err
-	}
-	for i := range format.Channels {
-		if err := add(r.legName(i), i); err != nil {
-			return nil, err
-		}
-	}
-	return lanes, nil
-}
-
-func (r *Replay) legName(channel int) string {
-	if channel < len(r.Legs) {
-		return r.Legs[channel]
-	}
-	return "leg" + strconv.Itoa(channel+1)
-}
-
-// lane is the way of one channel from the file to its leg. Its buffers are reused from block to block.
-type lane struct {
-	channel   int // -1 for the mean of all
-	resampler *encode.Resampler
-	leg       *Leg
-	mono      []float32
-	resampled []float32
-	pcm       []int16
-}
-
-func (l *lane) write(ctx context.Context, block []float32, channels int) error {
-	if l.channel < 0 {
-		l.mono = encode.Downmix(l.mono[:0], block, channels)
-	} else {
-		l.mono = encode.Deinterleave(l.mono[:0], block, channels, l.channel)
-	}
-	l.resampled = l.resampler.Process(l.resampled[:0], l.mono)
-	return l.deliver(ctx)
-}
-
-func (l *lane) deliver(ctx context.Context) error {
-	if cap(l.pcm) < len(l.resampled) {
-		l.pcm = make([]int16, len(l.resampled))
-	}
-	l.pcm = l.pcm[:len(l.resampled)]
-	encode.ToInt16(l.pcm, l.resampled)
-	return l.leg.Write(ctx, l.pcm)
-}
-
-func (l *lane) end(ctx context.Context) error {
-	l.resampled = l.resampler.Flush(l.resampled[:0])
-	if err := l.deliver(ctx); err != nil {
-		return err
-	}
-	return l.leg.End(ctx)
 }

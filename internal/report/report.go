@@ -18,21 +18,26 @@ const ReasonStorage = "storage"
 
 // Report is the result of screening a call.
 type Report struct {
-	Call      string          `json:"call"`
-	File      string          `json:"file,omitempty"`
-	Decision  string          `json:"decision"` // "flagged", "clear" or "inconclusive"
-	Review    bool            `json:"review"`   // the policy asks for a human review
-	Score     *float64        `json:"score"`    // highest score of the leg that decided
-	Threshold float64         `json:"threshold"`
-	Reasons   []string        `json:"reasons"`
-	Duration  Seconds         `json:"duration_seconds"`
-	Speech    Seconds         `json:"speech_seconds"`
-	Analysed  Seconds         `json:"analysed_seconds"`
-	Lost      Seconds         `json:"lost_seconds"`
-	Simulated bool            `json:"simulated,omitempty"` // the scores come from the stand-in and mean nothing
-	Warnings  []string        `json:"warnings,omitempty"`
-	Legs      []LegReport     `json:"legs"`
-	Segments  []SegmentReport `json:"segments"`
+	Call      string   `json:"call"`
+	File      string   `json:"file,omitempty"`
+	Decision  string   `json:"decision"` // "flagged", "clear" or "inconclusive"
+	Review    bool     `json:"review"`   // the policy asks for a human review
+	Score     *float64 `json:"score"`    // highest score of the leg that decided
+	Threshold float64  `json:"threshold"`
+	Reasons   []string `json:"reasons"`
+	Duration  Seconds  `json:"duration_seconds"`
+	Speech    Seconds  `json:"speech_seconds"`
+	Analysed  Seconds  `json:"analysed_seconds"`
+	Lost      Seconds  `json:"lost_seconds"`
+	// Unrecorded, Paused and Unread are sums of the ledgers of the legs.
+	Unrecorded Seconds         `json:"unrecorded_seconds"`
+	Paused     Seconds         `json:"paused_seconds"`
+	Unread     Seconds         `json:"unread_seconds"`
+	Number     int             `json:"number,omitempty"`    // 2 for the second call with this id, and so on
+	Simulated  bool            `json:"simulated,omitempty"` // the scores come from the stand-in and mean nothing
+	Warnings   []string        `json:"warnings,omitempty"`
+	Legs       []LegReport     `json:"legs"`
+	Segments   []SegmentReport `json:"segments"`
 }
 
 // LegReport is the result for one leg.
@@ -47,6 +52,13 @@ type LegReport struct {
 	Speech    Seconds  `json:"speech_seconds"`
 	Analysed  Seconds  `json:"analysed_seconds"`
 	Lost      Seconds  `json:"lost_seconds"`
+	Recorded  Seconds  `json:"recorded_seconds"`
+	// Unrecorded arrived and was not recorded, Unread stands in the file and was not read. Unheard has both by reason.
+	Unrecorded Seconds            `json:"unrecorded_seconds"`
+	Paused     Seconds            `json:"paused_seconds"`
+	Unread     Seconds            `json:"unread_seconds"`
+	Unheard    map[string]Seconds `json:"unheard"`
+	Ledger     *Ledger            `json:"ledger,omitempty"` // missing where it is not known
 }
 
 // SegmentReport is the result for one segment.
@@ -64,6 +76,7 @@ type SegmentReport struct {
 	JobID    string   `json:"job_id"`
 	Reason   string   `json:"reason"`
 	Detail   string   `json:"detail,omitempty"`  // explanation for a person
+	Pieces   []Piece  `json:"pieces,omitempty"`  // places of the pieces of a packed segment, in the order of the audio
 	Cleaned  bool     `json:"cleaned,omitempty"` // the score is that of a cleaned copy, after the first analysis failed
 	Resent   bool     `json:"resent,omitempty"`  // uploaded twice, because the outcome of the first upload was unknown
 	Audio    bool     `json:"audio,omitempty"`   // the audio can be fetched by the id
@@ -71,11 +84,19 @@ type SegmentReport struct {
 	WAV      string   `json:"wav,omitempty"`     // file of the audio
 }
 
+// Piece is one of several runs of speech that were packed into one segment.
+type Piece struct {
+	At       Seconds `json:"at_seconds"`     // in the audio of the segment
+	Offset   Seconds `json:"offset_seconds"` // in the call
+	Duration Seconds `json:"duration_seconds"`
+}
+
 // CallReport is the Report of a call in the store.
 type CallReport struct {
 	Report
-	State     string            `json:"state"` // "live" or "ended"
-	Final     bool              `json:"final"` // the decision stands unless more is recorded
+	State     string            `json:"state"`              // "live" or "ended"
+	Previous  string            `json:"previous,omitempty"` // in a webhook: the outcome that was announced before
+	Final     bool              `json:"final"`              // the decision stands unless more is recorded
 	StartedAt time.Time         `json:"started_at"`
 	EndedAt   *time.Time        `json:"ended_at,omitempty"`
 	Metadata  map[string]string `json:"metadata"`

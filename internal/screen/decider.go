@@ -40,14 +40,32 @@ type Decider struct {
 	rules atomic.Pointer[rules]
 }
 
+// judge decides a call by the policy in force. Where other nodes have other policies the gravest outcome holds, whichever
+// node decides: the order in which nodes settle segments must not matter.
+func (d *Decider) judge(c *store.Call, parts []store.Part, segments []store.Segment, ended bool) (report.Report, int, int64) {
+	by := d.rules.Load()
+	r, open := summarize(by.policy, c, parts, segments, ended)
+	version := by.version
+	for _, other := range by.others {
+		o, _ := summarize(other.policy, c, parts, segments, ended)
+		if gravity(o.Decision) > gravity(r.Decision) {
+			r, version = o, other.version
+		}
+	}
+	return r, open, version
+}
+
 // rules are a policy and its version. They may change while the program runs; each decision is made under one of them.
 type rules struct {
 	policy  policy.Policy
 	version int64
+	others  []rules // of other nodes that are alive, in the order of their versions
 }
 
 // UsePolicy puts another policy in force for all later decisions.
-func (d *Decider) UsePolicy(p policy.Policy, version int64) { d.rules.Store(&rules{p, version}) }
+func (d *Decider) UsePolicy(p policy.Policy, version int64) {
+	d.rules.Store(&rules{policy: p, version: version})
+}
 
 // Policy returns the policy in force.
 func (d *Decider) Policy() policy.Policy { return d.rules.Load().policy }
@@ -184,23 +202,36 @@ func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Ste
 		return nil, err
 	}
 	ended := c.State == store.CallEnded
-	by := d.rules.Load()
-	r, open := summarize(by.policy, c, parts, segments, ended)
-	if flagged := policy.OutcomeFlagged.String(); c.Published == flagged && r.Decision != flagged {
-		var before report.Report // only a person clears a flag
+	r, open, version := d.judge(c, parts, segments, ended)
+	var before report.Report
+	if len(c.Summary) > 0 {
 		if err := json.Unmarshal(c.Summary, &before); err != nil {
 			return nil, fmt.Errorf("summary of call %s: %w", c.ID, err)
 		}
-		r.Decision, r.Review, r.Score, r.Threshold, r.Reasons = flagged, true, before.Score, before.Threshold, before.Reasons
 	}
+	flagged := policy.OutcomeFlagged.String()
+	if c.Published == flagged && r.Decision != flagged { // only a person clears a flag
+		r.Decision, r.Review, r.Score, r.Threshold, r.Reasons = flagged, true, before.Score, before.Threshold, before.Reasons
+		version = c.PolicyVersion
+	}
+	if c.Published == flagged {
+		keepFlags(&r, before)
+	}
+	carry(c, &r)
 	c.Decision, c.Review, c.Score = r.Decision, r.Review, r.Score
-	c.Final = r.Decision == policy.OutcomeFlagged.String() || ended && open == 0
-	c.PolicyVersion = by.version
+	c.Final = r.Decision == flagged || ended && open == 0
+	c.PolicyVersion = version
 	if c.Summary, err = json.Marshal(r); err != nil {
 		return nil, err
 	}
 	now := d.cfg.Now()
 	news := c.Final && c.Published != r.Decision
+	if c.Final && !news && r.Decision == flagged {
+		if news, err = worse(ctx, tx, c.ID, before, r, segments); err != nil {
+			return nil, err
+		}
+	}
+	previous := c.Published
 	if news {
 		c.Published, c.DecidedAt = r.Decision, now
 		c.Decisions++
@@ -222,11 +253,11 @@ func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Ste
 		Heard:    heard(segments),
 		First:    c.Decisions == 1,
 	}
-	return decided, d.announce(ctx, tx, c, r)
+	return decided, d.announce(ctx, tx, c, r, previous)
 }
 
 // announce stores a new decision with its review, its webhook message and its audit line.
-func (d *Decider) announce(ctx context.Context, tx *store.Tx, c *store.Call, r report.Report) error {
+func (d *Decider) announce(ctx context.Context, tx *store.Tx, c *store.Call, r report.Report, previous string) error {
 	if err := tx.AddDecision(ctx, store.Decision{
 		Call:          c.ID,
 		Seq:           c.Decisions,
@@ -236,6 +267,7 @@ func (d *Decider) announce(ctx context.Context, tx *store.Tx, c *store.Call, r r
 		Threshold:     r.Threshold,
 		Reasons:       r.Reasons,
 		PolicyVersion: c.PolicyVersion,
+		Previous:      previous,
 	}); err != nil {
 		return err
 	}
@@ -247,7 +279,9 @@ func (d *Decider) announce(ctx context.Context, tx *store.Tx, c *store.Call, r r
 	name := map[string]string{"flagged": event.CallFlagged, "clear": event.CallCleared, "inconclusive": event.CallInconclusive}[r.Decision]
 	if to := d.cfg.Subscribers(name); len(to) > 0 {
 		r.Segments = nil
-		if err := addMessage(ctx, tx, name, c.ID, fmt.Sprint(c.Decisions), c.DecidedAt, d.live(*c, r), to); err != nil {
+		announced := d.live(*c, r)
+		announced.Previous = previous
+		if err := addMessage(ctx, tx, name, c.ID, fmt.Sprint(c.Decisions), c.DecidedAt, announced, to); err != nil {
 			return err
 		}
 	}
@@ -264,6 +298,7 @@ func (d *Decider) announce(ctx context.Context, tx *store.Tx, c *store.Call, r r
 			"score":     r.Score,
 			"threshold": r.Threshold,
 			"review":    r.Review,
+			"previous":  previous,
 		},
 	})
 }

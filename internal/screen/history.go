@@ -16,11 +16,10 @@ func Past(ctx context.Context, s *store.Store, w store.Window) iter.Seq2[backtes
 				yield(backtest.Call{}, err)
 				return
 			}
-			findings, _ := Findings(p.Segments, true)
+			facts, _ := Facts(&p.Call, p.Legs, p.Segments, true)
 			c := backtest.Call{
 				ID:          p.ID,
-				Findings:    findings,
-				Metadata:    p.Metadata,
+				Call:        facts.Call(),
 				Simulated:   p.Simulated,
 				Decision:    p.Decision,
 				Review:      p.Review,

@@ -118,13 +118,13 @@ func (k *track) Read(b []byte) (int, interceptor.Attributes, error) {
 	return 172, nil, nil
 }
 
-func join(t *testing.T, l *screen.Live, call string) *screen.LiveCall {
+func join(t *testing.T, l *screen.Live, call string) *screen.LiveSession {
 	t.Helper()
-	c, err := l.Join(call, map[string]string{"queue": "payments"}, nil)
+	s, err := l.Join(screen.Announced{Call: call, Legs: []string{"caller"}, Metadata: map[string]string{"queue": "payments"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return s
 }
 
 // What a leg says is written down segment by segment, and the end of the part after all of them.
@@ -134,7 +134,7 @@ func TestALiveCallIsWrittenDownInOrder(t *testing.T) {
 	l := newLive(t, b, func(c *screen.LiveConfig) { c.Simulated = true })
 	c := join(t, l, "a")
 	own := map[store.PartKey]bool{}
-	if l.Parts(own); len(own) != 1 || l.Call("a") != c || !own[c.Begun().PartKey] {
+	if l.Parts(own); len(own) != 1 || l.Call("a") != c.Call() || !own[c.Call().Begun().PartKey] {
 		t.Errorf("%v", own)
 	}
 	if err := c.Record(t.Context(), "caller", &track{packets: 60 * 50}); err != nil {
@@ -184,12 +184,15 @@ func TestACallEndsWithItsLastLeg(t *testing.T) {
 	b := newBook()
 	l := newLive(t, b, func(c *screen.LiveConfig) { c.Linger = time.Hour })
 	c := join(t, l, "a")
-	if join(t, l, "a") != c {
+	second := join(t, l, "a")
+	if second.Call() != c.Call() {
 		t.Fatal("the second leg is in another call")
 	}
 	c.Leave(false)
-	c.Leave(false) // the last one: it could come back within the hour
-	if join(t, l, "a") != c {
+	c.Leave(false) // leaving twice is leaving once
+	second.Leave(false)
+	third := join(t, l, "a") // within the hour
+	if third.Call() != c.Call() {
 		t.Error("a leg that came back is in another call")
 	}
 	other := join(t, l, "b")
@@ -198,12 +201,12 @@ func TestACallEndsWithItsLastLeg(t *testing.T) {
 	}
 	l.EndAll()
 	ended := map[store.PartKey]bool{b.end(t).PartKey: true, b.end(t).PartKey: true}
-	if !ended[c.Begun().PartKey] || !ended[other.Begun().PartKey] {
+	if !ended[c.Call().Begun().PartKey] || !ended[other.Call().Begun().PartKey] {
 		t.Errorf("%v", ended)
 	}
-	c.Leave(true) // too late to matter
+	third.Leave(true) // too late to matter
 	l.Close()
-	if _, err := l.Join("c", nil, nil); err == nil || !strings.Contains(err.Error(), "shutting down") {
+	if _, err := l.Join(screen.Announced{Call: "c", Legs: []string{"caller"}}); err == nil || !strings.Contains(err.Error(), "shutting down") {
 		t.Error(err)
 	}
 	if len(b.ended) != 0 {
@@ -222,7 +225,7 @@ func TestALostLegMayComeBack(t *testing.T) {
 	if p := b.end(t); p.Call != "hung-up" {
 		t.Errorf("%+v", p)
 	}
-	if join(t, l, "lost") != lost || len(b.ended) != 0 {
+	if join(t, l, "lost").Call() != lost.Call() || len(b.ended) != 0 {
 		t.Error("it was not waited for")
 	}
 }
@@ -236,7 +239,7 @@ func TestACallThatIsCalledAgain(t *testing.T) {
 	last := int64(0)
 	for range 20 {
 		c := join(t, l, "a")
-		key := c.Begun().PartKey
+		key := c.Call().Begun().PartKey
 		if seen[key] || key.Part <= last {
 			t.Errorf("%+v after %d", key, last)
 		}

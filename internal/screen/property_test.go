@@ -24,6 +24,7 @@ type expected struct {
 	final     bool
 	published string
 	decisions int
+	flagged   map[string]bool // by leg, now or earlier
 }
 
 // live tells whether a part is still recorded.
@@ -71,11 +72,22 @@ func (e *expected) decide(metadata map[string]string) {
 		}
 	}
 	e.decision = e.rules.Decide(findings, metadata)
+	another := false // a leg is over its threshold that was not when the call was flagged
+	for _, l := range e.decision.Legs {
+		if l.Outcome != policy.OutcomeFlagged {
+			continue
+		}
+		another = another || !e.flagged[l.Leg]
+		if e.flagged == nil {
+			e.flagged = map[string]bool{}
+		}
+		e.flagged[l.Leg] = true
+	}
 	outcome := e.decision.Outcome.String()
 	if e.published == "flagged" { // only people take it back
 		outcome = "flagged"
 	}
-	if e.final = outcome == "flagged" || !e.live() && open == 0; e.final && outcome != e.published {
+	if e.final = outcome == "flagged" || !e.live() && open == 0; e.final && (outcome != e.published || another) {
 		e.published = outcome
 		e.decisions++
 	}

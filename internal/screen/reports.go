@@ -14,25 +14,19 @@ import (
 // summarize returns the report of a call without its segments, and the number of segments that are not settled. While the
 // call goes on, the decision covers what was analysed so far.
 func summarize(by policy.Policy, c *store.Call, parts []store.Part, segments []store.Segment, ended bool) (report.Report, int) {
-	legs := map[string]report.LegAccount{}
+	legs, segments := ofNumber(c.Number, parts, segments)
+	facts, open := Facts(c, legs, segments, ended)
+	r := report.Assemble(by, facts)
 	var warnings []string
 	for _, p := range parts {
-		warnings = append(warnings, p.Warnings...)
-		for _, l := range p.Legs {
-			account := legs[l.Leg]
-			account.Duration += l.Duration
-			account.Lost += l.Lost
-			legs[l.Leg] = account
+		if p.Number == c.Number {
+			warnings = append(warnings, p.Warnings...)
 		}
 	}
-	for _, g := range segments {
-		if _, ok := legs[g.Leg]; !ok {
-			legs[g.Leg] = report.LegAccount{}
-		}
+	r.Call, r.Simulated, r.Warnings = c.ID, c.Simulated, append(warnings, r.Warnings...)
+	if c.Number > 1 {
+		r.Number = c.Number
 	}
-	findings, open := Findings(segments, ended)
-	r := report.Assemble(by, c.Metadata, findings, legs)
-	r.Call, r.Simulated, r.Warnings = c.ID, c.Simulated, warnings
 	return r, open
 }
 
@@ -62,7 +56,17 @@ func segmentReport(g store.Segment, shift time.Duration) report.SegmentReport {
 		Resent:   g.Resent > 0,
 		Audio:    g.AudioKey != "",
 		SHA256:   g.AudioSHA256,
+		Pieces:   shifted(g.Pieces, shift),
 	}
+}
+
+func shifted(pieces []report.Piece, shift time.Duration) []report.Piece {
+	var all []report.Piece
+	for _, p := range pieces {
+		p.Offset += report.Seconds(shift)
+		all = append(all, p)
+	}
+	return all
 }
 
 func (d *Decider) live(c store.Call, r report.Report) report.CallReport {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"callscreen/internal/report"
 )
 
 // States of a call.
@@ -35,8 +37,11 @@ type Call struct {
 	// Published is the last announced outcome, or "". Decisions is the number of announcements.
 	Published     string
 	Decisions     int
-	PolicyVersion int64
+	PolicyVersion int64 // of the last decision
 	DecidedAt     time.Time
+	// Number counts the calls with this id, from 1. Carried is the outcome of an earlier one that no person has closed.
+	Number  int
+	Carried string
 	// AudioUntil is the time to delete the audio. It is nil while unknown, and after the deletion.
 	AudioUntil *time.Time
 }
@@ -58,6 +63,7 @@ type Part struct {
 	How       string            `json:"how,omitempty"` // reason of its end, "" if all legs hung up
 	Warnings  []string          `json:"warnings,omitempty"`
 	Legs      []Leg             `json:"legs,omitempty"`
+	Number    int               `json:"-"` // of the call that it belongs to, among those with its id
 }
 
 // Leg is the recorded length of a leg in a part.
@@ -69,6 +75,12 @@ type Leg struct {
 	// Segments is the number of segments that were cut, 0 if not counted. It is compared with the rows at the end of the
 	// part, and not stored.
 	Segments int `json:"segments,omitempty"`
+	// Ledger is nil if it is not known.
+	Ledger *report.Ledger `json:"ledger,omitempty"`
+	// Metadata is what the senders of the leg announced, more than one if they disagree. That of a bound sender holds for its
+	// own leg only.
+	Metadata []map[string]string `json:"metadata,omitempty"`
+	Bound    bool                `json:"bound,omitempty"`
 }
 
 // LockCall reads a call and locks it until the transaction ends.
@@ -82,7 +94,8 @@ func (s *Store) Call(ctx context.Context, id string) (Call, error) {
 }
 
 const callColumns = "id, started_ms, ended_ms, state, metadata, simulated, decision, final, review, score, summary, published, " +
-	"decisions, policy_version, decided_ms, audio_until_ms"
+	"decisions, policy_version, decided_ms, audio_until_ms, " +
+	"number, carried"
 
 func scanCall(row interface{ Scan(...any) error }) (c Call, err error) {
 	var started, ended, decided int64
@@ -105,6 +118,8 @@ func scanCall(row interface{ Scan(...any) error }) (c Call, err error) {
 		&c.PolicyVersion,
 		&decided,
 		&until,
+		&c.Number,
+		&c.Carried,
 	)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, ErrNotFound
@@ -138,7 +153,7 @@ func (t *Tx) SaveCall(ctx context.Context, c *Call) error {
 		ctx,
 		`UPDATE call SET started_ms = $2, ended_ms = $3, state = $4, metadata = $5, search = $6, simulated = $7, decision = $8, final = $9,
 		review = $10, score = $11, summary = $12, published = $13, decisions = $14, policy_version = $15, decided_ms = $16,
-			audio_until_ms = $17 WHERE id = $1`,
+			audio_until_ms = $17, number = $18, carried = $19 WHERE id = $1`,
 		c.ID,
 		millis(c.StartedAt),
 		millis(c.EndedAt),
@@ -156,6 +171,8 @@ func (t *Tx) SaveCall(ctx context.Context, c *Call) error {
 		c.PolicyVersion,
 		millis(c.DecidedAt),
 		until,
+		c.Number,
+		c.Carried,
 	)
 	if err != nil {
 		return fmt.Errorf("save call %s: %w", c.ID, err)
@@ -203,7 +220,18 @@ func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 	if err != nil {
 		return c, err
 	}
-	added, err := t.exec(ctx, "INSERT INTO part (call_id, part, node) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", p.Call, p.Part, p.Node)
+	number, err := t.numberOf(ctx, c, p)
+	if err != nil {
+		return c, err
+	}
+	added, err := t.exec(
+		ctx,
+		"INSERT INTO part (call_id, part, node, number) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+		p.Call,
+		p.Part,
+		p.Node,
+		number,
+	)
 	if err != nil {
 		return c, fmt.Errorf("save part of call %s: %w", p.Call, err)
 	}
@@ -219,25 +247,17 @@ func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 	if added == 0 {
 		return c, t.SaveCall(ctx, &c)
 	}
+	if number > c.Number {
+		if err := t.nextNumber(ctx, &c); err != nil {
+			return c, err
+		}
+	}
 	if at := time.UnixMilli(p.Part).UTC(); at.Before(c.StartedAt) {
 		c.StartedAt = at
 	}
 	c.Simulated = c.Simulated || p.Simulated
 	c.State, c.EndedAt = CallLive, time.Time{}
 	return c, t.SaveCall(ctx, &c)
-}
-
-// Legs saves the recorded length of the legs of a part. A shorter length than the stored one is ignored.
-func (t *Tx) Legs(ctx context.Context, p Part) error {
-	for _, l := range p.Legs {
-		if _, err := t.exec(ctx, `INSERT INTO leg (call_id, part, node, leg, duration_ms, lost_ms) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (call_id, part, node, leg) DO UPDATE SET duration_ms = excluded.duration_ms, lost_ms = excluded.lost_ms
-				WHERE excluded.duration_ms >= leg.duration_ms`,
-			p.Call, p.Part, p.Node, l.Leg, l.Duration.Milliseconds(), l.Lost.Milliseconds()); err != nil {
-			return fmt.Errorf("save leg %s of call %s: %w", l.Leg, p.Call, err)
-		}
-	}
-	return nil
 }
 
 // Progress saves the length of a part, and its end if it has ended. The call must be locked. It ends with its last
@@ -302,14 +322,14 @@ func (t *Tx) Parts(ctx context.Context, call string) ([]Part, error) { return pa
 func parts(ctx context.Context, q querier, call string) (list []Part, err error) {
 	rows, err := q.QueryContext(
 		ctx,
-		"SELECT call_id, part, node, ended_ms, how, warnings FROM part WHERE call_id = $1 ORDER BY part, node",
+		"SELECT call_id, part, node, ended_ms, how, warnings, number FROM part WHERE call_id = $1 ORDER BY part, node",
 		call,
 	)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var p Part
 		var ended int64
 		var warnings string
-		if err := r.Scan(&p.Call, &p.Part, &p.Node, &ended, &p.How, &warnings); err != nil {
+		if err := r.Scan(&p.Call, &p.Part, &p.Node, &ended, &p.How, &warnings, &p.Number); err != nil {
 			return err
 		}
 		p.EndedAt = fromMillis(ended)
@@ -319,23 +339,16 @@ func parts(ctx context.Context, q querier, call string) (list []Part, err error)
 	if err != nil {
 		return nil, fmt.Errorf("read parts of call %s: %w", call, err)
 	}
-	rows, err = q.QueryContext(ctx, "SELECT part, node, leg, duration_ms, lost_ms FROM leg WHERE call_id = $1 ORDER BY leg", call)
-	err = each(rows, err, func(r *sql.Rows) error {
-		var l Leg
-		var took, lost int64
-		if err := r.Scan(&l.Part, &l.Node, &l.Leg, &took, &lost); err != nil {
-			return err
-		}
-		l.Call, l.Duration, l.Lost = call, duration(took), duration(lost)
+	all, err := legs(ctx, q, call)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range all {
 		for i := range list {
 			if list[i].PartKey == l.PartKey {
 				list[i].Legs = append(list[i].Legs, l)
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read legs of call %s: %w", call, err)
 	}
 	return list, nil
 }

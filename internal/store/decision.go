@@ -19,6 +19,7 @@ type Decision struct {
 	Threshold     float64
 	Reasons       []string
 	PolicyVersion int64
+	Previous      string // outcome that was announced before, "" for the first
 }
 
 // AddDecision inserts a decision. A duplicate number is an error.
@@ -29,7 +30,8 @@ func (t *Tx) AddDecision(ctx context.Context, d Decision) error {
 	}
 	if _, err := t.exec(
 		ctx,
-		"INSERT INTO decision (call_id, seq, at_ms, outcome, score, threshold, reasons, policy_version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+		"INSERT INTO decision (call_id, seq, at_ms, outcome, score, threshold, reasons, policy_version, previous) "+
+			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 		d.Call,
 		d.Seq,
 		millis(d.At),
@@ -38,6 +40,7 @@ func (t *Tx) AddDecision(ctx context.Context, d Decision) error {
 		d.Threshold,
 		string(reasons),
 		d.PolicyVersion,
+		d.Previous,
 	); err != nil {
 		return fmt.Errorf("insert decision %d of call %s: %w", d.Seq, d.Call, err)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"callscreen/internal/report"
 )
 
 // Window selects past calls, and how much of each to read.
@@ -36,7 +39,9 @@ const (
 type Past struct {
 	Call
 	Hearing  Hearing
-	Segments []Segment
+	Segments []Segment // of its last number
+	// Legs are those of the last number. Their ledgers have no more than a policy reads.
+	Legs []Leg
 }
 
 // Hearing is the review of a call, or zero if it was never queued for review.
@@ -186,7 +191,7 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 		c, err := scanCall(r)
 		if n := len(p.calls); n < cap(p.calls) { // reuses the memory of a visited call
 			p.calls = p.calls[:n+1]
-			p.calls[n] = Past{Call: c, Segments: p.calls[n].Segments[:0]}
+			p.calls[n] = Past{Call: c, Segments: p.calls[n].Segments[:0], Legs: p.calls[n].Legs[:0]}
 		} else {
 			p.calls = append(p.calls, Past{Call: c})
 		}
@@ -212,7 +217,83 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 		ctx,
 		"SELECT n, "+columns+numbered+"segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq, part, node",
 		args...)
-	return each(rows, err, func(r *sql.Rows) error { return scan(r, p.calls) })
+	if err := each(rows, err, func(r *sql.Rows) error { return scan(r, p.calls) }); err != nil {
+		return err
+	}
+	rows, err = tx.QueryContext(ctx, "SELECT n, "+accountColumns+numbered+"leg ON call_id = past_id ORDER BY part, node, leg", args...)
+	if err := each(rows, err, func(r *sql.Rows) error { return scanAccount(r, p.calls) }); err != nil {
+		return err
+	}
+	for i := range p.calls {
+		if p.calls[i].Number > 1 {
+			if err := onlyLastNumber(ctx, tx, &p.calls[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// accountColumns are the columns of a leg that a policy reads.
+const accountColumns = "part, node, leg, duration_ms, lost_ms, recorded_ms, noise_ms, paused_ms, interrupted, " +
+	"nullif(unheard, ''), ledger <> '', nullif(metadata, ''), bound"
+
+func scanAccount(r *sql.Rows, calls []Past) error {
+	var n int
+	var l Leg
+	var took, lost, recorded, noise, paused int64
+	var interrupted, known bool
+	var unheard, metadata sql.NullString
+	if err := r.Scan(&n, &l.Part, &l.Node, &l.Leg, &took, &lost, &recorded, &noise, &paused, &interrupted, &unheard, &known, &metadata,
+		&l.Bound); err != nil {
+		return err
+	}
+	l.Duration, l.Lost = duration(took), duration(lost)
+	if known {
+		l.Ledger = &report.Ledger{
+			Recorded:    report.Seconds(duration(recorded)),
+			Noise:       report.Seconds(duration(noise)),
+			Paused:      report.Seconds(duration(paused)),
+			Interrupted: interrupted,
+		}
+	}
+	if known && unheard.Valid {
+		var times map[string]int64
+		if err := json.Unmarshal([]byte(unheard.String), &times); err != nil {
+			return err
+		}
+		l.Ledger.Unrecorded = map[string]report.Seconds{}
+		for reason, ms := range times {
+			l.Ledger.Unrecorded[reason] = report.Seconds(duration(ms))
+		}
+	}
+	if metadata.Valid {
+		if err := json.Unmarshal([]byte(metadata.String), &l.Metadata); err != nil {
+			return err
+		}
+	}
+	l.Call = calls[n-1].ID
+	calls[n-1].Legs = append(calls[n-1].Legs, l)
+	return nil
+}
+
+// onlyLastNumber removes the segments and legs of earlier calls with the same id.
+func onlyLastNumber(ctx context.Context, q querier, c *Past) error {
+	all, err := parts(ctx, q, c.ID)
+	if err != nil {
+		return err
+	}
+	last := map[PartKey]bool{}
+	for _, p := range all {
+		last[p.PartKey] = p.Number == c.Number
+	}
+	list, err := segments(ctx, q, c.ID)
+	if err != nil {
+		return err
+	}
+	c.Segments = slices.DeleteFunc(list, func(g Segment) bool { return !last[g.PartKey] })
+	c.Legs = slices.DeleteFunc(c.Legs, func(l Leg) bool { return !last[l.PartKey] })
+	return nil
 }
 
 func scanHearing(r *sql.Rows, calls []Past) error {

@@ -162,6 +162,9 @@ func (t *Tx) saveReview(ctx context.Context, r Review, ch ReviewChange) error {
 		r.Call, r.Version, millis(ch.At), ch.Who, ch.Disposition, ch.Note); err != nil {
 		return fmt.Errorf("save disposition of call %s: %w", r.Call, err)
 	}
+	if _, err := t.exec(ctx, "UPDATE call SET carried = '' WHERE id = $1", r.Call); err != nil {
+		return fmt.Errorf("close the review of call %s: %w", r.Call, err)
+	}
 	return t.reviewState(ctx, r.Call, ReviewClosed)
 }
 
@@ -186,6 +189,11 @@ func scanReview(row interface{ Scan(...any) error }) (r Review, err error) {
 	}
 	r.OpenedAt, r.ClaimedUntil, r.ClosedAt = fromMillis(opened), fromMillis(until), fromMillis(closed)
 	return r, nil
+}
+
+// Review returns the review of a call, or ErrNoReview.
+func (t *Tx) Review(ctx context.Context, call string) (Review, error) {
+	return scanReview(t.tx.QueryRowContext(ctx, "SELECT "+reviewColumns+" FROM review WHERE call_id = $1", call))
 }
 
 // Reviews returns the reviews of calls, by call. Calls that were never queued have none.

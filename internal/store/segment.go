@@ -24,18 +24,19 @@ const (
 type Segment struct {
 	ID         string `json:"id"`
 	PartKey    `json:"part_key"`
-	Leg        string        `json:"leg"`
-	Seq        int           `json:"seq"`
-	Offset     time.Duration `json:"offset"` // from the start of the part
-	Duration   time.Duration `json:"duration"`
-	Speech     time.Duration `json:"speech"`
-	Lost       time.Duration `json:"lost,omitempty"`
-	RecordedAt time.Time     `json:"recorded_at"`
-	Rate       int           `json:"rate"`             // sample rate of the WAV file in Hz
-	Voiced     [][2]int64    `json:"voiced,omitempty"` // ranges of speech, in samples from the start of the segment
-	State      string        `json:"state"`
-	Reason     string        `json:"reason,omitempty"`
-	Detail     string        `json:"detail,omitempty"`
+	Leg        string         `json:"leg"`
+	Seq        int            `json:"seq"`
+	Offset     time.Duration  `json:"offset"` // from the start of the part
+	Duration   time.Duration  `json:"duration"`
+	Speech     time.Duration  `json:"speech"`
+	Lost       time.Duration  `json:"lost,omitempty"`
+	RecordedAt time.Time      `json:"recorded_at"`
+	Rate       int            `json:"rate"`             // sample rate of the WAV file in Hz
+	Voiced     [][2]int64     `json:"voiced,omitempty"` // ranges of speech, in samples from the start of the segment
+	Pieces     []report.Piece `json:"pieces,omitempty"` // of a packed segment; offsets from the start of the part
+	State      string         `json:"state"`
+	Reason     string         `json:"reason,omitempty"`
+	Detail     string         `json:"detail,omitempty"`
 
 	AudioKey       string    `json:"audio_key,omitempty"`  // in the audio store; "" without audio
 	AudioNode      string    `json:"audio_node,omitempty"` // only node with the audio; "" if all nodes can read it
@@ -67,6 +68,14 @@ func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	pieces := ""
+	if len(g.Pieces) > 0 {
+		text, err := json.Marshal(g.Pieces)
+		if err != nil {
+			return false, err
+		}
+		pieces = string(text)
+	}
 	settled := int64(0)
 	if g.Settled() {
 		settled = millis(g.RecordedAt)
@@ -79,8 +88,9 @@ func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
 	n, err := t.exec(
 		ctx,
 		`INSERT INTO segment (id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail,
-		audio_key, audio_node, audio_sha256, audio_bytes, rate, voiced, settled_ms)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING`,
+		audio_key, audio_node, audio_sha256, audio_bytes, rate, voiced, settled_ms, pieces)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+			ON CONFLICT DO NOTHING`,
 		g.ID,
 		g.Call,
 		g.Part,
@@ -102,6 +112,7 @@ func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
 		g.Rate,
 		string(voiced),
 		settled,
+		pieces,
 	)
 	if err != nil {
 		return false, fmt.Errorf("insert segment %s of call %s: %w", g.ID, g.Call, err)
@@ -112,11 +123,11 @@ func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
 const segmentColumns = `id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state,
 	reason, detail, score, verdict, job_id, simulated, cleaned,
 	audio_key, audio_node, audio_sha256, audio_bytes, audio_deleted_ms, rate, voiced, attempts, next_ms, submit_started_ms,
-		submitted_ms, resent, worker, settled_ms`
+		submitted_ms, resent, worker, settled_ms, pieces`
 
 func scanSegment(row interface{ Scan(...any) error }) (g Segment, err error) {
 	var offset, took, speech, lost, recorded, deleted, next, started, submitted, settled int64
-	var voiced string
+	var voiced, pieces string
 	err = row.Scan(
 		&g.ID,
 		&g.Call,
@@ -151,6 +162,7 @@ func scanSegment(row interface{ Scan(...any) error }) (g Segment, err error) {
 		&g.Resent,
 		&g.Worker,
 		&settled,
+		&pieces,
 	)
 	if errors.Is(err, sql.ErrNoRows) {
 		return g, ErrNotFound
@@ -161,6 +173,11 @@ func scanSegment(row interface{ Scan(...any) error }) (g Segment, err error) {
 	g.Offset, g.Duration, g.Speech, g.Lost = duration(offset), duration(took), duration(speech), duration(lost)
 	g.RecordedAt, g.AudioDeletedAt, g.NextAt = fromMillis(recorded), fromMillis(deleted), fromMillis(next)
 	g.SubmitStarted, g.SubmittedAt, g.SettledAt = fromMillis(started), fromMillis(submitted), fromMillis(settled)
+	if pieces != "" {
+		if err := json.Unmarshal([]byte(pieces), &g.Pieces); err != nil {
+			return g, fmt.Errorf("pieces of segment %s: %w", g.ID, err)
+		}
+	}
 	return g, json.Unmarshal([]byte(voiced), &g.Voiced)
 }
 

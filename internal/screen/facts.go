@@ -1,0 +1,113 @@
+package screen
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"callscreen/internal/report"
+	"callscreen/internal/store"
+)
+
+// Facts returns what a stored call is decided by, and the number of its segments that are not settled. legs and segments are
+// those of its last number. While the call goes on, segments without a result are left out. Every decision about a stored
+// call, also a backtest, must use this function.
+func Facts(c *store.Call, legs []store.Leg, segments []store.Segment, ended bool) (report.Facts, int) {
+	findings, open := Findings(segments, ended)
+	f := report.Facts{Findings: findings, Legs: map[string]report.LegAccount{}}
+	for _, l := range legs {
+		account := report.LegAccount{Duration: l.Duration, Lost: l.Lost, Ledger: l.Ledger}
+		if before, ok := f.Legs[l.Leg]; ok {
+			account = before.Add(account, time.UnixMilli(l.Part).Sub(c.StartedAt))
+		}
+		f.Legs[l.Leg] = account
+	}
+	for _, g := range segments {
+		if _, ok := f.Legs[g.Leg]; !ok {
+			f.Legs[g.Leg] = report.LegAccount{}
+		}
+	}
+	f.Metadata, f.LegMetadata = alternatives(c.Metadata, legs)
+	return f, open
+}
+
+// alternatives returns the metadata that may hold for the call, and for the legs of bound senders. What a bound sender
+// announces holds for its own leg only. Where the others disagree, each of them may be right.
+func alternatives(call map[string]string, legs []store.Leg) (all []map[string]string, of map[string][]map[string]string) {
+	var words []map[string]string
+	add := func(list []map[string]string, m map[string]string) []map[string]string {
+		if slices.ContainsFunc(list, func(o map[string]string) bool { return maps.Equal(o, m) }) {
+			return list
+		}
+		return append(list, m)
+	}
+	known := len(legs) > 0
+	for _, l := range legs {
+		known = known && l.Metadata != nil
+		for _, m := range l.Metadata {
+			if !l.Bound {
+				words = add(words, m)
+			}
+		}
+	}
+	if !known { // recorded by an earlier version
+		return []map[string]string{call}, nil
+	}
+	for _, m := range words {
+		all = add(all, overlaid(words, m))
+	}
+	if len(all) == 0 {
+		all = []map[string]string{{}}
+	}
+	for _, l := range legs {
+		if !l.Bound {
+			continue
+		}
+		if of == nil {
+			of = map[string][]map[string]string{}
+		}
+		own := slices.Clone(all)
+		for _, m := range l.Metadata {
+			own = add(own, overlaid(append(slices.Clone(words), m), m))
+		}
+		of[l.Leg] = own
+	}
+	return all, of
+}
+
+// overlaid returns all values of a list, of which those of one map win.
+func overlaid(list []map[string]string, winner map[string]string) map[string]string {
+	m := map[string]string{}
+	for _, other := range list {
+		for k, v := range other {
+			if _, ok := m[k]; !ok {
+				m[k] = v
+			}
+		}
+	}
+	maps.Copy(m, winner)
+	return m
+}
+
+// ofNumber returns the legs of the parts of a number, and the segments of those parts.
+func ofNumber(number int, parts []store.Part, segments []store.Segment) (legs []store.Leg, own []store.Segment) {
+	in := map[store.PartKey]bool{}
+	all := true
+	for _, p := range parts {
+		if p.Number == number {
+			in[p.PartKey] = true
+			legs = append(legs, p.Legs...)
+		} else {
+			all = false
+		}
+	}
+	if all {
+		return legs, segments
+	}
+	for _, g := range segments {
+		if in[g.PartKey] {
+			own = append(own, g)
+		}
+	}
+	return legs, own
+}

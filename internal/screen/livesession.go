@@ -1,0 +1,90 @@
+package screen
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+
+	"callscreen/capture"
+)
+
+// LiveSession is one sender's stay in a call. Its methods are safe for concurrent use.
+type LiveSession struct {
+	call     *LiveCall
+	legs     []string
+	recorded map[string]bool // legs of which a track was recorded; guarded by the lock of the call
+	left     bool
+}
+
+// Call returns the call.
+func (s *LiveSession) Call() *LiveCall { return s.call }
+
+// Record records a track as a leg of the session. A session of another sender on the same leg is taken over: its Record
+// returns capture.ErrTakenOver. Further tracks of the same session are recorded beside the first.
+func (s *LiveSession) Record(ctx context.Context, leg string, track capture.Track, negotiated ...webrtc.RTPCodecParameters) error {
+	c := s.call
+	c.mu.Lock()
+	record := c.recorder.Record
+	if l := c.legs[leg]; l != nil {
+		if s.recorded[leg] && l.holder == s {
+			record = c.recorder.Join
+		} else if l.holder != nil && l.holder != s && l.holder.recorded[leg] {
+			c.takenOver++
+		}
+		l.holder, l.broken = s, false
+	}
+	s.recorded[leg] = true
+	c.mu.Unlock()
+	err := record(ctx, leg, track, negotiated...)
+	if errors.Is(err, capture.ErrTakenOver) {
+		c.live.cfg.Log.Info("session taken over", "call", c.part.Call, "leg", leg)
+	}
+	return err
+}
+
+// SenderReport passes an RTCP sender report to the legs of the session.
+func (s *LiveSession) SenderReport(sr *rtcp.SenderReport) {
+	for _, leg := range s.legs {
+		s.call.recorder.SenderReport(leg, sr)
+	}
+}
+
+// LastPacket returns the arrival of the last packet of the legs, zero before the first.
+func (s *LiveSession) LastPacket() (last time.Time) {
+	stats := s.call.recorder.Stats()
+	for _, leg := range s.legs {
+		if at := stats[leg].Packets.LastPacket; at.After(last) {
+			last = at
+		}
+	}
+	return last
+}
+
+// Leave ends the session. lost reports that its connection broke: its legs count as interrupted unless they come back. After
+// the last session the call ends: soon if that hung up, later if its connection was lost.
+func (s *LiveSession) Leave(lost bool) {
+	c := s.call
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.left {
+		return
+	}
+	s.left = true
+	for _, name := range s.legs {
+		if l := c.legs[name]; l != nil && l.holder == s {
+			l.holder, l.broken = nil, lost
+		}
+	}
+	c.change()
+	if c.sessions--; c.sessions > 0 || c.ended {
+		return
+	}
+	wait := c.live.cfg.Linger
+	if lost {
+		wait = c.live.cfg.Grace
+	}
+	c.ending = time.AfterFunc(wait, c.end)
+}
