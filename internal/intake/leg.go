@@ -11,6 +11,16 @@ import (
 	"callscreen/internal/screen"
 )
 
+// Departure is the way in which a session ended.
+type Departure = screen.Departure
+
+// The departures.
+const (
+	HungUp = screen.HungUp
+	Closed = screen.Closed
+	Lost   = screen.Lost
+)
+
 // Leg is one sender's stay on a leg of a call.
 type Leg struct {
 	intake  *Intake
@@ -36,10 +46,10 @@ func (l *Leg) SenderReport(sr *rtcp.SenderReport) { l.session.SenderReport(sr) }
 // LastPacket returns the arrival of the last packet, zero before the first.
 func (l *Leg) LastPacket() time.Time { return l.session.LastPacket() }
 
-// Close ends the stay. lost reports that the connection broke: the call then waits longer for the leg to come back.
-func (l *Leg) Close(lost bool) {
+// Close ends the stay.
+func (l *Leg) Close(how Departure) {
 	l.intake.release(l)
-	l.intake.cfg.Log.Info("leg left", "call", l.request.Call, "leg", l.request.Leg, "lost", lost)
+	l.intake.cfg.Log.Info("leg left", "call", l.request.Call, "leg", l.request.Leg, "how", how)
 	l.intake.cfg.Observe(screen.Step{
 		Name:  screen.StepIngest,
 		Call:  l.request.Call,
@@ -48,5 +58,5 @@ func (l *Leg) Close(lost bool) {
 		Start: l.joined,
 		End:   time.Now(),
 	})
-	l.session.Leave(lost)
+	l.session.Leave(how)
 }

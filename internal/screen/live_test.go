@@ -140,7 +140,7 @@ func TestALiveCallIsWrittenDownInOrder(t *testing.T) {
 	if err := c.Record(t.Context(), "caller", &track{packets: 60 * 50}); err != nil {
 		t.Fatal(err)
 	}
-	c.Leave(false)
+	c.Leave(screen.HungUp)
 	end := b.end(t)
 	list := b.read()
 	if first := list[0]; first.segment != nil || !first.part.EndedAt.IsZero() || first.part.Call != "a" || first.part.Node != "n1" ||
@@ -188,9 +188,9 @@ func TestACallEndsWithItsLastLeg(t *testing.T) {
 	if second.Call() != c.Call() {
 		t.Fatal("the second leg is in another call")
 	}
-	c.Leave(false)
-	c.Leave(false) // leaving twice is leaving once
-	second.Leave(false)
+	c.Leave(screen.HungUp)
+	c.Leave(screen.HungUp) // leaving twice is leaving once
+	second.Leave(screen.HungUp)
 	third := join(t, l, "a") // within the hour
 	if third.Call() != c.Call() {
 		t.Error("a leg that came back is in another call")
@@ -204,7 +204,7 @@ func TestACallEndsWithItsLastLeg(t *testing.T) {
 	if !ended[c.Call().Begun().PartKey] || !ended[other.Call().Begun().PartKey] {
 		t.Errorf("%v", ended)
 	}
-	third.Leave(true) // too late to matter
+	third.Leave(screen.Lost) // too late to matter
 	l.Close()
 	if _, err := l.Join(screen.Announced{Call: "c", Legs: []string{"caller"}}); err == nil || !strings.Contains(err.Error(), "shutting down") {
 		t.Error(err)
@@ -220,8 +220,8 @@ func TestALostLegMayComeBack(t *testing.T) {
 	b := newBook()
 	l := newLive(t, b, func(c *screen.LiveConfig) { c.Grace = time.Hour })
 	lost, hungUp := join(t, l, "lost"), join(t, l, "hung-up")
-	lost.Leave(true)
-	hungUp.Leave(false)
+	lost.Leave(screen.Lost)
+	hungUp.Leave(screen.HungUp)
 	if p := b.end(t); p.Call != "hung-up" {
 		t.Errorf("%+v", p)
 	}
@@ -263,7 +263,7 @@ func TestALiveCallOfWhichNothingCanBeKept(t *testing.T) {
 	if err := c.Record(t.Context(), "caller", &track{packets: 20 * 50}); err != nil {
 		t.Fatal(err)
 	}
-	c.Leave(false)
+	c.Leave(screen.HungUp)
 	b.end(t)
 	l.Close()
 	if n := strings.Count(log.String(), "level=ERROR"); n != len(b.read()) || n < 3 || !strings.Contains(log.String(), "the disk is full") {
@@ -308,6 +308,6 @@ func TestALegIsNotedAtOnce(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	c.Leave(false)
+	c.Leave(screen.HungUp)
 	b.end(t)
 }

@@ -63,9 +63,20 @@ func (s *LiveSession) LastPacket() (last time.Time) {
 	return last
 }
 
-// Leave ends the session. lost reports that its connection broke: its legs count as interrupted unless they come back. After
-// the last session the call ends: soon if that hung up, later if its connection was lost.
-func (s *LiveSession) Leave(lost bool) {
+// Departure is the way in which a session ended.
+type Departure uint8
+
+const (
+	HungUp Departure = iota // the sender ended the session
+	Closed                  // the sender closed the connection, and may come back
+	Lost                    // the connection broke: the legs are interrupted unless they come back
+)
+
+// String returns the name for the log.
+func (d Departure) String() string { return [...]string{"hung_up", "closed", "lost"}[d] }
+
+// Leave ends the session. After the last session the call ends: soon if that hung up, later if it may come back.
+func (s *LiveSession) Leave(how Departure) {
 	c := s.call
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,7 +86,7 @@ func (s *LiveSession) Leave(lost bool) {
 	s.left = true
 	for _, name := range s.legs {
 		if l := c.legs[name]; l != nil && l.holder == s {
-			l.holder, l.broken = nil, lost
+			l.holder, l.broken = nil, how == Lost
 		}
 	}
 	c.change()
@@ -83,7 +94,7 @@ func (s *LiveSession) Leave(lost bool) {
 		return
 	}
 	wait := c.live.cfg.Linger
-	if lost {
+	if how != HungUp {
 		wait = c.live.cfg.Grace
 	}
 	c.ending = time.AfterFunc(wait, c.end)

@@ -31,8 +31,8 @@ type PullerConfig struct {
 // PulledLeg takes the audio of a leg.
 type PulledLeg interface {
 	Leg
-	// Close is called once, when no Track is running. lost reports that the pull was not stopped by request.
-	Close(lost bool)
+	// Close is called once, when no Track is running.
+	Close(how intake.Departure)
 }
 
 // Puller pulls legs from media servers on request. It is safe for concurrent use.
@@ -141,7 +141,11 @@ func (p *Puller) begin(ctx context.Context, announced intake.Request, from sourc
 		p.mu.Lock()
 		delete(p.running, key)
 		p.mu.Unlock()
-		leg.Close(!stopped)
+		if stopped {
+			leg.Close(intake.HungUp)
+		} else {
+			leg.Close(intake.Lost)
+		}
 	})
 	return nil
 }

@@ -76,7 +76,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, who intake.Sender)
 		return err
 	}
 	if err := c.start(r.Context(), offer); err != nil {
-		c.end(true)
+		c.end(intake.HungUp)
 		return err
 	}
 	s.stats.opened.Add(1)

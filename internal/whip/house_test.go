@@ -32,7 +32,7 @@ type house struct {
 
 	mu       sync.Mutex
 	sessions []intake.Request
-	closed   []bool // lost?
+	closed   []intake.Departure
 	packets  map[string]int
 	refuse   error
 }
@@ -104,10 +104,10 @@ func (r *room) Track(ctx context.Context, track *webrtc.TrackRemote, _ *webrtc.R
 	return nil
 }
 
-func (r *room) Close(lost bool) {
+func (r *room) Close(how intake.Departure) {
 	r.house.mu.Lock()
 	defer r.house.mu.Unlock()
-	r.house.closed = append(r.house.closed, lost)
+	r.house.closed = append(r.house.closed, how)
 }
 
 func (h *house) heard(leg string) int {

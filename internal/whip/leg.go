@@ -17,10 +17,11 @@ type Intake interface {
 
 // Leg takes the audio of a session.
 type Leg interface {
-	// Track reads a track to its end. The tracks of a session come one after the other.
+	// Track reads a track to its end. Several tracks of a session may be read at the same time. The error is
+	// capture.ErrTakenOver when a newer session of the same sender records the leg.
 	Track(ctx context.Context, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) error
 	// LastPacket returns the arrival of the last packet, zero before the first.
 	LastPacket() time.Time
-	// Close is called once, when the session is over and no Track is running. lost reports that the sender did not hang up.
-	Close(lost bool)
+	// Close is called once, when the session is over and no Track is running.
+	Close(how intake.Departure)
 }

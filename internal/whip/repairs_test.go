@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"callscreen/internal/intake"
 	"callscreen/internal/whip"
 )
 
@@ -69,7 +70,7 @@ func TestSendersThatDoNothingAreGivenUp(t *testing.T) {
 		t.Fatalf("HTTP %d %s", a.status, a.body)
 	}
 	h.until("the end of the session", func() bool { return h.server.Stats().Open == 0 })
-	if s := h.server.Stats(); s.Lost != 1 || len(h.closed) != 1 || !h.closed[0] {
+	if s := h.server.Stats(); s.Lost != 1 || len(h.closed) != 1 || h.closed[0] != intake.Lost {
 		t.Errorf("%+v, closed %v", s, h.closed)
 	}
 	silent := newHouse(t, func(c *whip.Config) { c.Idle = 200 * time.Millisecond })
@@ -90,8 +91,8 @@ func TestASenderThatGoesAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.until("the end of the session", func() bool { return h.server.Stats().Open == 0 })
-	if h.closed[0] != true {
-		t.Error("the leg was not told that it was lost")
+	if h.closed[0] != intake.Closed || h.server.Stats().Lost != 1 {
+		t.Errorf("%v, %+v", h.closed, h.server.Stats())
 	}
 }
 

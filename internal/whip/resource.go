@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 
+	"callscreen/internal/intake"
 	"callscreen/internal/problem"
 )
 
@@ -36,7 +37,7 @@ func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet, http.MethodHead:
 		w.WriteHeader(http.StatusNoContent)
 	case http.MethodDelete:
-		c.end(false)
+		c.end(intake.HungUp)
 		w.WriteHeader(http.StatusOK)
 	case http.MethodPatch:
 		if err := s.patch(w, r, c); err != nil {

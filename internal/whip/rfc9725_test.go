@@ -44,7 +44,7 @@ func TestSection4_2_SessionSetup(t *testing.T) {
 	if d := h.ask(http.MethodDelete, a.header.Get("Location"), ""); d.status != http.StatusNotFound {
 		t.Errorf("second DELETE: HTTP %d", d.status)
 	}
-	if len(h.closed) != 1 || h.closed[0] {
+	if len(h.closed) != 1 || h.closed[0] != intake.HungUp {
 		t.Errorf("closed %v: a DELETE is no loss", h.closed)
 	}
 }

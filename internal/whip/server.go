@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"callscreen/internal/intake"
 	"callscreen/internal/limit"
 	"callscreen/internal/problem"
 )
@@ -73,7 +74,7 @@ func (s *Server) Close() {
 func (s *Server) End(call, leg string) bool {
 	found := s.sessions.of(call, leg)
 	if found != nil {
-		found.end(false)
+		found.end(intake.HungUp)
 	}
 	return found != nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/webrtc/v4"
 	"golang.org/x/time/rate"
 
+	"callscreen/capture"
 	"callscreen/internal/intake"
 )
 
@@ -50,9 +51,6 @@ func (c *session) start(ctx context.Context, o *offer) (err error) {
 	if c.pc, err = c.server.cfg.Engine.NewPeerConnection(); err != nil {
 		return err
 	}
-	if c.leg, err = c.server.cfg.Intake.Accept(ctx, c.what); err != nil {
-		return err
-	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.pc.OnTrack(c.onTrack)
 	c.pc.OnConnectionStateChange(c.onState)
@@ -66,12 +64,18 @@ func (c *session) start(ctx context.Context, o *offer) (err error) {
 	if c.answer, err = o.checkAnswer(local); err != nil {
 		return err
 	}
+	// An offer that is refused leaves no call. No track can arrive before the sender has the answer.
+	leg, err := c.server.cfg.Intake.Accept(ctx, c.what)
+	if err != nil {
+		return err
+	}
+	c.leg = leg
 	c.offer, c.etag = o.sdp, newETag()
 	c.watch(time.Now())
 	c.after(c.server.cfg.Handshake, func() {
 		if !c.connected.Load() { // an interrupted connection may come back
 			c.server.cfg.Log.Info("sender did not connect in time", "call", c.what.Call, "leg", c.what.Leg)
-			c.end(true)
+			c.end(intake.Lost)
 		}
 	})
 	return nil
@@ -88,7 +92,7 @@ func (c *session) watch(since time.Time) {
 		}
 		if time.Since(last) > idle {
 			c.server.cfg.Log.Info("sender idle, session ended", "call", c.what.Call, "leg", c.what.Leg)
-			c.end(true)
+			c.end(intake.Lost)
 			return
 		}
 		c.watch(last)
@@ -140,7 +144,12 @@ func (c *session) onTrack(track *webrtc.TrackRemote, receiver *webrtc.RTPReceive
 	c.tracks.Add(1)
 	c.state.Unlock()
 	defer c.tracks.Done()
-	if err := c.leg.Track(c.ctx, track, receiver); err != nil && c.ctx.Err() == nil {
+	err := c.leg.Track(c.ctx, track, receiver)
+	switch {
+	case err == nil || c.ctx.Err() != nil:
+	case errors.Is(err, capture.ErrTakenOver):
+		go c.end(intake.HungUp) // Server.Close waits for it
+	default:
 		c.server.cfg.Log.Warn("recording track failed", "call", c.what.Call, "leg", c.what.Leg, "error", err)
 	}
 }
@@ -150,13 +159,15 @@ func (c *session) onState(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
 		c.connected.Store(true)
-	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
-		go c.end(true) // Server.Close waits for it; closing from a callback deadlocks in pion
+	case webrtc.PeerConnectionStateFailed:
+		go c.end(intake.Lost) // Server.Close waits for it; closing from a callback deadlocks in pion
+	case webrtc.PeerConnectionStateClosed: // by the sender, whose DTLS close_notify is authenticated
+		go c.end(intake.Closed)
 	}
 }
 
 // end closes the session, once, and returns when it is closed.
-func (c *session) end(lost bool) {
+func (c *session) end(how intake.Departure) {
 	c.ended.Do(func() {
 		c.state.Lock()
 		c.over = true
@@ -175,9 +186,9 @@ func (c *session) end(lost bool) {
 		}
 		c.tracks.Wait()
 		if c.leg != nil {
-			c.leg.Close(lost)
+			c.leg.Close(how)
 		}
-		if lost && c.answer != "" {
+		if how != intake.HungUp && c.answer != "" {
 			c.server.stats.lost.Add(1)
 		}
 		c.server.sessions.release(c)

@@ -92,7 +92,7 @@ func (t *table) endAll() {
 	}
 	t.mu.Unlock()
 	for _, c := range open {
-		c.end(true)
+		c.end(intake.Lost)
 	}
 	t.running.Wait()
 }

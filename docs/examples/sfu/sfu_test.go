@@ -40,7 +40,7 @@ type server struct {
 func (s *server) LastPacket() time.Time { return time.Time{} }
 
 func (s *server) Accept(context.Context, intake.Request) (whip.Leg, error) { return s, nil }
-func (s *server) Close(bool)                                               {}
+func (s *server) Close(intake.Departure)                                   {}
 
 func (s *server) Track(ctx context.Context, track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) error {
 	err := s.forward(ctx, track)
@@ -129,7 +129,7 @@ type listener chan struct{}
 func (l listener) LastPacket() time.Time { return time.Time{} }
 
 func (l listener) Accept(context.Context, intake.Request) (whip.Leg, error) { return l, nil }
-func (l listener) Close(bool)                                               {}
+func (l listener) Close(intake.Departure)                                   {}
 
 func (l listener) Track(ctx context.Context, _ *webrtc.TrackRemote, _ *webrtc.RTPReceiver) error {
 	close(l)

@@ -100,7 +100,7 @@ func (s *Studio) Accept(context.Context, intake.Request) (whip.Leg, error) {
 func (s *Studio) LastPacket() time.Time { return time.Time{} }
 
 // Close implements whip.Leg.
-func (s *Studio) Close(lost bool) { s.Closed <- lost }
+func (s *Studio) Close(how intake.Departure) { s.Closed <- how != intake.HungUp }
 
 // Track implements whip.Leg.
 func (s *Studio) Track(ctx context.Context, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) error {
