@@ -56,9 +56,9 @@ func (b *books) span(r Reason, start, end time.Duration) {
 	s.add(Missing{Start: start, End: end, Reason: r})
 }
 
-// ledger returns the state of the books. decided is the number of sequence numbers of open streams whose fate is known, and
-// position the length of the leg.
-func (b *books) ledger(decided int64, position time.Duration) Ledger {
+// ledger returns the state of the books. decided is the number of sequence numbers of open streams whose fate is known,
+// position the length of the leg, and packet the time of a packet.
+func (b *books) ledger(decided int64, position, packet time.Duration) Ledger {
 	l := Ledger{
 		Recorded:   b.recorded,
 		Lost:       b.lost,
@@ -71,7 +71,7 @@ func (b *books) ledger(decided int64, position time.Duration) Ledger {
 	for _, s := range b.sources {
 		reported += s.reported()
 	}
-	l.Lost.add(reported, time.Duration(reported)*defaultPacket)
+	l.Lost.add(reported, time.Duration(reported)*packet)
 	un := l.UnrecordedTotal()
 	l.Sent = Amount{
 		Packets: b.sequence + decided + b.outside + b.duplicate.Packets + reported,
@@ -81,7 +81,7 @@ func (b *books) ledger(decided int64, position time.Duration) Ledger {
 		l.Spans = append(l.Spans, s.list...)
 	}
 	if reported > 0 {
-		l.Spans = append(l.Spans, Missing{position, position + time.Duration(reported)*defaultPacket, MissingLost})
+		l.Spans = append(l.Spans, Missing{position, position + time.Duration(reported)*packet, MissingLost})
 	}
 	sortSpans(l.Spans)
 	if n := len(l.Pauses); n > 0 && l.Pauses[n-1].Ended.IsZero() {

@@ -45,7 +45,7 @@ const (
 	maxWait = time.Second
 	// After this long without packets the sink's Pause is called.
 	pauseAfter = 2 * time.Second
-	// A sequence number further than this from the highest starts another sequence.
+	// A sequence number further than this ahead of the highest, or orderSlots behind it, starts another sequence.
 	maxJump = 3000
 )
 
@@ -170,7 +170,7 @@ func (l *Leg) Ledger() Ledger {
 	for _, s := range l.streams {
 		decided += s.decided()
 	}
-	return l.books.ledger(decided, l.position())
+	return l.books.ledger(decided, l.position(), l.packetTime())
 }
 
 // position returns the length of the leg.
@@ -183,8 +183,7 @@ func (l *Leg) push(datagram []byte, arrival time.Time, f *formats) {
 	if l.opened.IsZero() {
 		l.opened = arrival
 	}
-	if _, negotiated := f.types[datagramType(datagram)]; isRTCP(datagram) && !negotiated {
-		l.control(datagram, arrival)
+	if _, negotiated := f.types[datagramType(datagram)]; isRTCP(datagram) && !negotiated && l.control(datagram, arrival) {
 		return
 	}
 	since := arrival.Sub(l.arrived)
@@ -280,6 +279,13 @@ func (l *Leg) distance(place int64, offset uint32, f format) int64 {
 		return int64(offset) / ticks
 	}
 	return place
+}
+
+// Discard replaces the audio of the leg by silence from now on, or ends that. Packets that are held belong to the time
+// before. The packets of the pause are booked as paused.
+func (l *Leg) Discard(on bool) {
+	l.Flush()
+	l.discard = on
 }
 
 // Tick passes the time on, so that the wait for a missing packet ends although no packet arrives.
@@ -399,13 +405,10 @@ func (l *Leg) gone(st *stream, n int64) {
 	}
 }
 
-// unheard books a packet that is not decoded. Its time is that since the packet before, within reason.
+// unheard books a packet that is not decoded.
 func (l *Leg) unheard(st *stream, s *slot, r Reason) {
-	d := l.packetTime()
-	if since := s.arrival.Sub(st.booked); !st.booked.IsZero() && since > d {
-		d = min(since, 10*d)
-	}
-	st.booked = s.arrival
+	d := st.estimate(s)
+	st.booked, st.bookedSeq, st.bookedTS = s.arrival, s.seq, s.ts
 	l.books.unrecord(r, 1, d)
 	l.books.span(r, l.position(), l.position()+d)
 }
@@ -421,17 +424,18 @@ func (l *Leg) SenderReport(sr *rtcp.SenderReport, arrival time.Time) {
 	}
 }
 
-// control reads the sender reports of RTCP that shares the port with RTP.
-func (l *Leg) control(datagram []byte, arrival time.Time) {
+// control reads the sender reports of RTCP that shares the port with RTP. It returns false if the datagram is not valid RTCP.
+func (l *Leg) control(datagram []byte, arrival time.Time) bool {
 	packets, err := rtcp.Unmarshal(datagram)
 	if err != nil {
-		return
+		return false
 	}
 	for _, p := range packets {
 		if sr, ok := p.(*rtcp.SenderReport); ok {
 			l.SenderReport(sr, arrival)
 		}
 	}
+	return true
 }
 
 // Start returns the time of position 0 by the clock of the sender, and false before the first sender report.

@@ -88,8 +88,7 @@ func (rec *recording) change(who string, pause bool, now time.Time) {
 	rec.pausing = pause
 	position := time.Duration(0)
 	if rec.leg != nil {
-		rec.leg.Flush() // held packets belong to the time before
-		rec.leg.discard = pause
+		rec.leg.Discard(pause)
 		position = rec.leg.position()
 	}
 	b := rec.books
@@ -105,7 +104,7 @@ func (rec *recording) ledger() Ledger {
 	if rec.leg != nil {
 		return rec.leg.Ledger()
 	}
-	return rec.books.ledger(0, 0)
+	return rec.books.ledger(0, 0, defaultPacket)
 }
 
 func (rec *recording) stats() LegStats {

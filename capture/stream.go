@@ -15,12 +15,20 @@ type stream struct {
 	audio   int       // audio packets that arrived since another stream was heard
 	proven  bool      // it was heard, or has more than one audio packet
 	base    int64     // extended sequence number of the first packet
-	booked  time.Time // arrival of the last packet that was booked without being decoded
+	behind  int       // packets in a row that did not advance the sequence
+
+	// The last packet that was booked without being decoded.
+	booked    time.Time // its arrival
+	bookedSeq int64
+	bookedTS  uint32
 
 	missing   int64 // packets that never arrived before the next audio
 	undecoded int64 // packets that could not be decoded before the next audio
 	other     bool  // there were packets without audio before the next audio
 }
+
+// After so many packets in a row that are late or duplicate, the sender has restarted just behind its old sequence.
+const maxBehind = 10
 
 // maxStreams bounds the streams that a leg keeps. The one that was silent longest makes room.
 const maxStreams = 4
@@ -33,6 +41,28 @@ func (s *stream) decided() int64 {
 	return s.order.next - s.base
 }
 
+// estimate returns the time of a packet that is not decoded: the greater of those that its timestamp and its arrival show,
+// since the packet before.
+func (s *stream) estimate(p *slot) time.Duration {
+	if s.booked.IsZero() {
+		return defaultPacket
+	}
+	d := min(p.arrival.Sub(s.booked), maxPacket)
+	if n := p.seq - s.bookedSeq; n > 0 && p.format.ClockRate > 0 {
+		step := time.Duration(int32(p.ts-s.bookedTS)) * time.Second / time.Duration(p.format.ClockRate) / time.Duration(n)
+		if step <= maxPacket {
+			d = max(d, step)
+		}
+	}
+	if d <= 0 {
+		return defaultPacket
+	}
+	return d
+}
+
+// maxPacket is the longest packet that is believed without decoding it.
+const maxPacket = 120 * time.Millisecond
+
 // stream returns the stream that a packet belongs to, new if need be, and its extended sequence number.
 func (l *Leg) stream(p packet, arrival time.Time) (st *stream, seq int64) {
 	for _, s := range l.streams {
@@ -40,11 +70,12 @@ func (l *Leg) stream(p packet, arrival time.Time) (st *stream, seq int64) {
 			continue
 		}
 		n := s.order.extend(p.seq)
-		if near(n, s.order.highest, maxJump) && (st == nil || near(n, s.order.highest, abs(seq-st.order.highest))) {
+		d := n - s.order.highest
+		if d <= maxJump && d >= -orderSlots && (st == nil || abs(d) <= abs(seq-st.order.highest)) {
 			st, seq = s, n
 		}
 	}
-	if st != nil {
+	if st != nil && (seq > st.order.highest || st.behind < maxBehind) {
 		return st, seq
 	}
 	if c := l.current; c != nil && c.ssrc == p.ssrc && l.timeline.plausible(p.ts, arrival) {
@@ -122,21 +153,24 @@ func (l *Leg) place(st *stream, seq int64, arrival time.Time) bool {
 		o.advance(seq)
 		st.source.show(1)
 	case seq > o.highest:
+		st.behind = 0
 		st.source.show(seq - o.highest)
 		o.advance(seq)
 	case !o.arrived(seq):
 		l.stat.Reordered++
 	}
 	if o.arrived(seq) {
+		st.behind++
 		l.stat.Duplicate++
 		l.books.duplicate.add(1, 0)
 		return false
 	}
-	if seq < st.base && !st.settled && o.highest-seq < orderSlots {
+	if seq < st.base && st.base == o.next && !st.settled && o.highest-seq < orderSlots {
 		st.source.show(st.base - seq)
 		o.next, st.base = seq, seq
 	}
 	if seq < o.next {
+		st.behind++
 		l.late(st, seq)
 		return false
 	}
@@ -181,8 +215,8 @@ func (l *Leg) packetTime() time.Duration {
 	return defaultPacket
 }
 
-// choose decides which stream is heard. A newer SSRC replaces an older one with its second audio packet: the packets of
-// both may interleave when a sender changes it. An older stream is heard again when the newer one has been silent. A new
+// choose decides which stream is heard. A newer SSRC replaces an older one when it has two audio packets and has settled:
+// the packets of both may interleave when a sender changes it. An older stream is heard again when the newer one has been silent. A new
 // sequence of the same SSRC is a restart of the sender if the old sequence has stopped, otherwise a replay of old packets.
 func (l *Leg) choose(now time.Time) {
 	for _, st := range l.streams {
@@ -216,7 +250,7 @@ func (l *Leg) succeeds(st *stream, now time.Time) bool {
 	case st.ssrc == c.ssrc:
 		return st.audio >= 2 && idle >= stoppedSequence
 	case st.rank > c.rank && st.audio >= 2:
-		return true
+		return now.Sub(st.began) >= l.cfg.Settle // packets of the older one may still be on their way
 	}
 	return idle >= idleStream
 }
@@ -247,7 +281,5 @@ func (l *Leg) drain(st *stream) {
 		l.step(st)
 	}
 }
-
-func near(a, b, limit int64) bool { return abs(a-b) <= limit }
 
 func abs(n int64) int64 { return max(n, -n) }
