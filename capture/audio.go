@@ -93,8 +93,8 @@ func (l *Leg) changeFormat(s *slot) {
 	if rate > l.Rate() && !l.fixed {
 		l.raise(rate)
 	}
-	l.resampler = nil
-	if rate != l.Rate() {
+	l.convert = rate != l.Rate()
+	if r := l.resampler; l.convert && (r == nil || r.from != rate || r.to != l.Rate()) {
 		l.resampler = newResampler(rate, l.Rate())
 	}
 }
@@ -121,7 +121,7 @@ func (l *Leg) raise(rate int) {
 func (l *Leg) decode(s *slot) ([]int16, error) {
 	raw, err := s.format.Decoder.Decode(l.raw[:0], s.payload)
 	l.raw = raw[:0]
-	if err != nil || l.resampler == nil {
+	if err != nil || !l.convert {
 		l.books.decoded += int64(len(raw))
 		return raw, err
 	}

@@ -33,7 +33,7 @@ func (l *Leg) patch(lost int64, r Reason, s *slot) {
 		return
 	}
 	decoder, able := s.format.Decoder.(Recoverer)
-	if able && l.resampler == nil && r == MissingLost {
+	if able && !l.convert && r == MissingLost {
 		l.recover(lost, decoder, s)
 		return
 	}

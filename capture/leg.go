@@ -75,6 +75,7 @@ type Leg struct {
 	conceal   concealer
 	format    uint32 // of the last decoded packet
 	resampler *resampler
+	convert   bool // the audio of the decoder passes the resampler
 	fixed     bool // the sink cannot raise its rate
 	raw, pcm  []int16
 	quiet     bool // the last packet was almost silent

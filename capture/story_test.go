@@ -589,6 +589,8 @@ func TestStoriesWithoutFaults(t *testing.T) {
 				s.seq++
 			}
 		}
+		st.talk(s, tone, 0.2) // a stream has more than one packet
+		took = st.now
 		st.end()
 		name := fmt.Sprintf("seed %d", seed)
 		st.verify(name)

@@ -243,16 +243,14 @@ func (l *Leg) succeeds(st *stream, now time.Time) bool {
 	if c == nil {
 		return true
 	}
-	idle := now.Sub(c.last)
+	alone := st.last.Sub(c.last) // the time for which only st has sent
 	switch {
-	case st.last.Before(c.last):
-		return false
 	case st.ssrc == c.ssrc:
-		return st.audio >= 2 && idle >= stoppedSequence
+		return st.audio >= 2 && alone >= stoppedSequence
 	case st.rank > c.rank && st.audio >= 2:
 		return now.Sub(st.began) >= l.cfg.Settle // packets of the older one may still be on their way
 	}
-	return idle >= idleStream
+	return alone >= idleStream
 }
 
 // stopped reports whether no packet of the current stream has arrived since the first held one of another stream.
@@ -268,7 +266,7 @@ func (l *Leg) hear(st *stream) {
 		l.stat.Restarts++
 		l.timeline.leave()
 		l.conceal.reset()
-		l.format = noFormat
+		l.format, l.resampler = noFormat, nil
 	}
 	st.proven, l.current = true, st
 	st.missing, st.undecoded, st.other = 0, 0, false
