@@ -177,6 +177,14 @@ func (l *Leg) Ledger() Ledger {
 // position returns the length of the leg.
 func (l *Leg) position() time.Duration { return Duration(l.timeline.pos, l.Rate()) }
 
+// positionAt returns the place of a time in the leg: its end, or later if no packet has arrived for a while.
+func (l *Leg) positionAt(now time.Time) time.Duration {
+	if l.arrived.IsZero() {
+		return l.position()
+	}
+	return l.position() + max(0, now.Sub(l.arrived)-l.packetTime())
+}
+
 // Push takes an RTP packet (RFC 3550) and its arrival time. Times must not decrease. The packet is copied.
 func (l *Leg) Push(packet []byte, arrival time.Time) { l.push(packet, arrival, l.formats) }
 

@@ -260,6 +260,7 @@ func FuzzLeg(f *testing.F) {
 			l.Tick(now)
 		}
 		l.Flush()
+		closes(t, l)
 		// The tape may run ahead of the clock by the length of a burst and by the lengths that the payloads claim.
 		if limit := now.Sub(epoch).Seconds() + 60*float64(l.Stats().Received+1); seconds(int64(len(out.samples))) > limit {
 			t.Errorf("%v s on the tape after %v", seconds(int64(len(out.samples))), now.Sub(epoch))

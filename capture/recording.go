@@ -89,7 +89,7 @@ func (rec *recording) change(who string, pause bool, now time.Time) {
 	position := time.Duration(0)
 	if rec.leg != nil {
 		rec.leg.Discard(pause)
-		position = rec.leg.position()
+		position = rec.leg.positionAt(now)
 	}
 	b := rec.books
 	if pause {

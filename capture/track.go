@@ -107,7 +107,7 @@ func (r *Recorder) Refuse(ctx context.Context, leg string, track Track, reason R
 		rec.books.outside++
 		rec.books.unrecord(reason, 1, d)
 		if rec.leg != nil {
-			at := rec.leg.position()
+			at := rec.leg.positionAt(now)
 			rec.books.span(reason, at, at+d)
 		}
 		return nil
