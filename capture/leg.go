@@ -8,26 +8,6 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// Sink takes the audio of a leg in the order of the call. *Segmenter is one.
-type Sink interface {
-	// Write takes audio as it was sent. It does not keep the slice.
-	Write(pcm []int16)
-	// Conceal takes audio that was synthesized in place of lost audio. It does not keep the slice.
-	Conceal(pcm []int16)
-	// Gap advances the position over samples without audio: lost, or never sent.
-	Gap(samples int64, lost bool)
-	// Pause reports that no packet has arrived for a while. Whether the time was lost or silent is not known yet.
-	Pause()
-}
-
-// RateSink is a Sink whose sample rate can rise during a leg. A Leg asks for it by a type assertion when a decoder has a
-// higher rate than the leg.
-type RateSink interface {
-	Sink
-	// Raise makes rate the sample rate of the audio and positions from now on. After an error the rate stays as it was.
-	Raise(rate int) error
-}
-
 // LegConfig describes the packets of a leg. A zero value selects the default where there is one.
 type LegConfig struct {
 	// Rate is the sample rate of the audio in Hz. A decoder with another rate is resampled, unless its rate is higher and
@@ -246,50 +226,6 @@ func datagramType(b []byte) uint8 {
 	return b[1] & 0x7f
 }
 
-// putRED stores the primary payload of a RED packet, and copies of earlier payloads that are missing.
-func (l *Leg) putRED(st *stream, s slot, f *formats) {
-	blocks, err := parseRED(l.red[:0], s.payload)
-	if err != nil {
-		l.stat.Malformed++
-		s.reason = UnrecordedMalformed
-		st.order.put(s)
-		return
-	}
-	l.red = blocks
-	for i, b := range blocks {
-		block := slot{seq: s.seq, ts: s.ts - b.offset, arrival: s.arrival, payload: b.payload}
-		var ok bool
-		block.format, ok = f.of(b.payloadType)
-		if !ok || block.format.Kind == KindRED || block.format.Kind == KindAudio && block.format.Decoder == nil {
-			block.reason = UnrecordedCodec
-		}
-		if i < len(blocks)-1 {
-			block.copied = true
-			block.seq -= l.distance(int64(len(blocks)-1-i), b.offset, block.format)
-			if block.reason != "" || block.seq < st.order.next || st.order.has(block.seq) || st.order.arrived(block.seq) {
-				continue
-			}
-		} else if block.reason != "" {
-			l.stat.Malformed++
-		}
-		st.order.put(block)
-	}
-}
-
-// distance returns how many packets before its own a redundant block was sent first: by its timestamp offset if that is a
-// multiple of the packet time, otherwise by its place.
-func (l *Leg) distance(place int64, offset uint32, f format) int64 {
-	t := &l.timeline
-	if f.ClockRate == 0 || t.packet == 0 || t.clock != int64(f.ClockRate) {
-		return place
-	}
-	ticks := t.packet * t.clock / t.rate
-	if ticks > 0 && int64(offset)%ticks == 0 && int64(offset)/ticks > 0 {
-		return int64(offset) / ticks
-	}
-	return place
-}
-
 // Discard replaces the audio of the leg by silence from now on, or ends that. Packets that are held belong to the time
 // before. The packets of the pause are booked as paused.
 func (l *Leg) Discard(on bool) {
@@ -325,101 +261,6 @@ func (l *Leg) Flush() {
 		}
 		l.drain(st)
 	}
-}
-
-// release writes the packets that are in order, and skips missing ones after the wait.
-func (l *Leg) release(now time.Time) {
-	for _, st := range l.streams {
-		if st == l.current {
-			l.releaseCurrent(st, now)
-			continue
-		}
-		for st.order.held > 0 && (now.Sub(st.order.oldest()) >= holdOther || st.order.full()) {
-			l.step(st)
-		}
-	}
-}
-
-func (l *Leg) releaseCurrent(st *stream, now time.Time) {
-	if st.order.held == 0 {
-		return
-	}
-	if !st.settled {
-		if now.Sub(st.began) < l.cfg.Settle && !st.order.full() {
-			return
-		}
-		st.settled = true
-	}
-	for st.order.held > 0 {
-		if !st.order.has(st.order.next) && now.Sub(st.order.oldest()) < l.cfg.Wait {
-			return
-		}
-		if l.undecided(st, now) {
-			return
-		}
-		l.step(st)
-	}
-}
-
-// step hands on the first held packet of a stream, and books those that are missing before it.
-func (l *Leg) step(st *stream) {
-	first := st.order.first()
-	if n := first - st.order.next; n > 0 {
-		l.gone(st, n)
-	}
-	s := st.order.take(first)
-	st.order.next = first + 1
-	if s.copied {
-		l.stat.Repaired++
-		st.order.mark(first)
-	}
-	switch {
-	case s.reason != "":
-		l.unheard(st, s, s.reason)
-		st.undecoded++
-	case s.format.Kind == KindEvent:
-		l.stat.Events++
-		l.understood(st)
-	case s.format.Kind == KindNoise || len(s.payload) == 0:
-		// Comfort noise and keep-alives have no duration of their own: the next audio packet ends them.
-		l.understood(st)
-	case st == l.current:
-		l.audio(st, s)
-	case l.current != nil && l.current.ssrc == st.ssrc:
-		l.unheard(st, s, UnrecordedLate) // a replay
-	case st.proven:
-		l.unheard(st, s, UnrecordedOverlap)
-	default:
-		l.unheard(st, s, UnrecordedUnknownSSRC)
-	}
-}
-
-// understood books a packet without audio.
-func (l *Leg) understood(st *stream) {
-	st.other = true
-	if l.discard {
-		l.books.paused.add(1, 0)
-		return
-	}
-	l.books.recorded.add(1, 0)
-}
-
-// gone books packets that never arrived. Their time is booked where it is written.
-func (l *Leg) gone(st *stream, n int64) {
-	st.missing += n
-	l.stat.Missing += uint64(n)
-	l.books.lost.add(n, 0)
-	if st != l.current {
-		l.books.lost.add(0, time.Duration(n)*l.packetTime())
-	}
-}
-
-// unheard books a packet that is not decoded.
-func (l *Leg) unheard(st *stream, s *slot, r Reason) {
-	d := st.estimate(s)
-	st.booked, st.bookedSeq, st.bookedTS = s.arrival, s.seq, s.ts
-	l.books.unrecord(r, 1, d)
-	l.books.span(r, l.position(), l.position()+d)
 }
 
 // SenderReport takes an RTCP sender report (RFC 3550 section 6.4.1) of the leg.

@@ -35,6 +35,9 @@ func (s *segmenterSink) Raise(rate int) error {
 	return s.SetRate(rate, vad)
 }
 
+// maxPauses bounds the pauses of a leg that are listed. Further ones extend the last of them.
+const maxPauses = 256
+
 // legError is an error of a leg.
 type legError struct {
 	leg string
@@ -92,8 +95,12 @@ func (rec *recording) change(who string, pause bool, now time.Time) {
 		position = rec.leg.positionAt(now)
 	}
 	b := rec.books
-	if pause {
+	switch {
+	case pause && len(b.pauses) < maxPauses:
 		b.pauses = append(b.pauses, Pausing{Who: who, From: position, To: position, Began: now})
+		return
+	case pause: // part of the last one
+		b.pauses[len(b.pauses)-1].Ended = time.Time{}
 		return
 	}
 	p := &b.pauses[len(b.pauses)-1]

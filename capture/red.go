@@ -47,3 +47,47 @@ func parseRED(blocks []redBlock, payload []byte) ([]redBlock, error) {
 	}
 	return blocks, nil
 }
+
+// putRED stores the primary payload of a RED packet, and copies of earlier payloads that are missing.
+func (l *Leg) putRED(st *stream, s slot, f *formats) {
+	blocks, err := parseRED(l.red[:0], s.payload)
+	if err != nil {
+		l.stat.Malformed++
+		s.reason = UnrecordedMalformed
+		st.order.put(s)
+		return
+	}
+	l.red = blocks
+	for i, b := range blocks {
+		block := slot{seq: s.seq, ts: s.ts - b.offset, arrival: s.arrival, payload: b.payload}
+		var ok bool
+		block.format, ok = f.of(b.payloadType)
+		if !ok || block.format.Kind == KindRED || block.format.Kind == KindAudio && block.format.Decoder == nil {
+			block.reason = UnrecordedCodec
+		}
+		if i < len(blocks)-1 {
+			block.copied = true
+			block.seq -= l.distance(int64(len(blocks)-1-i), b.offset, block.format)
+			if block.reason != "" || block.seq < st.order.next || st.order.has(block.seq) || st.order.arrived(block.seq) {
+				continue
+			}
+		} else if block.reason != "" {
+			l.stat.Malformed++
+		}
+		st.order.put(block)
+	}
+}
+
+// distance returns how many packets before its own a redundant block was sent first: by its timestamp offset if that is a
+// multiple of the packet time, otherwise by its place.
+func (l *Leg) distance(place int64, offset uint32, f format) int64 {
+	t := &l.timeline
+	if f.ClockRate == 0 || t.packet == 0 || t.clock != int64(f.ClockRate) {
+		return place
+	}
+	ticks := t.packet * t.clock / t.rate
+	if ticks > 0 && int64(offset)%ticks == 0 && int64(offset)/ticks > 0 {
+		return int64(offset) / ticks
+	}
+	return place
+}

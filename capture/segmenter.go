@@ -2,6 +2,7 @@ package capture
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -338,6 +339,7 @@ func (s *Segmenter) stow() {
 	end := w.end()
 	rest := w.split(min(w.lastSpeech()+s.hangOver, end), s.hangOver)
 	w.leadIn(s.preRoll)
+	w.pcm, w.frames = slices.Clone(w.pcm), slices.Clone(w.frames) // not the buffer of a whole window
 	s.pack.add(w, s.longest-s.preRoll-s.hangOver-s.size-(s.least-s.pack.speech-w.speech), s.size)
 	pos := rest.start
 	for _, f := range rest.frames {

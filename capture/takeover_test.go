@@ -263,6 +263,22 @@ func TestAPauseIsBooked(t *testing.T) {
 	}
 }
 
+// However often a leg is paused, the list of pauses is bounded, and covers all of them.
+func TestPausesAreBounded(t *testing.T) {
+	clock := &fakeClock{now: epoch}
+	r := newLevelRecorder(t, clock)
+	r.Announce("caller")
+	for range 1000 {
+		r.Pause("caller", "anna")
+		clock.pass(time.Second)
+		r.Resume("caller", "anna")
+	}
+	l, _ := r.Ledger("caller")
+	if n := len(l.Pauses); n == 0 || n > 256 || !l.Pauses[n-1].Ended.Equal(clock.Now()) {
+		t.Errorf("%d pauses, the last is %+v", n, l.Pauses[max(n, 1)-1])
+	}
+}
+
 // A leg that was negotiated and of which no packet arrived is known; its sender reports show what was lost.
 func TestALegOfWhichNothingArrives(t *testing.T) {
 	clock := &fakeClock{now: epoch}
