@@ -10,7 +10,7 @@ func (l *Leg) audio(st *stream, s *slot) {
 	}
 	a := l.arriving(st, s)
 	hold := int64(0)
-	if t.anchored && t.held(a) >= t.samples(minHold) && !l.burst(st, s) {
+	if t.mayBeHeld(s.arrival) && t.held(a) >= t.samples(minHold) && !l.burst(st, s) {
 		hold = t.held(a)
 	}
 	fresh := !t.anchored
@@ -41,7 +41,6 @@ func (l *Leg) audio(st *stream, s *slot) {
 	}
 	l.stat.Decoded += n
 	t.packet = n
-	l.quiet = almostSilent(pcm)
 	if fresh {
 		t.foresee(s, n, &st.order)
 	}
@@ -56,7 +55,7 @@ func (l *Leg) arriving(st *stream, s *slot) arriving {
 		at:      s.arrival,
 		missing: st.missing + st.undecoded,
 		plain:   !st.other,
-		quiet:   l.quiet,
+		before:  l.conceal.last,
 	}
 }
 
@@ -67,7 +66,7 @@ const doubtFor = 250 * time.Millisecond
 // packets that follow arrive faster than they were sent.
 func (l *Leg) undecided(st *stream, now time.Time) bool {
 	t, s := &l.timeline, st.order.at(st.order.first())
-	if !t.anchored || s.reason != "" || s.format.Kind != KindAudio || len(s.payload) == 0 {
+	if !t.mayBeHeld(s.arrival) || s.reason != "" || s.format.Kind != KindAudio || len(s.payload) == 0 {
 		return false
 	}
 	a := l.arriving(st, s)

@@ -58,7 +58,6 @@ type Leg struct {
 	convert   bool // the audio of the decoder passes the resampler
 	fixed     bool // the sink cannot raise its rate
 	raw, pcm  []int16
-	quiet     bool // the last packet was almost silent
 	paused    bool // the sink's Pause was called
 	discard   bool // audio is discarded on request
 	arrived   time.Time

@@ -132,7 +132,7 @@ func (st *story) happen(s, old **sender, past [][]byte) {
 			st.deliver(b)
 		}
 		st.note("noise")
-	case 10: // packets that nobody negotiated
+	case 10: // packets of a payload type that was not negotiated
 		pt := foreign.pt
 		for range 1 + rng.IntN(5) {
 			st.transmit(pt, (*s).seq, (*s).ts, (*s).ssrc, []byte("foreign"))

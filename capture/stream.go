@@ -11,7 +11,7 @@ type stream struct {
 
 	began   time.Time // arrival of the first packet
 	last    time.Time // arrival of the newest packet
-	settled bool      // no packet from before the first is waited for
+	settled bool      // the wait for packets from before the first one is over
 	audio   int       // audio packets that arrived since another stream was heard
 	proven  bool      // it was heard, or has more than one audio packet
 	base    int64     // extended sequence number of the first packet

@@ -71,9 +71,9 @@ type arriving struct {
 	ts      uint32
 	clock   int64
 	at      time.Time
-	missing int64 // packets before it of which no audio was written
-	plain   bool  // no packet without audio came before it
-	quiet   bool  // the packet before it was almost silent
+	missing int64   // packets before it of which no audio was written
+	plain   bool    // no packet without audio came before it
+	before  []int16 // the newest audio of the leg, up to 20 ms
 }
 
 // advance returns the samples from the end of the last packet to the start of another one by its timestamp, and whether
@@ -91,6 +91,9 @@ func (t *timeline) advance(a arriving) (n int64, ok bool) {
 	}
 	return n, true
 }
+
+// mayBeHeld reports whether held can return minHold or more.
+func (t *timeline) mayBeHeld(arrival time.Time) bool { return t.anchored && arrival.Sub(t.arrival) >= minHold }
 
 // held returns the samples by which a packet arrives later than its timestamp or sequence number shows.
 func (t *timeline) held(a arriving) int64 {
@@ -155,7 +158,7 @@ func (t *timeline) gap(a arriving, ring *order) (gap int64, restarted bool) {
 // corrected returns the silence before a packet that follows the one before without a pause: none, unless small
 // differences have added up and arrival times confirm them.
 func (t *timeline) corrected(a arriving, drift int64) int64 {
-	if drift < t.samples(minDrift) || drift < t.samples(maxDrift) && !a.quiet {
+	if drift < t.samples(minDrift) || drift < t.samples(maxDrift) && !almostSilent(a.before) {
 		return 0
 	}
 	if t.samples(a.at.Sub(t.began))-(t.pos-t.beganAt) < drift/2 {

@@ -34,8 +34,9 @@ const tickEvery = 100 * time.Millisecond
 
 // Record reads a track until it or the context ends, and records it as a leg. A track that is recorded as the leg already
 // is taken over: its Record returns ErrTakenOver. The caller decides beforehand whether the new sender may do that, and
-// calls Refuse otherwise. Refuse also books the packets that a track still gets after it was taken over. After its track has ended a leg may go on with another one, at another codec or rate, with a gap
-// for the time in between.
+// calls Refuse otherwise. Refuse also books the packets that a track still gets after it was taken over.
+//
+// After its track has ended a leg may go on with another one, at another codec or rate, with a gap for the time in between.
 //
 // negotiated is the list receiver.GetParameters().Codecs. RED, telephone-event, comfort noise and a change of the codec
 // need it: without it only packets of the track's own payload type are understood.
