@@ -387,3 +387,60 @@ func TestLedgerCheckFindsADifference(t *testing.T) {
 		t.Errorf("the sum lacks two packets: %+v", sum)
 	}
 }
+
+// A sender that restarts under its SSRC is heard wherever its new sequence numbers lie, and no loss is made up for them.
+func TestRestartOfTheSequence(t *testing.T) {
+	for _, jump := range []int{-30000, -3000, -200, -129, -100, -1, 200, 1000, 3000, 3001, 20000} {
+		for _, tsJump := range []uint32{0, 1 << 30} {
+			st := newStory(t, 1, 8000)
+			s := st.join(narrow)
+			s.seq = 40000
+			st.talk(s, human, 10)
+			s.seq += uint16(jump)
+			s.ts += tsJump
+			st.talk(s, tone, 10)
+			st.end()
+			st.verify(fmt.Sprint("jump by ", jump))
+			l := st.leg.Ledger()
+			heard, _ := st.toneHeard()
+			late := l.Unrecorded[capture.UnrecordedLate].Packets + l.Duplicate.Packets
+			if want := 10*time.Second - time.Duration(late)*20*time.Millisecond; heard < want || late > 10 || l.Lost.Packets != 0 {
+				t.Errorf("jump by %d and %d: %v heard, %+v", jump, tsJump, heard, l)
+			}
+		}
+	}
+}
+
+// fecDecoder recovers a lost packet from the next one.
+type fecDecoder struct{ idDecoder }
+
+func (d *fecDecoder) Recover(dst []int16, samples int, next []byte) ([]int16, bool, error) {
+	id := int16(-1)
+	if next != nil {
+		id = int16(next[0])<<8 | int16(next[1]) - 1
+	}
+	for range samples {
+		dst = append(dst, id)
+	}
+	return dst, next != nil, nil
+}
+
+// A packet that in-band FEC replaces is recorded, those before it are lost.
+func TestFECIsBookedAsRecorded(t *testing.T) {
+	l, out := newLeg(t, func(cfg *capture.LegConfig) {
+		cfg.PayloadTypes[audioPT] = capture.PayloadType{ClockRate: 8000, Decoder: &fecDecoder{}}
+	})
+	f := newFeed(t, l)
+	for _, n := range []int{1, 2, 20} {
+		f.speak(20)
+		f.skip(n, true)
+		f.id += n
+	}
+	f.speak(20)
+	l.Flush()
+	ledger := l.Ledger()
+	if ledger.Recorded.Packets != 83 || ledger.Lost.Packets != 20 || ledger.Recorded.Time != 83*20*time.Millisecond ||
+		ledger.Lost.Time != 20*20*time.Millisecond || len(out.samples) != 103*160 {
+		t.Errorf("%d samples, %+v", len(out.samples), ledger)
+	}
+}

@@ -71,7 +71,7 @@ func (l *Leg) stream(p packet, arrival time.Time) (st *stream, seq int64) {
 		}
 		n := s.order.extend(p.seq)
 		d := n - s.order.highest
-		if d <= maxJump && d >= -orderSlots && (st == nil || abs(d) <= abs(seq-st.order.highest)) {
+		if d <= maxJump && d >= -orderSlots && l.fits(s, d, arrival) && !s.contradicts(n, p.ts) && (st == nil || abs(d) <= abs(seq-st.order.highest)) {
 			st, seq = s, n
 		}
 	}
@@ -96,7 +96,24 @@ func (l *Leg) afterBlackout(p packet, arrival time.Time) (seq int64, ok bool) {
 		wraps := (elapsed/l.timeline.packet - (seq - o.highest) + 1<<15) >> 16
 		seq += wraps << 16
 	}
-	return seq, seq > o.highest
+	return seq, seq > o.highest && l.fits(l.current, seq-o.highest, arrival)
+}
+
+// contradicts reports whether another packet with the same sequence number had another timestamp.
+func (s *stream) contradicts(seq int64, ts uint32) bool {
+	known := s.order.at(seq)
+	return s.order.started && seq <= s.order.highest && known.seq == seq && known.ts != ts
+}
+
+// maxTransit is the change of the transit time that is believed, as when a full queue on the way is dropped.
+const maxTransit = 2 * time.Second
+
+// fits reports whether a stream can have sent n packets since its last one. A greater jump is a restart.
+func (l *Leg) fits(s *stream, n int64, arrival time.Time) bool {
+	if n <= orderSlots || s != l.current || l.timeline.packet == 0 {
+		return true
+	}
+	return Duration(n*l.timeline.packet, l.Rate()) <= arrival.Sub(s.last)+maxTransit
 }
 
 // open adds a stream.
@@ -227,7 +244,7 @@ func (l *Leg) choose(now time.Time) {
 }
 
 const (
-	// An older stream replaces the current one after a silence of this length, as does a stray packet.
+	// An older stream replaces the current one after a silence of this length, as does a newer one of a single packet.
 	idleStream = 200 * time.Millisecond
 	// A sequence of an SSRC has stopped after this time without packets in which another sequence goes on.
 	stoppedSequence = 60 * time.Millisecond
@@ -247,6 +264,8 @@ func (l *Leg) succeeds(st *stream, now time.Time) bool {
 	switch {
 	case st.ssrc == c.ssrc:
 		return st.audio >= 2 && alone >= stoppedSequence
+	case st.rank > c.rank && !st.last.Before(c.last) && now.Sub(c.last) >= idleStream:
+		return true // a single packet, as before DTX
 	case st.rank > c.rank && st.audio >= 2:
 		return now.Sub(st.began) >= l.cfg.Settle // packets of the older one may still be on their way
 	}

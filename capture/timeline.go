@@ -93,7 +93,9 @@ func (t *timeline) advance(a arriving) (n int64, ok bool) {
 }
 
 // mayBeHeld reports whether held can return minHold or more.
-func (t *timeline) mayBeHeld(arrival time.Time) bool { return t.anchored && arrival.Sub(t.arrival) >= minHold }
+func (t *timeline) mayBeHeld(arrival time.Time) bool {
+	return t.anchored && arrival.Sub(t.arrival) >= minHold
+}
 
 // held returns the samples by which a packet arrives later than its timestamp or sequence number shows.
 func (t *timeline) held(a arriving) int64 {
