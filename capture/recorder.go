@@ -46,7 +46,7 @@ type LegStats struct {
 	Packets   Stats
 	Rate      int           // Hz; 0 until the leg is recorded
 	Duration  time.Duration // of the leg, gaps included
-	Lost      time.Duration // of it, never arrived
+	Lost      time.Duration // of it, never arrived, not decoded, or between two senders; see Ledger
 	Paused    time.Duration // of it, discarded by Pause
 	Recording bool          // a track is being read
 	Start     time.Time     // of the leg, by the clock of the sender; zero without a sender report

@@ -103,8 +103,8 @@ func (s Segment) VoicedPCM() []Span {
 // Resampled returns the segment with its audio replaced by pcm, the same audio at another rate. All positions are
 // converted.
 func (s Segment) Resampled(rate int, pcm []int16) Segment {
-	end := int64(len(pcm))
-	convert := func(n int64) int64 { return rescale(n, s.Rate, rate) }
+	end, from := int64(len(pcm)), s.Rate
+	convert := func(n int64) int64 { return rescale(n, from, rate) }
 	span := Span{convert(s.Span.Start), convert(s.Span.End)}
 	if s.Pieces == nil {
 		span.End = span.Start + end

@@ -16,7 +16,7 @@ type Stats struct {
 	Restarts   uint64 // changes of the SSRC, and timestamp jumps that do not fit the arrival times
 	Decoded    int64  // samples that came out of a decoder
 	Concealed  int64  // samples synthesized for short losses; part of Lost
-	Lost       int64  // samples whose packets never arrived or could not be decoded
+	Lost       int64  // samples whose packets never arrived or could not be decoded, and those between two streams
 	Silent     int64  // samples that were never sent: DTX, mute, hold
 	LastPacket time.Time
 }

@@ -192,7 +192,7 @@ func TestStoriesWithoutFaults(t *testing.T) {
 				st.send(s, tone)
 			}
 			took = st.now
-			switch rng.IntN(7) {
+			switch rng.IntN(8) {
 			case 0:
 				s = st.join(s.codec)
 				st.note("SSRC %d", s.ssrc)
@@ -220,6 +220,10 @@ func TestStoriesWithoutFaults(t *testing.T) {
 			case 6:
 				st.transmit([]uint8{eventPT, 13}[rng.IntN(2)], s.seq, s.ts, s.ssrc, []byte{0, 0, 0, 0})
 				s.seq++
+			case 7:
+				d := time.Duration(1000+rng.IntN(2000)) * time.Millisecond
+				st.pass(d)
+				st.note("hold for %v, timestamps frozen", d)
 			}
 		}
 		st.talk(s, tone, 0.2) // a stream has more than one packet
