@@ -71,7 +71,8 @@ func (l *Leg) stream(p packet, arrival time.Time) (st *stream, seq int64) {
 		}
 		n := s.order.extend(p.seq)
 		d := n - s.order.highest
-		if d <= maxJump && d >= -orderSlots && l.fits(s, d, arrival) && !s.contradicts(n, p.ts) && (st == nil || abs(d) <= abs(seq-st.order.highest)) {
+		part := d <= maxJump && d >= -orderSlots && l.fits(s, d, arrival) && !s.contradicts(n, p.ts)
+		if part && (st == nil || abs(d) <= abs(seq-st.order.highest)) {
 			st, seq = s, n
 		}
 	}
