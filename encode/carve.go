@@ -32,6 +32,7 @@ func carve(r io.ReaderAt, size int64) ([]mark, error) {
 		{0, ".snd"}, {0, "riff\x2e\x91"}, {0, "\x30\x26\xb2\x75"},
 	}
 	var found []mark
+	search := mp3Search{r: r}
 	buf := make([]byte, min(carveBlock+markBytes, size))
 	for block := int64(0); block < size; block += carveBlock {
 		n, err := r.ReadAt(buf, block)
@@ -61,6 +62,9 @@ func carve(r io.ReaderAt, size int64) ([]mark, error) {
 				}
 			}
 		}
+		for at := search.first(b[:min(len(b), carveBlock+3)], block); at >= 0; at = search.first(b[:min(len(b), carveBlock+3)], block) {
+			found = insertMP3(found, at)
+		}
 		if len(found) >= maxMarks {
 			return found[:maxMarks], nil
 		}
@@ -81,6 +85,18 @@ func insertMark(found []mark, m mark) []mark {
 	copy(found[i+1:], found[i:])
 	found[i] = m
 	return found
+}
+
+// insertMP3 inserts an MP3 stream, unless another precedes it: one reader finds all of them.
+func insertMP3(found []mark, at int64) []mark {
+	i := len(found)
+	for i > 0 && found[i-1].off > at {
+		i--
+	}
+	if i > 0 && found[i-1].kind == "mp3" {
+		return found
+	}
+	return insertMark(found, mark{at, "mp3", "MP3"})
 }
 
 // startsRecording returns the kind and name of the recording whose header b is, or "".
@@ -148,21 +164,64 @@ func isPrintable(b []byte) bool {
 	return true
 }
 
-// mp3At returns the offset of the first MP3 frame of a chain that starts at off, behind tags and zeros, or -1.
-func mp3At(r io.ReaderAt, off, end int64) int64 {
-	section := io.NewSectionReader(r, off, end-off)
-	w := newMP3Walker(section)
-	if w.skipID3() != nil {
-		return -1
-	}
-	w.have(16 << 10)
-	b := w.bytes()
-	i := 0
-	for i < len(b) && b[i] == 0 {
-		i++
-	}
-	if h, ok := parseMP3Header(b[i:]); ok && w.chain(b[i:], h, otherChain) {
-		return off + w.offset() + int64(i)
+// mp3Search finds MP3 streams, which have no header of their own, by chains of frames.
+type mp3Search struct {
+	r    io.ReaderAt
+	next int64 // offset from which the search goes on
+}
+
+// first returns the offset of the first chain that starts in the block b, which is at offset block, or -1.
+func (s *mp3Search) first(b []byte, block int64) int64 {
+	for i := int(max(s.next-block, 0)); i+4 <= len(b); i++ {
+		k := bytes.IndexByte(b[i:len(b)-3], 0xff)
+		if k < 0 {
+			break
+		}
+		i += k
+		h, ok := parseMP3Header(b[i:])
+		if !ok || !s.chain(block+int64(i), h) {
+			continue
+		}
+		at := block + int64(i)
+		s.next = s.end(at, h)
+		return at
 	}
 	return -1
+}
+
+// chain reports whether frames like h follow each other at offset at. Frames that are all the same are a constant signal.
+func (s *mp3Search) chain(at int64, h mp3Header) bool {
+	b := make([]byte, otherChain*(h.size+1)+4)
+	n, _ := s.r.ReadAt(b, at)
+	b = b[:n]
+	first, same := b[:min(h.size, n)], true
+	for range otherChain - 1 {
+		if len(b) < h.size+4 {
+			return false
+		}
+		b = b[h.size:]
+		next, ok := parseMP3Header(b)
+		if !ok || !next.same(h) {
+			return false
+		}
+		h = next
+		same = same && bytes.HasPrefix(b, first[:min(len(first), len(b))])
+	}
+	return !same
+}
+
+// end returns the offset behind the chain at offset at.
+func (s *mp3Search) end(at int64, h mp3Header) int64 {
+	b := make([]byte, 4)
+	for {
+		at += int64(h.size)
+		if n, _ := s.r.ReadAt(b, at); n < 4 {
+			return at
+		}
+		next, ok := parseMP3Header(b)
+		if !ok || !next.same(h) {
+			return at
+		}
+		h = next
+	}
 }

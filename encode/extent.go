@@ -49,7 +49,7 @@ func extentOf(r io.ReaderAt, name string, off, size int64) extent {
 		}
 	case "CAF":
 		e.end = cafEnd(r, off, size)
-	case "AVI", "Windows Media":
+	case "AVI", "Windows Media", "RealMedia", "MPEG program stream":
 		e.end = size
 	}
 	if e.end > size {

@@ -13,6 +13,7 @@ import (
 // silent to its end.
 type joined struct {
 	rec     *recording
+	nested  bool // it is a part of another Source, which owns the file
 	parts   []prepared
 	format  Format
 	widths  []int // channels of each track
@@ -27,7 +28,7 @@ type joined struct {
 }
 
 // newJoined returns an error only if no part can be read.
-func newJoined(f *recording, parts []prepared) (Source, error) {
+func newJoined(f *recording, parts []prepared) (*joined, error) {
 	j := &joined{rec: f, parts: parts}
 	var first error
 	readable := 0
@@ -102,7 +103,7 @@ func (j *joined) Account() Account {
 		a.add(j.current.account())
 	}
 	if j.err != nil {
-		a.settle(j.rec.size, 0)
+		a.settle(j.parts[len(j.parts)-1].span.end-j.parts[0].span.off, 0)
 	}
 	return a
 }
@@ -239,6 +240,9 @@ func (j *joined) Close() error {
 	}
 	if j.err == nil {
 		j.err = errClosed
+	}
+	if j.nested {
+		return err
 	}
 	return errors.Join(err, j.rec.close())
 }

@@ -176,7 +176,7 @@ func endOfMP3(b []byte) bool {
 // have been. It books tags, zeros and text as read. At the end it returns io.EOF, ErrTruncated if the last frame is
 // incomplete, or errOtherFormat.
 func (w *mp3Walker) next() (frame []byte, h mp3Header, lost int64, err error) {
-	zeros := int64(0) // zeros are padding at the end of the file, and lost audio before a frame
+	zeros := int64(0) // zeros are padding at the end of a file, and lost audio before a frame
 	for {
 		w.have(16 << 10) // enough for a chain of frames and a resynchronisation
 		b := w.bytes()
@@ -195,11 +195,16 @@ func (w *mp3Walker) next() (frame []byte, h mp3Header, lost int64, err error) {
 		}
 		h, ok := parseMP3Header(b)
 		if ok && !h.same(w.first) && w.chain(b, h, otherChain) {
-			return nil, h, lost + zeros, errOtherFormat
+			w.account.Read += zeros
+			return nil, h, lost, errOtherFormat
 		}
 		ok = ok && h.same(w.first)
 		if ok && w.chain(b, h, 2) && !w.swallows(b, h) {
 			w.take(h)
+			if zeros > 0 && parseMP3Info(h, b[:h.size]) != nil {
+				w.account.Read += zeros // padding between two files
+				zeros = 0
+			}
 			return b[:h.size], h, lost + zeros, nil
 		}
 		if ok && h.size > len(b) && w.err != nil {

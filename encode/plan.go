@@ -8,22 +8,17 @@ import (
 // span is a stretch of a file that one reader decodes. The spans of a file follow each other without a gap.
 type span struct {
 	off, end   int64
-	kind, name string  // of the format, as sniff returns them
-	extent     extent  // what the container declares
-	inner      []inner // recordings inside the declared extent, in another format: they are further tracks
+	kind, name string // of the format, as sniff returns them
+	extent     extent // what the container declares
 	streams    []oggStream
-}
-
-// inner is a recording inside another one.
-type inner struct {
-	mark
-	delay float64 // seconds from the start of the span
+	inner      []span  // recordings inside the declared extent, in another format: they are a further track
+	delay      float64 // seconds from the start of the span to the inner recordings
 }
 
 func (s span) size() int64 { return s.end - s.off }
 
-// maxInner bounds the recordings inside another one that are read.
-const maxInner = 8
+// maxNesting bounds the depth of recordings inside other recordings.
+const maxNesting = 4
 
 // planOf finds the recordings in a file.
 //
@@ -40,25 +35,29 @@ func planOf(r io.ReaderAt, size int64) ([]span, error) {
 		return nil, err
 	}
 	kind, name := sniff(head[:min(16, len(head))])
+	return planRange(r, mark{0, kind, name}, marks, size, 0)
+}
+
+// planRange plans a file from the mark first to end. marks are the marks behind it.
+func planRange(r io.ReaderAt, first mark, marks []mark, end int64, depth int) ([]span, error) {
 	var spans []span
-	for pos := int64(0); pos < size; {
-		s := span{off: pos, end: size, kind: kind, name: name, extent: extentOf(r, name, pos, size)}
-		next := mark{off: size}
+	for at := first; at.off < end; {
+		s := span{off: at.off, kind: at.kind, name: at.name, extent: extentOf(r, at.name, at.off, end)}
+		next := mark{off: end}
 		for len(marks) > 0 {
 			m := marks[0]
-			if m.off > pos && m.off >= s.extent.end && (kind != "ogg" || m.kind != "ogg") {
+			if m.off > s.off && m.off >= s.extent.end && !s.reads(m) {
 				next = m
 				break
 			}
+			if m.off > s.off && m.off < s.extent.end && s.inner == nil && s.doubts(r, m, end) {
+				inner, err := planInner(r, &s, marks, end, depth)
+				if err != nil {
+					return nil, err
+				}
+				s.inner = inner
+			}
 			marks = marks[1:]
-			if m.off > pos && m.off < s.extent.end {
-				s.addInner(r, m, size)
-			}
-		}
-		if s.extent.end >= 0 && s.extent.end < next.off {
-			if at := mp3At(r, s.extent.end, next.off); at >= 0 && name != "" {
-				next = mark{at, "mp3", "MP3"}
-			}
 		}
 		s.end = next.off
 		parts, err := s.parts(r)
@@ -66,26 +65,36 @@ func planOf(r io.ReaderAt, size int64) ([]span, error) {
 			return nil, err
 		}
 		spans = append(spans, parts...)
-		pos, kind, name = next.off, next.kind, next.name
+		at = next
 	}
 	return spans, nil
 }
 
-// addInner adds a recording inside the extent, unless the outer format reads its audio right.
-func (s *span) addInner(r io.ReaderAt, m mark, size int64) {
-	if len(s.inner) >= maxInner {
-		return
+// planInner plans the recordings from the first mark on, up to the declared end of the span around them.
+func planInner(r io.ReaderAt, s *span, marks []mark, end int64, depth int) ([]span, error) {
+	if depth == maxNesting {
+		return nil, nil
 	}
-	in := inner{mark: m}
 	if outer := s.extent.wav; outer.spec.align > 0 {
-		in.delay = float64(m.off-outer.dataStart) / float64(outer.spec.align) / float64(outer.spec.format.Rate)
-		e := extentOf(r, m.name, m.off, size)
-		aligned := (e.wav.dataStart-outer.dataStart)%int64(outer.spec.align) == 0
-		if m.kind == "wav" && e.wav.spec.same(outer.spec) && aligned {
-			return
-		}
+		s.delay = float64(marks[0].off-outer.dataStart) / float64(outer.spec.align) / float64(outer.spec.format.Rate)
 	}
-	s.inner = append(s.inner, in)
+	return planRange(r, marks[0], marks[1:], min(s.extent.end, end), depth+1)
+}
+
+// reads reports whether the reader of the span reads on at a mark itself.
+func (s *span) reads(m mark) bool {
+	return s.kind == m.kind && (s.kind == "ogg" || s.kind == "mp3") || s.off == 0 && s.name == "" && m.kind == "mp3"
+}
+
+// doubts reports whether the recording at a mark inside the extent is read wrong as audio of the outer one.
+func (s *span) doubts(r io.ReaderAt, m mark, end int64) bool {
+	outer := s.extent.wav
+	if outer.spec.align == 0 {
+		return m.kind != "mp3" // MP3 may be the codec of the container
+	}
+	inner := extentOf(r, m.name, m.off, end).wav
+	aligned := (inner.dataStart-outer.dataStart)%int64(outer.spec.align) == 0
+	return m.kind != "wav" || !inner.spec.same(outer.spec) || !aligned
 }
 
 // parts cuts a span at changes of format that have no header of their own.

@@ -147,32 +147,36 @@ func (f *recording) openNative(s span) (*opened, error) {
 	return f.openInner(s, o), nil
 }
 
-// openInner opens recordings inside the declared extent of another as further tracks. An inner recording that cannot be
-// read is booked as unread, although its bytes were read as audio of the outer one.
+// openInner opens the recordings inside the declared extent of another as a further track. If they cannot be read, they are
+// booked as unread, although their bytes were read as audio of the outer one.
 func (f *recording) openInner(s span, o *opened) *opened {
 	if len(s.inner) == 0 {
 		return o
 	}
+	var parts []prepared
+	for _, part := range s.inner {
+		parts = append(parts, f.prepare(part, false))
+	}
 	outer := o.account
-	var lost Account
-	for _, in := range s.inner {
-		part := span{off: in.off, end: s.end, kind: in.kind, name: in.name, extent: extentOf(f, in.name, in.off, s.end)}
-		p := f.prepare(part, true)
-		if p.err != nil {
-			n := s.end - in.off
-			lost.leave(FurtherPart, n, timeOf(n, slowRate))
-			continue
-		}
-		for _, t := range p.ready.tracks {
-			t.delay += max(in.delay, 0)
-			o.tracks = append(o.tracks, t)
-		}
+	start, end := s.inner[0].off, s.inner[len(s.inner)-1].end
+	inner, err := newJoined(f, parts)
+	if err == nil {
+		inner.nested = true
+		o.tracks = append(o.tracks, track{src: inner, delay: max(s.delay, 0)})
 	}
 	o.account = func() Account {
 		a := outer()
-		if n := min(lost.UnreadBytes(), a.Read); n > 0 {
-			a.Read -= n
-			a.leave(FurtherPart, n, lost.UnreadTime[FurtherPart])
+		var lost Account
+		if err != nil {
+			lost.leave(FurtherPart, end-start, timeOf(end-start, slowRate))
+		} else {
+			lost = inner.Account()
+		}
+		for reason, n := range lost.Unread {
+			if n = min(n, a.Read); n > 0 {
+				a.Read -= n
+				a.leave(reason, n, lost.UnreadTime[reason])
+			}
 		}
 		return a
 	}
@@ -262,7 +266,7 @@ func openRecording(f *recording) (Source, error) {
 		if len(p.ready.tracks) == 1 && p.ready.tracks[0].delay == 0 {
 			return &fileSource{Source: p.ready.tracks[0].src, rec: f, account: p.ready.account}, nil
 		}
-		return newJoined(f, []prepared{p})
+		return asSource(newJoined(f, []prepared{p}))
 	}
 	var parts []prepared
 	processes := 0
@@ -278,7 +282,7 @@ func openRecording(f *recording) (Source, error) {
 		}
 		parts = append(parts, p)
 	}
-	return newJoined(f, parts)
+	return asSource(newJoined(f, parts))
 }
 
 // fileSource is a file with a single recording of a single track.

@@ -64,8 +64,8 @@ func parseWAVFormat(f []byte, order binary.ByteOrder) (spec wavSpec, err error) 
 	spec.padded = spec.align/channels - size
 	// Samples of fewer bits are left-justified in their container, so the container is decoded.
 	codec, convert := sampleFormat(tag, spec.align/channels)
-	if convert == nil && spec.padded > 0 {
-		// No such container: the block align is wrong, and samples are packed.
+	if spec.padded > 0 && (convert == nil || size != 3) {
+		// Only 24 bits in four bytes occur. In other cases the block align is wrong, and samples are packed.
 		spec.padded, spec.align = 0, channels*size
 		codec, convert = sampleFormat(tag, size)
 	}
