@@ -31,10 +31,10 @@ func toneSeconds(x []float32, rate int) float64 {
 	for ; len(x) >= size; x = x[size:] {
 		at := power(x[:size], markerHz)
 		var beside float64
-		for _, d := range []float64{-200, -100, 100, 200} {
+		for _, d := range []float64{-200, -150, -100, -50, 50, 100, 150, 200} {
 			beside += power(x[:size], markerHz+d)
 		}
-		if 2*at > beside && at > 1e-9*float64(size*size) {
+		if at > beside && at > 1e-9*float64(size*size) {
 			n++
 		}
 	}
