@@ -215,7 +215,7 @@ func (j *joined) finish() {
 		}
 		last := j.at == len(j.parts)
 		switch {
-		case r.err == nil || errors.Is(r.err, io.EOF), errors.Is(r.err, ErrTruncated) && (!last || i > 0):
+		case r.err == nil || errors.Is(r.err, io.EOF), errors.Is(r.err, ErrTruncated) && !last:
 		case j.failed == nil:
 			j.failed = r.err
 		}

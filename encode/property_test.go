@@ -161,7 +161,7 @@ func (s *story) extra() []byte {
 
 // part is a recording.
 func (s *story) part(v string) []byte {
-	switch s.rng.IntN(5) {
+	switch s.rng.IntN(8) {
 	case 0:
 		s.say("Opus(%s)", v)
 		return withSerial(s.clips.opus[v], s.rng.Uint32())

@@ -384,7 +384,7 @@ func FuzzWAV(f *testing.F) {
 // checkFormat fails if a Source promises what it must not.
 func checkFormat(t *testing.T, f encode.Format) {
 	t.Helper()
-	if f.Rate < 8000 || f.Rate > 192_000 || f.Channels < 1 || f.Container == "" || f.Codec == "" {
+	if f.Rate < 1000 || f.Rate > 192_000 || f.Channels < 1 || f.Container == "" || f.Codec == "" {
 		t.Fatalf("format is %+v", f)
 	}
 }
