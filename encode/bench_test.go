@@ -181,3 +181,21 @@ func decode16k(b *testing.B, data []byte, ext string, rate int) {
 		}
 	}
 }
+
+// BenchmarkOpen measures the search for further recordings in a file of ten minutes, which precedes decoding.
+func BenchmarkOpen(b *testing.B) {
+	pcm := bytes.Repeat(load(b, "human.wav")[44:], 26)
+	path := filepath.Join(b.TempDir(), "call.wav")
+	if err := os.WriteFile(path, riff(chunk("fmt ", fmtChunk(1, 1, 16000, 16)), chunk("data", pcm)), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		src, err := encode.Open(b.Context(), path, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		src.Close()
+	}
+	msPerMinute(b, float64(len(pcm))/32000)
+}

@@ -173,11 +173,10 @@ type mp3Search struct {
 // first returns the offset of the first chain that starts in the block b, which is at offset block, or -1.
 func (s *mp3Search) first(b []byte, block int64) int64 {
 	for i := int(max(s.next-block, 0)); i+4 <= len(b); i++ {
-		k := bytes.IndexByte(b[i:len(b)-3], 0xff)
-		if k < 0 {
-			break
+		// Small negative samples are full of 0xff, so a plain loop is faster than a search for it.
+		if b[i] != 0xff || b[i+1]&0xe6 != 0xe2 {
+			continue
 		}
-		i += k
 		h, ok := parseMP3Header(b[i:])
 		if !ok || !s.chain(block+int64(i), h) {
 			continue

@@ -36,10 +36,12 @@ func TestEveryTrackIsHeard(t *testing.T) {
 		"mp4":         muxed(t, "mp4", two, append(tracks, "-c:a", "aac", "-b:a", "24k")...),
 		"mkv":         muxed(t, "mkv", two, append(tracks, "-c:a", "libopus", "-b:a", "16k")...),
 		"other rates": muxed(t, "mka", two, append(tracks, "-c:a", "pcm_s16le", "-ar:a:0", "8000", "-ar:a:1", "44100")...),
-		"language":    muxed(t, "mp4", two, append(tracks, "-c:a", "aac", "-metadata:s:a:0", "language=deu", "-metadata:s:a:1", "language=fra")...),
+		"language": muxed(t, "mp4", two, append(tracks, "-c:a", "aac", "-metadata:s:a:0", "language=deu",
+			"-metadata:s:a:1", "language=fra")...),
 		"not default": muxed(t, "mkv", two, append(tracks, "-c:a", "flac", "-disposition:a:0", "default", "-disposition:a:1", "0")...),
 		"starts late": muxed(t, "mkv", two, "-filter_complex", "[1:a]asetpts=PTS+3/TB[b]", "-map", "0:a", "-map", "[b]", "-c:a", "flac"),
-		"with video":  muxed(t, "mp4", two, "-f", "lavfi", "-i", "testsrc=d=9:s=64x64", "-map", "2:v", "-map", "0:a", "-map", "1:a", "-c:a", "aac"),
+		"with video": muxed(t, "mp4", two, "-f", "lavfi", "-i", "testsrc=d=9:s=64x64",
+			"-map", "2:v", "-map", "0:a", "-map", "1:a", "-c:a", "aac"),
 		"with a picture": muxed(t, "m4a", two, "-i", picture, "-map", "0:a", "-map", "1:a", "-map", "2:v", "-c:a", "aac", "-c:v", "copy",
 			"-disposition:v:0", "attached_pic"),
 		"Vorbis and Opus in Ogg": muxed(t, "ogg", two, append(tracks, "-c:a:0", "libvorbis", "-c:a:1", "libopus")...),
@@ -180,5 +182,4 @@ func TestFFmpegStaysWithinItsLimits(t *testing.T) {
 	if usage.Maxrss > 1200<<10 {
 		t.Errorf("a program took %d MB", usage.Maxrss>>10)
 	}
-	t.Logf("%d bytes: %.1f s, tone %.1f s, %v booked, %d MB at most, %v", len(b), h.seconds, h.tone, h.account.Unheard(), usage.Maxrss>>10, h.err)
 }

@@ -38,7 +38,9 @@ func TestFFmpegRunsUnderLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`Max cpu time +[1-9]\d{2,3} +[1-9]\d{2,3} `, `Max address space +2147483648 +2147483648 `, `Max data size +1073741824 `} {
+	for _, want := range []string{
+		`Max cpu time +[1-9]\d{2,3} +[1-9]\d{2,3} `, `Max address space +2147483648 +2147483648 `, `Max data size +1073741824 `,
+	} {
 		if !regexp.MustCompile(want).Match(limits) {
 			t.Errorf("%q is not among the limits:\n%s", want, limits)
 		}
@@ -107,7 +109,8 @@ func TestFFmpegOutputIsBounded(t *testing.T) {
 	// A program that never ends: it writes a WAV header and zeros.
 	dir := t.TempDir()
 	header := filepath.Join(dir, "header")
-	if err := os.WriteFile(header, sized(riff(chunk("fmt ", fmtChunk(3, 1, 192000, 32)), chunk("data", nil)), 0xffffffff, 0xffffffff), 0o600); err != nil {
+	endless := sized(riff(chunk("fmt ", fmtChunk(3, 1, 192000, 32)), chunk("data", nil)), 0xffffffff, 0xffffffff)
+	if err := os.WriteFile(header, endless, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "decoder")

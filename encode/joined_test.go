@@ -134,6 +134,8 @@ func swapped(b []byte) []byte {
 func TestWAVToneBehindTheHeader(t *testing.T) {
 	human, synthetic := voice(t, "human.wav", 8000, 8), voice(t, "synthetic.wav", 8000, 9)
 	h, s := bytesOf(human), bytesOf(synthetic)
+	note := chunk("LIST", []byte("INFOISFT\x04\x00\x00\x00Rec\x00"))
+	head := join(chunk("JUNK", make([]byte, 28)), chunk("fmt ", fmtChunk(1, 1, 8000, 16)), chunk("fact", le32(1)))
 	both := wav16(8000, append(append([]int16{}, human...), synthetic...))
 	first := uint32(len(h))
 	format := chunk("fmt ", fmtChunk(1, 1, 8000, 16))
@@ -148,7 +150,8 @@ func TestWAVToneBehindTheHeader(t *testing.T) {
 		return patch(b, 12+36+24+4, le32(data)...)
 	}
 	mulaw := riff(chunk("fmt ", fmtChunk(7, 1, 8000, 8)), chunk("data", encode.EncodeMuLaw(nil, synthetic)))
-	stereo := riff(chunk("fmt ", fmtChunk(1, 2, 8000, 16)), chunk("data", bytesOf(interleave(human[:len(synthetic)-8000], synthetic[8000:]))))
+	both2 := interleave(human[:len(synthetic)-8000], synthetic[8000:])
+	stereo := riff(chunk("fmt ", fmtChunk(1, 2, 8000, 16)), chunk("data", bytesOf(both2)))
 	align4 := patch(patch(wav16(8000, synthetic), 32, 4), 28, le32(32000)...)
 	var deep []byte
 	for _, v := range append(make([]int16, 40_000), synthetic...) {
@@ -178,7 +181,7 @@ func TestWAVToneBehindTheHeader(t *testing.T) {
 		"three files":                        bytes.Join([][]byte{wav16(8000, human), wav16(22050, human), wav16(8000, synthetic)}, nil),
 		"WAV in the data of a WAV":           wav16(8000, int16s(append(bytes.Clone(h), mulaw...))),
 		"two data chunks":                    riff(format, chunk("data", h), chunk("data", s)),
-		"LIST between two data chunks":       riff(format, chunk("data", h), chunk("LIST", []byte("INFOISFT\x04\x00\x00\x00Rec\x00")), chunk("data", s)),
+		"LIST between two data chunks":       riff(format, chunk("data", h), note, chunk("data", s)),
 		"second fmt chunk":                   riff(format, chunk("data", h), format, chunk("data", s)),
 		"wave list":                          riff(format, chunk("data", h), chunk("LIST", append([]byte("wavl"), chunk("data", s)...))),
 		"PCM behind a LIST chunk":            append(riff(format, chunk("data", h), chunk("LIST", []byte("INFO"))), s...),
@@ -191,7 +194,7 @@ func TestWAVToneBehindTheHeader(t *testing.T) {
 		"RIFX, size of the first part":       patch(swapped(both), 40, byte(first>>24), byte(first>>16), byte(first>>8), byte(first)),
 		"6.6 kHz":                            wav16(6600, voice(t, "synthetic.wav", 6600, 9)),
 		"12-bit samples in two bytes":        riff(chunk("fmt ", append(fmtChunk(1, 1, 8000, 16)[:14], 12, 0)), chunk("data", s)),
-		"fact, JUNK and PAD around the data": riff(chunk("JUNK", make([]byte, 28)), format, chunk("fact", le32(1)), chunk("PAD ", make([]byte, 4096)), chunk("data", s)),
+		"fact, JUNK and PAD around the data": riff(head, chunk("PAD ", make([]byte, 4096)), chunk("data", s)),
 		"junk before the file":               append([]byte("HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\n\r\n"), wav16(8000, synthetic)...),
 	} {
 		h := hearBytes(t, b)
@@ -232,17 +235,18 @@ func TestWAVPaddedContainer(t *testing.T) {
 // Bytes behind the audio that hold none are not reported.
 func TestHarmlessBytesBehindTheAudio(t *testing.T) {
 	pcm := voice(t, "human.wav", 8000, 8)
+	format, data := chunk("fmt ", fmtChunk(1, 1, 8000, 16)), chunk("data", bytesOf(pcm))
 	mp3 := load(t, "formats/44100_64k.mp3")
 	opus := load(t, "formats/mono_24k.opus")
 	text := bytes.Repeat([]byte("<call id=\"17\">agent</call>\r\n"), 4000)
 	id3v1 := append([]byte("TAG"), make([]byte, 125)...)
-	ape := append([]byte("APETAGEX\xd0\x07\x00\x00\x20\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), make([]byte, 32)...)
+	ape := append([]byte("APETAGEX\xd0\x07\x00\x00\x20\x00\x00\x00\x01\x00\x00\x00"), make([]byte, 12+32)...)
 	for name, b := range map[string][]byte{
 		"WAV, zeros":          append(wav16(8000, pcm), make([]byte, 200_000)...),
 		"WAV, text":           append(wav16(8000, pcm), text...),
-		"WAV, LIST":           riff(chunk("fmt ", fmtChunk(1, 1, 8000, 16)), chunk("data", bytesOf(pcm)), chunk("LIST", append([]byte("INFO"), text...))),
-		"WAV, large JUNK":     riff(chunk("JUNK", make([]byte, 100_000)), chunk("fmt ", fmtChunk(1, 1, 8000, 16)), chunk("data", bytesOf(pcm))),
-		"WAV, small binary":   riff(chunk("fmt ", fmtChunk(1, 1, 8000, 16)), chunk("data", bytesOf(pcm)), chunk("smpl", noise(60, 1))),
+		"WAV, LIST":           riff(format, data, chunk("LIST", append([]byte("INFO"), text...))),
+		"WAV, large JUNK":     riff(chunk("JUNK", make([]byte, 100_000)), format, data),
+		"WAV, small binary":   riff(format, data, chunk("smpl", noise(60, 1))),
 		"WAV, one stray byte": append(wav16(8000, pcm), 0x17),
 		"MP3, ID3v1":          append(bytes.Clone(mp3), id3v1...),
 		"MP3, APE":            append(bytes.Clone(mp3), ape...),

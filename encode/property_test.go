@@ -268,7 +268,7 @@ func checkStory(t *testing.T, c clips, path string, seed uint64) {
 	case tone && !damaged && h.err != nil:
 		t.Errorf("seed %d: %v: %q", seed, h.err, s.words)
 	case tone && h.err == nil && h.tone+unheard.Seconds() < 1:
-		t.Errorf("seed %d: the tone is there for %.1f of %.1f s, %v unheard: %q %d Hz x%d", seed, h.tone, h.seconds, unheard, s.words, h.format.Rate, h.format.Channels)
+		t.Errorf("seed %d: the tone is there for %.1f of %.1f s, %v unheard: %q", seed, h.tone, h.seconds, unheard, s.words)
 	case !damaged && unheard > 500*time.Millisecond:
 		t.Errorf("seed %d: %v unheard of a whole file: %q %+v", seed, unheard, s.words, h.account)
 	case !tone && h.tone > 0.5:

@@ -40,7 +40,8 @@ func parseWAVFormat(f []byte, order binary.ByteOrder) (spec wavSpec, err error) 
 		if len(f) < 40 {
 			return spec, fmt.Errorf("extensible fmt chunk has %d bytes, needs 40", len(f))
 		}
-		if !bytes.Equal(f[28:40], []byte("\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71")) || f[26]|f[27] != 0 && order == binary.LittleEndian {
+		// The GUID is xxxxxxxx-0000-0010-8000-00aa00389b71, its first number being the tag.
+		if order.Uint16(f[26:]) != 0 || !bytes.Equal(f[32:40], []byte("\x80\x00\x00\xaa\x00\x38\x9b\x71")) {
 			return spec, unsupported("WAV with sub-format %x", f[24:40])
 		}
 		tag = order.Uint16(f[24:])
