@@ -7,8 +7,23 @@
 //
 // # Formats
 //
-// WAV (PCM of 8 to 32 bits, float, A-law, mu-law), MP3 and Ogg Opus are read in Go. All other formats, and files that
-// those readers refuse with an [UnsupportedError], are decoded by the program ffmpeg where it is installed.
+// WAV (PCM of 8 to 32 bits, float, A-law, mu-law, in both byte orders), MP3 and Ogg Opus are read in Go. All other formats,
+// and files that those readers refuse with an [UnsupportedError], are decoded by the program ffmpeg where it is installed.
+// ffmpeg runs under limits of memory, CPU time and output, opens local files only, and ends with the Source.
+//
+// # Parts and tracks
+//
+// A file may hold several recordings. Open finds them by their headers, and MP3 streams by chains of frames. Parts that
+// follow each other, such as joined files or the links of an Ogg chain, are read one after the other. Tracks that run side
+// by side, such as the audio tracks of an MP4 file, become further channels: see [TracksOf]. All of them are converted to
+// the highest rate among them. A header inside the audio of another file is ambiguous: both readings are decoded, the inner
+// one as a further track.
+//
+// # Account
+//
+// The end that a header declares does not end a Source, because recorders that crash, join files or overflow 32 bits leave
+// false sizes. Open decodes audio behind the declared end. Audio that it cannot decode is booked: [AccountOf] returns an
+// [Account] in which every byte of the file is read, damaged or unread for a [Reason], with the time that it stands for.
 //
 // # Damage
 //

@@ -100,7 +100,9 @@ func wavExtentOf(r io.ReaderAt, off, size int64) extent {
 		switch string(b[:4]) {
 		case "fmt ":
 			if k := min(length, 40, int64(n-8)); k >= 14 {
-				e.wav.spec, _ = parseWAVFormat(b[8:8+k], order)
+				if spec, err := parseWAVFormat(b[8:8+k], order); err == nil {
+					e.wav.spec = spec
+				}
 			}
 		case "ds64":
 			if n >= 24 && order.Uint64(b[16:]) < 1<<62 {
