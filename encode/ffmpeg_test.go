@@ -91,9 +91,6 @@ func TestEveryPartIsHeard(t *testing.T) {
 			if order == "alone" && h.account.Unheard() > 100*time.Millisecond {
 				t.Errorf("%s %s: %+v", name, order, h.account)
 			}
-			if h.tone < 5 {
-				t.Logf("%s %s: not heard, %v booked", name, order, h.account.Unheard())
-			}
 		}
 	}
 }
@@ -121,7 +118,6 @@ func TestFFmpegBooksWhatIsHidden(t *testing.T) {
 		if h.err == nil && h.tone < 5 && h.account.Unheard() < 2*time.Second && name != "cut WebM" {
 			t.Errorf("%s: the tone is there for %.1f s of %.1f s, %v, %+v", name, h.tone, h.seconds, h.err, h.account)
 		}
-		t.Logf("%s: tone %.1f s, %v booked, %v", name, h.tone, h.account.Unheard(), h.err)
 	}
 }
 

@@ -52,6 +52,10 @@ func (f *recording) prepareFFmpeg(s span) (*ffmpegSpan, error) {
 	if s.name != "WAV" && s.extent.end >= 0 && s.extent.end < s.end {
 		p.tail = countOther(io.NewSectionReader(f, s.extent.end, s.end-s.extent.end))
 	}
+	if s.name == "FLAC" {
+		audioEnd := flacTail(f, s.off, s.end)
+		p.tail = countOther(io.NewSectionReader(f, audioEnd, s.end-audioEnd))
+	}
 	if info.others > 0 {
 		p.demuxed = demux(f.ctx, in)
 	}
@@ -169,8 +173,8 @@ func (p *ffmpegSpan) account() Account {
 		book(FurtherTrack, p.in.size/int64(i+1), decoded)
 	}
 	if p.tail > 0 {
-		rate := float64(demuxed) / max(decoded, 0.1)
-		book(BehindStatedSize, p.tail, float64(p.tail)/max(rate, slowRate))
+		// These bytes may be of any codec, so the lowest rate counts.
+		book(BehindStatedSize, p.tail, float64(p.tail)/slowRate)
 	}
 	if p.demuxed >= 0 {
 		demuxed = p.demuxed
