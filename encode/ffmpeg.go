@@ -42,7 +42,6 @@ type ffmpegSource struct {
 	wav    *WAVReader
 	format Format
 	stream audioStream
-	index  int   // of the audio stream
 	frames int64 // returned so far
 	limit  int64 // of bytes
 	once   sync.Once
@@ -67,7 +66,7 @@ func ffmpegFilter(rate, channels int) string {
 func startFFmpeg(ctx context.Context, in ffmpegInput, info mediaInfo, index int) (*ffmpegSource, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	stream := info.audio[index]
-	s := &ffmpegSource{ctx: ctx, cancel: cancel, log: newBoundedLog(), stream: stream, index: index}
+	s := &ffmpegSource{ctx: ctx, cancel: cancel, log: newBoundedLog(), stream: stream}
 	s.limit = max(ffmpegAtLeast, ffmpegGrowth*in.size)
 	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+verbose", "-filter_threads", "1", "-threads", "1"}
 	args = append(args, in.arguments()...)
@@ -118,7 +117,7 @@ func (s *ffmpegSource) Damage() Damage {
 
 // missing estimates the frames of the packets that ffmpeg read and did not decode.
 func (s *ffmpegSource) missing() int64 {
-	use, ok := s.log.used(s.index)
+	use, ok := s.log.used()
 	if !ok || s.log.damage().Events == 0 || use.frames == 0 || use.packets <= use.frames {
 		return 0
 	}

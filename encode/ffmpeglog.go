@@ -23,8 +23,8 @@ func newBoundedLog() *boundedLog { return &boundedLog{bytes: -1} }
 
 // streamUse is the use that ffmpeg made of an input stream.
 type streamUse struct {
-	index                                   int // among all streams of the input
-	packets, bytes, frames, samples, decode int64
+	index                           int // among all streams of the input
+	packets, bytes, frames, samples int64
 }
 
 func (l *boundedLog) Write(p []byte) (int, error) {
@@ -87,15 +87,13 @@ func (l *boundedLog) damage() Damage {
 }
 
 // used returns the statistics of the audio stream that was decoded. They are there once the program has ended.
-func (l *boundedLog) used(int) (streamUse, bool) {
+func (l *boundedLog) used() (streamUse, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, u := range l.streams {
-		if u.packets > 0 || len(l.streams) == 1 {
-			return u, true
-		}
+	if len(l.streams) == 0 {
+		return streamUse{}, false
 	}
-	return streamUse{}, false
+	return l.streams[0], true
 }
 
 // audioStreams returns the number of audio streams that the log lists.

@@ -139,7 +139,7 @@ func (p *ffmpegSpan) account() Account {
 	}
 	demuxed, known, decoded := int64(0), true, 0.0
 	for _, s := range p.sources {
-		use, ok := s.log.used(s.index)
+		use, ok := s.log.used()
 		known = known && ok
 		demuxed += use.bytes
 		length := float64(s.frames) / float64(s.format.Rate)

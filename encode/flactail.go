@@ -40,7 +40,7 @@ func flacFrameHeader(b []byte) int64 {
 		}
 		n++
 	}
-	samples := int64(0)
+	var samples int64
 	switch code := b[2] >> 4; {
 	case code == 1:
 		samples = 192
