@@ -162,6 +162,18 @@ func fill(t *testing.T, dir string, calls int) {
 	}
 }
 
+// checkPicture checks that the picture of the README was written and is small enough for the repository.
+func checkPicture(t *testing.T, file string) {
+	t.Helper()
+	const limit = 200_000 // bytes
+	if file == "" {
+		return
+	}
+	if info, err := os.Stat(file); err != nil || info.Size() == 0 || info.Size() >= limit {
+		t.Errorf("%s is not a picture smaller than %d bytes: %v %v", file, limit, info, err)
+	}
+}
+
 // A call arrives in the open list, is flagged, is opened with the keyboard, heard at the right place and decided; another
 // analyst's stale edit is refused; no request leaves the origin; and axe finds nothing serious on any page.
 func TestTheStoryOfACall(t *testing.T) {
@@ -223,6 +235,7 @@ func TestTheStoryOfACall(t *testing.T) {
 		"synthetic": filepath.Join(dir, "synthetic.opus"),
 		"human":     filepath.Join(dir, "human.opus"),
 		"silent":    silent,
+		"picture":   os.Getenv("CALLSCREEN_PICTURE"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -257,6 +270,7 @@ func TestTheStoryOfACall(t *testing.T) {
 	if err != nil || !seen.OK {
 		t.Errorf("%v: %s", err, seen.Problem)
 	}
+	checkPicture(t, os.Getenv("CALLSCREEN_PICTURE"))
 	for _, s := range seen.Strangers {
 		t.Errorf("a request left the origin: %s", s)
 	}

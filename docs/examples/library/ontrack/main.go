@@ -34,8 +34,7 @@ func main() {
 			log.Fatal(err)
 		}
 		record := func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-			codecs := receiver.GetParameters().Codecs
-			if err := recorder.Record(context.Background(), r.PathValue("leg"), track, codecs...); err != nil {
+			if err := recorder.Record(context.Background(), r.PathValue("leg"), track, receiver.GetParameters().Codecs...); err != nil {
 				log.Print(err)
 			}
 		}

@@ -130,6 +130,11 @@ const rowOf = (call) => `tr[data-call="${call}"]`;
   must((await anna.evaluate(() => window.never)) === 'reloaded', 'the page of the call was not loaded again');
   await until('the waveform is drawn', () => anna.evaluate(() => [...document.querySelectorAll('#timeline .wave path')].filter((p) => p.getAttribute('d').length > 100).length === 2));
   await look(anna, 'call-waiting');
+  if (story.picture) {
+    await anna.setViewportSize({ width: 1200, height: 800 });
+    await anna.screenshot({ path: story.picture });
+    await anna.setViewportSize({ width: 1366, height: 860 });
+  }
 
   // What is heard is what scored high, at its place in the call.
   const over = await anna.evaluate(() => [...document.querySelectorAll('#segments tr[data-kind=over]')].map((t) => ({ id: t.dataset.segment, from: Number(t.dataset.from), to: Number(t.dataset.to), src: t.dataset.src })));
