@@ -67,8 +67,7 @@ func permitted(imported, leaf string, allowed []string, test bool) bool {
 	if test && imported == testkit {
 		return true
 	}
-	if first == "callscreen" {
-		rest := strings.TrimPrefix(imported, "callscreen/")
+	if rest, ok := strings.CutPrefix(imported, "callscreen/"); ok {
 		return rest == leaf || strings.HasPrefix(rest, leaf+"/")
 	}
 	if !strings.Contains(first, ".") {
