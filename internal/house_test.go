@@ -142,7 +142,12 @@ func TestReplayNeedsNoDatabase(t *testing.T) {
 		if dep == "database/sql" { // pion's identifiers need its driver package
 			t.Error("internal/replay depends on database/sql")
 		}
-		for _, banned := range []string{"github.com/riverqueue/", "github.com/jackc/", "modernc.org/sqlite", "callscreen/internal/store"} {
+		for _, banned := range []string{
+			"github.com/riverqueue/",
+			"github.com/jackc/",
+			"modernc.org/sqlite",
+			"callscreen/internal/store",
+		} {
 			if strings.HasPrefix(dep, banned) {
 				t.Errorf("internal/replay depends on %s", dep)
 			}

@@ -69,7 +69,8 @@ func element(t types.Type) types.Type {
 	case *types.Pointer:
 		return element(u.Elem())
 	case *types.Named:
-		if _, ok := u.Underlying().(*types.Struct); ok && u.Obj().Pkg() != nil && strings.HasPrefix(u.Obj().Pkg().Path(), "callscreen/") {
+		_, isStruct := u.Underlying().(*types.Struct)
+		if pkg := u.Obj().Pkg(); isStruct && pkg != nil && strings.HasPrefix(pkg.Path(), "callscreen/") {
 			return u
 		}
 	}
