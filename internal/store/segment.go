@@ -370,7 +370,7 @@ func (s *Store) AgainCleaned(ctx context.Context, id, job string, now time.Time)
 
 // Settlement is the result of a segment.
 type Settlement struct {
-	State     string // SegmentScored or SegmentFailed
+	State     string // SegmentScored, SegmentFailed or SegmentSkipped
 	Reason    string
 	Detail    string
 	Score     *float64
