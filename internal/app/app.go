@@ -83,12 +83,6 @@ type App struct {
 	cleanups    []cleanup // close runs them, the last first
 }
 
-// cleanup closes something that New opened.
-type cleanup struct {
-	name string
-	do   func() error
-}
-
 // New builds everything. On an error nothing stays open.
 func New(ctx context.Context, opt Options) (_ *App, err error) {
 	if opt.Meter == nil {
@@ -109,25 +103,6 @@ func New(ctx context.Context, opt Options) (_ *App, err error) {
 		}
 	}
 	return a, nil
-}
-
-// onClose registers a named cleanup. close runs them in reverse order.
-func (a *App) onClose(name string, do func() error) {
-	a.cleanups = append(a.cleanups, cleanup{name, do})
-}
-
-// close runs the cleanups. One that fails is logged by name and does not keep the others from running.
-func (a *App) close() error {
-	var errs []error
-	for i := len(a.cleanups) - 1; i >= 0; i-- {
-		c := a.cleanups[i]
-		if err := c.do(); err != nil {
-			a.opt.Log.Warn("cleanup failed", "what", c.name, "error", err)
-			errs = append(errs, fmt.Errorf("close %s: %w", c.name, err))
-		}
-	}
-	a.cleanups = nil
-	return errors.Join(errs...)
 }
 
 func (a *App) openPorts(context.Context) (err error) {
