@@ -7,23 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
 	"callscreen/internal/cert"
 	"callscreen/internal/config"
 	"callscreen/internal/limit"
 	"callscreen/internal/review"
-)
-
-// HTTP timeouts and limits of a listener.
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	shutdownTimeout   = 3 * time.Second
-	maxHeaderBytes    = 64 << 10
-	// maxConnections is the number of connections that each listener serves at a time. Further ones are closed at once, so
-	// that idle connections cannot take the file descriptors that media and the database need.
-	maxConnections = 4096
 )
 
 // listeners are the ports of the HTTP server.
