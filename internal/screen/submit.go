@@ -88,44 +88,6 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 // tooOld reports whether a segment has waited too long to be submitted.
 func (w *Worker) tooOld(g store.Segment) bool { return w.cfg.Now().Sub(g.RecordedAt) > w.cfg.MaxAge }
 
-// waitForTurn waits until the API may be called and the rate limit allows a submission.
-func (w *Worker) waitForTurn(ctx context.Context) error {
-	end := time.Now().Add(slotWait)
-	for w.BreakerOpen() {
-		if time.Now().After(end) {
-			return later(time.Second)
-		}
-		if err := w.pause(ctx, 250*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	if w.cfg.Interval <= 0 {
-		return nil
-	}
-	wait, ok, err := w.cfg.Store.Reserve(ctx, "submit", w.cfg.Interval, slotWait)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return later(time.Second)
-	}
-	return w.pause(ctx, wait)
-}
-
-// pause waits, but returns at once when the program stops.
-func (w *Worker) pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-w.stopping:
-		return river.JobSnooze(0)
-	case <-ctx.Done():
-		return river.JobSnooze(0)
-	}
-}
-
 // lasting returns a context for storing what is already known. It outlives the context of an attempt that is stopped.
 func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), noteTime)
