@@ -14,7 +14,7 @@ func (l *Leg) audio(st *stream, s *slot) {
 		hold = t.held(a)
 	}
 	fresh := !t.anchored
-	gap, restarted := t.gap(a, &st.order)
+	gap, restarted := t.gap(a, st.order)
 	if restarted {
 		l.stat.Restarts++
 	}
@@ -42,7 +42,7 @@ func (l *Leg) audio(st *stream, s *slot) {
 	l.stat.Decoded += n
 	t.packet = n
 	if fresh {
-		t.foresee(s, n, &st.order)
+		t.foresee(s, n, st.order)
 	}
 	l.write(pcm, 1)
 }

@@ -444,3 +444,23 @@ func TestFECIsBookedAsRecorded(t *testing.T) {
 		t.Errorf("%d samples, %+v", len(out.samples), ledger)
 	}
 }
+
+// A flood of SSRCs between the packets of a call neither stops the call nor is taken for it.
+func TestFloodOfSSRCs(t *testing.T) {
+	st := newStory(t, 1, 8000)
+	s := st.join(narrow)
+	st.talk(s, tone, 1)
+	for range 450 {
+		for range 10 {
+			st.emit(st.join(narrow), hush)
+		}
+		st.send(s, tone)
+	}
+	st.end()
+	st.verify("flood")
+	l := st.leg.Ledger()
+	heard, _ := st.toneHeard()
+	if heard < 9980*time.Millisecond || l.Unrecorded[capture.UnrecordedUnknownSSRC].Packets < 4490 || len(l.Spans) > 64 {
+		t.Errorf("%v heard, %+v", heard, l)
+	}
+}

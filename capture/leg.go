@@ -48,7 +48,7 @@ type Leg struct {
 	red     []redBlock
 	streams []*stream
 	current *stream // the stream that is heard
-	spare   *stream
+	spare   *order  // of a stream that was closed
 	rank    int64
 
 	timeline  timeline

@@ -36,6 +36,15 @@ type format struct {
 	id uint32
 }
 
+// reset empties the ring for another stream. It keeps the buffers.
+func (o *order) reset() {
+	for i := range o.slots {
+		o.slots[i].used, o.slots[i].seq = false, -1
+	}
+	o.started, o.held, o.next, o.highest = false, 0, 0, 0
+	clear(o.seen[:])
+}
+
 // extend returns the extended sequence number nearest to the highest seen.
 func (o *order) extend(seq uint16) int64 {
 	if !o.started {

@@ -6,7 +6,7 @@ import "time"
 type stream struct {
 	ssrc   uint32
 	rank   int64 // streams that started later have a higher one
-	order  order
+	order  *order
 	source *source
 
 	began   time.Time // arrival of the first packet
@@ -30,7 +30,7 @@ type stream struct {
 // After so many packets in a row that are late or duplicate, the sender has restarted just behind its old sequence.
 const maxBehind = 10
 
-// maxStreams bounds the streams that a leg keeps. The one that was silent longest makes room.
+// maxStreams bounds the streams that a leg keeps.
 const maxStreams = 4
 
 // decided returns the number of sequence numbers whose fate is known.
@@ -90,7 +90,7 @@ func (l *Leg) stream(p packet, arrival time.Time) (st *stream, seq int64) {
 // afterBlackout returns the extended sequence number of a packet far ahead of the last one. Sequence numbers wrap in a
 // blackout of 2^16 packets; the time that has passed shows how often.
 func (l *Leg) afterBlackout(p packet, arrival time.Time) (seq int64, ok bool) {
-	o := &l.current.order
+	o := l.current.order
 	seq = o.extend(p.seq)
 	elapsed := l.timeline.samples(arrival.Sub(l.timeline.arrival))
 	if l.timeline.packet > 0 && seq-o.highest < elapsed/l.timeline.packet {
@@ -122,38 +122,44 @@ func (l *Leg) open(ssrc uint32, arrival time.Time) *stream {
 	if len(l.streams) == maxStreams {
 		oldest := -1
 		for i, s := range l.streams {
-			if s != l.current && (oldest < 0 || s.last.Before(l.streams[oldest].last)) {
+			if s != l.current && (oldest < 0 || s.expendable(l.streams[oldest])) {
 				oldest = i
 			}
 		}
 		l.shut(l.streams[oldest])
-		l.spare = l.streams[oldest]
+		l.spare = l.streams[oldest].order
 		l.streams = append(l.streams[:oldest], l.streams[oldest+1:]...)
 	}
-	st := l.spare
-	if st == nil {
-		st = &stream{}
+	ring := l.spare
+	if ring == nil {
+		ring = &order{}
 	}
+	ring.reset()
 	l.spare = nil
-	for i := range st.order.slots {
-		st.order.slots[i].used = false
-	}
-	slots := st.order.slots // their buffers are used again
 	l.rank++
-	*st = stream{
+	st := &stream{
 		ssrc:   ssrc,
 		rank:   l.rank,
+		order:  ring,
 		began:  arrival,
 		last:   arrival,
 		source: l.books.source(ssrc, l.opened),
 	}
-	st.order.slots = slots
 	if st.source.first.IsZero() {
 		st.source.first = arrival
 	}
 	st.source.restart()
 	l.streams = append(l.streams, st)
 	return st
+}
+
+// expendable reports whether a stream makes room before another one: before those that were heard, and before those that
+// sent later.
+func (s *stream) expendable(o *stream) bool {
+	if s.proven != o.proven {
+		return o.proven
+	}
+	return s.last.Before(o.last)
 }
 
 // shut books what a stream holds, and closes it.
@@ -164,7 +170,7 @@ func (l *Leg) shut(st *stream) {
 
 // place makes room for a packet. It returns false for a packet whose place was filled before, which is booked.
 func (l *Leg) place(st *stream, seq int64, arrival time.Time) bool {
-	o := &st.order
+	o := st.order
 	switch {
 	case !o.started:
 		o.started, o.highest, o.next, st.base = true, seq, seq, seq
