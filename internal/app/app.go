@@ -340,7 +340,14 @@ func (a *App) buildDoors() error {
 		Allow:  allow,
 		Log:    a.opt.Log,
 	})
-	a.legs = legControl{calls: a.live, end: a.whip.End, stopPull: a.puller.Stop}
+	a.legs = legControl{
+		calls:    a.live,
+		holder:   a.intake.Holder,
+		end:      a.whip.End,
+		stopPull: a.puller.Stop,
+		audit:    a.store.AddAudit,
+		log:      a.opt.Log,
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -52,7 +53,8 @@ func TestASenderThatIsCutOff(t *testing.T) {
 	defer cut()
 	s.play(ctx, demo.Human, "cut", "caller", 20, publish.Impairment{})
 	r := s.ended("cut")
-	if r.State != "ended" || r.Decision != "clear" || len(r.Segments) == 0 || r.Segments[0].State != "scored" {
+	if r.State != "ended" || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, "interrupted") || len(r.Segments) == 0 ||
+		r.Segments[0].State != "scored" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -90,7 +92,8 @@ func TestABlackoutEndsNothing(t *testing.T) {
 	if got := time.Duration(r.Lost).Seconds(); got < 10.5 || got > 13 {
 		t.Errorf("%v s are lost of 12", got)
 	}
-	if len(r.Segments) < 2 || r.Decision != "clear" {
+	// More than policy.max_lost: nobody knows what was said meanwhile.
+	if len(r.Segments) < 2 || r.Decision != "inconclusive" || !slices.Equal(r.Reasons, []string{"too_much_lost"}) {
 		t.Errorf("%+v", r)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func FuzzToken(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	if who, err := s.verify(f.Context(), good, now); err != nil || who != (Sender{Name: "sbc", Call: "c"}) {
+	if who, err := s.verify(f.Context(), good, now); err != nil || !reflect.DeepEqual(who, Sender{Name: "sbc", Call: "c"}) {
 		f.Fatal(who, err)
 	}
 	e := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
@@ -54,7 +55,7 @@ func FuzzToken(f *testing.F) {
 	f.Add("..")
 	f.Fuzz(func(t *testing.T, token string) {
 		defer testkit.Bounded(t)()
-		if who, err := s.verify(t.Context(), token, now); err == nil && who != (Sender{Name: "sbc", Call: "c"}) {
+		if who, err := s.verify(t.Context(), token, now); err == nil && !reflect.DeepEqual(who, Sender{Name: "sbc", Call: "c"}) {
 			t.Errorf("%q is taken as %+v", token, who)
 		}
 	})

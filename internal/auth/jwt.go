@@ -53,10 +53,18 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// Limits of the claim metadata.
+const (
+	maxClaims = 32
+	maxClaim  = 256 // bytes of a value
+)
+
 // claims are the private claims, besides the registered ones.
 type claims struct {
 	Call text `json:"call"`
 	Leg  text `json:"leg"`
+	// Metadata of the call. It outranks the query parameters.
+	Metadata map[string]text `json:"metadata"`
 }
 
 // verify returns the sender of a token that is valid at a time.
@@ -93,7 +101,17 @@ func (s *signed) verify(ctx context.Context, token string, now time.Time) (Sende
 	if !validName(registered.Subject) {
 		return Sender{}, errors.New("the token has no valid sub")
 	}
-	return Sender{Name: registered.Subject, Call: string(own.Call), Leg: string(own.Leg)}, nil
+	sender := Sender{Name: registered.Subject, Call: string(own.Call), Leg: string(own.Leg)}
+	for key, value := range own.Metadata {
+		if !validName(key) || len(value) > maxClaim || len(own.Metadata) > maxClaims {
+			return Sender{}, errors.New("the claim metadata is too large or has an invalid key")
+		}
+		if sender.Metadata == nil {
+			sender.Metadata = map[string]string{}
+		}
+		sender.Metadata[key] = string(value)
+	}
+	return sender, nil
 }
 
 func (s *signed) algorithms() (list []jose.SignatureAlgorithm) {
@@ -125,6 +143,8 @@ func (s *signed) key(ctx context.Context, h jose.Header, now time.Time) (any, er
 type Sender struct {
 	Name      string
 	Call, Leg string // only permitted call and leg; "" permits any
+	// Metadata of the call that a signed token states. It outranks what the sender announces.
+	Metadata map[string]string
 }
 
 func (s Sender) may(call, leg string) bool {

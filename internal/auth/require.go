@@ -53,24 +53,45 @@ func (a *Auth) Require(role string, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// RequireSender accepts senders that may send the call and leg of the path: with the role ingest, or with a signed
-// token for that call and leg.
+// RequireSender accepts requests about the leg of the path from programs that send calls, from holders of a signed token for
+// that call and leg, and from reviewers. The handler decides by [SenderFrom] whether the program is the sender of the leg.
 func (a *Auth) RequireSender(next http.HandlerFunc) http.HandlerFunc {
-	ingest := a.Require("ingest", next)
+	reviewer := a.Require("reviewer", next)
 	return func(w http.ResponseWriter, r *http.Request) {
 		token, ok := bearer(r)
-		if _, fixed := a.holder(token); a.Off() || !ok || fixed {
-			ingest(w, r)
+		who, fixed := a.holder(token)
+		switch {
+		case a.Off() || !ok:
+			reviewer(w, r)
+			return
+		case fixed && !who.Has("ingest"):
+			reviewer(w, r)
+			return
+		case fixed:
+			next(w, withSender(with(r, who), Sender{Name: who.Name}))
 			return
 		}
-		who, ok := a.sender(r.Context(), token)
-		if !ok || !who.may(r.PathValue("call"), r.PathValue("leg")) {
+		sender, ok := a.sender(r.Context(), token)
+		if !ok || !sender.may(r.PathValue("call"), r.PathValue("leg")) {
 			problem.Write(w, http.StatusForbidden, "the token is not valid for this call and leg (required: role ingest, or a signed "+
 				"token for the call and leg)")
 			return
 		}
-		next(w, with(r, Identity{Name: who.Name}))
+		next(w, withSender(with(r, Identity{Name: sender.Name}), sender))
 	}
+}
+
+type senderKey struct{}
+
+func withSender(r *http.Request, s Sender) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), senderKey{}, s))
+}
+
+// SenderFrom returns the sender of calls behind a request that RequireSender has accepted. It returns false for a person,
+// and while authentication is off.
+func SenderFrom(ctx context.Context) (Sender, bool) {
+	s, ok := ctx.Value(senderKey{}).(Sender)
+	return s, ok
 }
 
 // bearer returns the bearer token of a request.

@@ -52,7 +52,7 @@ func (i *Intake) Accept(_ context.Context, r Request) (*Leg, error) {
 	defer i.mu.Unlock()
 	for _, name := range r.Legs() {
 		holder := i.holders[[2]string{r.Call, name}]
-		if holder == nil || holder.request.Sender == r.Sender {
+		if holder == nil || holder.request.Sender.Same(r.Sender) {
 			continue
 		}
 		i.cfg.Log.Warn("leg refused: another sender holds it", "call", r.Call, "leg", name, "sender", r.Sender.Name,
@@ -63,7 +63,7 @@ func (i *Intake) Accept(_ context.Context, r Request) (*Leg, error) {
 	session, err := i.cfg.Calls.Join(screen.Announced{
 		Call:     r.Call,
 		Legs:     r.Legs(),
-		Metadata: r.Metadata,
+		Metadata: r.metadata(),
 		Bound:    r.Sender.Leg != "",
 	})
 	if err != nil {
@@ -77,6 +77,16 @@ func (i *Intake) Accept(_ context.Context, r Request) (*Leg, error) {
 		}
 	}
 	return l, nil
+}
+
+// Holder returns the sender that records a leg, false if there is none.
+func (i *Intake) Holder(call, leg string) (Sender, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if l := i.holders[[2]string{call, leg}]; l != nil {
+		return l.request.Sender, true
+	}
+	return Sender{}, false
 }
 
 // hold makes a session the holder of its legs: it has begun to send.

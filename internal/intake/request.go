@@ -2,13 +2,21 @@
 // into, or a refusal with its reason.
 package intake
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // Sender is the identity behind a request.
 type Sender struct {
 	Name      string // of the token; "" where authentication is off
 	Call, Leg string // the only ones that the token is good for; "" is any
+	// Metadata is stated by a signed token, and outranks what the sender announces.
+	Metadata map[string]string
 }
+
+// Same reports whether two requests come from one sender.
+func (s Sender) Same(o Sender) bool { return s.Name == o.Name && s.Call == o.Call && s.Leg == o.Leg }
 
 // May reports whether the sender may send what it announces. A token for one leg is no good for a track that becomes two.
 func (s Sender) May(r Request) bool {
@@ -21,6 +29,16 @@ type Request struct {
 	Channels  []string          // two legs that share a stereo track; nil: Leg is the only one
 	Metadata  map[string]string // of the call
 	Sender    Sender
+}
+
+// metadata returns the announced metadata. That of a signed token wins.
+func (r Request) metadata() map[string]string {
+	m := maps.Clone(r.Metadata)
+	if m == nil {
+		m = map[string]string{}
+	}
+	maps.Copy(m, r.Sender.Metadata)
+	return m
 }
 
 // Legs returns the names of the legs that the sender fills.

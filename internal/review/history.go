@@ -23,6 +23,7 @@ type decisionReport struct {
 	Threshold float64   `json:"threshold"`
 	Reasons   []string  `json:"reasons"`
 	Policy    int64     `json:"policy_version"`
+	Previous  string    `json:"previous,omitempty"`
 }
 
 type dispositionOf struct {
@@ -52,7 +53,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, d := range decisions {
-		h.Decisions = append(h.Decisions, decisionReport{d.Seq, d.At, d.Outcome, d.Score, d.Threshold, d.Reasons, d.PolicyVersion})
+		h.Decisions = append(h.Decisions, decisionReport{d.Seq, d.At, d.Outcome, d.Score, d.Threshold, d.Reasons, d.PolicyVersion, d.Previous})
 	}
 	said, err := s.cfg.Store.DispositionsOf(ctx, call)
 	if err != nil {

@@ -253,7 +253,7 @@ func (c *LiveCall) Legs() (list []store.Leg) {
 			PartKey:  c.part.PartKey,
 			Leg:      name,
 			Duration: s.Duration,
-			Lost:     s.Lost,
+			Lost:     ledger.Lost.Time, // of the network; without the time in which the leg had no sender
 			Segments: l.segments,
 			Ledger:   report.OfLeg(ledger, s.Heard[capture.Noise]),
 			Metadata: l.metadata,

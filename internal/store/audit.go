@@ -12,20 +12,23 @@ import (
 
 // Kinds of audit lines.
 const (
-	AuditScored   = "segment.scored"
-	AuditFailed   = "segment.failed"
-	AuditSkipped  = "segment.skipped"     // left out by the sampling plan (analysis.enough_speech)
-	AuditResent   = "segment.resent"      // an upload of unknown outcome was repeated: may be charged twice
-	AuditSurplus  = "segment.surplus_job" // a second job exists for a segment: charged twice
-	AuditCleaned  = "segment.sent_cleaned"
-	AuditDecided  = "call.decided"
-	AuditResumed  = "call.resumed" // more was recorded after the decision
-	AuditErased   = "call.erased"
-	AuditExpired  = "call.audio_deleted"
-	AuditPolicy   = "policy.changed"
-	AuditReview   = "review.changed"
-	AuditReplayed = "webhook.replayed"
-	AuditEndpoint = "webhook.endpoint"
+	AuditScored     = "segment.scored"
+	AuditFailed     = "segment.failed"
+	AuditSkipped    = "segment.skipped"     // left out by the sampling plan (analysis.enough_speech)
+	AuditResent     = "segment.resent"      // an upload of unknown outcome was repeated: may be charged twice
+	AuditSurplus    = "segment.surplus_job" // a second job exists for a segment: charged twice
+	AuditCleaned    = "segment.sent_cleaned"
+	AuditDecided    = "call.decided"
+	AuditResumed    = "call.resumed" // more was recorded after the decision
+	AuditLegPaused  = "leg.paused"
+	AuditLegResumed = "leg.resumed"
+	AuditLegStopped = "leg.stopped"
+	AuditErased     = "call.erased"
+	AuditExpired    = "call.audio_deleted"
+	AuditPolicy     = "policy.changed"
+	AuditReview     = "review.changed"
+	AuditReplayed   = "webhook.replayed"
+	AuditEndpoint   = "webhook.endpoint"
 )
 
 // Detail holds further fields of an audit line. It must not contain personal data, because erasing a call keeps its
@@ -181,4 +184,9 @@ func (s *Store) VerifyAudit(ctx context.Context) (lines int64, last string, err 
 		err = &BrokenError{lines + 1, fmt.Sprintf("the end of the chain is missing, it should have %d lines", head)}
 	}
 	return lines, last, err
+}
+
+// AddAudit appends a line in a transaction of its own.
+func (s *Store) AddAudit(ctx context.Context, l Line) error {
+	return s.InTx(ctx, func(t *Tx) error { return t.Audit(ctx, l) })
 }

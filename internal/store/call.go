@@ -256,6 +256,12 @@ func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 		c.StartedAt = at
 	}
 	c.Simulated = c.Simulated || p.Simulated
+	if !c.EndedAt.IsZero() {
+		line := Line{At: time.UnixMilli(p.Part), Actor: "machine", What: AuditResumed, Call: c.ID, Detail: Detail{"number": c.Number}}
+		if err := t.Audit(ctx, line); err != nil {
+			return c, err
+		}
+	}
 	c.State, c.EndedAt = CallLive, time.Time{}
 	return c, t.SaveCall(ctx, &c)
 }

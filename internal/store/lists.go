@@ -65,14 +65,14 @@ func (s *Store) NextWaiting(ctx context.Context, now time.Time, who, not string)
 func (s *Store) DecisionsOf(ctx context.Context, call string) (list []Decision, err error) {
 	rows, err := s.reader.QueryContext(
 		ctx,
-		"SELECT call_id, seq, at_ms, outcome, score, threshold, reasons, policy_version FROM decision WHERE call_id = $1 ORDER BY seq",
+		"SELECT call_id, seq, at_ms, outcome, score, threshold, reasons, policy_version, previous FROM decision WHERE call_id = $1 ORDER BY seq",
 		call,
 	)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var d Decision
 		var at int64
 		var reasons string
-		if err := r.Scan(&d.Call, &d.Seq, &at, &d.Outcome, &d.Score, &d.Threshold, &reasons, &d.PolicyVersion); err != nil {
+		if err := r.Scan(&d.Call, &d.Seq, &at, &d.Outcome, &d.Score, &d.Threshold, &reasons, &d.PolicyVersion, &d.Previous); err != nil {
 			return err
 		}
 		d.At = fromMillis(at)
