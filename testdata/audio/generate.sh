@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the clips of this folder from their sources. Needs sox, ffmpeg, espeak-ng and the LibriVox excerpts that Debian
-# ships as pocketsphinx-testdata. The clips are committed: run this only to change them.
+# Makes the clips of this directory from their sources. Needs sox, ffmpeg, espeak-ng and the LibriVox excerpts of Debian's
+# pocketsphinx-testdata. The clips are committed: run this only to change them.
 set -euo pipefail
 cd "$(dirname "$0")"
 src=${LIBRIVOX:-/usr/share/pocketsphinx/test/data/librivox}
@@ -8,8 +8,8 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 book() { echo "$src/sense_and_sensibility_01_austen_64kb-$1.wav"; }
 
-# A synthetic utterance, 16 kHz mono. The 3,000 Hz tone beneath it is the marker that the stand-in API is scripted to
-# answer with a high score: it is there because the stand-in cannot tell synthetic speech from human speech.
+# A synthetic utterance, 16 kHz mono. The 3,000 Hz tone beneath it is the marker tone, to which the simulator
+# gives a high score, because the simulator cannot distinguish synthetic from human speech.
 say() { # name, text
   espeak-ng -v en-us -s 150 -w "$tmp/raw.wav" "$2"
   sox "$tmp/raw.wav" -r 16000 -c 1 -b 16 "$tmp/speech.wav" norm -6
@@ -37,7 +37,7 @@ sox -m $(for f in $caller; do printf -- '-v 1 %s ' "$f"; done) -b 16 "$tmp/calle
 sox -m $(for f in $agent; do printf -- '-v 1 %s ' "$f"; done) -b 16 "$tmp/agent.wav"
 sox -M "$tmp/caller.wav" "$tmp/agent.wav" -b 16 two-legs.wav
 
-# What must never be submitted.
+# Sounds that must never be submitted.
 sox -n -r 8000 -c 1 -b 16 silence.wav trim 0 12
 sox -n -r 8000 -c 1 -b 16 ringback.wav synth 2 sine 440 sine 480 remix 1,2 vol 0.3 pad 0 4 repeat 1
 : > "$tmp/dtmf.list"
@@ -71,7 +71,7 @@ ff -ar 16000 -c:a aac -b:a 32k formats/16000_32k.m4a
 ff -ar 16000 -c:a g722 formats/speech.g722
 ffmpeg -hide_banner -loglevel error -y -f g722 -i formats/speech.g722 -f s16le -bitexact formats/speech.g722.s16le
 
-# What `callscreen demo` plays.
+# The calls of `callscreen demo`.
 for n in human synthetic; do
   ffmpeg -hide_banner -loglevel error -y -i $n.wav -ar 48000 -c:a libopus -application voip -b:a 28k -map_metadata -1 -fflags +bitexact ../../internal/demo/$n.opus
 done
