@@ -13,23 +13,23 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// bridge goes to the rooms of a LiveKit server.
+// bridge joins the rooms of a LiveKit server.
 type bridge struct {
 	url, key, secret  string // of LiveKit
 	callscreen, token string
-	rooms             []string // to go to; all, if empty
-	agents            bool     // whether participants that are agents are screened
+	rooms             []string // to join; empty: all
+	agents            bool     // screen participants that are agents
 	api               *webrtc.API
 	log               *slog.Logger
 }
 
 const (
-	every  = time.Second      // how often is asked for rooms
-	linger = 10 * time.Second // how long a room is attended in which nobody is
+	every  = time.Second      // between two lists of the rooms
+	linger = 10 * time.Second // after the last participant has left
 )
 
-// run goes to each room as soon as it is there, and once more whenever the connection to it was lost. It returns when all
-// legs have ended after ctx.
+// run joins each room as soon as it exists, and again whenever the connection to it was lost. After ctx ends, it returns when
+// all legs have ended.
 func (b *bridge) run(ctx context.Context) {
 	service := lksdk.NewRoomServiceClient(b.url, b.key, b.secret)
 	var all sync.WaitGroup
@@ -43,9 +43,9 @@ func (b *bridge) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if (err != nil) != failing { // once, not every second
+		if (err != nil) != failing { // log a failure once, not every second
 			if failing = err != nil; failing {
-				b.log.Warn("LiveKit does not say which rooms there are; it is asked again every second", "error", err)
+				b.log.Warn("listing the rooms failed, retrying every second", "error", err)
 			} else {
 				b.log.Info("LiveKit answers again")
 			}
@@ -59,7 +59,7 @@ func (b *bridge) run(ctx context.Context) {
 		}
 		for _, r := range list.GetRooms() {
 			mu.Lock()
-			// A room that was left has to have somebody to listen to. Whom it counts is known to it some seconds later.
+			// A room that was left is joined again only if it has participants. LiveKit updates their number after some seconds.
 			wanted := !inside[r.Name] && (!seen[r.Sid] || r.NumPublishers > 0)
 			if wanted {
 				inside[r.Name], seen[r.Sid] = true, true
@@ -70,7 +70,7 @@ func (b *bridge) run(ctx context.Context) {
 			}
 			all.Go(func() {
 				if err := b.attend(ctx, r.Name); err != nil && ctx.Err() == nil {
-					b.log.Warn("a room was lost", "room", r.Name, "error", err)
+					b.log.Warn("room lost, joining again", "room", r.Name, "error", err)
 					mu.Lock()
 					delete(seen, r.Sid)
 					mu.Unlock()

@@ -40,7 +40,7 @@ const (
 	token  = "only-for-this-test"
 )
 
-// output keeps what a process says.
+// output keeps the output of a process.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -76,7 +76,7 @@ func start(t *testing.T, env []string, program string, args ...string) (stop fun
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	stop = sync.OnceFunc(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		select {
 		case <-done:
 		case <-time.After(20 * time.Second):
@@ -117,7 +117,7 @@ type scene struct {
 	t        *testing.T
 	ctx      context.Context
 	url      string // of LiveKit
-	sidecar  string // where it listens
+	sidecar  string // its address
 	bin, dir string // of the sidecar
 	stop     func() // the sidecar
 	log      *output
@@ -210,7 +210,7 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-// serve starts the sidecar, with what it stored before.
+// serve starts the sidecar on its earlier data.
 func (s *scene) serve() {
 	s.t.Helper()
 	var said *output
@@ -225,7 +225,7 @@ func (s *scene) serve() {
 // speaker is a participant that plays a recording.
 type speaker struct {
 	room *lksdk.Room
-	over chan struct{} // closed when the recording was played
+	over chan struct{} // closed at the end of the recording
 }
 
 func (s *scene) speaker(room, identity, file string, attributes map[string]string) *speaker {
@@ -320,7 +320,7 @@ func (s *scene) report(call string) (r report) {
 	return r
 }
 
-// seconds is how long a recording lasts.
+// seconds returns the duration of a recording.
 func seconds(t *testing.T, file string) float64 {
 	t.Helper()
 	src, err := encode.Open(t.Context(), filepath.Join("..", "..", "..", "internal", "demo", file), nil)
@@ -338,9 +338,9 @@ func seconds(t *testing.T, file string) float64 {
 	}
 }
 
-var ended = regexp.MustCompile(`msg="a leg ended" call=(\S+) leg=(\S+) seconds=(\d+) packets=(\d+) joined=(\d+)`)
+var ended = regexp.MustCompile(`msg="leg ended" call=(\S+) leg=(\S+) seconds=(\d+) packets=(\d+) joined=(\d+)`)
 
-// Two speak in a room: a human, and the synthetic voice. Exactly that leg is flagged.
+// A human and a synthetic voice speak in a room. Only the synthetic leg is flagged.
 func TestARoomIsScreened(t *testing.T) {
 	s := newScene(t)
 	human := s.speaker(
@@ -372,7 +372,7 @@ func TestARoomIsScreened(t *testing.T) {
 	if len(r.Metadata) != 1 || r.Metadata["queue"] != "payments" {
 		t.Errorf("%v", r.Metadata)
 	}
-	// What is said before LiveKit, and then callscreen, have connected is lost.
+	// Audio from before both connections, to LiveKit and to callscreen, is lost.
 	if want := max(seconds(t, "human.opus"), seconds(t, "synthetic.opus")); r.Duration < want-3 || r.Duration > want+3 {
 		t.Errorf("%v s recorded of %v", r.Duration, want)
 	}
@@ -386,7 +386,7 @@ func TestARoomIsScreened(t *testing.T) {
 	}
 	received, lost := s.metric("callscreen_packets_received_total"), s.metric("callscreen_packets_lost_total")
 	t.Logf("%d packets forwarded, %d received, %d lost", sent, received, lost)
-	// What is forwarded before the media is connected goes nowhere.
+	// Packets that are forwarded before the media is connected are lost.
 	if received > sent || received < sent-50 || lost > 0 {
 		t.Errorf("%d packets forwarded, %d received, %d lost", sent, received, lost)
 	}
@@ -395,7 +395,7 @@ func TestARoomIsScreened(t *testing.T) {
 	}
 }
 
-// A sidecar that is started again gets the leg back, as a part of the same call.
+// After a restart of the sidecar the leg joins again, as a part of the same call.
 func TestASidecarThatIsStartedAgain(t *testing.T) {
 	s := newScene(t)
 	p := s.speaker("room-2", "bob", "synthetic.opus", nil)

@@ -15,7 +15,7 @@ import (
 	"callscreen/docs/examples/sfu"
 )
 
-// leg is a participant on the way to callscreen.
+// leg forwards the audio of a participant to callscreen.
 type leg struct {
 	join    func(context.Context) (*sfu.Leg, error)
 	track   *webrtc.TrackRemote
@@ -25,11 +25,11 @@ type leg struct {
 	sent    uint64
 }
 
-// attribute is how the attributes of a participant begin that are for callscreen.
+// attribute is the prefix of the participant attributes for callscreen.
 const attribute = "callscreen."
 
-// newLeg names the leg of a participant: after the attribute callscreen.leg, or its identity. Further attributes that begin
-// with callscreen. are metadata of the call.
+// newLeg returns the leg of a participant. Its name is the attribute callscreen.leg, or the identity of the participant. Other
+// attributes that begin with callscreen. are metadata of the call.
 func (b *bridge) newLeg(room string, p *lksdk.RemoteParticipant, track *webrtc.TrackRemote) *leg {
 	name, metadata := p.Identity(), url.Values{}
 	for key, value := range p.Attributes() {
@@ -53,7 +53,7 @@ func (b *bridge) newLeg(room string, p *lksdk.RemoteParticipant, track *webrtc.T
 	}
 }
 
-// run forwards the track until it ends, or ctx does. Meanwhile the connection is kept up: who has lost it joins again.
+// run forwards the track until it or ctx ends. A lost connection is replaced by a new one.
 func (l *leg) run(ctx context.Context) {
 	began := time.Now()
 	ctx, end := context.WithCancel(ctx)
@@ -63,24 +63,24 @@ func (l *leg) run(ctx context.Context) {
 		defer close(kept)
 		l.keep(ctx)
 	}()
-	stop := context.AfterFunc(ctx, func() { _ = l.track.SetReadDeadline(time.Now()) }) // it only ends the reading
+	stop := context.AfterFunc(ctx, func() { _ = l.track.SetReadDeadline(time.Now()) }) // it only stops reading
 	defer stop()
 	for ctx.Err() == nil {
 		p, _, err := l.track.ReadRTP()
 		if err != nil {
 			break
 		}
-		// Who reads while there is no connection loses what is said then, and nothing of what is said later.
+		// Packets are read without a connection too, so that none of them is sent late.
 		if to := l.current.Load(); to != nil && to.WriteRTP(p) == nil {
 			l.sent++
 		}
 	}
 	end()
 	<-kept
-	l.log.Info("a leg ended", "seconds", int(time.Since(began).Seconds()), "packets", l.sent, "joined", l.joined)
+	l.log.Info("leg ended", "seconds", int(time.Since(began).Seconds()), "packets", l.sent, "joined", l.joined)
 }
 
-// keep joins, and joins again.
+// keep joins the call, and joins again after a lost connection.
 func (l *leg) keep(ctx context.Context) {
 	pace := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(250*time.Millisecond),
@@ -95,15 +95,15 @@ func (l *leg) keep(ctx context.Context) {
 			l.current.Store(to)
 			select {
 			case <-to.Lost():
-				l.log.Warn("callscreen is gone; the leg will join again")
+				l.log.Warn("callscreen connection lost, joining again")
 			case <-ctx.Done():
 			}
 			l.current.Store(nil)
 			if err := to.Close(); err != nil && ctx.Err() != nil {
-				l.log.Warn("a leg could not be hung up", "error", err)
+				l.log.Warn("hanging up a leg failed", "error", err)
 			}
 		} else if ctx.Err() == nil {
-			l.log.Warn("callscreen does not take the leg; it will be offered again", "error", err)
+			l.log.Warn("callscreen refused the leg, retrying", "error", err)
 		}
 		select {
 		case <-time.After(pace.NextBackOff()):

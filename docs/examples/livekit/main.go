@@ -1,5 +1,5 @@
-// Command callscreen-livekit sends what is said in the rooms of a LiveKit server to callscreen: a room is a call, a
-// participant a leg. It joins each room as a participant whom nobody sees, who publishes nothing.
+// Command callscreen-livekit sends the audio of the rooms of a LiveKit server to callscreen: a room is a call, and a
+// participant is a leg. It joins each room as a hidden participant that publishes nothing.
 package main
 
 import (
@@ -32,12 +32,13 @@ func run(ctx context.Context, args []string) error {
 	flags.Usage = func() {
 		fmt.Fprintln(
 			flags.Output(),
-			"usage: callscreen-livekit [flags] [ROOM...]\n\nWithout a ROOM it goes to every room. LIVEKIT_API_KEY, LIVEKIT_API_SECRET and CALLSCREEN_INGEST_TOKEN are its secrets.",
+			"usage: callscreen-livekit [flags] [ROOM...]\n\n"+
+				"Without a ROOM it joins every room. LIVEKIT_API_KEY, LIVEKIT_API_SECRET and CALLSCREEN_INGEST_TOKEN are its secrets.",
 		)
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&b.url, "livekit", env("LIVEKIT_URL", "ws://127.0.0.1:7880"), "the LiveKit server; also LIVEKIT_URL")
-	flags.StringVar(&b.callscreen, "callscreen", "http://127.0.0.1:8080", "where callscreen listens")
+	flags.StringVar(&b.callscreen, "callscreen", "http://127.0.0.1:8080", "address of callscreen")
 	flags.BoolVar(&b.agents, "agents", false, "screen agents too, whose voices are synthetic by trade")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil

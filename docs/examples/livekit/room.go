@@ -13,8 +13,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// attend joins a room and forwards what is said in it, until nobody else is there, ctx ends, or the connection is lost for
-// good, which is an error. Short losses are LiveKit's to repair.
+// attend joins a room and forwards its audio until the other participants have left, ctx ends, or the connection is lost, which
+// is an error. LiveKit repairs short losses itself.
 func (b *bridge) attend(ctx context.Context, name string) error {
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
@@ -81,7 +81,7 @@ func (b *bridge) attend(ctx context.Context, name string) error {
 	for alone := time.Now(); ; {
 		select {
 		case why := <-lost:
-			return fmt.Errorf("LiveKit says %v", why)
+			return fmt.Errorf("LiveKit ended the connection: %v", why)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case now := <-tick.C:
@@ -95,7 +95,7 @@ func (b *bridge) attend(ctx context.Context, name string) error {
 	}
 }
 
-// badge is a token to join a room unseen, and to listen.
+// badge returns a token to join a room as a hidden participant that listens.
 func (b *bridge) badge(room string) (string, error) {
 	no, yes := false, true
 	grant := &auth.VideoGrant{
@@ -113,7 +113,7 @@ func (b *bridge) badge(room string) (string, error) {
 		ToJWT()
 }
 
-// subscribe asks for what somebody says, and for nothing else that they publish.
+// subscribe subscribes to the microphone of a participant, and to no other track.
 func (b *bridge) subscribe(pub *lksdk.RemoteTrackPublication, p *lksdk.RemoteParticipant) {
 	if pub.Kind() != lksdk.TrackKindAudio || pub.Source() == livekit.TrackSource_SCREEN_SHARE_AUDIO {
 		return
@@ -122,6 +122,6 @@ func (b *bridge) subscribe(pub *lksdk.RemoteTrackPublication, p *lksdk.RemotePar
 		return
 	}
 	if err := pub.SetSubscribed(true); err != nil {
-		b.log.Warn("a track cannot be heard", "participant", p.Identity(), "error", err)
+		b.log.Warn("subscribing to a track failed", "participant", p.Identity(), "error", err)
 	}
 }

@@ -1,4 +1,4 @@
-// Package sfu shows how a media server of your own sends a leg of a call to callscreen. Copy it: it needs nothing but pion.
+// Package sfu is an example of a media server that sends a leg of a call to callscreen. Copy it: it needs only pion.
 package sfu
 
 import (
@@ -16,18 +16,18 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Leg is callscreen as one more listener of a track: it gets the packets as they are, nothing is decoded.
+// Leg sends the packets of a track to callscreen unchanged. To the media server it is one more listener of the track.
 type Leg struct {
 	pc      *webrtc.PeerConnection
 	track   *webrtc.TrackLocalStaticRTP
-	session string // the URL by which the leg is hung up
+	session string // URL of the session, for hanging up
 	token   string
 	reading sync.WaitGroup
 	lost    chan struct{}
 }
 
-// Join begins a leg at endpoint, such as http://127.0.0.1:8080/whip/CALL/LEG?queue=payments, for a track with this codec.
-// The api is the one that your server makes its connections with.
+// Join starts a leg at endpoint, such as http://127.0.0.1:8080/whip/CALL/LEG?queue=payments, for a track with this codec.
+// api is the API with which your server creates its connections.
 func Join(ctx context.Context, api *webrtc.API, codec webrtc.RTPCodecCapability, endpoint, token string) (leg *Leg, err error) {
 	l := &Leg{token: token, lost: make(chan struct{})}
 	if l.pc, err = api.NewPeerConnection(webrtc.Configuration{}); err != nil {
@@ -80,7 +80,7 @@ func Join(ctx context.Context, api *webrtc.API, codec webrtc.RTPCodecCapability,
 	return l, l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer})
 }
 
-// negotiate posts the offer, and remembers where the session is.
+// negotiate posts the offer, and stores the URL of the session.
 func (l *Leg) negotiate(ctx context.Context, endpoint, offer string) (answer string, err error) {
 	resp, err := l.ask(ctx, http.MethodPost, endpoint, strings.NewReader(offer))
 	if err != nil {
@@ -91,7 +91,7 @@ func (l *Leg) negotiate(ctx context.Context, endpoint, offer string) (answer str
 	if err != nil {
 		return "", err
 	}
-	if resp.StatusCode != http.StatusCreated { // 503: Retry-After says when to come again
+	if resp.StatusCode != http.StatusCreated { // 503 has a Retry-After
 		return "", fmt.Errorf("%s: %s", resp.Status, body)
 	}
 	base, err := url.Parse(endpoint)
@@ -118,16 +118,16 @@ func (l *Leg) ask(ctx context.Context, method, url string, body io.Reader) (*htt
 	return http.DefaultClient.Do(r)
 }
 
-// WriteRTP is called where your server hands a packet to every listener. The packet is neither changed nor kept; what is
-// written before the media is connected is dropped.
+// WriteRTP sends a packet. Call it where your server passes a packet to its listeners. The packet is neither changed nor kept.
+// Packets written before the media is connected are dropped.
 func (l *Leg) WriteRTP(p *rtp.Packet) error {
 	q := *p
-	q.Extension, q.Extensions = false, nil // their numbers were agreed on with somebody else
+	q.Extension, q.Extensions = false, nil // their numbers were negotiated with the sender
 	return l.track.WriteRTP(&q)
 }
 
-// Lost is closed when the connection is gone for good, as when callscreen was started again. Close the leg then, and join
-// again.
+// Lost returns a channel that is closed when the connection has failed, as after a restart of callscreen. Close the leg then, and
+// join again.
 func (l *Leg) Lost() <-chan struct{} { return l.lost }
 
 // Close hangs up. Without it callscreen waits for the leg to come back, for webrtc.grace.
