@@ -32,6 +32,9 @@ func documents(t *testing.T) map[string]string {
 	}
 	err := errors.Join(
 		read(filepath.Join("..", "README.md")),
+		read(filepath.Join("..", "CHANGELOG.md")),
+		read(filepath.Join("..", "CONTRIBUTING.md")),
+		read(filepath.Join("..", "SECURITY.md")),
 		filepath.WalkDir(filepath.Join("..", "docs"), func(path string, _ fs.DirEntry, err error) error {
 			if err == nil && strings.HasSuffix(path, ".md") {
 				err = read(path)
@@ -245,19 +248,8 @@ func findings(t *testing.T, text string) (all []policy.Finding) {
 
 // The deployment files are well-formed, and their stop timeout is longer than the drain.
 func TestDeploymentsAreWellFormed(t *testing.T) {
-	docker, kubernetes := filepath.Join(
-		"..",
-		"docs",
-		"deploy",
-		"docker",
-		"compose.yaml",
-	), filepath.Join(
-		"..",
-		"docs",
-		"deploy",
-		"kubernetes",
-		"callscreen.yaml",
-	)
+	docker := filepath.Join("..", "docs", "deploy", "docker", "compose.yaml")
+	kubernetes := filepath.Join("..", "docs", "deploy", "kubernetes", "callscreen.yaml")
 	for _, file := range []string{docker, kubernetes, filepath.Join("..", "docs", "deploy", "nfpm.yaml")} {
 		f, err := os.Open(file)
 		if err != nil {

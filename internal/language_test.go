@@ -18,8 +18,6 @@ import (
 
 // pending are the directories and files that are not rewritten yet. A directory ends with a slash.
 var pending = []string{
-	"README.md",
-	"docs/",
 	"encode/",
 	"internal/app/",
 	"internal/e2e/",
