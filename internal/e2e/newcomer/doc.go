@@ -1,2 +1,2 @@
-// Package newcomer does what somebody does who has just found this repository: what the README says, and nothing else.
+// Package newcomer follows the README in a fresh clone of this repository. It holds only tests.
 package newcomer

@@ -20,15 +20,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The commands, as they stand in the README. The second one goes on until it is stopped.
+// Commands of the README. serve runs until it is stopped.
 const (
 	build = "make build"
 	serve = "bin/callscreen serve --simulate"
 	play  = "bin/callscreen publish testdata/audio/synthetic.wav --to http://127.0.0.1:8080/whip/call-1/caller"
+	path  = "make module PATH=example.com/you/callscreen"
 	ask   = "curl 'http://127.0.0.1:8080/api/v1/calls/call-1/decision?wait=30s'"
 )
 
-// newcomer sits before a clone of the repository.
+// newcomer works in a clone of the repository.
 type newcomer struct {
 	t    *testing.T
 	ctx  context.Context
@@ -54,9 +55,9 @@ func TestNewcomer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range []string{build, serve, play, ask} {
+	for _, command := range []string{build, serve, play, ask, path} {
 		if !strings.Contains(string(readme), command) {
-			t.Errorf("the README does not say %q", command)
+			t.Errorf("the README has no command %q", command)
 		}
 	}
 	n.run(build)
@@ -70,9 +71,11 @@ func TestNewcomer(t *testing.T) {
 	}
 	stop()
 	n.run("go test ./policy ./analyzer/...")
+	n.run(path)
+	n.run("go test ./internal ./policy ./docs/examples/library/... -run 'TheTrunk|OnlyTheProgram|Fixtures|Threshold'")
 }
 
-// command is a line of the README, on this machine's free ports.
+// command returns a command of the README, on free ports.
 func (n *newcomer) command(line string) *exec.Cmd {
 	cmd := exec.CommandContext(n.ctx, "sh", "-c", "exec "+strings.ReplaceAll(line, "127.0.0.1:8080", n.addr))
 	cmd.Dir = n.dir
@@ -94,7 +97,7 @@ func (n *newcomer) run(line string) {
 	n.t.Logf("%s: %v", line, time.Since(began).Round(time.Second))
 }
 
-// start begins a command that goes on, and waits until it answers.
+// start starts a command that keeps running, and waits until it answers.
 func (n *newcomer) start(line string) (stop func()) {
 	n.t.Helper()
 	cmd := n.command(line)
@@ -126,7 +129,7 @@ func (n *newcomer) start(line string) (stop func()) {
 			stopped = true
 			n.t.Fatalf("%s: %v\n%s", line, err, &log)
 		case <-n.ctx.Done():
-			n.t.Fatal("it does not answer")
+			n.t.Fatalf("%s does not answer", line)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
