@@ -151,7 +151,7 @@ func (w *world) judgeHooks(n *node) {
 	}
 }
 
-// report writes a line of the table in the README, where make crash collects them.
+// report writes a line of the tables in docs/measurements.md. make crash collects them in out/crash.md.
 func (w *world) report(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	w.t.Log(line)
