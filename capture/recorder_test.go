@@ -145,6 +145,36 @@ func TestRecorderContinuesALegAndKeepsLegsApart(t *testing.T) {
 	}
 }
 
+// unknownTypeTrack is a track of pion: it returns packets of payload types that were not negotiated together with an error.
+type unknownTypeTrack struct{ *fakeTrack }
+
+func (t unknownTypeTrack) Read(b []byte) (int, interceptor.Attributes, error) {
+	n, a, err := t.fakeTrack.Read(b)
+	if n > 1 && b[1]&0x7f != audioPT {
+		err = errors.New("codec not found")
+	}
+	return n, a, err
+}
+
+// Packets of a payload type that was not negotiated are booked, and the track goes on.
+func TestUnknownPayloadTypeDoesNotEndTheTrack(t *testing.T) {
+	clock := &fakeClock{now: epoch}
+	r := newRecorder(t, clock, 0)
+	packets := speechPackets(t, 100, 1)
+	for i := 80; i < 100; i++ {
+		packets[i] = packet(t, 96, uint16(i), uint32(160*i), 1, speechPayload)
+	}
+	track := unknownTypeTrack{&fakeTrack{mime: "audio/test", clock: clock, packets: packets}}
+	if err := r.Record(t.Context(), "caller", track); err != nil {
+		t.Fatal(err)
+	}
+	r.End()
+	l, _ := r.Ledger("caller")
+	if l.Recorded.Packets != 80 || l.Unrecorded[capture.UnrecordedCodec].Packets != 20 || l.Check() != nil {
+		t.Errorf("%+v: %v", l, l.Check())
+	}
+}
+
 func TestRecorderRefusesWhatItCannotRecord(t *testing.T) {
 	clock := &fakeClock{now: epoch}
 	r := newRecorder(t, clock, 0)

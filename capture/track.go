@@ -132,8 +132,8 @@ func (r *Recorder) read(ctx context.Context, track Track, take func(packet []byt
 		}
 		n, _, err := track.Read(buf)
 		var packet []byte
-		if n > 0 && err == nil {
-			packet = buf[:n]
+		if n > 0 { // with an error of pion if its payload type was not negotiated, which is booked
+			packet, err = buf[:n], nil
 		}
 		if err := take(packet, r.cfg.Now()); err != nil {
 			return err
