@@ -27,9 +27,10 @@ func newPublish(e env) *cobra.Command {
 
 With rtp://HOST:PORT it listens at that UDP address for the plain RTP of one leg, as sent by Janus, rtpengine, Asterisk and
 FreeSWITCH, and forwards each packet. It ends when the sender sends an RTCP BYE or falls silent, or on SIGTERM. The payload
-types 0 (PCMU), 8 (PCMA) and 9 (G.722) need no configuration. Parameters of the address:
+types 0 (PCMU), 8 (PCMA) and 9 (G.722) need no configuration. The exit code is 1 if received audio was not passed on, beyond
+half a second of stray packets. Parameters of the address:
   codec=opus&payload=111   payload type of another codec (opus, g722, pcmu, pcma)
-  from=HOST                accept packets of this host, from any port (default: of the first sender)
+  from=HOST                accept packets of this host only, from any port (default: of the address that keeps sending)
   idle=10s                 end the leg after this time without audio
   wait=1m                  time to wait for the first packet`,
 		Example: `  callscreen publish call.wav --to http://127.0.0.1:8080/whip/call-1/caller

@@ -28,9 +28,12 @@ const (
 )
 
 // Bridge listens for one stream of plain RTP and publishes it as a leg. It forwards packet by packet and decodes
-// nothing. It returns after a BYE of the source, after too much silence, or when the context is done, which is not an
-// error. A broken session is restarted. The error reports unusable options or an address in use; the fate of the leg is
-// in the summary.
+// nothing. Its source is the address that keeps sending, see latch. It returns after a BYE of the source, after too much
+// silence, or when the context is done, which is not an error. A broken session is restarted. The error reports unusable
+// options or an address in use; the fate of the leg is in the summary.
+//
+// Received audio that was not forwarded is an error in the summary. If the server cannot know of it, because it came from
+// another address or in another stream, the session is not hung up: the server takes the leg for interrupted.
 func Bridge(ctx context.Context, src *RTPSource, opt *Options) (Summary, error) {
 	to, err := target(opt.To, 1, 1)
 	if err != nil {
@@ -62,19 +65,22 @@ func Bridge(ctx context.Context, src *RTPSource, opt *Options) (Summary, error) 
 	ctx, cancel := context.WithCancel(ctx)
 	var reading sync.WaitGroup
 	var readErr error
-	reading.Go(func() { readErr = b.read(ctx) })
+	reading.Go(func() {
+		defer close(b.queue)
+		readErr = b.read(ctx)
+		b.pass(b.intake.settle(nil))
+	})
 	sum := Summary{Calls: 1}
 	err = b.publish(ctx, to, &sum)
 	cancel()
 	reading.Wait()
-	err = errors.Join(err, readErr, conn.Close())
 	opt.client().CloseIdleConnections()
 	sum.Packets, sum.Unsent = b.sent, b.intake.counts()
 	sum.Unsent.Overdue = b.overdue + b.unwritten + int64(len(b.queue))
 	if b.pending != nil {
 		sum.Unsent.Overdue++
 	}
-	if err != nil {
+	if err = errors.Join(err, readErr, sum.Unsent.Err(), conn.Close()); err != nil {
 		sum.Errors = append(sum.Errors, err)
 	} else {
 		sum.Finished = 1
@@ -98,7 +104,6 @@ type bridge struct {
 
 // read receives packets until the source ends or the context is done.
 func (b *bridge) read(ctx context.Context) error {
-	defer close(b.queue)
 	stop := context.AfterFunc(ctx, func() { _ = b.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	began := time.Now()
@@ -107,7 +112,7 @@ func (b *bridge) read(ctx context.Context) error {
 	var packets []*rtp.Packet
 	for {
 		until := began.Add(b.src.Wait)
-		if b.intake.source.IsValid() {
+		if b.intake.started() {
 			until = b.intake.heard.Add(b.src.Idle)
 		}
 		if b.intake.bye && goodbye.Add(afterBye).Before(until) {
@@ -125,6 +130,10 @@ func (b *bridge) read(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil && isTimeout(err):
+			if packets = b.intake.settle(packets[:0]); len(packets) > 0 { // a source is found only now
+				b.pass(packets)
+				continue
+			}
 			return b.ended()
 		case err != nil:
 			return fmt.Errorf("listen for RTP: %w", err)
@@ -134,9 +143,13 @@ func (b *bridge) read(ctx context.Context) error {
 		if b.intake.bye && !said {
 			goodbye = now
 		}
-		for _, p := range packets {
-			b.enqueue(p)
-		}
+		b.pass(packets)
+	}
+}
+
+func (b *bridge) pass(packets []*rtp.Packet) {
+	for _, p := range packets {
+		b.enqueue(p)
 	}
 }
 
@@ -147,30 +160,26 @@ func isTimeout(err error) bool {
 
 // ended returns an error unless the source ended normally.
 func (b *bridge) ended() error {
-	in := &b.intake
+	u := b.intake.counts()
 	switch {
-	case !in.source.IsValid() && len(in.unsent.Types) > 0:
+	case b.intake.started():
+		return nil
+	case u.DTLS+u.STUN > 0:
 		return fmt.Errorf(
-			"no audio came to %s, only payload type %d (hint: rtp://HOST:PORT?codec=...&payload=%d)",
-			b.conn.LocalAddr(),
-			in.other,
-			in.other,
+			"no RTP came to %s, but %d datagrams of STUN and %d of DTLS (hint: the sender wants WebRTC or DTLS-SRTP; have it send plain RTP)",
+			b.conn.LocalAddr(), u.STUN, u.DTLS,
 		)
-	case !in.source.IsValid():
+	case u.Strangers > 0:
 		return fmt.Errorf(
-			"no RTP came to %s for %v (hint: check that the media server sends to it, and the firewall)",
-			b.conn.LocalAddr(),
-			b.src.Wait,
-		)
-	// 25 packets are half a second of a held-down DTMF key.
-	case !in.bye && in.since >= 25:
-		return fmt.Errorf(
-			"the source switched to payload type %d from %d (hint: start the leg again with the other codec)",
-			in.other,
-			in.payload,
+			"no stream of RTP came to %s for %v, only %d stray packets (hint: check that the media server sends to it)",
+			b.conn.LocalAddr(), b.src.Wait, u.Strangers,
 		)
 	}
-	return nil
+	return fmt.Errorf(
+		"no RTP came to %s for %v (hint: check that the media server sends to it, and the firewall)",
+		b.conn.LocalAddr(),
+		b.src.Wait,
+	)
 }
 
 // enqueue never blocks. If the queue is full, it drops the oldest packet.
@@ -196,7 +205,7 @@ func (b *bridge) publish(ctx context.Context, to string, sum *Summary) error {
 	}
 	s := session{
 		opt:       b.opt,
-		codec:     b.intake.codec,
+		codecs:    b.codecs(),
 		target:    to,
 		seed:      1,
 		ready:     func() { sum.Connected = 1 },
@@ -211,6 +220,8 @@ func (b *bridge) publish(ctx context.Context, to string, sum *Summary) error {
 		}
 		var no *answerError
 		switch {
+		case errors.Is(err, errIncomplete):
+			return nil // the counts have the reason
 		case err == nil || sum.Connected == 0 || errors.Is(err, errEnded): // a session ended by the server is not restarted
 			return err
 		case errors.Is(err, errLost):
@@ -226,12 +237,42 @@ func (b *bridge) publish(ctx context.Context, to string, sum *Summary) error {
 	}
 }
 
+// codecs returns all codecs that the source may use, that of the first packet first.
+func (b *bridge) codecs() (all []webrtc.RTPCodecCapability) {
+	first := b.pending.PayloadType
+	for _, name := range Codecs {
+		c := capability(name)
+		if uint8(payloadType(c.MimeType)) == first {
+			all = append([]webrtc.RTPCodecCapability{c}, all...)
+		} else {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// open sends a packet without payload before a first one that cannot be decoded: a server takes no track that starts with
+// a payload type that was not negotiated.
+func (b *bridge) open(track *rtpTrack) {
+	if b.pending == nil || b.pending.PayloadType != notNegotiated {
+		return
+	}
+	p := rtp.Packet{Header: b.pending.Header}
+	p.PayloadType = uint8(payloadType(track.codecs[0].MimeType))
+	p.SequenceNumber--
+	_ = track.WriteRTP(&p) // the connection state reports the loss
+}
+
 // play sends packets until the queue is closed. The end of the context closes it too.
-func (b *bridge) play(ctx context.Context, track *webrtc.TrackLocalStaticRTP) error {
+func (b *bridge) play(ctx context.Context, track *rtpTrack) error {
+	b.open(track)
 	for {
 		if b.pending == nil {
 			if b.pending = <-b.queue; b.pending == nil {
 				time.Sleep(b.opt.linger())
+				if u := b.intake.counts(); u.unknown() > tolerated { // the intake is at rest
+					return errIncomplete
+				}
 				return nil
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/pion/rtp"
 	"go.uber.org/goleak"
 
+	"callscreen/capture"
 	"callscreen/internal/publish"
 	"callscreen/internal/whip/whiptest"
 )
@@ -239,6 +240,111 @@ func TestPlainRTPBecomesALeg(t *testing.T) {
 	}
 }
 
+// The codec changes twice in the session, also to another rate and with another SSRC: the tone goes on.
+func TestAChangeOfTheCodecIsFollowed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as the call")
+	}
+	t.Parallel()
+	parts := map[int]*publish.Media{}
+	types := []uint8{0, 8, 9}
+	for i, codec := range []string{"pcmu", "pcma", "g722"} {
+		m, err := publish.Load(t.Context(), tone(t, 1000, 8000), codec, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts[i] = m
+	}
+	s, sum := bridged(t, "", &publish.Options{}, func(_ *whiptest.Studio, at net.Addr) {
+		p := newPBX(t, at, 0)
+		p.play(parts[0], func(i int, packet *rtp.Packet) bool {
+			part := min(2, max(0, i-60)/30) // changes at 1.8 s and 2.4 s
+			packet.PayloadType, packet.Payload = types[part], parts[part].Packets[i].Payload
+			if part == 2 {
+				packet.SSRC, packet.SequenceNumber, packet.Timestamp = 0xbeef, uint16(20000+i), packet.Timestamp-1e9
+			}
+			return true
+		})
+		p.ssrc = 0xbeef
+		p.bye()
+	})
+	pcm, rate, stats := s.Recorded()
+	sounds(t, pcm, rate, 1000)
+	if sum.Err() != nil || sum.Packets != 200 || len(s.Opened) != 1 || stats.Missing+stats.Malformed+stats.Undecoded > 0 {
+		t.Errorf("%+v, %d sessions, %+v: %v", sum, len(s.Opened), stats, sum.Err())
+	}
+}
+
+// Packets of an unknown codec reach the server as undecodable, so that the leg is not complete there either.
+func TestTheServerCountsWhatCannotBeDecoded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as the call")
+	}
+	t.Parallel()
+	m, err := publish.Load(t.Context(), tone(t, 1000, 8000), "pcmu", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, first := range map[string]int{"from the start": 0, "in the middle": 80} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, sum := bridged(t, "", &publish.Options{}, func(_ *whiptest.Studio, at net.Addr) {
+				p := newPBX(t, at, 0)
+				p.play(m, func(i int, packet *rtp.Packet) bool {
+					if i >= first {
+						packet.PayloadType = 96
+					}
+					return true
+				})
+				p.bye()
+			})
+			if err := sum.Err(); err == nil || !strings.Contains(err.Error(), "payload type 96") {
+				t.Errorf("%+v: %v", sum, err)
+			}
+			l := s.Ledger()
+			if got := l.Unrecorded[capture.UnrecordedCodec].Packets; got != int64(200-first) || l.Lost.Packets != 0 || l.Check() != nil {
+				t.Errorf("%+v: %v", l, l.Check())
+			}
+			if lost := <-s.Closed; lost {
+				t.Error("the leg was not hung up, although the server knows all of it")
+			}
+		})
+	}
+}
+
+// The server cannot know of a second source. The leg is not hung up then, so that it counts as interrupted.
+func TestASecondSourceLeavesTheLegInterrupted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as the call")
+	}
+	t.Parallel()
+	m, err := publish.Load(t.Context(), tone(t, 1000, 8000), "pcmu", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, sum := bridged(t, "", &publish.Options{}, func(_ *whiptest.Studio, at net.Addr) {
+		p, other := newPBX(t, at, 0), newPBX(t, at, 0)
+		p.play(m, func(i int, packet *rtp.Packet) bool {
+			if i >= 100 && i < 150 {
+				other.send(*packet)
+			}
+			return true
+		})
+		p.bye()
+	})
+	if err := sum.Err(); err == nil || !strings.Contains(err.Error(), "50 came from another address") || sum.Packets != 200 {
+		t.Errorf("%+v: %v", sum, err)
+	}
+	select {
+	case lost := <-s.Closed:
+		if !lost {
+			t.Error("the leg was hung up as if it were complete")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the server did not notice the end")
+	}
+}
+
 // A re-INVITE in the middle of the call gives another SSRC and lower numbers after half a second of silence. The leg
 // and its time continue in the same session.
 func TestAnotherSSRCGoesOn(t *testing.T) {
@@ -374,19 +480,19 @@ func TestTheEndsOfALeg(t *testing.T) {
 		{"nothing comes", "wait=200ms", func(*testing.T, *whiptest.Studio, net.Addr) {}, 0, "no RTP came to"},
 		{
 			"only another payload type",
-			"wait=1s",
-			func(t *testing.T, _ *whiptest.Studio, at net.Addr) { newPBX(t, at, 111).play(short(t), nil) },
-			0,
+			"idle=500ms",
+			func(t *testing.T, s *whiptest.Studio, at net.Addr) { newPBX(t, at, 111).play(short(t), nil) },
+			1,
 			"payload=111",
 		},
-		{"the codec changes", "idle=1500ms", func(t *testing.T, _ *whiptest.Studio, at net.Addr) {
-			p := newPBX(t, at, 0)
-			p.play(short(t), nil)
-			p.payload = 8
+		{"one stray packet", "wait=300ms", func(t *testing.T, _ *whiptest.Studio, at net.Addr) {
 			m := short(t)
-			m.Packets = append(m.Packets, m.Packets...)
-			p.play(m, func(_ int, packet *rtp.Packet) bool { packet.SequenceNumber += 50; return true })
-		}, 1, "payload type 8 from 0"},
+			m.Packets = m.Packets[:1]
+			newPBX(t, at, 0).play(m, nil)
+		}, 0, "only 1 stray packets"},
+		{"a handshake of DTLS", "wait=300ms", func(t *testing.T, _ *whiptest.Studio, at net.Addr) {
+			newPBX(t, at, 0).raw([]byte{22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0})
+		}, 0, "1 of DTLS"},
 		{"the server ends it", "idle=20s", func(t *testing.T, s *whiptest.Studio, at net.Addr) {
 			newPBX(t, at, 0).play(short(t), func(i int, _ *rtp.Packet) bool {
 				if i == 40 && !s.End("call", "caller") {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
 
 	"callscreen/internal/wait"
 )
@@ -20,9 +19,14 @@ type player struct {
 }
 
 // play writes each packet at its time. Packets that are late, because the machine was too busy, follow at once.
-func (p *player) play(ctx context.Context, track *webrtc.TrackLocalStaticRTP) error {
-	packet := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(p.seed * 7919), Timestamp: uint32(p.seed * 104729)}}
-	packet.Marker = true
+func (p *player) play(ctx context.Context, track *rtpTrack) error {
+	packet := rtp.Packet{Header: rtp.Header{
+		Version:        2,
+		Marker:         true,
+		PayloadType:    uint8(payloadType(p.media.Codec.MimeType)),
+		SequenceNumber: uint16(p.seed * 7919),
+		Timestamp:      uint32(p.seed * 104729),
+	}}
 	start, ticks := time.Now(), uint64(0)
 	timer := time.NewTimer(0)
 	defer timer.Stop()

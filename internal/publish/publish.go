@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/webrtc/v4"
+
 	"callscreen/internal/wait"
 )
 
@@ -110,7 +112,7 @@ func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
 			p := player{media: media, seed: uint64(i + 1), sent: &sent, linger: opt.linger()}
 			s := session{
 				opt:     opt,
-				codec:   media.Codec,
+				codecs:  []webrtc.RTPCodecCapability{media.Codec},
 				target:  t,
 				servers: servers,
 				seed:    uint64(i + 1),

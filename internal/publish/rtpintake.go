@@ -1,11 +1,9 @@
 package publish
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -14,153 +12,203 @@ import (
 )
 
 const (
-	comfortNoise = 13 // RFC 3551
+	comfortNoise    = 13 // RFC 3551
+	comfortNoiseOld = 19
 	// largestPacket is the size of an Ethernet frame. Audio packets are far smaller.
 	largestPacket = 1500
+	// notNegotiated is the payload type of packets that cannot be decoded. The server counts them as such, because no
+	// offer contains it.
+	notNegotiated = 96
 )
 
-// Unsent counts received datagrams that were not forwarded with their audio.
-type Unsent struct {
-	Garbage   int64           // not RTP
-	Strangers int64           // from a foreign address
-	Strays    int64           // of another stream than the forwarded one
-	Types     map[uint8]int64 // by payload type: telephone-event, comfort noise, other codecs
-	Overdue   int64           // not sent in time, for example without a connection
-	RTCP      int64           // only read for BYE
-}
+// kind is the class of a packet.
+type kind uint8
 
-// String lists the counts above 0, without RTCP, which is normal. It returns "" if all are 0.
-func (u Unsent) String() string {
-	var parts []string
-	add := func(n int64, what string) {
-		if n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, what))
-		}
-	}
-	for _, pt := range slices.Sorted(maps.Keys(u.Types)) {
-		add(u.Types[pt], fmt.Sprintf("of payload type %d", pt))
-	}
-	add(u.Strangers, "from another address")
-	add(u.Strays, "of another stream")
-	add(u.Garbage, "not RTP")
-	add(u.Overdue, "not sent in time")
-	return strings.Join(parts, ", ")
-}
+const (
+	otherPacket       kind = iota // telephone-event, comfort noise or no payload
+	undecodablePacket             // of a codec that was not named
+	audioPacket
+)
 
 // rtpIntake decides which datagrams are packets of the leg. It is a state machine without a clock or a socket, and not
 // safe for concurrent use.
 type rtpIntake struct {
 	formats map[uint8]webrtc.RTPCodecCapability
-	from    map[netip.Addr]bool // nil: the first sender
+	from    map[netip.Addr]bool // nil: any host
 
-	source  netip.AddrPort // the first sender
-	payload uint8          // payload type of the audio
-	codec   webrtc.RTPCodecCapability
-	splice  splice
+	latch  latch
+	splice splice
+	cipher cipherDetector
+	codec  webrtc.RTPCodecCapability // of the last audio; without MIME type before the first
+	ssrc   uint32                    // of the last audio
 
 	bye    bool      // the source sent BYE, and nothing since
 	heard  time.Time // time of the last audio or comfort noise
-	since  int64     // packets of other payload types since then
-	other  uint8     // payload type of the last of them
 	unsent Unsent
+	seen   []arrival
 }
 
-// take checks a datagram and appends the packets to forward to out. They do not share memory with the datagram.
+// started reports whether there is a source.
+func (r *rtpIntake) started() bool { return r.latch.source.IsValid() }
+
+// take checks a datagram and appends the packets to forward to out, with the payload types of the session. They do not
+// share memory with the datagram.
 //
-// Packets of the stream without audio of the codec, in particular telephone-event, are forwarded without payload: a
-// hole in the sequence numbers would count as a loss.
+// Packets of the stream without audio, in particular telephone-event, are forwarded without payload: a hole in the sequence
+// numbers would count as a loss. Packets that cannot be decoded are forwarded as such, so that the server counts them.
 func (r *rtpIntake) take(out []*rtp.Packet, datagram []byte, from netip.AddrPort, now time.Time) []*rtp.Packet {
 	from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
-	if !r.listensTo(from) {
-		r.unsent.Strangers++
-		return out
+	if r.from != nil {
+		if !r.from[from.Addr()] {
+			r.unsent.Excluded++
+			return out
+		}
+		from = netip.AddrPortFrom(netip.IPv4Unspecified(), 1) // all ports of the host are one source
 	}
 	switch {
+	case isSTUN(datagram):
+		r.unsent.STUN++
+		return out
+	case len(datagram) > 0 && datagram[0] >= 20 && datagram[0] <= 63: // RFC 7983
+		r.unsent.DTLS++
+		return out
 	case len(datagram) < 2 || len(datagram) > largestPacket || datagram[0]>>6 != 2:
 		r.unsent.Garbage++
 		return out
 	case datagram[1] >= 192 && datagram[1] <= 223: // RFC 5761 section 4
 		r.unsent.RTCP++
-		r.control(datagram)
-		return out
+		return r.control(out, datagram, from)
 	}
-	var p rtp.Packet
+	p := &rtp.Packet{}
 	if err := p.Unmarshal(datagram); err != nil {
 		r.unsent.Garbage++
 		return out
 	}
-	if !r.source.IsValid() {
-		codec, ok := r.formats[p.PayloadType]
-		if !ok || len(p.Payload) == 0 {
-			r.skip(p.PayloadType)
-			return out
-		}
-		r.source, r.payload, r.codec = from, p.PayloadType, codec
-		r.splice.clock = int64(codec.ClockRate)
+	p.Payload = slices.Clone(p.Payload)
+	r.seen = r.latch.take(r.seen[:0], arrival{from, p, r.kind(p), now})
+	return r.forward(out)
+}
+
+// isSTUN looks for the magic cookie of RFC 8489.
+func isSTUN(b []byte) bool { return len(b) >= 20 && b[0] <= 3 && string(b[4:8]) == "\x21\x12\xa4\x42" }
+
+// settle ends the choice of a source, as when none was found in time.
+func (r *rtpIntake) settle(out []*rtp.Packet) []*rtp.Packet {
+	r.seen = r.latch.settle(r.seen[:0])
+	return r.forward(out)
+}
+
+func (r *rtpIntake) kind(p *rtp.Packet) kind {
+	_, known := r.formats[p.PayloadType]
+	switch {
+	case len(p.Payload) == 0:
+		return otherPacket
+	case known:
+		return audioPacket
+	case p.PayloadType == comfortNoise, p.PayloadType == comfortNoiseOld:
+		return otherPacket
+	case len(p.Payload) <= 4: // telephone-event, RFC 4733 section 2.3, or comfort noise
+		return otherPacket
 	}
-	audio := p.PayloadType == r.payload
-	// Header extensions and contributing sources were negotiated with another peer, so drop them.
-	q := &rtp.Packet{Header: rtp.Header{
-		Version:        2,
-		Marker:         p.Marker,
-		SequenceNumber: p.SequenceNumber,
-		Timestamp:      p.Timestamp,
-		SSRC:           p.SSRC,
-	}}
-	if audio {
-		q.Payload = slices.Clone(p.Payload)
-	}
-	before := len(out)
-	if out = r.splice.put(out, q, audio, now); len(out) == before {
-		return out
-	}
-	if !audio {
-		r.skip(p.PayloadType)
-	}
-	if audio || p.PayloadType == comfortNoise {
-		r.heard, r.since, r.bye = now, 0, false
+	return undecodablePacket
+}
+
+// forward appends the packets that the latch has let through.
+func (r *rtpIntake) forward(out []*rtp.Packet) []*rtp.Packet {
+	for _, a := range r.seen {
+		out = r.put(out, a)
 	}
 	return out
 }
 
-func (r *rtpIntake) listensTo(from netip.AddrPort) bool {
-	if r.from != nil {
-		return r.from[from.Addr()]
+func (r *rtpIntake) put(out []*rtp.Packet, a arrival) []*rtp.Packet {
+	p := a.packet
+	codec := r.formats[p.PayloadType]
+	// Header extensions and contributing sources were negotiated with another peer, so drop them.
+	q := &rtp.Packet{Header: rtp.Header{
+		Version:        2,
+		Marker:         p.Marker,
+		PayloadType:    notNegotiated,
+		SequenceNumber: p.SequenceNumber,
+		Timestamp:      p.Timestamp,
+		SSRC:           p.SSRC,
+	}}
+	encrypted := false
+	switch a.kind {
+	case audioPacket:
+		if p.SSRC != r.ssrc || codec.MimeType != r.codec.MimeType {
+			r.cipher, r.ssrc = cipherDetector{}, p.SSRC
+		}
+		q.Payload = p.Payload
+		if encrypted = r.cipher.add(codec.MimeType, p.Payload); !encrypted {
+			q.PayloadType = uint8(payloadType(codec.MimeType))
+		}
+	case undecodablePacket:
+		q.Payload = p.Payload
+	case otherPacket: // keeps its number and loses its payload
+		q.PayloadType = uint8(payloadType(r.codec.MimeType))
 	}
-	return !r.source.IsValid() || r.source == from
+	clock := int64(codec.ClockRate)
+	if a.kind != audioPacket {
+		clock = 0
+	}
+	before := len(out)
+	out = r.splice.put(out, q, clock, a.kind != otherPacket && (a.kind == audioPacket || !r.splice.started), a.at)
+	if len(out) == before {
+		return out
+	}
+	switch {
+	case encrypted:
+		r.unsent.Encrypted++
+	case a.kind == undecodablePacket:
+		count(&r.unsent.Undecodable, p.PayloadType)
+	case a.kind == otherPacket:
+		count(&r.unsent.Types, p.PayloadType)
+	}
+	if a.kind == audioPacket {
+		r.codec = codec
+	}
+	if a.kind != otherPacket || p.PayloadType == comfortNoise {
+		r.heard, r.bye = a.at, false
+	}
+	return out
 }
 
-func (r *rtpIntake) skip(payload uint8) {
-	if r.unsent.Types == nil {
-		r.unsent.Types = map[uint8]int64{}
+func count(by *map[uint8]int64, payloadType uint8) {
+	if *by == nil {
+		*by = map[uint8]int64{}
 	}
-	r.unsent.Types[payload]++
-	if payload != comfortNoise {
-		r.since++
-		r.other = payload
-	}
+	(*by)[payloadType]++
 }
 
 // control looks for a BYE of the stream, RFC 3550 section 6.6.
-func (r *rtpIntake) control(datagram []byte) {
+func (r *rtpIntake) control(out []*rtp.Packet, datagram []byte, from netip.AddrPort) []*rtp.Packet {
 	packets, err := rtcp.Unmarshal(datagram)
 	if err != nil {
-		return
+		return out
 	}
 	for _, p := range packets {
-		if b, ok := p.(*rtcp.Goodbye); ok && r.splice.started {
+		b, ok := p.(*rtcp.Goodbye)
+		if !ok {
+			continue
+		}
+		r.seen = r.latch.goodbye(r.seen[:0], from, b.Sources)
+		out = r.forward(out)
+		if from == r.latch.source && r.splice.started {
 			r.bye = r.bye || slices.Contains(b.Sources, r.splice.ssrc)
 		}
 	}
+	return out
 }
 
 // counts returns the counts so far.
 func (r *rtpIntake) counts() Unsent {
 	u := r.unsent
+	u.Strangers = r.latch.unused()
 	u.Strays = r.splice.strays
 	if r.splice.next != nil {
 		u.Strays++
 	}
-	u.Types = maps.Clone(u.Types)
+	u.Types, u.Undecodable = maps.Clone(u.Types), maps.Clone(u.Undecodable)
 	return u
 }

@@ -21,16 +21,16 @@ const RTPScheme = "rtp://"
 // RTPSource is a stream of plain RTP, RFC 3550, sent to an address of this machine.
 type RTPSource struct {
 	Listen string // HOST:PORT; port 0 means any free port
-	// Formats are the payload types that can carry the audio. The first one received is used.
+	// Formats are the payload types that can carry the audio. A stream may change between them.
 	Formats map[uint8]webrtc.RTPCodecCapability
-	// From is the only accepted host, from any port. "" accepts the address that sends the first audio packet.
+	// From is the only accepted host, from any port. "" accepts any address, see Bridge.
 	From string
 	Idle time.Duration // time without audio that ends the call
 	Wait time.Duration // time to wait for the first packet
 }
 
-// ParseRTP parses an address such as rtp://127.0.0.1:5004?codec=opus&payload=111. Without codec= it accepts the static
-// payload types of RFC 3551: 0, 8 and 9.
+// ParseRTP parses an address such as rtp://127.0.0.1:5004?codec=opus&payload=111. It accepts the static payload types of
+// RFC 3551 too: 0, 8 and 9.
 func ParseRTP(raw string) (*RTPSource, error) {
 	const form = "rtp://HOST:PORT, as rtp://127.0.0.1:5004?codec=opus&payload=111"
 	u, err := url.Parse(raw)
@@ -82,17 +82,17 @@ func positive(value string) (time.Duration, error) {
 	return d, nil
 }
 
-// formats returns the payload types for codec= and payload=.
+// formats returns the payload types for codec= and payload=, and the static ones.
 func formats(codec, payload string) (map[uint8]webrtc.RTPCodecCapability, error) {
+	all := map[uint8]webrtc.RTPCodecCapability{}
+	for _, c := range Codecs {
+		if pt := payloadType(capability(c).MimeType); pt < 96 {
+			all[uint8(pt)] = capability(c)
+		}
+	}
 	if codec == "" {
 		if payload != "" {
 			return nil, fmt.Errorf("payload=%s needs codec= (hint: codec=%s)", payload, strings.Join(Codecs, "|"))
-		}
-		all := map[uint8]webrtc.RTPCodecCapability{}
-		for _, c := range Codecs {
-			if pt := payloadType(capability(c).MimeType); pt < 96 {
-				all[uint8(pt)] = capability(c)
-			}
 		}
 		return all, nil
 	}
@@ -108,7 +108,8 @@ func formats(codec, payload string) (map[uint8]webrtc.RTPCodecCapability, error)
 			return nil, fmt.Errorf("payload=%s is not an audio payload type (hint: 96 to 127, or the static one)", payload)
 		}
 	}
-	return map[uint8]webrtc.RTPCodecCapability{uint8(pt): c}, nil
+	all[uint8(pt)] = c
+	return all, nil
 }
 
 // capability returns a codec in the form of an offer.

@@ -18,13 +18,14 @@ import (
 // session is one leg of one call, sent to a WHIP server.
 type session struct {
 	opt     *Options
-	codec   webrtc.RTPCodecCapability
+	codecs  []webrtc.RTPCodecCapability // that of the first packets comes first
 	target  string
 	servers []webrtc.ICEServer
 	seed    uint64 // of the impairment
 	ready   func() // called once, after the call is connected
-	// play sends the media. The cause of its context is errLost or errEnded as soon as sending is impossible.
-	play func(ctx context.Context, track *webrtc.TrackLocalStaticRTP) error
+	// play sends the media. The cause of its context is errLost or errEnded as soon as sending is impossible. After
+	// errIncomplete the session is closed without hanging up, so that the server does not take the leg for complete.
+	play func(ctx context.Context, track *rtpTrack) error
 	// lostAfter is the silence of the server after which it counts as disconnected, and the further silence after which it
 	// counts as gone. 0 means the defaults, 30 s in total.
 	lostAfter time.Duration
@@ -37,6 +38,8 @@ type session struct {
 var (
 	errLost  = errors.New("the media connection was lost")
 	errEnded = errors.New("the server ended the session")
+	// errIncomplete ends a session of which audio is missing that the server cannot know of.
+	errIncomplete = errors.New("the leg is incomplete")
 )
 
 // down reports whether err is the end of a connected session.
@@ -64,11 +67,13 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeNetwork()) }()
 	media := &webrtc.MediaEngine{}
-	if err := media.RegisterCodec(webrtc.RTPCodecParameters{
-		RTPCodecCapability: s.codec,
-		PayloadType:        payloadType(s.codec.MimeType),
-	}, webrtc.RTPCodecTypeAudio); err != nil {
-		return err
+	for _, codec := range s.codecs {
+		if err := media.RegisterCodec(webrtc.RTPCodecParameters{
+			RTPCodecCapability: codec,
+			PayloadType:        payloadType(codec.MimeType),
+		}, webrtc.RTPCodecTypeAudio); err != nil {
+			return err
+		}
 	}
 	registry := &interceptor.Registry{}
 	if err := webrtc.RegisterDefaultInterceptors(media, registry); err != nil {
@@ -83,10 +88,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	defer readers.Wait()
 	defer func() { err = errors.Join(err, pc.GracefulClose()) }()
 
-	track, err := webrtc.NewTrackLocalStaticRTP(s.codec, "audio", "callscreen")
-	if err != nil {
-		return err
-	}
+	track := &rtpTrack{codecs: s.codecs}
 	transceiver, err := pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
 	if err != nil {
 		return err
@@ -110,7 +112,10 @@ func (s *session) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		if errors.Is(err, errLost) { // the server is unreachable
+		switch {
+		case errors.Is(err, errIncomplete):
+			return
+		case errors.Is(err, errLost): // the server is unreachable
 			if s.hangUp(ctx, resource, 3*time.Second) != nil {
 				s.left = resource
 			}

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/pion/rtp"
@@ -11,6 +12,9 @@ const (
 	maxDropout  = 3000
 	maxMisorder = 100
 )
+
+// defaultClock is the clock rate in Hz where none is known.
+const defaultClock = 8000
 
 // splice joins the consecutive streams of a source to one. A source starts another stream after a re-INVITE, with a new
 // SSRC, sequence numbers and timestamps, or with the old SSRC and other numbers. All packets of a stream are shifted by
@@ -36,8 +40,9 @@ type splice struct {
 	transit [2]time.Duration
 	turn    time.Time
 
-	next   *rtp.Packet // first packet of a possible new stream, until a second one confirms it
-	nextAt time.Time
+	next      *rtp.Packet // first packet of a possible new stream, until a second one confirms it
+	nextAt    time.Time
+	nextClock int64
 
 	strays, streams int64
 }
@@ -47,8 +52,8 @@ const transitWindow = 5 * time.Second
 
 // put takes packets in the order of arrival and appends the packets to forward to out, renumbered in place. A packet of
 // an unconfirmed new stream is held; the second packet confirms it, and both are forwarded. A packet without audio
-// starts no stream.
-func (s *splice) put(out []*rtp.Packet, p *rtp.Packet, audio bool, now time.Time) []*rtp.Packet {
+// starts no stream. clock is the clock rate of its codec, 0 if it is not known.
+func (s *splice) put(out []*rtp.Packet, p *rtp.Packet, clock int64, audio bool, now time.Time) []*rtp.Packet {
 	switch {
 	case !s.started:
 		if !audio {
@@ -56,12 +61,15 @@ func (s *splice) put(out []*rtp.Packet, p *rtp.Packet, audio bool, now time.Time
 			return out
 		}
 		s.started, s.streams, s.ssrc, s.highest = true, 1, p.SSRC, p.SequenceNumber
-		s.begun, s.turn, s.base, s.step = now, now, p.Timestamp, s.clock/50
+		s.rebase(p, cmp.Or(clock, defaultClock), now)
 		return append(out, p)
 	case s.belongs(p):
 		if s.next != nil { // the old stream continues, so there is no new one
 			s.next = nil
 			s.strays++
+		}
+		if clock != 0 && clock != s.clock {
+			s.rebase(p, clock, now)
 		}
 		s.pass(p, now)
 		return append(out, p)
@@ -72,12 +80,12 @@ func (s *splice) put(out []*rtp.Packet, p *rtp.Packet, audio bool, now time.Time
 		if s.next != nil {
 			s.strays++
 		}
-		s.next, s.nextAt = p, now
+		s.next, s.nextAt, s.nextClock = p, now, clock
 		return out
 	}
 	first := s.next
 	s.next = nil
-	s.join(first, s.nextAt)
+	s.join(first, s.nextClock, s.nextAt)
 	s.pass(first, s.nextAt)
 	s.pass(p, now)
 	return append(out, first, p)
@@ -88,8 +96,14 @@ func (s *splice) belongs(p *rtp.Packet) bool {
 	return p.SSRC == s.ssrc && d < maxDropout && d > -maxMisorder
 }
 
+// rebase makes a packet the origin of timestamps at another clock rate, which are unrelated to those before.
+func (s *splice) rebase(first *rtp.Packet, clock int64, arrival time.Time) {
+	s.clock, s.base, s.begun, s.turn = clock, first.Timestamp+s.tsBy, arrival, arrival
+	s.ts, s.step, s.transit = 0, clock/50, [2]time.Duration{}
+}
+
 // join appends a new stream to the previous one: the next sequence number, and the timestamp of its arrival.
-func (s *splice) join(first *rtp.Packet, arrival time.Time) {
+func (s *splice) join(first *rtp.Packet, clock int64, arrival time.Time) {
 	at := int64((arrival.Sub(s.begun) - min(s.transit[0], s.transit[1])).Seconds() * float64(s.clock))
 	at = max(at, s.ts+s.step)
 	sent := s.highest + s.seqBy
@@ -97,6 +111,9 @@ func (s *splice) join(first *rtp.Packet, arrival time.Time) {
 	s.tsBy = uint32(at) + s.base - first.Timestamp
 	s.ssrc, s.highest = first.SSRC, first.SequenceNumber-1
 	s.streams++
+	if clock != 0 && clock != s.clock {
+		s.rebase(first, clock, arrival)
+	}
 }
 
 // pass renumbers a packet of the stream.

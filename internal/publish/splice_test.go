@@ -24,6 +24,7 @@ func (s *seams) push(ssrc uint32, seq uint16, ts uint32, ms int) {
 	s.out = s.s.put(
 		s.out,
 		&rtp.Packet{Header: rtp.Header{Version: 2, SSRC: ssrc, SequenceNumber: seq, Timestamp: ts}, Payload: []byte{byte(ssrc)}},
+		8000,
 		true,
 		at(ms),
 	)

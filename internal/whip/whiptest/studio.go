@@ -83,6 +83,16 @@ func (s *Studio) Recorded() (pcm []int16, rate int, stats capture.Stats) {
 	return s.tape.PCM, s.rate, stats
 }
 
+// Ledger returns the account of all packets.
+func (s *Studio) Ledger() capture.Ledger {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leg == nil {
+		return capture.Ledger{}
+	}
+	return s.leg.Ledger()
+}
+
 // Codecs returns those of the tracks so far.
 func (s *Studio) Codecs() []string {
 	s.mu.Lock()
@@ -114,7 +124,7 @@ func (s *Studio) Track(ctx context.Context, track *webrtc.TrackRemote, receiver 
 		}
 		n, _, err := track.Read(buf)
 		s.mu.Lock()
-		if err == nil {
+		if n > 0 { // with an error if its payload type was not negotiated
 			s.leg.Push(buf[:n], time.Now())
 		}
 		s.leg.Tick(time.Now())
@@ -143,14 +153,15 @@ func (s *Studio) begin(codec webrtc.RTPCodecParameters, negotiated []webrtc.RTPC
 			p.Kind = capture.KindEvent
 		case kind == "audio/cn":
 			p.Kind = capture.KindNoise
-		case kind == strings.ToLower(codec.MimeType), kind == "audio/opus" && strings.EqualFold(codec.MimeType, "audio/red"):
+		default:
 			d, err := encode.NewRTPDecoder(c.MimeType, -1)
 			if err != nil {
 				return err
 			}
-			p.Decoder, s.rate = d, d.Rate()
-		default:
-			continue
+			p.Decoder = d
+			if s.rate == 0 {
+				s.rate = d.Rate()
+			}
 		}
 		if _, known := types[uint8(c.PayloadType)]; !known {
 			types[uint8(c.PayloadType)] = p
