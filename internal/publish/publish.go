@@ -69,20 +69,36 @@ type Summary struct {
 	Errors     []error // one for each call that did not complete
 }
 
+// Leg is a recording that is sent as a leg. An empty name is that of Options.To.
+type Leg struct {
+	Name  string
+	Media *Media
+}
+
 // Run publishes the recording in all calls, and returns after the last one. The error reports unusable options. Errors
 // of single calls are in the summary.
 func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
+	return RunLegs(ctx, []Leg{{Media: media}}, opt)
+}
+
+// RunLegs publishes legs, each in a session of its own, in all calls. Otherwise it is like Run. The summary counts sessions.
+func RunLegs(ctx context.Context, legs []Leg, opt *Options) (Summary, error) {
 	calls := max(opt.Calls, 1)
-	targets := make([]string, calls)
-	for i := range targets {
-		t, err := target(opt.To, i+1, calls)
-		if err != nil {
-			return Summary{}, err
+	var sessions []published
+	for n := range calls {
+		for _, leg := range legs {
+			t, err := target(opt.To, n+1, calls)
+			if err == nil {
+				t, err = forLeg(t, leg)
+			}
+			if err != nil {
+				return Summary{}, err
+			}
+			sessions = append(sessions, published{leg: leg, call: n + 1, target: t})
 		}
-		targets[i] = t
 	}
-	sum := Summary{Calls: calls}
-	servers, err := opt.servers(ctx, targets[0])
+	sum := Summary{Calls: len(sessions)}
+	servers, err := opt.servers(ctx, sessions[0].target)
 	if err != nil {
 		sum.Errors = append(sum.Errors, err)
 		return sum, nil
@@ -100,29 +116,29 @@ func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
 		}
 	}
 	var all sync.WaitGroup
-	for i, t := range targets {
+	for i, p := range sessions {
 		ramp := opt.Ramp
-		if i == 0 {
+		if i == 0 || p.call == sessions[i-1].call {
 			ramp = 0
 		}
 		if wait.For(ctx, ramp) != nil {
 			break
 		}
 		all.Go(func() {
-			p := player{media: media, seed: uint64(i + 1), sent: &sent, linger: opt.linger()}
+			play := player{media: p.leg.Media, seed: uint64(i + 1), sent: &sent, linger: opt.linger()}
 			s := session{
 				opt:     opt,
-				codecs:  []webrtc.RTPCodecCapability{media.Codec},
-				target:  t,
+				codecs:  []webrtc.RTPCodecCapability{p.leg.Media.Codec},
+				target:  p.target,
 				servers: servers,
 				seed:    uint64(i + 1),
 				ready:   func() { change(func() { sum.Connected++ }) },
-				play:    p.play,
+				play:    play.play,
 			}
 			err := s.run(ctx)
 			change(func() {
 				if err != nil {
-					sum.Errors = append(sum.Errors, fmt.Errorf("call %d: %w", i+1, err))
+					sum.Errors = append(sum.Errors, fmt.Errorf("%s: %w", p.name(), err))
 				} else {
 					sum.Finished++
 				}
@@ -136,6 +152,44 @@ func Run(ctx context.Context, media *Media, opt *Options) (Summary, error) {
 		sum.Errors = append(sum.Errors, context.Cause(ctx))
 	}
 	return sum, nil
+}
+
+// published is a session of RunLegs.
+type published struct {
+	leg    Leg
+	call   int
+	target string
+}
+
+func (p published) name() string {
+	if p.leg.Name == "" {
+		return fmt.Sprintf("call %d", p.call)
+	}
+	return fmt.Sprintf("call %d, leg %s", p.call, p.leg.Name)
+}
+
+// forLeg returns the URL of a leg: its name replaces that of the endpoint. An endpoint .../whip/CALL has none.
+func forLeg(to string, leg Leg) (string, error) {
+	u, err := url.Parse(to)
+	if err != nil {
+		return "", err
+	}
+	if u.Query().Has("channels") && !leg.Media.stereo() {
+		return "", errors.New("channels= needs a stereo track, and the recording is sent as mono (hint: --channels split)")
+	}
+	if leg.Name == "" {
+		return to, nil
+	}
+	path := strings.TrimSuffix(u.EscapedPath(), "/")
+	parts := strings.Split(path, "/")
+	if n := len(parts); n < 2 || parts[n-2] != "whip" {
+		path = path[:strings.LastIndex(path, "/")]
+	}
+	u.RawPath = path + "/" + url.PathEscape(leg.Name)
+	if u.Path, err = url.PathUnescape(u.RawPath); err != nil {
+		return "", err
+	}
+	return u.String(), nil
 }
 
 // target returns the URL of call n.
