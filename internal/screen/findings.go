@@ -26,6 +26,9 @@ func Findings(segments []store.Segment, ended bool) (findings []policy.Finding, 
 			f.State = policy.Failed
 		case store.SegmentSkipped:
 			f.State = policy.Skipped
+			if g.Reason == ReasonMonoSource {
+				f.Speech = 0 // the other leg has it
+			}
 		default:
 			open++
 		}

@@ -30,6 +30,8 @@ type LiveCall struct {
 	ended     bool
 	ending    *time.Timer
 	reported  map[string]bool // legs whose ledger does not close
+
+	mono monoSource // used by record alone
 }
 
 // liveLeg is what is known of a leg besides its recording.
@@ -218,10 +220,18 @@ func (c *LiveCall) record() {
 // take stores a segment. One that cannot be stored is moved to the unrecorded audio of its leg.
 func (c *LiveCall) take(seg capture.LegSegment) {
 	c.mu.Lock()
+	shared := false
 	if l := c.legs[seg.Leg]; l != nil {
 		l.segments++
+		shared = l.channel >= 0
 	}
 	c.mu.Unlock()
+	if shared {
+		if c.mono.other(seg) != "" {
+			c.Warn("mono_source: both channels of the track have the same audio, which was analysed once")
+			seg.PCM, seg.Voiced, seg.Pieces, seg.Skipped = nil, nil, nil, ReasonMonoSource
+		}
+	}
 	p := c.Begun()
 	p.Legs = c.Legs()
 	if err := c.live.cfg.Book.Take(p, seg); err != nil {

@@ -63,6 +63,10 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, who intake.Sender)
 		return err
 	}
 	announced.Sender = who
+	if len(announced.Channels) > 0 && !offer.stereo {
+		return refuse(http.StatusUnprocessableEntity,
+			"channels= needs a stereo track, and no codec of the offer has two channels (hint: offer opus, or a session for each leg)")
+	}
 	if !who.May(announced) {
 		return notThisCall()
 	}

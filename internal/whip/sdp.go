@@ -12,6 +12,7 @@ import (
 // offer is a checked and repaired SDP offer.
 type offer struct {
 	sdp      string
+	stereo   bool // a codec of the audio can have two channels
 	unbundle bool // the offer had no BUNDLE group, and the answer must not have one
 }
 
@@ -64,7 +65,7 @@ func readOffer(body string) (*offer, error) {
 	if audio == nil {
 		return nil, refuse(406, "the offer has no audio")
 	}
-	o := &offer{}
+	o := &offer{stereo: stereo(audio)}
 	if _, ok := d.Attribute("group"); !ok {
 		o.unbundle = true
 		group := "BUNDLE"
@@ -84,6 +85,16 @@ func readOffer(body string) (*offer, error) {
 	}
 	o.sdp = string(out)
 	return o, nil
+}
+
+// stereo reports whether a codec of a media section can have two channels.
+func stereo(m *sdp.MediaDescription) bool {
+	for _, a := range m.Attributes {
+		if _, codec, _ := strings.Cut(a.Value, " "); a.Key == "rtpmap" && strings.HasPrefix(strings.ToLower(codec), "opus/") {
+			return true
+		}
+	}
+	return false
 }
 
 // usable reports whether one of the codecs of a media section can be decoded.
