@@ -197,10 +197,16 @@ func TestStoriesWithoutFaults(t *testing.T) {
 				s = st.join(s.codec)
 				st.note("SSRC %d", s.ssrc)
 			case 1:
-				s = &sender{codec: codecs[rng.IntN(len(codecs))], ssrc: s.ssrc, seq: s.seq, ts: s.ts, ptime: s.ptime}
+				s = &sender{
+					codec: codecs[rng.IntN(len(codecs))],
+					ssrc:  s.ssrc,
+					seq:   s.seq,
+					ts:    s.ts,
+					ptime: s.ptime,
+				}
 				st.note("codec %d", s.pt)
 			case 2:
-				st.pass(200 * time.Millisecond) // what was sent under the old types is on its way
+				st.pass(200 * time.Millisecond) // for packets of the old types in transit
 				st.leg.Renegotiate(storyTypes())
 				s = st.join(codecs[rng.IntN(len(codecs))])
 				st.note("taken over by %d", s.ssrc)
