@@ -48,7 +48,13 @@ func (f *recording) prepareFFmpeg(s span) (*ffmpegSpan, error) {
 	}
 	in.size = s.size()
 	in, info = withEdits(f.ctx, in, info)
-	p := &ffmpegSpan{in: in, info: info, extent: s.extent, off: s.off, demuxed: -1}
+	p := &ffmpegSpan{
+		in:      in,
+		info:    info,
+		extent:  s.extent,
+		off:     s.off,
+		demuxed: -1,
+	}
 	if s.name != "WAV" && s.extent.end >= 0 && s.extent.end < s.end {
 		p.tail = countOther(io.NewSectionReader(f, s.extent.end, s.end-s.extent.end))
 	}

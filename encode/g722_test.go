@@ -16,7 +16,7 @@ func TestG722DecodesTheVector(t *testing.T) {
 	}
 }
 
-// noise is random bytes, which drive every adaptation to its limits.
+// noise returns random bytes, which drive all adaptive values of the codec to their limits.
 func noise(n int, seed uint64) []byte {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	b := make([]byte, n)
@@ -53,19 +53,19 @@ func TestG722RoundTrip(t *testing.T) {
 	pcm := to16(t, x)
 	e, d := encode.NewG722Encoder(), encode.NewG722Decoder()
 	var got []int16
-	for rest := pcm; len(rest) > 0; { // odd blocks: half a pair waits
+	for rest := pcm; len(rest) > 0; { // blocks of odd length: the encoder keeps half a pair
 		n := min(33, len(rest))
 		got = d.Decode(got, e.Encode(nil, rest[:n]))
 		rest = rest[n:]
 	}
-	const delay = 22 // of the two filters
+	const delay = 22 // samples, of the two filters
 	if db := snr(got[delay:], pcm); db < 22 {
-		t.Errorf("speech comes back with %.1f dB", db)
+		t.Errorf("signal-to-noise ratio after encoding and decoding is %.1f dB, want at least 22 dB", db)
 	}
 }
 
 func TestG722EncoderEqualsFFmpeg(t *testing.T) {
-	// speech.g722 is what ffmpeg's encoder makes of pcm_s16.wav.
+	// speech.g722 is pcm_s16.wav, encoded by ffmpeg.
 	_, x, err := readWAV(t, load(t, "formats/pcm_s16.wav"))
 	if err != nil {
 		t.Fatal(err)
@@ -95,10 +95,10 @@ func FuzzG722(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		x := encode.NewG722Decoder().Decode(nil, b)
 		if len(x) != 2*len(b) {
-			t.Fatal("a byte is two samples")
+			t.Fatalf("%d bytes were decoded to %d samples, want two samples a byte", len(b), len(x))
 		}
 		if y := encode.NewG722Encoder().Encode(nil, x); len(y) != len(b) {
-			t.Fatal("two samples are a byte")
+			t.Fatalf("%d samples were encoded to %d bytes, want %d", len(x), len(y), len(b))
 		}
 	})
 }

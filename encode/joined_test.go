@@ -12,7 +12,8 @@ import (
 	"callscreen/encode"
 )
 
-// The synthetic fixture carries a tone of 3,000 Hz. These tests hide it in files and listen for it.
+// The synthetic fixture carries a tone of 3,000 Hz. These tests put the fixture into unusual files and look for the tone in
+// the decoded audio.
 const markerHz = 3000
 
 // toneSeconds returns for how many seconds the marker tone stands out in a channel, in blocks of 100 ms: more than half of
@@ -41,7 +42,7 @@ func toneSeconds(x []float32, rate int) float64 {
 	return float64(n) / 10
 }
 
-// heard is what comes out of a file.
+// heard holds the results of reading a file.
 type heard struct {
 	format  encode.Format
 	tone    float64 // seconds of the marker tone, of the channel that has most of it
@@ -76,7 +77,7 @@ func hear(t testing.TB, path string, opts *encode.Options) heard {
 	return h
 }
 
-// hearBytes writes a file and hears it.
+// hearBytes writes b to a file and reads it with hear.
 func hearBytes(t testing.TB, b []byte) heard {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "recording")
@@ -96,12 +97,12 @@ func voice(t testing.TB, name string, rate int, seconds float64) []int16 {
 	return to16(t, resample(t, 16000, rate, x[:int(seconds*16000)]))
 }
 
-// wav16 makes a mono 16-bit file.
+// wav16 returns a mono 16-bit WAV file.
 func wav16(rate int, pcm []int16) []byte {
 	return riff(chunk("fmt ", fmtChunk(1, 1, rate, 16)), chunk("data", bytesOf(pcm)))
 }
 
-// patch overwrites bytes.
+// patch returns a copy of b in which the bytes from at are overwritten.
 func patch(b []byte, at int, with ...byte) []byte {
 	b = bytes.Clone(b)
 	copy(b[at:], with)
@@ -115,7 +116,7 @@ func sized(b []byte, riffSize, dataSize uint32) []byte {
 	return patch(patch(b, 4, le32(riffSize)...), 40, le32(dataSize)...)
 }
 
-// swapped makes a RIFX file of a WAV with a 16-byte fmt chunk and 16-bit samples.
+// swapped converts a WAV file with a 16-byte fmt chunk and 16-bit samples to RIFX, the big-endian form.
 func swapped(b []byte) []byte {
 	b = bytes.Clone(b)
 	copy(b, "RIFX")
@@ -130,7 +131,8 @@ func swapped(b []byte) []byte {
 	return b
 }
 
-// Known fault: what stood behind a stated size, a first part or a wrong header was not heard, and nothing was reported.
+// Known fault: audio behind a declared size, behind a first part or behind a wrong header was not read, and no warning
+// reported it.
 func TestWAVToneBehindTheHeader(t *testing.T) {
 	human, synthetic := voice(t, "human.wav", 8000, 8), voice(t, "synthetic.wav", 8000, 9)
 	h, s := bytesOf(human), bytesOf(synthetic)
@@ -199,7 +201,7 @@ func TestWAVToneBehindTheHeader(t *testing.T) {
 	} {
 		h := hearBytes(t, b)
 		if h.err != nil || h.tone < 5 {
-			t.Errorf("%s: the tone is there for %.1f s of %.1f s at %d Hz x%d, %v, account %+v",
+			t.Errorf("%s: the tone was found in %.1f s of %.1f s at %d Hz, %d channels, error %v, account %+v",
 				name, h.tone, h.seconds, h.format.Rate, h.format.Channels, h.err, h.account)
 		}
 		if h.account.Unheard() > 0 {
@@ -208,7 +210,7 @@ func TestWAVToneBehindTheHeader(t *testing.T) {
 	}
 }
 
-// interleave makes stereo of two channels.
+// interleave returns stereo samples of two channels.
 func interleave(a, b []int16) []int16 {
 	var out []int16
 	for i := range min(len(a), len(b)) {
@@ -218,7 +220,7 @@ func interleave(a, b []int16) []int16 {
 }
 
 func TestWAVPaddedContainer(t *testing.T) {
-	// 24 bits in four bytes, left-justified: here the block align is right.
+	// 24 bits in four bytes, left-justified. The block align is correct here.
 	pcm := voice(t, "synthetic.wav", 8000, 3)
 	var body []byte
 	for _, v := range pcm {
@@ -232,7 +234,7 @@ func TestWAVPaddedContainer(t *testing.T) {
 	}
 }
 
-// Bytes behind the audio that hold none are not reported.
+// Bytes behind the audio that hold no audio are not reported.
 func TestHarmlessBytesBehindTheAudio(t *testing.T) {
 	pcm := voice(t, "human.wav", 8000, 8)
 	format, data := chunk("fmt ", fmtChunk(1, 1, 8000, 16)), chunk("data", bytesOf(pcm))

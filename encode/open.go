@@ -50,7 +50,13 @@ func open(ctx context.Context, path string, opts *Options) (Source, error) {
 	if err != nil {
 		return nil, reason(err)
 	}
-	rec := &recording{ctx: ctx, f: f, path: path, size: info.Size(), opts: opts}
+	rec := &recording{
+		ctx:  ctx,
+		f:    f,
+		path: path,
+		size: info.Size(),
+		opts: opts,
+	}
 	src, err := openRecording(rec)
 	if err != nil {
 		return nil, errors.Join(err, rec.close())

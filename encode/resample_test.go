@@ -19,7 +19,7 @@ func resample(t testing.TB, from, to int, src []float32) []float32 {
 	return r.Flush(r.Process(nil, src))
 }
 
-// tone is a sine of amplitude 1/2.
+// tone returns n samples of a sine of amplitude 1/2.
 func tone(rate int, hz float64, n int) []float32 {
 	x := make([]float32, n)
 	for i := range x {
@@ -28,7 +28,8 @@ func tone(rate int, hz float64, n int) []float32 {
 	return x
 }
 
-// level is the RMS of x in dB relative to a sine of amplitude 1/2, without the ends, where the filter sees silence.
+// level returns the RMS of x in dB relative to a sine of amplitude 1/2. It leaves out both ends, where the filter sees
+// silence.
 func level(x []float32) float64 {
 	x = x[len(x)/8 : len(x)*7/8]
 	var sum float64
@@ -38,7 +39,7 @@ func level(x []float32) float64 {
 	return 10 * math.Log10(sum/float64(len(x))/0.125+1e-20)
 }
 
-// residue is what is left of x after the best sine of that frequency was taken out, in dB as level.
+// residue subtracts the best-fitting sine of the given frequency from x and returns the level of the rest in dB.
 func residue(x []float32, rate int, hz float64) float64 {
 	x = x[len(x)/8 : len(x)*7/8]
 	var ss, cc, sc, xs, xc float64
