@@ -29,7 +29,7 @@ type Leg struct {
 	joined  time.Time
 }
 
-// Record reads the packets of a track to its end. negotiated is what the payload types mean. The error is
+// Record reads the packets of a track to its end. negotiated holds the codecs of the payload types. The error is
 // capture.ErrTakenOver when a newer session of the same sender records the leg.
 func (l *Leg) Record(ctx context.Context, track capture.Track, negotiated ...webrtc.RTPCodecParameters) error {
 	return l.record(ctx, l.request.Leg, track, negotiated...)

@@ -18,12 +18,13 @@ type Sender struct {
 // Same reports whether two requests come from one sender.
 func (s Sender) Same(o Sender) bool { return s.Name == o.Name && s.Call == o.Call && s.Leg == o.Leg }
 
-// May reports whether the sender may send what it announces. A token for one leg is no good for a track that becomes two.
+// May reports whether the sender is authorized for a request. A token for one leg does not cover a track that becomes two
+// legs.
 func (s Sender) May(r Request) bool {
 	return (s.Call == "" || s.Call == r.Call) && (s.Leg == "" || s.Leg == r.Leg && len(r.Channels) == 0)
 }
 
-// Request is what a sender announces.
+// Request holds the call, the legs and the metadata that a sender announces.
 type Request struct {
 	Call, Leg string
 	Channels  []string          // two legs that share a stereo track; nil: Leg is the only one
