@@ -77,8 +77,8 @@ type Leg struct {
 	Segments int `json:"segments,omitempty"`
 	// Ledger is nil if it is not known.
 	Ledger *report.Ledger `json:"ledger,omitempty"`
-	// Metadata is what the senders of the leg announced, more than one if they disagree. That of a bound sender holds for its
-	// own leg only.
+	// Metadata holds the announced metadata, one map for each alternative if the senders of the leg disagree. The metadata of
+	// a bound sender holds for its own leg only.
 	Metadata []map[string]string `json:"metadata,omitempty"`
 	Bound    bool                `json:"bound,omitempty"`
 }
@@ -257,7 +257,13 @@ func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 	}
 	c.Simulated = c.Simulated || p.Simulated
 	if !c.EndedAt.IsZero() {
-		line := Line{At: time.UnixMilli(p.Part), Actor: "machine", What: AuditResumed, Call: c.ID, Detail: Detail{"number": c.Number}}
+		line := Line{
+			At:     time.UnixMilli(p.Part),
+			Actor:  "machine",
+			What:   AuditResumed,
+			Call:   c.ID,
+			Detail: Detail{"number": c.Number},
+		}
 		if err := t.Audit(ctx, line); err != nil {
 			return c, err
 		}

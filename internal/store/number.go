@@ -34,8 +34,8 @@ func (t *Tx) numberOf(ctx context.Context, c Call, p Part) (int, error) {
 	return c.Number + 1, nil
 }
 
-// nextNumber makes a call the next one with its id. What was announced about the earlier one stands until a person closes
-// it: a new call cannot make it milder.
+// nextNumber starts a new call with the id of an ended one. The published decision of the earlier call stays until a person
+// closes its review: a new call cannot replace it with a milder one.
 func (t *Tx) nextNumber(ctx context.Context, c *Call) error {
 	r, err := scanReview(t.tx.QueryRowContext(ctx, "SELECT "+reviewColumns+" FROM review WHERE call_id = $1", c.ID))
 	switch {
