@@ -9,7 +9,7 @@ import (
 	"callscreen/policy"
 )
 
-// LegAccount is how much of a leg was received.
+// LegAccount holds the length of a leg and the amount of lost audio.
 type LegAccount struct {
 	Duration time.Duration // of the leg, gaps included
 	Lost     time.Duration // the part of it that never arrived
