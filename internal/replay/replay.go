@@ -81,8 +81,8 @@ func (r *Replay) File(ctx context.Context, call *Call, path string) error {
 		err = errors.Join(err, l.end(ctx, account))
 	}
 	if d := encode.DamageOf(src); d.Events > 0 {
-		call.Warn(fmt.Sprintf("the recording is damaged in %d places; %v of it could not be decoded and are silence", d.Events,
-			account.DamagedTime.Round(time.Millisecond)))
+		call.Warn(fmt.Sprintf("the recording is damaged in %d places; %v of audio could not be decoded and was replaced by silence",
+			d.Events, account.DamagedTime.Round(time.Millisecond)))
 	}
 	for _, warning := range unreadWarnings(account) {
 		call.Warn(warning)

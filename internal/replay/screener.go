@@ -20,13 +20,13 @@ import (
 	"callscreen/internal/report"
 )
 
-// Analyzer is what screening needs of the analysis API. *analyzer.Client is one.
+// Analyzer is the part of the analysis API that a Screener uses. *analyzer.Client implements it.
 type Analyzer interface {
 	// Analyze submits a clip and waits for its score. onJob is called as soon as the job has an id.
 	Analyze(ctx context.Context, audio analyzer.Audio, onJob func(id string)) (analyzer.Result, error)
 }
 
-// ScreenerConfig says how segments are analysed. Zero values are usable where no other is named.
+// ScreenerConfig configures a Screener. The zero value of a field is valid unless its comment requires a value.
 type ScreenerConfig struct {
 	Analyzer     Analyzer                          // must be set
 	Dir          string                            // folder of the WAV files, must exist
@@ -34,7 +34,7 @@ type ScreenerConfig struct {
 	Rate         int                               // of the WAV files in Hz; 0 means as recorded
 	MaxInFlight  int                               // segments that are with the API at a time; 0 means 1
 	Limit        *rate.Limiter                     // of submissions; nil means none
-	RetryCleaned bool                              // try a job that failed for a reason that may lie in the audio once more, cleaned
+	RetryCleaned bool                              // if a job failed and the audio may be the reason: submit cleaned audio once
 	OnSettled    func(*Call, report.SegmentReport) // called when a segment has its score or has failed, from several goroutines
 	Log          *slog.Logger                      // nil means none
 }
@@ -54,7 +54,7 @@ type written struct {
 	audio   capture.Segment // without its PCM, which would be kept in memory for as long as the API is behind
 }
 
-// NewScreener makes a screener. Run must be called for anything to be analysed, Close when it is no longer needed.
+// NewScreener returns a Screener. Segments are analysed while Run is running. Close must be called in the end.
 func NewScreener(cfg ScreenerConfig) (*Screener, error) {
 	cfg.MaxInFlight = max(cfg.MaxInFlight, 1)
 	if cfg.Log == nil {
@@ -67,7 +67,7 @@ func NewScreener(cfg ScreenerConfig) (*Screener, error) {
 	return &Screener{cfg: cfg, root: root, queue: make(chan written, 4*cfg.MaxInFlight)}, nil
 }
 
-// Take writes a segment as a WAV file and lines it up for analysis. It blocks while too many are waiting.
+// Take writes a segment as a WAV file and queues it for analysis. It blocks while the queue is full.
 func (s *Screener) Take(ctx context.Context, seg *Segment, audio capture.Segment) error {
 	audio, err := clip.Resample(audio, s.cfg.Rate)
 	if err != nil {
@@ -101,10 +101,10 @@ func (s *Screener) write(name string, rate int, pcm []int16) (err error) {
 	return encode.WriteWAV(f, rate, pcm)
 }
 
-// Done tells that no more segments will be taken. Run returns once those that wait are settled.
+// Done ends the queue: Take must not be called after it. Run returns once all queued segments are settled.
 func (s *Screener) Done() { s.once.Do(func() { close(s.queue) }) }
 
-// Close frees the folder. It must come after Run has returned.
+// Close closes the folder. It must be called after Run has returned.
 func (s *Screener) Close() error { return s.root.Close() }
 
 // Run analyses segments until Done was called and none is left, or until the context ends, which leaves the rest as
