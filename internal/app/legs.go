@@ -89,7 +89,7 @@ func (l legControl) setPaused(w http.ResponseWriter, r *http.Request, paused boo
 	)
 }
 
-// note audits a request. Who paused a leg also stands in its ledger.
+// note writes an audit line for a request. The ledger of the leg also records the user who paused it.
 func (l legControl) note(r *http.Request, what string, detail store.Detail) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), databaseAnswers)
 	defer cancel()
