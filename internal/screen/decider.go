@@ -20,7 +20,7 @@ type DeciderConfig struct {
 	Store         *store.Store
 	Policy        policy.Policy
 	PolicyVersion int64
-	// KeepAudio is how long the audio of a call is kept after its end, by outcome.
+	// KeepAudio is the retention of the audio after the end of a call, by outcome.
 	KeepAudio map[string]time.Duration
 	// Subscribers returns the names of the endpoints that subscribe to an event. It may be nil.
 	Subscribers func(event string) []string

@@ -275,7 +275,7 @@ func (c *Forwarder) giveUp(id string, doc document) document {
 	)
 	g := doc.Segment
 	g.State, g.Reason, g.AudioKey = store.SegmentFailed, report.ReasonStorage, ""
-	g.Detail = fmt.Sprintf("it could not be delivered within %v", c.cfg.MaxAge)
+	g.Detail = fmt.Sprintf("delivery timed out after %v", c.cfg.MaxAge)
 	if err := c.put(id, doc); err != nil {
 		c.cfg.Log.Warn("saving given-up segment failed; kept in memory", "call", doc.Part.Call, "segment", id, "error", err)
 	}

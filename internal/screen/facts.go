@@ -31,8 +31,8 @@ func Facts(c *store.Call, legs []store.Leg, segments []store.Segment, ended bool
 	return f, open
 }
 
-// alternatives returns the metadata that may hold for the call, and for the legs of bound senders. What a bound sender
-// announces holds for its own leg only. Where the others disagree, each of them may be right.
+// alternatives returns the metadata that may hold for the call, and for the legs of bound senders. The metadata of a bound
+// sender holds for its own leg only. If the other senders disagree, each of their metadata may be correct.
 func alternatives(call map[string]string, legs []store.Leg) (all []map[string]string, of map[string][]map[string]string) {
 	var words []map[string]string
 	add := func(list []map[string]string, m map[string]string) []map[string]string {

@@ -34,7 +34,8 @@ type ForwarderConfig struct {
 	Keys *seal.Keys
 	// Node is the name of this node if no other node can read its audio, else "".
 	Node string
-	// MaxAge is how long audio may wait for delivery before it is deleted and its segment fails. 0: without bound.
+	// MaxAge is the longest time that audio waits for delivery. After it, the audio is deleted and its segment fails. 0: no
+	// limit.
 	MaxAge time.Duration
 	// OnPromised, if not nil, is called once a segment is safe on the disk.
 	OnPromised func(g store.Segment)

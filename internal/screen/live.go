@@ -20,10 +20,9 @@ type LiveConfig struct {
 	Segment   capture.SegmenterConfig
 	NewVAD    func(rate int) (capture.VAD, error)
 	Simulated bool
-	// Grace is how long a call stays open after its last leg lost the connection. Default 60 s.
+	// Grace is the time that a call stays open after its last leg lost the connection. Default 60 s.
 	Grace time.Duration
-	// Linger is how long a call stays open after all legs have hung up, for another leg that is about to join. Default 2
-	// s.
+	// Linger is the time that a call stays open after all legs have hung up, so that another leg can join. Default 2 s.
 	Linger time.Duration
 	Log    *slog.Logger
 }
@@ -84,7 +83,7 @@ func NewLive(cfg LiveConfig) *Live {
 	}
 }
 
-// Announced is what a sender announces when it joins a call.
+// Announced holds the call, the legs and the metadata that a sender announces when it joins.
 type Announced struct {
 	Call     string
 	Legs     []string          // two if they share a stereo track, in the order of its channels

@@ -34,7 +34,7 @@ type LiveCall struct {
 	mono monoSource // used by record alone
 }
 
-// liveLeg is what is known of a leg besides its recording.
+// liveLeg holds the state of a leg apart from its recording.
 type liveLeg struct {
 	segments int
 	metadata []map[string]string // that its senders announced; more than one if they disagree

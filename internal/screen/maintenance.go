@@ -27,7 +27,7 @@ type MaintenanceConfig struct {
 	MaxInFlight int // segments in progress at a time
 	// LocalAudio means that no other node can read the audio of this one.
 	LocalAudio bool
-	// MaxAge is how long a segment may wait for its submission before it fails.
+	// MaxAge is the longest time that a segment waits for its submission. After it, the segment fails.
 	MaxAge time.Duration
 	// KeepRecords is the retention of everything but the audio. 0: until a call is erased.
 	KeepRecords time.Duration
@@ -230,7 +230,7 @@ func (e *Maintenance) overdue(ctx context.Context) error {
 			"audio_node",
 			g.AudioNode,
 		)
-		detail := fmt.Sprintf("it could not be submitted within %v", e.cfg.MaxAge)
+		detail := fmt.Sprintf("submission timed out after %v", e.cfg.MaxAge)
 		if g.AudioNode != "" {
 			detail += ", and only node " + g.AudioNode + " has its audio"
 		}

@@ -23,7 +23,7 @@ import (
 // submit uploads a segment that has no job yet.
 func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment) (store.Segment, error) {
 	if w.tooOld(g) {
-		return g, w.fail(ctx, job, g, string(analyzer.KindTimeout), fmt.Sprintf("it could not be submitted within %v", w.cfg.MaxAge))
+		return g, w.fail(ctx, job, g, string(analyzer.KindTimeout), fmt.Sprintf("submission timed out after %v", w.cfg.MaxAge))
 	}
 	switch spared, err := w.spared(ctx, g); {
 	case errors.Is(err, store.ErrNotFound):

@@ -35,9 +35,9 @@ type WorkerConfig struct {
 	Node    string
 	// Interval is the least time between two submissions of all nodes together. 0: none.
 	Interval time.Duration
-	// Deadline is how long a job may take before its segment fails.
+	// Deadline is the longest time that a job may take. After it, the segment fails.
 	Deadline time.Duration
-	// MaxAge is how long a segment may wait for its submission before it fails.
+	// MaxAge is the longest time that a segment waits for its submission. After it, the segment fails.
 	MaxAge time.Duration
 	// Plan decides which segments need no analysis.
 	Plan          Plan
@@ -45,7 +45,7 @@ type WorkerConfig struct {
 	RetryCleaned  bool
 	// Rest is the time without submissions after several failures in a row. Default 5 s.
 	Rest time.Duration
-	// KeyRetry is how long a segment waits after the API has refused the key. Default 1 min.
+	// KeyRetry is the wait before the next attempt after the API has refused the key. Default 1 min.
 	KeyRetry time.Duration
 	// Observe, if not nil, gets each submission and poll.
 	Observe func(Step)
