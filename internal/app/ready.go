@@ -3,7 +3,10 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"callscreen/internal/problem"
@@ -15,6 +18,7 @@ type health struct {
 	Ready   bool              `json:"ready"`
 	Faults  map[string]string `json:"faults,omitempty"`  // reasons why no new call is accepted
 	Delayed map[string]string `json:"delayed,omitempty"` // reasons why decisions are late
+	Errors  map[string]string `json:"errors,omitempty"`  // mistakes in the set-up of the nodes; calls are recorded and decided
 	Backlog int               `json:"backlog"`           // segments without a result
 	Spooled int               `json:"spooled"`           // undelivered entries of the spool
 }
@@ -23,7 +27,7 @@ const databaseAnswers = 2 * time.Second
 
 // health checks everything that serve depends on.
 func (a *App) health(ctx context.Context) health {
-	h := health{Faults: map[string]string{}, Delayed: map[string]string{}}
+	h := health{Faults: map[string]string{}, Delayed: map[string]string{}, Errors: map[string]string{}}
 	if a.draining.Load() {
 		h.Faults["drain"] = "shutting down"
 	}
@@ -48,8 +52,26 @@ func (a *App) health(ctx context.Context) health {
 			trouble.UTC().Format(time.RFC3339),
 		)
 	}
+	if problem := disagreement(a.decider.PoliciesInForce(a.node)); problem != "" {
+		h.Errors["policy"] = problem
+	}
 	h.Ready = len(h.Faults) == 0
 	return h
+}
+
+// disagreement describes the nodes that decide by different policies, "" if all decide by one.
+func disagreement(versions map[int64][]string) string {
+	if len(versions) < 2 {
+		return ""
+	}
+	var all []string
+	for _, version := range slices.Sorted(maps.Keys(versions)) {
+		for _, node := range slices.Sorted(slices.Values(versions[version])) {
+			all = append(all, fmt.Sprintf("%s by %d", node, version))
+		}
+	}
+	return "nodes decide by different policies: " + strings.Join(all, ", ") + "; of their outcomes the gravest holds " +
+		"(hint: give all nodes the same section policy, and reload or restart them)"
 }
 
 // ready answers /readyz.
@@ -64,6 +86,13 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 		w,
 		http.StatusServiceUnavailable,
 		"no new calls are accepted",
-		map[string]any{"ready": false, "faults": h.Faults, "delayed": h.Delayed, "backlog": h.Backlog, "spooled": h.Spooled},
+		map[string]any{
+			"ready":   false,
+			"faults":  h.Faults,
+			"delayed": h.Delayed,
+			"errors":  h.Errors,
+			"backlog": h.Backlog,
+			"spooled": h.Spooled,
+		},
 	)
 }

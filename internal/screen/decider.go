@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,38 +38,9 @@ type DeciderConfig struct {
 // use, also by several nodes.
 type Decider struct {
 	cfg   DeciderConfig
+	using sync.Mutex // serialises changes of rules
 	rules atomic.Pointer[rules]
 }
-
-// judge decides a call by the policy in force. Where other nodes have other policies the gravest outcome holds, whichever
-// node decides: the order in which nodes settle segments must not matter.
-func (d *Decider) judge(c *store.Call, parts []store.Part, segments []store.Segment, ended bool) (report.Report, int, int64) {
-	by := d.rules.Load()
-	r, open := summarize(by.policy, c, parts, segments, ended)
-	version := by.version
-	for _, other := range by.others {
-		o, _ := summarize(other.policy, c, parts, segments, ended)
-		if gravity(o.Decision) > gravity(r.Decision) {
-			r, version = o, other.version
-		}
-	}
-	return r, open, version
-}
-
-// rules are a policy and its version. They may change while the program runs; each decision is made under one of them.
-type rules struct {
-	policy  policy.Policy
-	version int64
-	others  []rules // of other nodes that are alive, in the order of their versions
-}
-
-// UsePolicy puts another policy in force for all later decisions.
-func (d *Decider) UsePolicy(p policy.Policy, version int64) {
-	d.rules.Store(&rules{policy: p, version: version})
-}
-
-// Policy returns the policy in force.
-func (d *Decider) Policy() policy.Policy { return d.rules.Load().policy }
 
 // NewDecider returns a Decider.
 func NewDecider(cfg DeciderConfig) *Decider {
@@ -79,6 +51,7 @@ func NewDecider(cfg DeciderConfig) *Decider {
 		cfg.Subscribers = func(string) []string { return nil }
 	}
 	d := &Decider{cfg: cfg}
+	d.rules.Store(&rules{})
 	d.UsePolicy(cfg.Policy, cfg.PolicyVersion)
 	return d
 }

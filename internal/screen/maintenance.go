@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -98,13 +99,17 @@ func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 		}
 		return err
 	}
+	// Before the first job is done, so that its decision takes the policies of the other nodes into account.
+	if err := e.heartbeat(ctx); err != nil && ctx.Err() == nil {
+		e.cfg.Log.Warn("first heartbeat failed, retrying", "error", err)
+	}
 	working := context.WithoutCancel(ctx)
 	if err := e.client.Start(working); err != nil {
 		return fmt.Errorf("job queue: %w", err)
 	}
 	var all sync.WaitGroup
 	all.Go(func() {
-		e.every(ctx, heartbeatEvery, "heartbeat", func() error { return e.cfg.Store.Heartbeat(ctx, e.cfg.Node) })
+		e.every(ctx, heartbeatEvery, "heartbeat", func() error { return e.heartbeat(ctx) })
 	})
 	all.Go(func() { e.every(ctx, lookEvery, "look after other nodes", func() error { return e.lookAfter(ctx) }) })
 	all.Go(func() { e.every(ctx, sweepEvery, "sweep", func() error { return e.sweep(ctx) }) })
@@ -118,6 +123,25 @@ func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 		return e.client.StopAndCancel(now)
 	}
 	return nil
+}
+
+// heartbeat shows the other nodes that this one is alive and by which policy it decides, and reads their policies.
+func (e *Maintenance) heartbeat(ctx context.Context) error {
+	if err := e.cfg.Store.Heartbeat(ctx, e.cfg.Node, e.cfg.Decider.PolicyVersion()); err != nil {
+		return err
+	}
+	live, err := e.cfg.Store.LivePolicies(ctx, silentAfter)
+	if err != nil {
+		return err
+	}
+	var others []store.PolicyInForce
+	for _, p := range live {
+		p.Nodes = slices.DeleteFunc(p.Nodes, func(node string) bool { return node == e.cfg.Node })
+		if len(p.Nodes) > 0 {
+			others = append(others, p)
+		}
+	}
+	return e.cfg.Decider.UseOthers(others)
 }
 
 // every repeats a task. A failed task is repeated at the next tick.

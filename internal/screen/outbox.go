@@ -21,7 +21,7 @@ func (d *Decider) settled(ctx context.Context, tx *store.Tx, g store.Segment, r 
 			What:    store.AuditSkipped,
 			Call:    g.Call,
 			Segment: g.ID,
-			Policy:  d.rules.Load().version,
+			Policy:  d.PolicyVersion(),
 			Detail:  store.Detail{"reason": r.Reason},
 		})
 	}
@@ -34,7 +34,7 @@ func (d *Decider) settled(ctx context.Context, tx *store.Tx, g store.Segment, r 
 		What:    store.AuditScored,
 		Call:    g.Call,
 		Segment: g.ID,
-		Policy:  d.rules.Load().version,
+		Policy:  d.PolicyVersion(),
 		Detail:  store.Detail{"job": g.JobID},
 	}
 	if r.State == store.SegmentScored {

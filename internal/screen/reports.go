@@ -32,7 +32,7 @@ func summarize(by policy.Policy, c *store.Call, parts []store.Part, segments []s
 
 // Summary returns the report of a stored call by the policy in force, without its segments.
 func (d *Decider) Summary(c store.Call, parts []store.Part, segments []store.Segment) report.Report {
-	r, _ := summarize(d.Policy(), &c, parts, segments, c.State == store.CallEnded)
+	r, _, _ := d.judge(&c, parts, segments, c.State == store.CallEnded)
 	return r
 }
 

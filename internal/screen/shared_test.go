@@ -102,7 +102,7 @@ func takeOver(t *testing.T, url string) {
 	if err := dead.desk.Progress(t.Context(), live); err != nil { // it goes on
 		t.Fatal(err)
 	}
-	if err := dead.store.Heartbeat(t.Context(), "dead"); err != nil {
+	if err := dead.store.Heartbeat(t.Context(), "dead", 0); err != nil {
 		t.Fatal(err)
 	}
 	uploading, asked := dead.report("ended").Segments[0].ID, dead.report("live").Segments[0].ID

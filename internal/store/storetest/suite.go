@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store, past Past) {
 		"erasing a call leaves the audit":                    erasing,
 		"segments that lost their job get another":           rewake,
 		"silent nodes are seen":                              silent,
+		"the policies of live nodes are known":               livePolicies,
 		"everything is exported and imported":                transfer,
 		"the same policy has one version":                    policyVersions,
 		"a review is opened, and again after a new decision": reviews,
@@ -200,13 +201,45 @@ func lists(t *testing.T, s *store.Store) {
 
 func silent(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
-	must(t, s.Heartbeat(ctx, "a"))
-	must(t, s.Heartbeat(ctx, "a"))
+	must(t, s.Heartbeat(ctx, "a", 0))
+	must(t, s.Heartbeat(ctx, "a", 0))
 	if nodes, err := s.Silent(ctx, time.Minute); err != nil || len(nodes) != 0 {
 		t.Error(nodes, err)
 	}
 	if nodes, err := s.Silent(ctx, -time.Minute); err != nil || len(nodes) != 1 || nodes[0] != "a" {
 		t.Error(nodes, err)
+	}
+}
+
+func livePolicies(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	list := func(within time.Duration) string {
+		t.Helper()
+		policies, err := s.LivePolicies(ctx, within)
+		must(t, err)
+		var b strings.Builder
+		for _, p := range policies {
+			fmt.Fprintf(&b, "%d %s %v; ", p.Version, p.Body, p.Nodes)
+		}
+		return b.String()
+	}
+	for _, body := range []string{"one", "two"} {
+		if _, err := s.UsePolicy(ctx, []byte(body), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for node, version := range map[string]int64{"c": 1, "a": 2, "b": 1, "unknown": 0, "newer": 7} {
+		must(t, s.Heartbeat(ctx, node, version))
+	}
+	if got, want := list(time.Minute), "1 one [b c]; 2 two [a]; "; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	must(t, s.Heartbeat(ctx, "a", 1)) // reloaded
+	if got, want := list(time.Minute), "1 one [a b c]; "; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := list(-time.Minute); got != "" {
+		t.Errorf("dead nodes: %q", got)
 	}
 }
 
