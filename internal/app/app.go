@@ -302,6 +302,7 @@ func (a *App) buildCalls(context.Context) (err error) {
 		hooks:     a.hooks,
 		store:     a.store,
 		draining:  a.draining.Load,
+		policies:  func() int { return len(a.decider.PoliciesInForce(a.node)) },
 		webhooks:  cfg.Webhooks,
 	})
 	return nil

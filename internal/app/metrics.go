@@ -36,6 +36,7 @@ type sources struct {
 	hooks     *hooks
 	store     *store.Store
 	draining  func() bool
+	policies  func() int       // different policies that the live nodes decide by
 	webhooks  []config.Webhook // the ones that are configured, so that the labels are bounded
 }
 
@@ -165,6 +166,10 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 		readyDesc,
 		undeliveredDesc,
 		overflowDesc,
+		unrecordedDesc,
+		unclosedDesc,
+		takenOverDesc,
+		policiesDesc,
 	} {
 		ch <- d
 	}
@@ -191,6 +196,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(repairedDesc, float64(p.Repaired))
 	counter(concealedDesc, t.Concealed.Seconds())
 	counter(droppedDesc, float64(t.Dropped))
+	m.ledgers(ch, t)
 	open := 0.0
 	if m.of.worker.BreakerOpen() {
 		open = 1

@@ -120,6 +120,11 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 		{"callscreen_backlog_segments", nil, 0},
 		{"callscreen_spool_undeliverable_seconds", nil, 0},
 		{"callscreen_udp_receive_drops_total", nil, 0},
+		{"callscreen_packets_unrecorded_total", nil, 0},
+		{"callscreen_packets_unrecorded_total", []string{"reason", "leg_busy"}, 0},
+		{"callscreen_ledgers_unclosed", nil, 0},
+		{"callscreen_sessions_taken_over_total", nil, 0},
+		{"callscreen_policies_in_force", nil, 1},
 		{"callscreen_event_listeners", nil, 0},
 		{"callscreen_database_up", nil, 1},
 	} {
