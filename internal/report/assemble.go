@@ -27,6 +27,16 @@ func (a LegAccount) Add(o LegAccount, shift time.Duration) LegAccount {
 	return sum
 }
 
+// Shift returns the account of a leg whose recording starts by d after the call: the places in its ledger are later by d.
+func (a LegAccount) Shift(d time.Duration) LegAccount {
+	if a.Ledger != nil && d != 0 {
+		moved := &Ledger{}
+		moved.Add(a.Ledger, d)
+		a.Ledger = moved
+	}
+	return a
+}
+
 // Facts are what a call is decided by.
 type Facts struct {
 	Findings []policy.Finding

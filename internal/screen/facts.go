@@ -17,8 +17,11 @@ func Facts(c *store.Call, legs []store.Leg, segments []store.Segment, ended bool
 	f := report.Facts{Findings: findings, Legs: map[string]report.LegAccount{}}
 	for _, l := range legs {
 		account := report.LegAccount{Duration: l.Duration, Lost: l.Lost, Ledger: l.Ledger}
+		shift := time.UnixMilli(l.Part).Sub(c.StartedAt)
 		if before, ok := f.Legs[l.Leg]; ok {
-			account = before.Add(account, time.UnixMilli(l.Part).Sub(c.StartedAt))
+			account = before.Add(account, shift)
+		} else {
+			account = account.Shift(shift)
 		}
 		f.Legs[l.Leg] = account
 	}
