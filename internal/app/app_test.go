@@ -151,7 +151,7 @@ func TestTokensAndRoles(t *testing.T) {
 		{"GET", "/api/v1/calls", "adm", 200},
 		{"GET", "/", "", 401},
 		{"GET", "/", "rev", 200},
-		{"POST", "/api/v1/calls/x/legs/y/pause", "rev", 403},
+		{"POST", "/api/v1/calls/x/legs/y/pause", "rev", 404},
 		{"POST", "/api/v1/calls/x/legs/y/pause", "in", 404},
 		{"POST", "/whip/c/l", "rev", 401},
 		{"POST", "/whip/c/l", "", 401},

@@ -53,13 +53,12 @@ func TestASenderThatIsCutOff(t *testing.T) {
 	defer cut()
 	s.play(ctx, demo.Human, "cut", "caller", 20, publish.Impairment{})
 	r := s.ended("cut")
-	if r.State != "ended" || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, "interrupted") || len(r.Segments) == 0 ||
-		r.Segments[0].State != "scored" {
+	if r.State != "ended" || r.Decision != "clear" || len(r.Segments) == 0 || r.Segments[0].State != "scored" {
 		t.Errorf("%+v", r)
 	}
 }
 
-// A leg that comes back within the time of grace continues its call, with a gap that counts as lost.
+// A leg that comes back within the grace time continues its call. The ledger shows the time without a sender.
 func TestALegThatComesBackContinuesItsCall(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t, simulator.Script{}, nil, nil)
@@ -67,8 +66,17 @@ func TestALegThatComesBackContinuesItsCall(t *testing.T) {
 	time.Sleep(time.Second) // less than the time that a call lingers for another leg
 	s.play(t.Context(), demo.Human, "again", "caller", 5, publish.Impairment{})
 	r := s.ended("again")
-	if got := time.Duration(r.Duration).Seconds(); got < 11 || got > 12.5 || time.Duration(r.Lost).Seconds() < 1 {
+	if got := time.Duration(r.Duration).Seconds(); got < 11 || got > 12.5 || r.Lost != 0 {
 		t.Errorf("%v s, %v lost", got, time.Duration(r.Lost))
+	}
+	absent := time.Duration(0)
+	for _, span := range r.Legs[0].Ledger.Spans {
+		if span.Reason == "absent" {
+			absent += time.Duration(span.End - span.Start)
+		}
+	}
+	if absent < time.Second || absent > 3*time.Second {
+		t.Errorf("without a sender for %v", absent)
 	}
 	if _, list := s.get("GET", "/api/v1/calls", ""); len(list["calls"].([]any)) != 1 {
 		t.Errorf("%v", list)
@@ -123,7 +131,8 @@ func TestANetworkThatDoesNotComeBack(t *testing.T) {
 		t.Errorf("the sender noticed nothing: %v %v", err, sum)
 	}
 	r := s.ended("gone")
-	if r.State != "ended" || r.Decision != "clear" || len(r.Segments) == 0 || r.Segments[0].State != "scored" {
+	if r.State != "ended" || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, "interrupted") ||
+		len(r.Segments) == 0 || r.Segments[0].State != "scored" {
 		t.Errorf("%+v", r)
 	}
 }
