@@ -321,8 +321,11 @@ func TestPacketsAreStripped(t *testing.T) {
 		}
 		out = r.take(out, b, janus, at(0))
 	}
-	if len(out) != lockAfter || !out[0].Marker || out[0].SequenceNumber != 5 || out[0].Timestamp != 6 ||
-		string(out[0].Payload) != "\x01\x02\x03" || out[0].Extension || out[0].Padding || len(out[0].CSRC) > 0 {
+	if len(out) != lockAfter {
+		t.Fatalf("%d packets", len(out))
+	}
+	if !out[0].Marker || out[0].SequenceNumber != 5 || out[0].Timestamp != 6 || string(out[0].Payload) != "\x01\x02\x03" ||
+		out[0].Extension || out[0].Padding || len(out[0].CSRC) > 0 {
 		t.Errorf("%+v", out)
 	}
 }

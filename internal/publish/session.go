@@ -24,7 +24,7 @@ type session struct {
 	seed    uint64 // of the impairment
 	ready   func() // called once, after the call is connected
 	// play sends the media. The cause of its context is errLost or errEnded as soon as sending is impossible. After
-	// errIncomplete the session is closed without hanging up, so that the server does not take the leg for complete.
+	// errIncomplete the connection is broken off, so that the server does not take the leg for complete.
 	play func(ctx context.Context, track *rtpTrack) error
 	// lostAfter is the silence of the server after which it counts as disconnected, and the further silence after which it
 	// counts as gone. 0 means the defaults, 30 s in total.
@@ -65,6 +65,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	closeNetwork = sync.OnceValue(closeNetwork)
 	defer func() { err = errors.Join(err, closeNetwork()) }()
 	media := &webrtc.MediaEngine{}
 	for _, codec := range s.codecs {
@@ -114,6 +115,8 @@ func (s *session) run(ctx context.Context) (err error) {
 	defer func() {
 		switch {
 		case errors.Is(err, errIncomplete):
+			// A closed connection would announce itself, as one of a sender who left. A broken one does not.
+			err = errors.Join(err, closeNetwork())
 			return
 		case errors.Is(err, errLost): // the server is unreachable
 			if s.hangUp(ctx, resource, 3*time.Second) != nil {

@@ -84,8 +84,7 @@ func (u Unsent) Err() error {
 	}
 	if n := u.unknown(); n > tolerated {
 		errs = append(errs, fmt.Errorf(
-			"%d packets were not sent: %d came from another address, %d of another stream "+
-				"(hint: each leg needs its own port; name the source with from=HOST)",
+			"%d packets were not sent: %d came from another address, %d of another stream (hint: give each leg its own port)",
 			n, u.Strangers, u.Strays,
 		))
 	}
