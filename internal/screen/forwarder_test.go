@@ -51,8 +51,8 @@ func TestWhatWasTakenSurvivesACrash(t *testing.T) {
 		t.Errorf("%s %+v", states(r), r)
 	}
 	r = after.report("broken")
-	if states(r) != "agent0 skipped/too_little_speech, caller0 recorded" || r.State != "ended" || len(r.Warnings) != 1 ||
-		!strings.Contains(r.Warnings[0], "interrupted") {
+	if states(r) != "agent0 skipped/too_little_speech, caller0 recorded, agent-1 failed/interrupted, caller-1 failed/interrupted" ||
+		r.State != "ended" || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "interrupted") {
 		t.Errorf("%s %+v", states(r), r)
 	}
 	for _, s := range r.Segments {

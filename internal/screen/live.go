@@ -93,7 +93,18 @@ type Announced struct {
 }
 
 // Join adds the legs of a sender to a call, which begins with its first leg. The session must be left.
+//
+// The legs are stored before Join returns, so before the sender has an answer and can send: if the process dies then, the
+// call must not be clear without them.
 func (l *Live) Join(a Announced) (*LiveSession, error) {
+	s, err := l.join(a)
+	if err == nil {
+		s.call.save(time.Time{})
+	}
+	return s, err
+}
+
+func (l *Live) join(a Announced) (*LiveSession, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {

@@ -22,6 +22,9 @@ type LiveCall struct {
 
 	changed chan struct{} // progress must be saved
 
+	saving sync.Mutex // guards the field below, and keeps the saves in order
+	stored bool       // the end is saved
+
 	mu        sync.Mutex
 	legs      map[string]*liveLeg
 	warnings  []string
@@ -79,8 +82,7 @@ func (c *LiveCall) channel(leg string) int {
 	return -1
 }
 
-// join adds a session and its legs, unless the call has ended. The legs are stored at once: if the process dies, or nothing
-// ever arrives, the call must not be clear without them.
+// join adds a session and its legs, unless the call has ended.
 func (c *LiveCall) join(a Announced) (*LiveSession, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +110,6 @@ func (c *LiveCall) join(a Announced) (*LiveSession, bool) {
 		c.ending.Stop()
 		c.ending = nil
 	}
-	c.change()
 	return s, true
 }
 
@@ -182,7 +183,6 @@ const saveEvery = 30 * time.Second
 func (c *LiveCall) record() {
 	defer c.live.forget(c)
 	log := c.live.cfg.Log
-	c.save(time.Time{})
 	ctx := c.live.ctx
 	fetched := make(chan capture.LegSegment)
 	var fetch sync.WaitGroup
@@ -240,8 +240,14 @@ func (c *LiveCall) take(seg capture.LegSegment) {
 	}
 }
 
-// save stores the progress of the call.
+// save stores the progress of the call. Nothing is saved after its end.
 func (c *LiveCall) save(ended time.Time) {
+	c.saving.Lock()
+	defer c.saving.Unlock()
+	if c.stored {
+		return
+	}
+	c.stored = !ended.IsZero()
 	p := c.Begun()
 	p.EndedAt = ended
 	p.Legs = c.Legs()

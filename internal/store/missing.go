@@ -16,8 +16,14 @@ const (
 	ReasonStorage     = report.ReasonStorage // it was recorded, and could not be kept
 )
 
+// unknownLeg is the name of the leg of an interrupted part that has none.
+const unknownLeg = "unknown"
+
 // brokenOff adds a segment of unknown length to the end of each leg of an interrupted part. It counts as a failed
 // analysis. It is removed if the part continues because its node was only frozen.
+//
+// A part whose process died before it stored a leg gets one of an unknown name: another part of the call may be complete,
+// and the call must not be clear by that alone.
 func (t *Tx) brokenOff(ctx context.Context, p Part) error {
 	if _, err := t.exec(
 		ctx,
@@ -34,7 +40,11 @@ func (t *Tx) brokenOff(ctx context.Context, p Part) error {
 	legs := map[string]int64{}
 	rows, err := t.tx.QueryContext(
 		ctx,
-		"SELECT leg, duration_ms FROM leg WHERE call_id = $1 AND part = $2 AND node = $3",
+		`SELECT leg, max(took) FROM (
+			SELECT leg, duration_ms AS took FROM leg WHERE call_id = $1 AND part = $2 AND node = $3
+			UNION ALL
+			SELECT leg, offset_ms + duration_ms FROM segment WHERE call_id = $1 AND part = $2 AND node = $3
+		) AS known GROUP BY leg`,
 		p.Call,
 		p.Part,
 		p.Node,
@@ -47,6 +57,9 @@ func (t *Tx) brokenOff(ctx context.Context, p Part) error {
 	})
 	if err != nil {
 		return fmt.Errorf("read legs of call %s: %w", p.Call, err)
+	}
+	if len(legs) == 0 {
+		legs[unknownLeg] = 0
 	}
 	for leg, took := range legs {
 		id := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%s", p.Call, p.Node, p.Part, leg))
