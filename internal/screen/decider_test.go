@@ -18,10 +18,10 @@ import (
 	"callscreen/policy"
 )
 
-// noon is when the tests of the desk take place.
+// noon is the time of the decider in its tests.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// partAt is a part of a call that began so many seconds before noon.
+// partAt returns a part of a call that began the given number of seconds before noon.
 func partAt(call, node string, before int64) store.Part {
 	return store.Part{
 		PartKey:  store.PartKey{Call: call, Part: noon.UnixMilli() - 1000*before, Node: node},
@@ -29,7 +29,7 @@ func partAt(call, node string, before int64) store.Part {
 	}
 }
 
-// stored is a segment of 5 s of speech as the courier hands it over.
+// stored returns a segment with 5 s of speech, as the forwarder passes it to the decider.
 func stored(p store.Part, leg string, seq int) store.Segment {
 	return store.Segment{
 		ID:          fmt.Sprintf("%s-%s-%d-%s-%d", p.Call, p.Node, p.Part, leg, seq),
@@ -53,7 +53,7 @@ func ended(p store.Part) store.Part {
 	return p
 }
 
-// clerk is a desk whose time stands still.
+// clerk is a decider with a fixed time.
 type clerk struct {
 	t    *testing.T
 	s    *store.Store
@@ -112,7 +112,7 @@ func (c *clerk) report(id string) report.CallReport {
 	return r
 }
 
-// messages takes what others are to be told, as "event id".
+// messages claims all pending webhook deliveries and marks them as delivered.
 func (c *clerk) messages() (list []store.Delivery) {
 	c.t.Helper()
 	for {
@@ -136,7 +136,8 @@ func events(list []store.Delivery) string {
 	return strings.Join(names, " ")
 }
 
-// What happens after the end of a call may change the decision. That is announced, once; what changes nothing is not.
+// A segment that is settled after the end of a call may change the decision. A change is announced once. Nothing is announced
+// if the decision stays the same.
 func TestASegmentAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	c := newClerk(t, storetest.SQLite(t, t.TempDir()), policy.Default())
@@ -151,17 +152,17 @@ func TestASegmentAfterTheEnd(t *testing.T) {
 	if got := events(c.messages()); got != "call.cleared segment.scored" {
 		t.Error(got)
 	}
-	// From a spool that was away.
+	// A segment that arrives late, as from a spool whose node was down.
 	c.recorded(p, same)
 	if r := c.report("a"); r.Final || r.Decision != "inconclusive" {
-		t.Errorf("with another segment to come: %+v", r)
+		t.Errorf("with a pending segment: %+v", r)
 	}
 	c.settle(same, settlement(0.2))
 	if got := events(c.messages()); got != "segment.scored" {
 		t.Error(got)
 	}
 	c.recorded(p, other)
-	for range 2 { // what comes twice changes nothing
+	for range 2 { // a repetition changes nothing
 		c.recorded(p, other)
 		c.progress(ended(p))
 	}
@@ -205,7 +206,7 @@ func TestASegmentAfterTheEnd(t *testing.T) {
 	}
 }
 
-// A machine only sets flags: neither later segments nor another policy take one back, and what it was set for stays.
+// A machine only sets flags. Neither later segments nor a changed policy remove a flag, and its score and reasons stay.
 func TestAFlagIsNeverLowered(t *testing.T) {
 	t.Parallel()
 	s := storetest.SQLite(t, t.TempDir())
@@ -244,7 +245,7 @@ func TestAFlagIsNeverLowered(t *testing.T) {
 	}
 }
 
-// However often a message is made, it has the same id. Those of other happenings have others.
+// A message has the same id however often it is created. Messages about different events have different ids.
 func TestMessageIds(t *testing.T) {
 	t.Parallel()
 	var before []string
@@ -255,9 +256,9 @@ func TestMessageIds(t *testing.T) {
 			for seq, r := range []store.Settlement{settlement(0.1), {State: store.SegmentFailed, Reason: "timeout", At: noon}, settlement(0.9)} {
 				g := stored(p, "caller", seq)
 				c.recorded(p, g)
-				// The first try is undone: nothing of it may be left.
+				// The first attempt is rolled back and must leave nothing behind.
 				if err := c.desk.Settle(t.Context(), g, r, func(*store.Tx) error { return errors.New("undone") }); err == nil {
-					t.Error("it was done")
+					t.Error("settling succeeded despite an error in its transaction")
 				}
 				c.settle(g, r)
 			}
@@ -284,7 +285,7 @@ func TestMessageIds(t *testing.T) {
 	}
 }
 
-// What is told of a segment says what it came to.
+// The message about a segment holds its result.
 func TestMessagesOfSegments(t *testing.T) {
 	t.Parallel()
 	c := newClerk(t, storetest.SQLite(t, t.TempDir()), policy.Default())
@@ -316,7 +317,7 @@ func TestMessagesOfSegments(t *testing.T) {
 	}
 }
 
-// A call of which nothing was analysed is never clear, whatever the policy lets pass.
+// A call without any analysed segment is never clear, even if the policy clears unscreened calls.
 func TestACallOfWhichNothingWasAnalysed(t *testing.T) {
 	t.Parallel()
 	lets := policy.Default()

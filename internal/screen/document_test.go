@@ -17,19 +17,22 @@ import (
 	"callscreen/internal/testkit"
 )
 
-// The ids of a segment and of a part, and documents about them as the courier writes them.
+// The ids of a segment and of a part, and their documents as the forwarder writes them.
 const (
 	segmentEntry = "19e70455ed8b990a207d78e4846f319d"
 	partEntry    = "p-19e7044c400-4fe4f1c4d5b2a3c1"
 	partKey      = `"call":"a","part":1780000000000,"node":"n1"`
 
-	segmentDocument = `{"part":{` + partKey + `,"metadata":{"queue":"payments"}},"segment":{"id":"` + segmentEntry + `","part_key":{` + partKey + `},"leg":"caller","seq":1,
-		"offset":4000000000,"duration":4000000000,"speech":4000000000,"recorded_at":"2026-11-25T15:00:00Z","rate":16000,"voiced":[[1600,48000]],"state":"recorded",
-		"audio_key":"b9/` + segmentEntry + `.wav","audio_sha256":"ab","audio_bytes":128044},"at":"2026-11-25T15:00:00Z"}`
-	partDocument = `{"part":{` + partKey + `,"ended_at":"2026-11-25T15:00:00Z","legs":[{"leg":"caller","duration":4000000000,"lost":0}]},"at":"2026-11-25T15:00:00Z"}`
+	segmentDocument = `{"part":{` + partKey + `,"metadata":{"queue":"payments"}},` +
+		`"segment":{"id":"` + segmentEntry + `","part_key":{` + partKey + `},"leg":"caller","seq":1,` +
+		`"offset":4000000000,"duration":4000000000,"speech":4000000000,"recorded_at":"2026-11-25T15:00:00Z",` +
+		`"rate":16000,"voiced":[[1600,48000]],"state":"recorded",` +
+		`"audio_key":"b9/` + segmentEntry + `.wav","audio_sha256":"ab","audio_bytes":128044},"at":"2026-11-25T15:00:00Z"}`
+	partDocument = `{"part":{` + partKey + `,"ended_at":"2026-11-25T15:00:00Z",` +
+		`"legs":[{"leg":"caller","duration":4000000000,"lost":0}]},"at":"2026-11-25T15:00:00Z"}`
 )
 
-// strange are documents that nobody has written. None may be taken for a call.
+// strange holds documents that no forwarder writes. None may be accepted as part of a call.
 var strange = map[string][2]string{
 	"nothing":                         {segmentEntry, ""},
 	"no JSON":                         {segmentEntry, "hello"},
@@ -54,13 +57,13 @@ var strange = map[string][2]string{
 	"audio of another":                {segmentEntry, strings.Replace(segmentDocument, "b9/"+segmentEntry, "b9/other", 1)},
 	"speech before it":                {segmentEntry, strings.Replace(segmentDocument, "[1600,48000]", "[-1,48000]", 1)},
 	"speech backwards":                {segmentEntry, strings.Replace(segmentDocument, "[1600,48000]", "[48000,1600]", 1)},
-	"speech for ever":                 {segmentEntry, strings.Replace(segmentDocument, "[1600,48000]", "[1600,4800000000000]", 1)},
+	"speech behind the end":           {segmentEntry, strings.Replace(segmentDocument, "[1600,48000]", "[1600,4800000000000]", 1)},
 	"a call that no database takes":   {partEntry, strings.Replace(partDocument, `"call":"a"`, `"call":"a\u0000"`, 1)},
 	"metadata that no database takes": {segmentEntry, strings.Replace(segmentDocument, "payments", `pay\u0000ments`, 1)},
 	"a leg that no database takes":    {partEntry, strings.Replace(partDocument, `"leg":"caller"`, `"leg":"\u0000"`, 1)},
 }
 
-// lay puts an entry into a spool that is not open.
+// lay writes the files of an entry into the folder of a spool.
 func lay(t testing.TB, dir, id string, document, audio []byte) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -76,8 +79,7 @@ func lay(t testing.TB, dir, id string, document, audio []byte) {
 	}
 }
 
-// The documents above are what the courier takes when nothing is wrong with them, or none of the others would prove
-// anything.
+// The two valid documents above are delivered. Otherwise the tests of the damaged ones would prove nothing.
 func TestDocumentsOfACallAreDelivered(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -92,13 +94,13 @@ func TestDocumentsOfACallAreDelivered(t *testing.T) {
 	}
 }
 
-// A segment whose entry is gone from the spool, or cannot be read, cannot be forgotten: its call is not clear without it.
+// A segment whose entry is missing from the spool or is not readable counts as failed: its call is not clear without it.
 func TestACallIsNotClearWithoutAllThatWasCut(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	n := newNode(t, options{dir: dir})
 	n.record(n.part("a", 0), 3)
-	for _, suffix := range []string{".json", ".wav"} { // somebody, or the file system, took it
+	for _, suffix := range []string{".json", ".wav"} { // deleted by a user or lost by the file system
 		if err := os.Remove(filepath.Join(dir, "spool", n.spool.Entries()[1].ID+suffix)); err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +113,8 @@ func TestACallIsNotClearWithoutAllThatWasCut(t *testing.T) {
 	}
 }
 
-// What cannot be understood is left where it is, loudly, and keeps nothing else waiting, of whatever call.
+// An invalid document stays in the spool and is logged as an error. It delays no other document, of the same call or of
+// others.
 func TestStrangeDocumentsKeepNothingWaiting(t *testing.T) {
 	t.Parallel()
 	for name, c := range strange {
@@ -119,7 +122,7 @@ func TestStrangeDocumentsKeepNothingWaiting(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			before := newNode(t, options{dir: dir})
-			before.record(before.part("a", 0), 2) // perhaps the same call
+			before.record(before.part("a", 0), 2) // some of the invalid documents name this call
 			before.record(before.part("b", 0), 1)
 			if err := before.store.Close(); err != nil {
 				t.Fatal(err)
@@ -143,7 +146,7 @@ func TestStrangeDocumentsKeepNothingWaiting(t *testing.T) {
 	}
 }
 
-// The same while the courier runs.
+// A document that is damaged while the forwarder runs delays no other document either.
 func TestADocumentThatIsDamagedMeanwhileKeepsNothingWaiting(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -161,8 +164,8 @@ func TestADocumentThatIsDamagedMeanwhileKeepsNothingWaiting(t *testing.T) {
 	}
 }
 
-// FuzzSpoolDocument lays anything into the spool that the courier takes for a document. It must be delivered, and so must
-// what else lies there. What the courier does not take takes the way of the strange documents above.
+// FuzzSpoolDocument writes random documents into the spool. A document that the forwarder accepts must be delivered, and so
+// must the other documents in the spool. Documents that it does not accept are the subject of the tests above.
 func FuzzSpoolDocument(f *testing.F) {
 	f.Add([]byte(segmentDocument))
 	f.Add([]byte(partDocument))
@@ -210,7 +213,7 @@ func FuzzSpoolDocument(f *testing.F) {
 		}
 		for _, e := range s.Entries() {
 			if understood[e.ID] {
-				t.Errorf("%s is left", e.ID)
+				t.Errorf("entry %s is still in the spool", e.ID)
 			}
 		}
 	})

@@ -15,7 +15,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// A key that is refused fails no segment. Once it is accepted all of them are analysed.
+// A refused API key fails no segment. Once the key is accepted, all segments are analysed.
 func TestARefusedKeyKeepsSegments(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})
@@ -34,7 +34,7 @@ func TestARefusedKeyKeepsSegments(t *testing.T) {
 	if r := n.report("a"); states(r) != "caller0 recorded, caller1 recorded, caller2 recorded" || r.Final || r.Decision != "inconclusive" {
 		t.Errorf("%s %+v", states(r), r)
 	}
-	// It is accepted again, but refused once more when the job is asked about.
+	// Submissions accept the key again, and the first poll of the job refuses it.
 	n.api.told(nil, func(_ context.Context, job string, k int) (analyzer.Result, error) {
 		if k == 1 {
 			return analyzer.Result{}, fault("poll", analyzer.KindUnauthorized, false)
@@ -47,7 +47,7 @@ func TestARefusedKeyKeepsSegments(t *testing.T) {
 	}
 }
 
-// A key that stays refused does not keep a segment, and its audio, for ever.
+// A segment fails after MaxAge if the API key stays refused, so that its audio is not kept without limit.
 func TestAKeyThatStaysRefused(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})
@@ -69,7 +69,7 @@ func TestAKeyThatStaysRefused(t *testing.T) {
 	}
 }
 
-// An API that fails several times in a row is left alone. While it is, nothing is sent; when it answers again all is.
+// Submissions are suspended after several failures in a row. Nothing is sent in the meantime.
 func TestAnAPIThatFailsIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []analyzer.Kind{analyzer.KindUnavailable, analyzer.KindNetwork} {
@@ -79,9 +79,9 @@ func TestAnAPIThatFailsIsLeftAlone(t *testing.T) {
 			n.call("a", 20)
 			n.api.told(func(context.Context, int) (analyzer.Job, error) { return analyzer.Job{}, fault("submit", kind, true) }, nil)
 			stop := n.work(func(w *screen.WorkerConfig) { w.Rest = time.Hour })
-			n.await("it is left alone", func() bool { return strings.Contains(n.log.String(), "submissions suspended") })
-			time.Sleep(300 * time.Millisecond) // a hammer would have fallen by now
-			// Five in a row, and what was under way then: four at a time.
+			n.await("submissions are suspended", func() bool { return strings.Contains(n.log.String(), "submissions suspended") })
+			time.Sleep(300 * time.Millisecond) // without the suspension, more requests would follow within this time
+			// Five failures in a row, and at most three more requests that were in flight then: four at a time.
 			if sent := len(n.api.uploaded()); sent < 5 || sent > 8 {
 				t.Errorf("%d requests", sent)
 			}
@@ -93,7 +93,7 @@ func TestAnAPIThatFailsIsLeftAlone(t *testing.T) {
 	}
 }
 
-// While an API is left alone only one request at a time finds out whether it is back.
+// After a suspension only one request at a time probes whether the API has recovered.
 func TestAnAPIThatComesBack(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})
@@ -103,14 +103,14 @@ func TestAnAPIThatComesBack(t *testing.T) {
 	n.api.told(func(_ context.Context, k int) (analyzer.Job, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if k <= 8 { // as many as may be under way when it is left alone
+		if k <= 8 { // the largest number of requests before the suspension
 			return analyzer.Job{}, fault("submit", analyzer.KindUnavailable, true)
 		}
 		if probes++; probes <= 3 {
 			atOnce++
 			most = max(most, atOnce)
 			mu.Unlock()
-			time.Sleep(50 * time.Millisecond) // others would come in the meantime
+			time.Sleep(50 * time.Millisecond) // time for a second probe to arrive, which would be an error
 			mu.Lock()
 			atOnce--
 			return analyzer.Job{}, fault("submit", analyzer.KindUnavailable, true)
@@ -125,7 +125,7 @@ func TestAnAPIThatComesBack(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	if most != 1 {
-		t.Errorf("%d requests at once to an API that fails", most)
+		t.Errorf("%d probes at the same time, want 1", most)
 	}
 	if sent := len(n.api.uploaded()); sent > 8+3+12 {
 		t.Errorf("%d requests", sent)
@@ -136,14 +136,14 @@ func TestAnAPIThatComesBack(t *testing.T) {
 	}
 }
 
-// Whatever comes of a segment, it comes to an end, and the call is never clear for it.
+// A segment whose analysis fails is settled as failed with a reason, and its call is inconclusive.
 func TestSegmentsThatFail(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		submit  func(context.Context, int) (analyzer.Job, error)
 		wait    func(context.Context, string, int) (analyzer.Result, error)
 		change  func(*screen.WorkerConfig)
-		age     time.Duration // before it is looked at
+		age     time.Duration // of the segment before the first attempt; -1: its audio is deleted
 		want    string
 		uploads int
 	}{
@@ -202,31 +202,31 @@ func TestSegmentsThatFail(t *testing.T) {
 			}
 			stop := n.work(c.change)
 			r := n.final("a")
-			stop() // so that it has told what it did
+			stop() // all callbacks have returned then
 			if states(r) != "caller0 failed/"+c.want || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, c.want) ||
 				r.Segments[0].Detail == "" ||
 				len(n.api.uploaded()) != c.uploads {
 				t.Errorf("%s %+v, %d uploads", states(r), r, len(n.api.uploaded()))
 			}
 			if n.audited("a", store.AuditFailed) != 1 || n.audited("a", store.AuditDecided) != 1 || n.times(r.Segments[0].ID) != 1 {
-				t.Error("it is not audited once")
+				t.Error("the failure was not audited exactly once")
 			}
 		})
 	}
 }
 
-// TestWorkerAgainstTheStandIn runs the real client against an API that has a bad day.
+// TestWorkerAgainstTheStandIn runs the real client against a simulated API with various failures.
 func TestWorkerAgainstTheStandIn(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		script, want string
 		uploads      int
 	}{
-		"it is well":              {``, "caller0 scored, caller1 scored", 2},
+		"it works":                {``, "caller0 scored, caller1 scored", 2},
 		"it answers 503 first":    {`rules: [{submit: {status: 503, times: 1}}]`, "caller0 scored, caller1 scored", 2},
 		"it answers 429 first":    {`rules: [{submit: {status: 429, retry_after: "1", times: 1}}]`, "caller0 scored, caller1 scored", 2},
 		"it answers 400":          {`rules: [{submit: {status: 400}}]`, "caller0 failed/rejected, caller1 failed/rejected", 0},
-		"it answers in riddles":   {`rules: [{submit: {body: "<html>"}}]`, "caller0 failed/in_doubt, caller1 failed/in_doubt", 0},
+		"it answers with HTML":    {`rules: [{submit: {body: "<html>"}}]`, "caller0 failed/in_doubt, caller1 failed/in_doubt", 0},
 		"it drops the connection": {`rules: [{submit: {reset: after, times: 1}}]`, "caller0 scored, caller1 scored", 4},
 		"its jobs fail": {
 			`rules: [{result: {failed: true, error_code: Unknown}}]`,
@@ -238,7 +238,7 @@ func TestWorkerAgainstTheStandIn(t *testing.T) {
 		"its scores are absurd":   {`rules: [{result: {score: 7}}]`, "caller0 failed/invalid_score, caller1 failed/invalid_score", 2},
 		"its polls fail first":    {`rules: [{poll: {status: 502, body: "<html>", times: 3}}]`, "caller0 scored, caller1 scored", 2},
 		"it is slow":              {`latency: 300ms`, "caller0 scored, caller1 scored", 2},
-		"it speaks of new things": {`rules: [{result: {statuses: [running, "", reticulating]}}]`, "caller0 scored, caller1 scored", 2},
+		"it has unknown statuses": {`rules: [{result: {statuses: [running, "", reticulating]}}]`, "caller0 scored, caller1 scored", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -19,7 +19,7 @@ import (
 	closets "callscreen/internal/audio"
 )
 
-// clock is the time of the machine, moved ahead.
+// clock returns the time of the machine plus an adjustable offset.
 type clock struct {
 	mu    sync.Mutex
 	ahead time.Duration
@@ -37,7 +37,7 @@ func (c *clock) advance(d time.Duration) {
 	c.ahead += d
 }
 
-// piece is a segment of 4 s, all of it speech.
+// piece returns a segment of 4 s of speech.
 func piece(leg string, seq int) capture.LegSegment {
 	const rate, samples = 16000, 64000
 	pcm := make([]int16, samples)
@@ -55,7 +55,7 @@ func piece(leg string, seq int) capture.LegSegment {
 	}}
 }
 
-// silence is a segment that was skipped.
+// silence returns a segment that was skipped.
 func silence(leg string, seq int) capture.LegSegment {
 	s := piece(leg, seq)
 	s.PCM, s.Speech, s.Voiced, s.Skipped = nil, 0, nil, "too_little_speech"
@@ -122,7 +122,7 @@ func (c *closet) Delete(ctx context.Context, key string) error {
 	return c.Store.Delete(ctx, key)
 }
 
-// has tells whether there is audio under a key.
+// has reports whether the store holds audio under a key.
 func (c *closet) has(t testing.TB, key string) bool {
 	t.Helper()
 	o, _, err := c.Store.Open(context.Background(), key)
@@ -135,13 +135,12 @@ func (c *closet) has(t testing.TB, key string) bool {
 	return o.Close() == nil
 }
 
-// api is an analysis API that does as it is told, well by default: each upload becomes a job of its own, with a low score.
+// api is a scripted analysis API. By default each upload becomes a job of its own with a low score.
 type api struct {
 	mu      sync.Mutex
 	uploads []string // hashes of what was uploaded
 	polls   map[string]int
-	// submit and wait, if set, say what becomes of the n-th upload, and of the n-th time that a job is asked about, both
-	// counted from 1.
+	// submit and wait, if set, return the results of the n-th upload and of the n-th poll of a job, both counted from 1.
 	submit func(ctx context.Context, n int) (analyzer.Job, error)
 	wait   func(ctx context.Context, job string, n int) (analyzer.Result, error)
 }
@@ -184,7 +183,7 @@ func (a *api) Wait(ctx context.Context, id string) (analyzer.Result, error) {
 	return scored(id, 0.1), nil
 }
 
-// told changes what the API does.
+// told replaces the script of the API.
 func (a *api) told(
 	submit func(ctx context.Context, n int) (analyzer.Job, error),
 	wait func(ctx context.Context, job string, n int) (analyzer.Result, error),
@@ -223,7 +222,7 @@ func sum(data []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// standIn is the real client in front of a stand-in that follows a script.
+// standIn returns the real client and the simulator that it is connected to.
 func standIn(t testing.TB, script string) (*analyzer.Client, *simulator.Server) {
 	t.Helper()
 	parsed, err := simulator.ParseScript(strings.NewReader(script))

@@ -16,7 +16,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// What was taken survives the end of the process: the next one delivers it, and knows which calls were interrupted.
+// Spooled segments survive a crash. The next process delivers them and ends the interrupted calls.
 func TestWhatWasTakenSurvivesACrash(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -35,8 +35,8 @@ func TestWhatWasTakenSurvivesACrash(t *testing.T) {
 	if n, _ := before.courier.Waiting(); n != 7 || len(before.spool.Entries()) != 7 {
 		t.Errorf("%d wait, %d entries", n, len(before.spool.Entries()))
 	}
-	// Nothing was delivered yet, and nothing is closed in order.
-	if err := before.store.Close(); err != nil { // it would hold the lock
+	// Nothing is delivered yet, and there is no orderly shutdown.
+	if err := before.store.Close(); err != nil { // releases the lock of the database
 		t.Fatal(err)
 	}
 	after := newNode(t, options{dir: dir})
@@ -72,7 +72,7 @@ func TestWhatWasTakenSurvivesACrash(t *testing.T) {
 	}
 }
 
-// compareAudio holds what is in the audio store to what was recorded, and to its hash.
+// compareAudio compares the audio of a segment in the audio store with the recorded samples and with its hash.
 func compareAudio(t *testing.T, n *node, id string, pcm []int16) {
 	t.Helper()
 	g, err := n.store.Segment(t.Context(), id)
@@ -105,7 +105,7 @@ func compareAudio(t *testing.T, n *node, id string, pcm []int16) {
 	}
 }
 
-// However many calls there are at a time, each part arrives in its order, and its end after all of its segments.
+// With many calls at a time, the segments of each part arrive in order, and the end of the part after all of them.
 func TestTheEndOfAPartNeverOvertakesItsSegments(t *testing.T) {
 	t.Parallel()
 	parts, segments := 24, 10
@@ -114,7 +114,7 @@ func TestTheEndOfAPartNeverOvertakesItsSegments(t *testing.T) {
 	}
 	var n *node
 	look := func(call string) {
-		// Of one moment: a transaction for both would be the same.
+		// The call is read before its segments. An end that is seen here must come after all segments.
 		c, err := n.store.Call(context.Background(), call)
 		if err != nil {
 			t.Error(err)
@@ -127,7 +127,7 @@ func TestTheEndOfAPartNeverOvertakesItsSegments(t *testing.T) {
 		}
 		for i, g := range list {
 			if g.Seq != i {
-				t.Errorf("call %s has segment %d at place %d", call, g.Seq, i)
+				t.Errorf("call %s has segment %d at position %d", call, g.Seq, i)
 			}
 		}
 		if c.State == store.CallEnded && len(list) != segments {
@@ -171,7 +171,7 @@ func TestTheEndOfAPartNeverOvertakesItsSegments(t *testing.T) {
 	}
 }
 
-// An audio store that is away delays delivery. It is told once, and when it is back all is delivered, and nothing twice.
+// An outage of the audio store delays delivery and is logged once. After it, all audio is delivered, and each file once.
 func TestAnAudioStoreThatIsAwayAndComesBack(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})
@@ -187,7 +187,7 @@ func TestAnAudioStoreThatIsAwayAndComesBack(t *testing.T) {
 	n.end(quiet)
 	n.await("what has no audio is delivered", func() bool { return n.report("c").State == "ended" })
 	if _, since := n.courier.Waiting(); since.IsZero() {
-		t.Error("the trouble is forgotten because something else was delivered")
+		t.Error("the delivery of another document reset the error")
 	}
 	n.audio.fail(nil)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -214,7 +214,7 @@ func TestAnAudioStoreThatIsAwayAndComesBack(t *testing.T) {
 	}
 }
 
-// What was written down right before the process ended is delivered once more. That changes nothing, and audio that was
+// A document that was delivered right before a crash is delivered again. This changes nothing, and audio that retention has
 // deleted in the meantime does not come back.
 func TestWhatWasDeliveredBeforeACrashIsNotDeliveredAgain(t *testing.T) {
 	t.Parallel()
@@ -230,7 +230,7 @@ func TestWhatWasDeliveredBeforeACrashIsNotDeliveredAgain(t *testing.T) {
 	stop := n.work(nil)
 	r := n.final("a")
 	stop()
-	if err := n.idle().Sweep(t.Context()); err != nil { // clear calls are not kept at all
+	if err := n.idle().Sweep(t.Context()); err != nil { // deletes the audio: the retention of clear calls is 0
 		t.Fatal(err)
 	}
 	var keys []string
@@ -240,7 +240,7 @@ func TestWhatWasDeliveredBeforeACrashIsNotDeliveredAgain(t *testing.T) {
 	if n.audio.has(t, keys[0]) || n.audio.has(t, keys[1]) || r.Decision != "clear" {
 		t.Fatalf("%+v", r)
 	}
-	// As if the process had ended before the spool let go of it.
+	// The saved copy of the spool is its state at a crash before the entries were removed.
 	if err := os.CopyFS(filepath.Join(dir, "again", "spool"), os.DirFS(saved)); err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestWhatWasDeliveredBeforeACrashIsNotDeliveredAgain(t *testing.T) {
 	}
 	for _, key := range keys {
 		if again.audio.has(t, key) {
-			t.Errorf("%s is back", key)
+			t.Errorf("deleted audio %s is stored again", key)
 		}
 	}
 	if again.spool.Stats().Entries != 0 {
@@ -261,7 +261,8 @@ func TestWhatWasDeliveredBeforeACrashIsNotDeliveredAgain(t *testing.T) {
 	}
 }
 
-// A call whose first seconds were lost with the process, before anything of them was cut, is not clear by what came later.
+// A call whose first seconds were lost in a crash, before their first segment was cut, is not clear even if its later segments
+// are.
 func TestACallThatDiedBeforeItsFirstCutIsNotClear(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -14,7 +14,7 @@ import (
 	"callscreen/internal/spool"
 )
 
-// On a disk on which not even a note fits, a lost segment and the end of its call are kept in memory until there is room.
+// If the disk has no room even for a document, a lost segment and the end of its call are kept in memory until there is room.
 func TestADiskOnWhichNoNoteFits(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount a small disk")
@@ -38,7 +38,7 @@ func TestADiskOnWhichNoNoteFits(t *testing.T) {
 		t.Fatal(err)
 	}
 	filler := filepath.Join(small, "filler.txt")
-	if err := os.WriteFile(filler, make([]byte, 1<<20), 0o600); err == nil { // as much as there is
+	if err := os.WriteFile(filler, make([]byte, 1<<20), 0o600); err == nil { // fills the disk
 		t.Fatal("the disk is not small")
 	}
 	if err := n.courier.Take(p, piece("caller", 1)); !errors.Is(err, spool.ErrNoSpace) || !strings.Contains(err.Error(), "kept in memory") {
@@ -61,6 +61,6 @@ func TestADiskOnWhichNoNoteFits(t *testing.T) {
 		t.Fatal(err)
 	}
 	if list, err := os.ReadDir(small); err != nil || len(list) != 0 {
-		t.Errorf("left in the spool: %v %v", list, err)
+		t.Errorf("still in the spool: %v %v", list, err)
 	}
 }

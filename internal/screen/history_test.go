@@ -43,7 +43,7 @@ func TestFindingsAreInTheWordsOfThePolicy(t *testing.T) {
 			Speech: time.Second,
 			State:  policy.Skipped,
 			Reason: "too_quiet",
-		}, // no place among those that count
+		}, // it has no position among the counted segments
 		{
 			Leg:    "agent",
 			Seq:    0,
@@ -58,11 +58,11 @@ func TestFindingsAreInTheWordsOfThePolicy(t *testing.T) {
 		t.Errorf("%+v %d", got, open)
 	}
 	if got, open := screen.Findings(segments, false); !reflect.DeepEqual(got, want[:3]) || open != 2 {
-		t.Errorf("while it goes on: %+v %d", got, open)
+		t.Errorf("during the call: %+v %d", got, open)
 	}
 	lost, _ := screen.Findings([]store.Segment{{Leg: "caller", Speech: 9 * time.Second, State: store.SegmentScored}}, true)
 	if d := policy.Default().Decide(lost, nil); d.Outcome != policy.OutcomeInconclusive || d.Reasons[0] != policy.ReasonInvalidScore {
-		t.Errorf("a score that is missing: %+v", d)
+		t.Errorf("with a missing score: %+v", d)
 	}
 }
 
@@ -83,7 +83,7 @@ func monthOf(tb testing.TB, calls, segments int) *store.Store {
 	return s
 }
 
-// Each decision is asked of the policy once more, over segments that were read in the other way.
+// The backtest decides each call as the policy does over the segments of the call, which the test reads by another query.
 func TestABacktestDecidesAsThePolicyDoes(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -151,7 +151,7 @@ func TestABacktestDecidesAsThePolicyDoes(t *testing.T) {
 	}
 }
 
-// A month of 100,000 calls with 1,000,000 findings, decided anew from SQLite. It is promised within 5 s.
+// BenchmarkBacktest decides a month of 100,000 calls with 1,000,000 findings again, from SQLite. The promised time is 5 s.
 func BenchmarkBacktest(b *testing.B) {
 	s := monthOf(b, 100_000, 10)
 	o := backtest.Options{Current: policy.Default(), New: policy.Default(), Show: 20}

@@ -19,7 +19,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// book keeps what a live call writes down, in order.
+// book records the calls of its methods in order.
 type book struct {
 	mu      sync.Mutex
 	entries []entry
@@ -64,7 +64,7 @@ func (b *book) end(t *testing.T) store.Part {
 	}
 }
 
-// talker hears speech in everything.
+// talker is a VAD that detects speech in all audio.
 type talker struct{}
 
 func (talker) FrameSize() int                 { return 160 }
@@ -89,7 +89,7 @@ func newLive(t *testing.T, b *book, change func(*screen.LiveConfig)) *screen.Liv
 	return l
 }
 
-// track is so many seconds of speech in G.711, as fast as it is read.
+// track returns packets with a number of seconds of G.711 speech, as fast as they are read.
 type track struct {
 	packets int
 	sent    int
@@ -127,7 +127,7 @@ func join(t *testing.T, l *screen.Live, call string) *screen.LiveSession {
 	return s
 }
 
-// What a leg says is written down segment by segment, and the end of the part after all of them.
+// A live call stores each leg segment by segment, and the end of the part after all segments.
 func TestALiveCallIsWrittenDownInOrder(t *testing.T) {
 	t.Parallel()
 	b := newBook()
@@ -152,13 +152,13 @@ func TestALiveCallIsWrittenDownInOrder(t *testing.T) {
 	seq := 0
 	for i, e := range list {
 		if e.part.PartKey != end.PartKey {
-			t.Errorf("%+v is about another part", e.part.PartKey)
+			t.Errorf("%+v is the key of another part", e.part.PartKey)
 		}
 		if e.segment == nil {
 			continue
 		}
 		if e.segment.Seq != seq || e.segment.Leg != "caller" || i == len(list)-1 {
-			t.Errorf("segment %d of %s at place %d", e.segment.Seq, e.segment.Leg, i)
+			t.Errorf("segment %d of leg %s is at position %d", e.segment.Seq, e.segment.Leg, i)
 		}
 		seq++
 		speech += e.segment.SpeechDuration()
@@ -178,7 +178,7 @@ func TestALiveCallIsWrittenDownInOrder(t *testing.T) {
 	}
 }
 
-// A call goes on for as long as somebody is in it, and a leg that comes back at once joins it again.
+// A call continues while it has a leg. A leg that returns within the linger time joins the same call.
 func TestACallEndsWithItsLastLeg(t *testing.T) {
 	t.Parallel()
 	b := newBook()
@@ -186,35 +186,35 @@ func TestACallEndsWithItsLastLeg(t *testing.T) {
 	c := join(t, l, "a")
 	second := join(t, l, "a")
 	if second.Call() != c.Call() {
-		t.Fatal("the second leg is in another call")
+		t.Fatal("the second leg joined another call")
 	}
 	c.Leave(screen.HungUp)
-	c.Leave(screen.HungUp) // leaving twice is leaving once
+	c.Leave(screen.HungUp) // a second Leave has no effect
 	second.Leave(screen.HungUp)
 	third := join(t, l, "a") // within the hour
 	if third.Call() != c.Call() {
-		t.Error("a leg that came back is in another call")
+		t.Error("the returning leg joined another call")
 	}
 	other := join(t, l, "b")
 	if len(b.ended) != 0 {
-		t.Error("a call ended with somebody in it")
+		t.Error("the call ended although it has a leg")
 	}
 	l.EndAll()
 	ended := map[store.PartKey]bool{b.end(t).PartKey: true, b.end(t).PartKey: true}
 	if !ended[c.Call().Begun().PartKey] || !ended[other.Call().Begun().PartKey] {
 		t.Errorf("%v", ended)
 	}
-	third.Leave(screen.Lost) // too late to matter
+	third.Leave(screen.Lost) // after the end it has no effect
 	l.Close()
 	if _, err := l.Join(screen.Announced{Call: "c", Legs: []string{"caller"}}); err == nil || !strings.Contains(err.Error(), "shutting down") {
 		t.Error(err)
 	}
 	if len(b.ended) != 0 {
-		t.Error("ended twice")
+		t.Error("the call ended twice")
 	}
 }
 
-// A leg whose connection was lost has longer to come back than one that hung up.
+// A call waits longer for a leg whose connection was lost than for one that hung up.
 func TestALostLegMayComeBack(t *testing.T) {
 	t.Parallel()
 	b := newBook()
@@ -226,11 +226,11 @@ func TestALostLegMayComeBack(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	if join(t, l, "lost").Call() != lost.Call() || len(b.ended) != 0 {
-		t.Error("it was not waited for")
+		t.Error("the call did not wait for the lost leg")
 	}
 }
 
-// A call that is called again is another part, which begins later, also within the same millisecond.
+// A call that begins again with the same id is a new part. Its start is later, even within the same millisecond.
 func TestACallThatIsCalledAgain(t *testing.T) {
 	t.Parallel()
 	b := newBook()
@@ -244,7 +244,7 @@ func TestACallThatIsCalledAgain(t *testing.T) {
 			t.Errorf("%+v after %d", key, last)
 		}
 		seen[key], last = true, key.Part
-		l.EndAll() // the part is perhaps still being written down when the next one begins
+		l.EndAll() // the part may still be stored when the next one begins
 	}
 	l.Close()
 	if len(b.ended) != 20 {
@@ -252,7 +252,7 @@ func TestACallThatIsCalledAgain(t *testing.T) {
 	}
 }
 
-// Where nothing can be kept a call still comes to its end, and that is told.
+// If nothing can be stored, a call still ends, and the log reports the errors.
 func TestALiveCallOfWhichNothingCanBeKept(t *testing.T) {
 	t.Parallel()
 	b := newBook()
@@ -271,7 +271,7 @@ func TestALiveCallOfWhichNothingCanBeKept(t *testing.T) {
 	}
 }
 
-// silent is a track on which nothing comes until it is closed.
+// silent is a track without packets that blocks until it is closed.
 type silent struct {
 	track
 	closed chan struct{}
@@ -282,7 +282,8 @@ func (s *silent) Read([]byte) (int, interceptor.Attributes, error) {
 	return 0, nil, io.EOF
 }
 
-// That a leg is there is in the book before anything of it was cut, so that who dies then has not heard nothing.
+// A leg is stored as soon as it joins, before its first segment is cut. After a crash in between, the call is known to have an
+// unanalysed leg.
 func TestALegIsNotedAtOnce(t *testing.T) {
 	t.Parallel()
 	b := newBook()
@@ -301,7 +302,7 @@ func TestALegIsNotedAtOnce(t *testing.T) {
 	}
 	for end := time.Now().Add(patience); !noted(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("the leg is not noted")
+			t.Fatal("the leg was not stored")
 		}
 	}
 	close(k.closed)

@@ -13,7 +13,7 @@ import (
 	"callscreen/internal/store/storetest"
 )
 
-// BenchmarkMonth is the queries of the review API over a month of history: 100,000 calls with 1,000,000 segments. It
+// BenchmarkMonth runs the queries of the review API over a month of history: 100,000 calls with 1,000,000 segments. It
 // reports the median of each in milliseconds.
 func BenchmarkMonth(b *testing.B) {
 	const calls, segments = 100_000, 10
@@ -55,7 +55,7 @@ func BenchmarkMonth(b *testing.B) {
 	}
 }
 
-// queries are those of the lists, the filters, the search and the page of a call.
+// queries returns the queries of the lists, the filters, the search and the page of a call.
 func queries(b *testing.B, s *store.Store, desk *screen.Decider) map[string]func(context.Context) error {
 	first, next, err := s.Calls(b.Context(), store.Filter{Limit: 100})
 	if err != nil || next == nil {

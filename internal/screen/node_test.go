@@ -24,12 +24,12 @@ import (
 	"callscreen/policy"
 )
 
-// patience is how long a test waits for what must come.
+// patience is the longest time that a test waits for an expected event.
 const patience = 30 * time.Second
 
-// node is the durable half of a sidecar, from the segment to the decision, in front of an API that does as it is told.
+// node is the durable half of a sidecar, from the segment to the decision, with a scripted analysis API.
 type node struct {
-	recording sync.Map // parts that the engine must take for being recorded here, by their keys
+	recording sync.Map // keys of the parts that this node reports as being recorded
 	t         testing.TB
 	dir       string
 	name      string
@@ -49,7 +49,7 @@ type node struct {
 	settled map[string]int
 }
 
-// options are what a node is told. Zero values are usable.
+// options configure a node. Zero values are valid.
 type options struct {
 	dir       string // of the spool and the audio, and of SQLite if store is nil
 	name      string
@@ -132,7 +132,7 @@ func newNode(t testing.TB, o options) *node {
 	return n
 }
 
-// news wakes those who wait for something to be committed.
+// news wakes the callers of await after a commit.
 func (n *node) news() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -140,14 +140,14 @@ func (n *node) news() {
 	n.changed = make(chan struct{})
 }
 
-// times is how often a segment was settled by this node, as far as was told.
+// times returns the number of OnSettled calls of this node for a segment.
 func (n *node) times(segment string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.settled[segment]
 }
 
-// await waits until something is so, looking after each commit.
+// await waits until so returns true. It checks after each commit.
 func (n *node) await(what string, so func() bool) {
 	n.t.Helper()
 	end := time.After(patience)
@@ -160,14 +160,14 @@ func (n *node) await(what string, so func() bool) {
 		}
 		select {
 		case <-changed:
-		case <-time.After(50 * time.Millisecond): // what is no commit of this node
+		case <-time.After(50 * time.Millisecond): // for changes that are no commits of this node
 		case <-end:
-			n.t.Fatalf("%s: never\n%s", what, n.log.String())
+			n.t.Fatalf("timeout: waited in vain until %s\n%s", what, n.log.String())
 		}
 	}
 }
 
-// carry runs the courier until the returned function is called.
+// carry runs the forwarder until the returned function is called.
 func (n *node) carry() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -177,7 +177,7 @@ func (n *node) carry() (stop func()) {
 	return stop
 }
 
-// drain delivers everything that lies in the spool.
+// drain delivers all entries of the spool.
 func (n *node) drain() {
 	n.t.Helper()
 	stop := n.carry()
@@ -189,7 +189,7 @@ func (n *node) drain() {
 	}
 }
 
-// work runs an engine until the returned function is called, which does not wait for what is under way.
+// work runs worker and maintenance until the returned function is called. It does not wait for segments in progress.
 func (n *node) work(change func(*screen.WorkerConfig)) (stop func()) {
 	n.t.Helper()
 	log := slog.New(slog.NewTextHandler(&n.log, nil))
@@ -216,7 +216,7 @@ func (n *node) work(change func(*screen.WorkerConfig)) (stop func()) {
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := engine.Run(ctx, time.Millisecond); err != nil {
-			n.t.Errorf("the engine of %s: %v", n.name, err)
+			n.t.Errorf("maintenance of node %s: %v", n.name, err)
 		}
 	})
 	stop = sync.OnceFunc(func() { cancel(); running.Wait() })
@@ -249,12 +249,12 @@ func (n *node) engine(w *screen.Worker, inFlight int) *screen.Maintenance {
 	return engine
 }
 
-// idle is an engine that does not run, for what it does now and then.
+// idle returns a Maintenance that does not run, for tests of its single tasks.
 func (n *node) idle() *screen.Maintenance {
 	return n.engine(screen.NewWorker(screen.WorkerConfig{}), 1)
 }
 
-// part is a part of a call that began at a certain second.
+// part returns a part of a call that began at the given second.
 func (n *node) part(call string, second int64) store.Part {
 	return store.Part{
 		PartKey:  store.PartKey{Call: call, Part: 1_780_000_000_000 + 1000*second, Node: n.name},
@@ -262,7 +262,7 @@ func (n *node) part(call string, second int64) store.Part {
 	}
 }
 
-// record spools a part with so many segments of the caller, and its end.
+// record spools a part with a number of segments of the caller, and its end.
 func (n *node) record(p store.Part, segments int) {
 	n.t.Helper()
 	for i := range segments {
@@ -285,7 +285,7 @@ func (n *node) end(p store.Part) {
 	}
 }
 
-// call makes a call of so many segments that wait for the analysis.
+// call stores a call with a number of segments that wait for analysis.
 func (n *node) call(id string, segments int) {
 	n.t.Helper()
 	n.record(n.part(id, 0), segments)
@@ -301,14 +301,14 @@ func (n *node) report(call string) report.CallReport {
 	return r
 }
 
-// final waits until the decision of a call that has ended will not change any more.
+// final waits until the decision of an ended call is final.
 func (n *node) final(call string) (r report.CallReport) {
 	n.t.Helper()
 	n.await("call "+call+" is decided", func() bool { r = n.report(call); return r.Final && r.State == store.CallEnded })
 	return r
 }
 
-// audited counts the lines of a kind about a call.
+// audited returns the number of audit lines of a kind about a call.
 func (n *node) audited(call, what string) (count int) {
 	n.t.Helper()
 	lines, err := n.store.AuditOf(context.Background(), call)
@@ -323,7 +323,7 @@ func (n *node) audited(call, what string) (count int) {
 	return count
 }
 
-// states lists the segments of a call.
+// states returns the segments of a call with their states and reasons.
 func states(r report.CallReport) string {
 	var list []string
 	for _, s := range r.Segments {
@@ -332,7 +332,7 @@ func states(r report.CallReport) string {
 	return strings.Join(list, ", ")
 }
 
-// raw changes a SQLite database behind the back of the program.
+// raw executes a statement on the SQLite database, past the store.
 func (n *node) raw(query string) {
 	n.t.Helper()
 	db := n.behind()
@@ -342,7 +342,7 @@ func (n *node) raw(query string) {
 	}
 }
 
-// count looks into a SQLite database.
+// count returns the number that a query on the SQLite database yields.
 func (n *node) count(query string) (rows int) {
 	n.t.Helper()
 	db := n.behind()

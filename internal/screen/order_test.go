@@ -9,8 +9,8 @@ import (
 	"callscreen/internal/screen"
 )
 
-// When more is recorded than can be analysed, a leg of which nothing is known comes before more of those that were heard,
-// and what could only confirm a flag comes last.
+// The queue of a backlog starts with the first segment of each leg. Further segments of analysed legs follow. Segments that
+// could only confirm an existing flag come last.
 func TestWhoWasNotHeardYetComesFirst(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})

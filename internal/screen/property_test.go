@@ -15,19 +15,19 @@ import (
 	"callscreen/policy"
 )
 
-// expected is a call as the desk should see it, by the policy alone.
+// expected is the state of a call that the decider must store. It is computed by the policy alone.
 type expected struct {
 	rules     policy.Policy
-	parts     map[store.PartKey]bool // whether it has ended
+	parts     map[store.PartKey]bool // true: the part has ended
 	segments  []store.Segment
 	decision  policy.Decision
 	final     bool
 	published string
 	decisions int
-	flagged   map[string]bool // by leg, now or earlier
+	flagged   map[string]bool // legs that are or were flagged
 }
 
-// live tells whether a part is still recorded.
+// live reports whether a part is still being recorded.
 func (e *expected) live() bool {
 	for _, ended := range e.parts {
 		if !ended {
@@ -37,7 +37,7 @@ func (e *expected) live() bool {
 	return false
 }
 
-// decide is the policy, applied to what is known.
+// decide applies the policy to all known segments.
 func (e *expected) decide(metadata map[string]string) {
 	slices.SortFunc(e.segments, func(a, b store.Segment) int {
 		return cmp.Or(
@@ -72,7 +72,7 @@ func (e *expected) decide(metadata map[string]string) {
 		}
 	}
 	e.decision = e.rules.Decide(findings, metadata)
-	another := false // a leg is over its threshold that was not when the call was flagged
+	another := false // a leg exceeds its threshold that did not when the call was flagged
 	for _, l := range e.decision.Legs {
 		if l.Outcome != policy.OutcomeFlagged {
 			continue
@@ -84,7 +84,7 @@ func (e *expected) decide(metadata map[string]string) {
 		e.flagged[l.Leg] = true
 	}
 	outcome := e.decision.Outcome.String()
-	if e.published == "flagged" { // only people take it back
+	if e.published == "flagged" { // only a person can clear a flag
 		outcome = "flagged"
 	}
 	if e.final = outcome == "flagged" || !e.live() && open == 0; e.final && (outcome != e.published || another) {
@@ -93,7 +93,7 @@ func (e *expected) decide(metadata map[string]string) {
 	}
 }
 
-// compare holds what stands in the database to it.
+// compare returns an error if the call in the database differs from the expected state.
 func (e *expected) compare(c store.Call) error {
 	outcome, review := e.decision.Outcome.String(), e.decision.Review
 	pinned := e.published == "flagged" && outcome != "flagged"
@@ -123,13 +123,14 @@ func (e *expected) compare(c store.Call) error {
 	return nil
 }
 
-// step is something that happens to a call.
+// step is one event of a call.
 type step struct {
 	what string
 	do   func(c *clerk, e *expected)
 }
 
-// story is a random call: one or two parts, which may overlap, and segments that are settled early, late or after the end.
+// story returns the events of a random call: one or two parts, which may overlap, and segments that are settled early, late
+// or after the end.
 func story(rng *rand.Rand, id string) []step {
 	metadata := map[string]string{"queue": []string{"payments", "sales"}[rng.IntN(2)]}
 	var lanes [][]step
@@ -187,7 +188,7 @@ func story(rng *rand.Rand, id string) []step {
 			e.decide(metadata)
 		}}
 		if at := rng.IntN(len(lane) + 1); rng.IntN(4) == 0 && (at > 0 || len(lane) == 0 || lane[0].what != "begins") {
-			lane = slices.Insert(lane, at, end) // what comes after it was in a spool that was away
+			lane = slices.Insert(lane, at, end) // the later steps come from the spool of a node that was down
 		} else {
 			lane = append(lane, end)
 		}
@@ -196,7 +197,8 @@ func story(rng *rand.Rand, id string) []step {
 	return shuffled(rng, lanes)
 }
 
-// shuffled mixes lanes, each in its order. A step without a deed waits for that of the same name.
+// shuffled merges lanes at random and keeps the order within each. A step without a function waits for the step of the same
+// name that has one.
 func shuffled(rng *rand.Rand, lanes [][]step) (all []step) {
 	happened := map[string]bool{}
 	for len(lanes) > 0 {
@@ -216,7 +218,7 @@ func shuffled(rng *rand.Rand, lanes [][]step) (all []step) {
 	return all
 }
 
-// rules are policies of all kinds.
+// rules returns policies with different settings.
 func rules() map[string]policy.Policy {
 	two, lets, by := policy.Default(), policy.Default(), policy.Default()
 	two.Need, two.Of = 2, 2
@@ -227,7 +229,7 @@ func rules() map[string]policy.Policy {
 	return map[string]policy.Policy{"default": policy.Default(), "two in a row": two, "lets pass": lets, "overrides": by}
 }
 
-// memory is a folder that is not on a disk, where there is one: thousands of transactions need no durability here.
+// memory returns a folder in main memory if the system has one. The thousands of transactions of this test need no durability.
 func memory(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "callscreen-test-")
@@ -238,8 +240,8 @@ func memory(t *testing.T) string {
 	return dir
 }
 
-// Whatever happens to a call, in whatever order: what stands in the database is what the policy says of what is known, a
-// flag stays, and each decision is announced once.
+// For any order of the events of a call, the database holds the decision of the policy over the known segments. A flag stays,
+// and each decision is announced once.
 func TestTheDatabaseSaysWhatThePolicySays(t *testing.T) {
 	t.Parallel()
 	calls := 2000
@@ -249,7 +251,7 @@ func TestTheDatabaseSaysWhatThePolicySays(t *testing.T) {
 	stories(t, storetest.SQLite(t, memory(t)), calls)
 }
 
-// stories plays random calls on a database.
+// stories applies the events of random calls to a database.
 func stories(t *testing.T, s *store.Store, calls int) {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
@@ -281,13 +283,13 @@ func stories(t *testing.T, s *store.Store, calls int) {
 	t.Logf("%v", outcomes)
 	for _, o := range []string{"flagged", "clear", "inconclusive"} {
 		if calls >= 1000 && outcomes[o] < calls/50 {
-			t.Errorf("only %d calls are %s", outcomes[o], o)
+			t.Errorf("only %d random calls are %s", outcomes[o], o)
 		}
 	}
 	checkAnnouncements(t, s)
 }
 
-// checkAnnouncements holds the decisions and messages of all calls to what was published.
+// checkAnnouncements compares the numbers of decisions and messages of all calls with the number of published decisions.
 func checkAnnouncements(t *testing.T, s *store.Store) {
 	t.Helper()
 	decisions, messages, published := map[any]int64{}, map[any]int64{}, map[any]int64{}
@@ -306,7 +308,7 @@ func checkAnnouncements(t *testing.T, s *store.Store) {
 	}
 	for call, n := range published {
 		if decisions[call] != n || messages[call] != n {
-			t.Errorf("call %v: %d decisions are counted, %d kept and %d told", call, n, decisions[call], messages[call])
+			t.Errorf("call %v: %d decisions were counted, %d stored and %d announced", call, n, decisions[call], messages[call])
 		}
 	}
 	if _, _, err := s.VerifyAudit(t.Context()); err != nil {

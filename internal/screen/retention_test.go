@@ -13,10 +13,10 @@ import (
 
 const day = 24 * time.Hour
 
-// keeping is how long audio is kept in these tests.
+// keeping is the retention of the audio in these tests, by outcome.
 var keeping = map[string]time.Duration{"clear": 0, "flagged": 30 * day, "inconclusive": 3 * day}
 
-// archive is a node with calls that have ended, with the outcome that each is named after.
+// archive returns a node with ended calls. Each call is named after its outcome.
 func archive(t *testing.T, outcomes ...string) *node {
 	t.Helper()
 	n := newNode(t, options{keepAudio: keeping})
@@ -54,7 +54,7 @@ func archive(t *testing.T, outcomes ...string) *node {
 	return n
 }
 
-// scoring is the segment of a call that has audio, or had.
+// scoring returns the segment of a call that has, or had, audio.
 func (n *node) scoring(call string) report.SegmentReport {
 	n.t.Helper()
 	for _, s := range n.report(call).Segments {
@@ -78,20 +78,20 @@ func (n *node) sweep() {
 	}
 }
 
-// reviewed closes the review of a call, as a person does.
+// reviewed closes the review of a call as a reviewer does.
 func (n *node) reviewed(call string) {
 	n.t.Helper()
 	n.raw("UPDATE review SET state = 'closed' WHERE call_id = '" + call + "'")
 }
 
-// kept lists the calls whose audio is there.
+// kept returns the names of the calls whose audio is stored.
 func (n *node) kept(calls ...string) string {
 	n.t.Helper()
 	var list []string
 	for _, call := range calls {
 		there := n.audio.has(n.t, n.key(call))
 		if s := n.scoring(call); s.Audio != there {
-			n.t.Errorf("call %s: the audio is there: %v, the database says: %v", call, there, s.Audio)
+			n.t.Errorf("call %s: the audio is in the store: %v, in the database: %v", call, there, s.Audio)
 		}
 		if there {
 			list = append(list, call)
@@ -100,8 +100,7 @@ func (n *node) kept(calls ...string) string {
 	return strings.Join(list, " ")
 }
 
-// Audio is kept for as long as the outcome of its call says, not a moment less, and not much longer. What is left of it is
-// its hash, and a line in the audit.
+// Audio is kept for the retention of the outcome of its call: not less, and not much longer. Its hash and an audit line stay.
 func TestAudioIsKeptAsLongAsItsOutcomeSays(t *testing.T) {
 	t.Parallel()
 	n := archive(t, "clear", "flagged", "inconclusive")
@@ -148,7 +147,7 @@ func TestAudioIsKeptAsLongAsItsOutcomeSays(t *testing.T) {
 	}
 	n.sweep() // again
 	if n.audited("flagged", store.AuditExpired) != 1 {
-		t.Error("deleted twice")
+		t.Error("the audio was deleted twice")
 	}
 }
 
@@ -160,7 +159,7 @@ func (n *node) hash(call string) string {
 	return g.AudioSHA256
 }
 
-// While somebody has still to look at a call its audio is kept, however long that takes.
+// The audio of a call is kept while the call waits for review, without a time limit.
 func TestAudioIsKeptWhileACallWaitsForReview(t *testing.T) {
 	t.Parallel()
 	n := archive(t, "flagged", "inconclusive")
@@ -176,11 +175,11 @@ func TestAudioIsKeptWhileACallWaitsForReview(t *testing.T) {
 	}
 }
 
-// Audio that is still to be analysed is never deleted, nor that of a call that goes on.
+// The audio of a segment that waits for analysis is never deleted, nor the audio of a live call.
 func TestAudioThatIsNeededIsKept(t *testing.T) {
 	t.Parallel()
 	n := archive(t, "clear")
-	p := n.part("clear", 0) // is called again
+	p := n.part("clear", 0) // the call is resumed
 	p.Part = n.clock.now().UnixMilli()
 	if err := n.courier.Progress(p); err != nil {
 		t.Fatal(err)
@@ -189,7 +188,7 @@ func TestAudioThatIsNeededIsKept(t *testing.T) {
 	n.clock.advance(1000 * day)
 	n.sweep()
 	if got := n.kept("clear"); got != "clear" {
-		t.Error("the audio of a call that goes on was deleted")
+		t.Error("the audio of a live call was deleted")
 	}
 	if err := n.courier.Take(p, piece("caller", 0)); err != nil {
 		t.Fatal(err)
@@ -201,7 +200,7 @@ func TestAudioThatIsNeededIsKept(t *testing.T) {
 	}
 	n.sweep()
 	if got := n.kept("clear"); got != "clear" {
-		t.Error("the audio of a call of which a segment waits was deleted")
+		t.Error("the audio of a call with a waiting segment was deleted")
 	}
 	n.work(func(w *screen.WorkerConfig) { w.MaxAge = 10000 * day })
 	n.final("clear")
@@ -209,18 +208,18 @@ func TestAudioThatIsNeededIsKept(t *testing.T) {
 	n.sweep()
 	for _, s := range n.report("clear").Segments {
 		if s.Audio || s.State == "scored" && n.audio.has(t, s.ID[9:11]+"/"+s.ID+".wav") {
-			t.Errorf("%+v is kept", s)
+			t.Errorf("the audio of %+v was not deleted", s)
 		}
 	}
 }
 
-// What cannot be deleted keeps nothing else from being deleted, and is deleted later.
+// Audio that cannot be deleted does not stop the deletion of other audio, and is deleted later.
 func TestAudioThatCannotBeDeleted(t *testing.T) {
 	t.Parallel()
 	n := archive(t, "clear", "inconclusive")
 	n.reviewed("inconclusive")
 	n.clock.advance(4 * day)
-	stuck := n.key("clear") // the one that comes first
+	stuck := n.key("clear") // deleted before the others
 	n.audio.stuck(stuck)
 	err := n.idle().Sweep(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "1 calls") || strings.Contains(err.Error(), "\n") {
@@ -236,7 +235,7 @@ func TestAudioThatCannotBeDeleted(t *testing.T) {
 	}
 }
 
-// A call that is erased leaves nothing but lines in the audit, none of which says what was in it.
+// An erased call leaves only audit lines, and none of them holds content of the call.
 func TestErasingACall(t *testing.T) {
 	t.Parallel()
 	n := archive(t, "flagged", "clear")
@@ -281,7 +280,7 @@ func TestErasingACall(t *testing.T) {
 	if got := n.kept("clear"); got != "clear" {
 		t.Error("another call lost its audio")
 	}
-	// The name may come again, and is another call then.
+	// A later call with the same id is another call.
 	n.record(n.part("flagged", 100), 1)
 	n.drain()
 	if r := n.report("flagged"); len(r.Segments) != 1 || r.Decision != "inconclusive" {
@@ -289,7 +288,7 @@ func TestErasingACall(t *testing.T) {
 	}
 }
 
-// A call that goes on, or is still to be analysed, or lies in the spool, is not erased, and nothing of it is deleted.
+// A call that is live, waits for analysis or has entries in the spool is not erased, and none of its audio is deleted.
 func TestACallInProgressIsNotErased(t *testing.T) {
 	t.Parallel()
 	n := archive(t, "clear")
@@ -300,7 +299,7 @@ func TestACallInProgressIsNotErased(t *testing.T) {
 			t.Errorf("%s: %v", why, err)
 		}
 		if got := n.kept("clear"); got != "clear" {
-			t.Errorf("%s: its audio is gone", why)
+			t.Errorf("%s: its audio was deleted", why)
 		}
 	}
 	p := n.part("clear", 0)
@@ -324,7 +323,7 @@ func TestACallInProgressIsNotErased(t *testing.T) {
 	}
 }
 
-// Erasing stops where the audio cannot be deleted: a call whose rows are gone has no audio.
+// Erasing a call stops if its audio cannot be deleted: a call without rows must have no audio.
 func TestErasingStopsWhereTheAudioStoreIsAway(t *testing.T) {
 	t.Parallel()
 	n := archive(t, "clear")
@@ -341,8 +340,8 @@ func TestErasingStopsWhereTheAudioStoreIsAway(t *testing.T) {
 	}
 }
 
-// What is known of a call is erased when retention.records is over, but not while somebody has to look at it, or its audio
-// is kept; and by default never.
+// The records of a call are erased after retention.records, but not while the call waits for review or its audio is kept. By
+// default they are never erased.
 func TestRecordsAreErasedByAge(t *testing.T) {
 	t.Parallel()
 	n := archive(t, "clear", "flagged", "inconclusive")
@@ -356,11 +355,11 @@ func TestRecordsAreErasedByAge(t *testing.T) {
 			case !errors.Is(err, store.ErrNotFound):
 				t.Fatal(err)
 			case n.audited(call, store.AuditErased) != 1:
-				t.Errorf("no line about the end of %s", call)
+				t.Errorf("the erasure of call %s was not audited", call)
 			}
 		}
 		if got := strings.Join(list, " "); got != want {
-			t.Errorf("there: %q, want %q", got, want)
+			t.Errorf("stored calls: %q, want %q", got, want)
 		}
 	}
 	n.clock.advance(1000 * day)

@@ -13,8 +13,8 @@ import (
 	"callscreen/internal/store"
 )
 
-// A leg is heard without a break until enough is known and whenever it is suspicious; else at least once in each recheck,
-// and not much more often. What another leg says does not matter.
+// All segments of a leg are analysed until Enough is reached, and while the leg is suspicious. Otherwise one segment is
+// analysed in each Recheck interval. Other legs have no influence.
 func TestAPlanSparesOnlyWhatIsKnown(t *testing.T) {
 	for seed := range uint64(3000) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -38,7 +38,7 @@ func TestAPlanSparesOnlyWhatIsKnown(t *testing.T) {
 				State:    store.SegmentRecorded,
 			}
 			at += length
-			if rng.IntN(5) == 0 { // somebody else, who would change everything
+			if rng.IntN(5) == 0 { // another leg, whose score must have no influence
 				score := 0.9
 				all = append(all, store.Segment{
 					ID:      "x" + g.ID,
@@ -55,13 +55,13 @@ func TestAPlanSparesOnlyWhatIsKnown(t *testing.T) {
 			case plan.Enough == 0 && spared:
 				fail(g, "spared without a plan")
 			case heard < plan.Enough && spared:
-				fail(g, "spared before enough is known")
+				fail(g, "spared before Enough was reached")
 			case lastScore >= clearBelow && spared:
-				fail(g, "spared although it is suspicious")
+				fail(g, "spared although the leg is suspicious")
 			case g.Offset-lastHeard >= plan.Recheck && spared:
-				fail(g, "spared for too long")
+				fail(g, "spared although Recheck has passed")
 			case plan.Enough > 0 && heard >= plan.Enough && lastScore < clearBelow && g.Offset-lastHeard < plan.Recheck && !spared:
-				fail(g, "paid for in vain")
+				fail(g, "not spared although the plan requires no analysis")
 			}
 			if spared {
 				g.State = store.SegmentSkipped
@@ -79,7 +79,7 @@ func TestAPlanSparesOnlyWhatIsKnown(t *testing.T) {
 	}
 }
 
-// What is spared is not paid for, is told as what it is, and does not make the call clear unless the policy says so.
+// A spared segment is not submitted and is reported as skipped. It does not make the call clear unless the policy allows it.
 func TestWhatIsSparedIsNotPaidFor(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})
@@ -99,7 +99,7 @@ func TestWhatIsSparedIsNotPaidFor(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	if len(n.api.uploaded()) != 5 || n.audited("a", store.AuditSkipped) != 15 || n.audited("a", store.AuditScored) != 5 {
-		t.Errorf("%d uploads, %d lines of what was spared", len(n.api.uploaded()), n.audited("a", store.AuditSkipped))
+		t.Errorf("%d uploads, %d audit lines about spared segments", len(n.api.uploaded()), n.audited("a", store.AuditSkipped))
 	}
 	if r.Decision != "inconclusive" || strings.Join(r.Reasons, " ") != "too_little_coverage" || time.Duration(r.Analysed) != 20*time.Second ||
 		time.Duration(r.Speech) != 80*time.Second {
@@ -107,7 +107,7 @@ func TestWhatIsSparedIsNotPaidFor(t *testing.T) {
 	}
 }
 
-// Whoever is suspicious is heard without a break.
+// All segments of a suspicious leg are analysed.
 func TestASuspiciousLegIsNotSpared(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})

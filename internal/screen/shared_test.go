@@ -16,7 +16,7 @@ import (
 	"callscreen/internal/store/storetest"
 )
 
-// What several nodes do with one PostgreSQL. The tests share a server, and the last one stops it.
+// TestSharedDatabase runs several nodes on one PostgreSQL server. Its tests share the server, and the last one stops it.
 func TestSharedDatabase(t *testing.T) {
 	t.Parallel()
 	server := storetest.StartPostgres(t)
@@ -27,7 +27,7 @@ func TestSharedDatabase(t *testing.T) {
 	t.Run("the database goes away and comes back", func(t *testing.T) { outage(t, server) })
 }
 
-// openShared opens a database for one more node.
+// openShared opens the shared database for another node.
 func openShared(t *testing.T, url string) *store.Store {
 	t.Helper()
 	if err := store.Migrate(t.Context(), store.Options{URL: url}); err != nil {
@@ -41,12 +41,12 @@ func openShared(t *testing.T, url string) *store.Store {
 	return s
 }
 
-// twoNodes lets two engines work off what one of them has recorded. Both take part, and nothing is done twice.
+// twoNodes runs two nodes on the segments that one of them has recorded. Both submit segments, and none is submitted twice.
 func twoNodes(t *testing.T, url string) {
 	const calls, segments = 8, 5
 	messages := func(c *screen.DeciderConfig) { c.Subscribers = func(string) []string { return []string{"crm"} } }
 	a := newNode(t, options{store: openShared(t, url), name: "a", desk: messages})
-	b := newNode(t, options{store: openShared(t, url), name: "b", desk: messages, audio: a.audio}) // as an S3 would be
+	b := newNode(t, options{store: openShared(t, url), name: "b", desk: messages, audio: a.audio}) // shared, as with S3
 	b.api.told(func(_ context.Context, n int) (analyzer.Job, error) {
 		j := job(n)
 		j.ID += "-of-b"
@@ -70,13 +70,13 @@ func twoNodes(t *testing.T, url string) {
 	}
 	ofA, ofB := a.api.uploaded(), b.api.uploaded()
 	if len(ofA) == 0 || len(ofB) == 0 || len(ofA)+len(ofB) != calls*segments {
-		t.Errorf("%d uploads by one, %d by the other", len(ofA), len(ofB))
+		t.Errorf("%d uploads by node a, %d by node b", len(ofA), len(ofB))
 	}
 	counts, err := a.store.DeliveryCounts(t.Context())
 	if err != nil || counts[[2]string{"crm", "pending"}] != calls*segments+calls {
 		t.Errorf("%v messages, %v", counts, err)
 	}
-	for _, stop := range stops { // so that they have told what they did
+	for _, stop := range stops { // all callbacks have returned then
 		stop()
 	}
 	for i := range calls {
@@ -91,7 +91,8 @@ func twoNodes(t *testing.T, url string) {
 	}
 }
 
-// takeOver has a node die with a call in progress, one segment in the middle of an upload, and one that is asked about.
+// takeOver checks the take-over from a node that dies with a live call, a segment during its upload and another during its
+// polls.
 func takeOver(t *testing.T, url string) {
 	dead := newNode(t, options{store: openShared(t, url), name: "dead"})
 	for _, call := range []string{"ended", "live"} {
@@ -99,7 +100,7 @@ func takeOver(t *testing.T, url string) {
 	}
 	dead.drain()
 	live := dead.part("live", 0)
-	if err := dead.desk.Progress(t.Context(), live); err != nil { // it goes on
+	if err := dead.desk.Progress(t.Context(), live); err != nil { // the call is live
 		t.Fatal(err)
 	}
 	if err := dead.store.Heartbeat(t.Context(), "dead", 0); err != nil {
@@ -141,7 +142,7 @@ func takeOver(t *testing.T, url string) {
 	if alive.api.asked("job-of-dead") != 1 || len(alive.api.uploaded()) != 1 || !strings.Contains(alive.log.String(), "taken over") {
 		t.Errorf("%d uploads\n%s", len(alive.api.uploaded()), alive.log.String())
 	}
-	// It was only frozen, and goes on recording: the call is live again, and ends once more.
+	// The node was only frozen and continues to record: the call is live again, and ends a second time.
 	if err := dead.courier.Take(live, piece("caller", 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func takeOver(t *testing.T, url string) {
 	}
 }
 
-// oneCall comes in on two nodes, leg by leg. It ends with the later of them, and is decided once, over both.
+// oneCall records the two legs of a call on two nodes. The call ends with the later leg and is decided once, over both.
 func oneCall(t *testing.T, url string) {
 	a := newNode(t, options{store: openShared(t, url), name: "a"})
 	b := newNode(t, options{store: openShared(t, url), name: "b", audio: a.audio})
@@ -189,8 +190,8 @@ func oneCall(t *testing.T, url string) {
 	}
 }
 
-// outage stops the server in the middle of everything. Recording goes on, and when it is back nothing is missing and
-// nothing is there twice.
+// outage stops the server while nodes record and analyse. Recording continues. After the outage no segment is missing, and
+// none exists twice.
 func outage(t *testing.T, server *storetest.Postgres) {
 	n := newNode(t, options{store: openShared(t, server.Database())})
 	stop := n.carry()
@@ -219,7 +220,7 @@ func outage(t *testing.T, server *storetest.Postgres) {
 	n.end(other)
 	n.await("the trouble is known", func() bool { _, since := n.courier.Waiting(); return !since.IsZero() })
 	if entries := n.spool.Stats().Entries; entries < 7 {
-		t.Errorf("%d entries wait", entries)
+		t.Errorf("%d entries wait in the spool", entries)
 	}
 	server.Start()
 	a, b := n.final("a"), n.final("b")
@@ -229,7 +230,7 @@ func outage(t *testing.T, server *storetest.Postgres) {
 	}
 	up := n.api.uploaded()
 	slices.Sort(up)
-	if once := len(slices.Compact(up)); once != 8 || len(up) != 8 { // the number of a job is saved for as long as it takes
+	if once := len(slices.Compact(up)); once != 8 || len(up) != 8 { // saving a job id is retried until the database is back
 		t.Errorf("%d uploads of %d segments", len(up), once)
 	}
 	for _, call := range []string{"a", "b"} {

@@ -12,8 +12,8 @@ import (
 	"callscreen/internal/spool"
 )
 
-// What cannot be delivered for too long is given up, loudly: its audio is deleted while the trouble lasts, and its segment
-// counts as failed.
+// Audio that cannot be delivered within MaxAge is given up and logged as an error. It is deleted during the outage, and its
+// segment fails.
 func TestAudioThatIsTooOldIsGivenUp(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{courier: func(c *screen.ForwarderConfig) { c.MaxAge = 24 * time.Hour }})
@@ -40,7 +40,7 @@ func TestAudioThatIsTooOldIsGivenUp(t *testing.T) {
 	}
 }
 
-// The same while it is the database that is away, of which nothing can be asked then.
+// Old audio is also given up during an outage of the database, without any query.
 func TestAudioThatIsTooOldIsGivenUpWithoutADatabase(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -65,7 +65,7 @@ func TestAudioThatIsTooOldIsGivenUpWithoutADatabase(t *testing.T) {
 		}
 	}
 	if audio != 1 {
-		t.Errorf("the audio of %d segments is left", audio)
+		t.Errorf("the audio of %d segments was not deleted", audio)
 	}
 	again := newNode(t, options{dir: dir, courier: old, clock: n.clock})
 	again.drain()
@@ -79,7 +79,8 @@ func TestAudioThatIsTooOldIsGivenUpWithoutADatabase(t *testing.T) {
 	}
 }
 
-// What is given up may have got as far as the audio store. There it is deleted too, for no row would ever tell of it.
+// Audio that is given up may have reached the audio store before. It is deleted there too, because no row refers to it and
+// retention would never find it.
 func TestGivenUpAudioIsDeletedWhereverItIs(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{courier: func(c *screen.ForwarderConfig) { c.MaxAge = 24 * time.Hour }})
@@ -95,7 +96,7 @@ func TestGivenUpAudioIsDeletedWhereverItIs(t *testing.T) {
 		t.Errorf("%s %+v", states(r), r)
 	}
 	if n.audio.has(t, key) || n.spool.Stats().Entries != 0 {
-		t.Errorf("audio is left; %+v", n.spool.Stats())
+		t.Errorf("audio was not deleted; spool: %+v", n.spool.Stats())
 	}
 }
 
@@ -111,7 +112,7 @@ func TestYoungAudioIsNotGivenUp(t *testing.T) {
 	}
 }
 
-// A spool that is full loses audio, and that is a failed segment: the call is inconclusive, and never clear.
+// A segment that does not fit into a full spool fails: its call is inconclusive, and never clear.
 func TestAFullSpoolMakesACallInconclusive(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -149,7 +150,7 @@ func TestAFullSpoolMakesACallInconclusive(t *testing.T) {
 	}
 }
 
-// Audio that somebody takes away is a failed segment, not a call that waits for ever.
+// A segment whose audio was removed from the spool fails, so that its call does not wait without limit.
 func TestAudioThatIsGoneFromTheSpool(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})

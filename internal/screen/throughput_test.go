@@ -23,7 +23,7 @@ import (
 	"callscreen/policy"
 )
 
-// fastAPI accepts everything and has a score at the first question.
+// fastAPI accepts all uploads and returns a score at the first poll.
 func fastAPI() http.Handler {
 	var n atomic.Int64
 	mux := http.NewServeMux()
@@ -37,8 +37,8 @@ func fastAPI() http.Handler {
 	return mux
 }
 
-// BenchmarkThroughput is what a thousand calls cut at a time: 100 segments of ten seconds each second, for a minute, from
-// the recorder's hand through spool, database and workers to their decisions.
+// BenchmarkThroughput runs the load of a thousand concurrent calls: 100 segments of ten seconds each second, for a minute, from
+// the recorder through spool, database and workers to the decisions.
 func BenchmarkThroughput(b *testing.B) {
 	b.Run("SQLite", func(b *testing.B) { throughput(b, store.Options{Dir: b.TempDir(), Owner: true}) })
 	b.Run("PostgreSQL", func(b *testing.B) {
@@ -123,7 +123,7 @@ func throughput(b *testing.B, opt store.Options) {
 	b.ResetTimer()
 	var feeding sync.WaitGroup
 	work := make(chan int, perSecond)
-	for range 4 { // as the recorders of that many calls do, each waiting for its own disk
+	for range 4 { // concurrent recorders, each of which waits for its own disk writes
 		feeding.Go(func() {
 			for i := range work {
 				call, seq := i%calls, i/calls
@@ -183,7 +183,7 @@ func throughput(b *testing.B, opt store.Options) {
 	final, _, err := desk.Reports(b.Context(), store.Filter{Decision: "clear", Limit: calls + 1})
 	fatal(err)
 	if len(final) != calls {
-		b.Fatalf("%d calls are clear of %d", len(final), calls)
+		b.Fatalf("%d of %d calls are clear", len(final), calls)
 	}
 	b.ReportMetric(perSecond*seconds/fed.Seconds(), "segments/s")
 	b.ReportMetric(float64(left.Recorded+left.Submitted), "open-at-the-end")

@@ -15,13 +15,13 @@ import (
 	"callscreen/internal/store"
 )
 
-// untilStopped is a job that is never finished.
+// untilStopped is a poll of a job that never finishes.
 func untilStopped(ctx context.Context, job string, _ int) (analyzer.Result, error) {
 	<-ctx.Done()
 	return analyzer.Result{}, &analyzer.Error{Op: "poll", Kind: analyzer.KindCanceled, JobID: job, Err: context.Cause(ctx)}
 }
 
-// The job of an upload is noted before anything else happens. Another process asks about it, and does not pay again.
+// The job id of an upload is stored at once. After a restart the next process polls the job and does not submit again.
 func TestAJobIsAskedAboutAgainAfterARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -36,7 +36,7 @@ func TestAJobIsAskedAboutAgainAfterARestart(t *testing.T) {
 	for range 2 {
 		job := <-asked
 		if !slices.ContainsFunc(n.report("a").Segments, func(s report.SegmentReport) bool { return s.JobID == job && s.State == "submitted" }) {
-			t.Errorf("%s is asked about, and not noted: %+v", job, n.report("a").Segments)
+			t.Errorf("job %s is polled, but not stored: %+v", job, n.report("a").Segments)
 		}
 	}
 	stop()
@@ -57,7 +57,7 @@ func TestAJobIsAskedAboutAgainAfterARestart(t *testing.T) {
 	}
 }
 
-// doubtful is an API of which it is not known whether it took the first uploads.
+// doubtful returns an API whose first uploads end with an unknown outcome.
 func doubtful(uploads int) func(context.Context, int) (analyzer.Job, error) {
 	return func(_ context.Context, n int) (analyzer.Job, error) {
 		if n <= uploads {
@@ -67,7 +67,8 @@ func doubtful(uploads int) func(context.Context, int) (analyzer.Job, error) {
 	}
 }
 
-// An upload of which it is not known whether it arrived is made once more, and that is audited; or never, if so configured.
+// An upload whose outcome is unknown is sent again once, with an audit line. If the configuration forbids it, the upload is
+// not sent again.
 func TestAnUploadInDoubt(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -99,7 +100,7 @@ func TestAnUploadInDoubt(t *testing.T) {
 	}
 }
 
-// A process that ends in the middle of an upload leaves it in doubt; one that ends before it was sent does not.
+// The outcome of an upload is unknown if the process ends during it. It is known if the process ends before.
 func TestAnUploadThatIsCutOffByTheEndOfTheProcess(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -133,7 +134,7 @@ func TestAnUploadThatIsCutOffByTheEndOfTheProcess(t *testing.T) {
 	}
 }
 
-// A job that is not done when the API is asked, but within its time, is asked about again.
+// A job that is unfinished at a poll is polled again until the deadline.
 func TestAJobMayTakeItsTime(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})
@@ -150,8 +151,8 @@ func TestAJobMayTakeItsTime(t *testing.T) {
 	}
 }
 
-// A job that failed for a reason that may lie in the audio is tried once more with a cleaner copy, also if it failed at
-// once.
+// If a job fails and the audio may be the reason, a cleaned copy of the audio is submitted once. The same holds for a job that
+// fails in the response to the upload.
 func TestACleanerCopyIsTried(t *testing.T) {
 	t.Parallel()
 	failed := analyzer.Job{Status: analyzer.StatusFailed, ErrorCode: "Unknown"}
@@ -184,7 +185,7 @@ func TestACleanerCopyIsTried(t *testing.T) {
 	}
 }
 
-// A cleaner copy has no name on the disk, so that nothing is left of it if the program is killed while it is sent.
+// The cleaned copy has no name on the disk, so that it does not stay there if the program is killed during the upload.
 func TestACleanerCopyLeavesNothingBehind(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
@@ -204,7 +205,7 @@ func TestACleanerCopyLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// A job that is finished within the answer to the upload needs no question.
+// A job that is finished in the response to the upload is not polled.
 func TestAJobThatIsDoneAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"job-1", ""} {
@@ -227,7 +228,7 @@ func TestAJobThatIsDoneAtOnce(t *testing.T) {
 	}
 }
 
-// A call that is erased while somebody still works on it stays erased, and that is no fault.
+// A call that is erased during its analysis stays erased, and the worker logs no error.
 func TestACallThatIsErasedWhileItIsAnalysed(t *testing.T) {
 	t.Parallel()
 	for name, asked := range map[string]bool{"sent": false, "asked about": true} {
@@ -252,9 +253,9 @@ func TestACallThatIsErasedWhileItIsAnalysed(t *testing.T) {
 			<-at
 			e := n.idle()
 			if err := e.Erase(t.Context(), "a", "me", "asked to"); !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "(hint: ") {
-				t.Errorf("erased while it is analysed: %v", err)
+				t.Errorf("erase during the analysis: %v", err)
 			}
-			// Another node, that took this one for dead, is faster.
+			// Another node, which considers this one dead, settles the segment first.
 			g, err := n.store.Segment(t.Context(), n.report("a").Segments[0].ID)
 			if err != nil {
 				t.Fatal(err)
@@ -270,27 +271,27 @@ func TestACallThatIsErasedWhileItIsAnalysed(t *testing.T) {
 				t.Fatal(err)
 			}
 			close(proceed)
-			time.Sleep(200 * time.Millisecond) // for it to do harm
+			time.Sleep(200 * time.Millisecond) // time for the worker to restore the call, which would be an error
 			stop()
 			if _, err := n.store.Call(t.Context(), "a"); !errors.Is(err, store.ErrNotFound) {
-				t.Error("it is back")
+				t.Error("the erased call exists again")
 			}
 			if log := n.log.String(); n.log.Errors() != 0 || strings.Contains(log, "level=WARN") ||
 				n.count("SELECT count(*) FROM river_job WHERE state <> 'completed'") != 0 {
-				t.Errorf("its job is not done with\n%s", log)
+				t.Errorf("the job of the queue is not completed, or errors were logged\n%s", log)
 			}
 		})
 	}
 }
 
-// Of two uploads of one segment the first that is noted stands. The other is audited, and not asked about.
+// Of two uploads of one segment, the first that is stored counts. The other is audited as surplus and not polled.
 func TestASurplusJob(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})
 	n.call("a", 1)
 	id := n.report("a").Segments[0].ID
 	n.api.told(func(ctx context.Context, k int) (analyzer.Job, error) {
-		// Another node takes over while we are frozen in the middle of the upload.
+		// Another node takes over while this one is frozen during the upload.
 		if _, doubt, err := n.store.BeginSubmit(ctx, id, "n2", time.Now(), true); err != nil || doubt != store.Resend {
 			t.Error(doubt, err)
 		}
@@ -308,32 +309,31 @@ func TestASurplusJob(t *testing.T) {
 	}
 }
 
-// The queue is only the alarm clock: what is to be done stands in our tables, and a sweep finds it.
+// The job queue only triggers work. The pending work is in the tables of the store, and a sweep finds it without the queue.
 func TestAllJobsOfTheQueueAreLost(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})
 	n.call("a", 5)
 	n.raw("DELETE FROM river_job")
-	n.work(nil) // whose first sweep comes at once
+	n.work(nil) // its first sweep runs at once
 	if r := n.final("a"); strings.Count(states(r), "scored") != 5 || len(n.api.uploaded()) != 5 {
 		t.Errorf("%s, %d uploads", states(r), len(n.api.uploaded()))
 	}
 }
 
-// A call whose recording broke off with all that was known of it, and that of a node that has another name now, comes to
-// an end.
+// A call is ended if its process lost all state about it, or if its node now has another name.
 func TestCallsThatNobodyRecordsAnyMoreAreEnded(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})
 	other := n.part("imported", 0)
 	other.Node = "another"
-	for _, p := range []store.Part{n.part("live", 0), n.part("own", 0), other} { // they are looked at in this order
+	for _, p := range []store.Part{n.part("live", 0), n.part("own", 0), other} { // checked in this order
 		if err := n.desk.Progress(t.Context(), p); err != nil {
 			t.Fatal(err)
 		}
 	}
 	live := n.part("live", 0)
-	if err := n.courier.Progress(live); err != nil { // lies in the spool: this process answers for it
+	if err := n.courier.Progress(live); err != nil { // it is in the spool: this process is responsible for it
 		t.Fatal(err)
 	}
 	n.work(nil)
@@ -347,14 +347,14 @@ func TestCallsThatNobodyRecordsAnyMoreAreEnded(t *testing.T) {
 	}
 }
 
-// The rate is kept over all workers of a node: who would have to wait for too long lets others go first.
+// The submission interval holds over all workers of a node. A worker whose turn is too far away postpones its job.
 func TestSubmissionsKeepTheirDistance(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, options{})
 	n.call("a", 6)
 	n.work(func(w *screen.WorkerConfig) { w.Interval = time.Hour })
 	n.await("one is analysed", func() bool { return strings.Contains(states(n.report("a")), "scored") })
-	time.Sleep(300 * time.Millisecond) // for others to come too early
+	time.Sleep(300 * time.Millisecond) // time for an early submission, which would be an error
 	if r := n.report("a"); strings.Count(states(r), "recorded") != 5 || len(n.api.uploaded()) != 1 {
 		t.Errorf("%s, %d uploads", states(r), len(n.api.uploaded()))
 	}
