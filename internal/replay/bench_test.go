@@ -16,7 +16,7 @@ import (
 	"callscreen/internal/testkit"
 )
 
-// longCall writes a 48 kHz stereo recording of so many minutes: the two-leg fixture over and over.
+// longCall writes a 48 kHz stereo recording of the given length, which repeats the two-leg fixture.
 func longCall(tb testing.TB, minutes int) string {
 	tb.Helper()
 	src, err := encode.Open(tb.Context(), audio+"two-legs.wav", nil)
@@ -55,7 +55,7 @@ func longCall(tb testing.TB, minutes int) string {
 		tb.Fatal(err)
 	}
 	defer f.Close()
-	// A header as a pipe would write it: the size is not known, all that follows is audio.
+	// The header is that of a WAV file written to a pipe: the size is unknown, and all following bytes are audio.
 	header := []byte(
 		"RIFF\xff\xff\xff\xffWAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00\x80\xbb\x00\x00\x00\xee\x02\x00\x04\x00\x10\x00data\xff\xff\xff\xff",
 	)
@@ -70,7 +70,8 @@ func longCall(tb testing.TB, minutes int) string {
 	return file
 }
 
-// BenchmarkReplay is the whole way from a file to its decision, against what ffmpeg needs to decode and resample it.
+// BenchmarkReplay compares the time from a file to its decision with the time that ffmpeg needs to decode and resample the
+// file.
 func BenchmarkReplay(b *testing.B) {
 	const minutes = 20
 	file := longCall(b, minutes)
@@ -124,7 +125,7 @@ func TestMemoryDoesNotGrowWithTheRecording(t *testing.T) {
 		b.finish()
 		return most
 	}
-	peak(1) // the weights and the pools
+	peak(1) // allocates the weights of the model and the pools
 	short, long := peak(2), peak(12)
 	t.Logf("peak heap: %.1f MB for 2 minutes, %.1f MB for 12", float64(short)/1e6, float64(long)/1e6)
 	if long > short+20e6 || long > 150e6 {

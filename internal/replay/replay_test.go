@@ -29,7 +29,7 @@ import (
 
 const audio = "../../testdata/audio/"
 
-// bench is a pipeline with a stand-in for the API, as long as a test lasts.
+// bench is a pipeline with a simulated API.
 type bench struct {
 	t        testing.TB
 	stand    *simulator.Server
@@ -96,7 +96,7 @@ func (b *bench) screen(call *replay.Call, file string) (report.Report, error) {
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// What is uploaded is, sample by sample, what the report says is at that place of the recording.
+// Each uploaded file equals, sample by sample, the recording at the offset that the report states.
 func TestUploadsAreTheirPlaceInTheRecording(t *testing.T) {
 	b := newBench(t, simulator.Script{}, func(c *replay.ScreenerConfig, _ *replay.Replay) { c.Keep = true })
 	r, err := b.screen(b.call("a call/with: odd name"), audio+"two-legs.wav")
@@ -128,7 +128,7 @@ func TestUploadsAreTheirPlaceInTheRecording(t *testing.T) {
 			want = append(want, data[at:at+2]...)
 		}
 		if !bytes.Equal(got[44:], want) {
-			t.Errorf("%s is not what lies at %v of the %s", s.WAV, time.Duration(s.Offset), s.Leg)
+			t.Errorf("%s differs from the recording of leg %s at %v", s.WAV, s.Leg, time.Duration(s.Offset))
 		}
 	}
 	if scored < 4 {
@@ -140,7 +140,7 @@ func TestUploadsAreTheirPlaceInTheRecording(t *testing.T) {
 		}
 	}
 	if !r.Simulated {
-		t.Error("the report does not say that the scores are made up")
+		t.Error("the report does not state that the scores are simulated")
 	}
 	if r.Decision != "flagged" || r.Analysed != r.Speech {
 		t.Errorf("%+v", r)
@@ -150,7 +150,7 @@ func TestUploadsAreTheirPlaceInTheRecording(t *testing.T) {
 	}
 }
 
-// Files that are not to be kept are gone once they are analysed.
+// WAV files are deleted after their analysis unless Keep is set.
 func TestSegmentsAreNotKeptUnlessAsked(t *testing.T) {
 	b := newBench(t, simulator.Script{}, nil)
 	if _, err := b.screen(b.call("x"), audio+"human.wav"); err != nil {
@@ -158,11 +158,11 @@ func TestSegmentsAreNotKeptUnlessAsked(t *testing.T) {
 	}
 	b.finish()
 	if left, _ := filepath.Glob(filepath.Join(b.dir, "*")); len(left) != 0 {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("files were not deleted: %v", left)
 	}
 }
 
-// Every container and codec of the fixtures gives the same speech.
+// The same speech is found in each container and codec of the fixtures.
 func TestEveryFormatIsScreened(t *testing.T) {
 	files, err := filepath.Glob(audio + "formats/*.*")
 	if err != nil {
@@ -172,7 +172,7 @@ func TestEveryFormatIsScreened(t *testing.T) {
 	for _, file := range files {
 		switch filepath.Ext(file) {
 		case ".g722", ".s16le":
-			continue // raw, without anything to know them by
+			continue // raw samples, without a header to detect the format
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			b := newBench(t, simulator.Script{}, func(_ *replay.ScreenerConfig, r *replay.Replay) {
@@ -188,7 +188,7 @@ func TestEveryFormatIsScreened(t *testing.T) {
 				t.Fatal(err)
 			}
 			if d := time.Duration(r.Duration).Seconds(); math.Abs(d-2.99) > 0.1 {
-				t.Errorf("%.3f s long", d)
+				t.Errorf("duration is %.3f s", d)
 			}
 			if sp := time.Duration(r.Speech).Seconds(); sp < 1.5 || sp > 2.9 {
 				t.Errorf("%.3f s of speech", sp)
@@ -201,9 +201,9 @@ func TestEveryFormatIsScreened(t *testing.T) {
 	}
 }
 
-// A job that fails for a reason that may lie in the audio gets a second chance, cut to its speech.
+// If a job fails and the audio may be the reason, the segment is submitted once more, reduced to its speech.
 func TestFailedJobsAreTriedOnceMoreCleaned(t *testing.T) {
-	for _, times := range []int{1, 0} { // 0: fails for ever
+	for _, times := range []int{1, 0} { // 0: always fails
 		b := newBench(
 			t,
 			simulator.Script{Rules: []simulator.Rule{{Result: simulator.Result{Failed: true, ErrorCode: "RuntimeError", FailedTimes: times}}}},
@@ -230,12 +230,12 @@ func TestFailedJobsAreTriedOnceMoreCleaned(t *testing.T) {
 	b := newBench(t, simulator.Script{Rules: []simulator.Rule{{Result: simulator.Result{Failed: true}}}},
 		func(c *replay.ScreenerConfig, _ *replay.Replay) { c.RetryCleaned = false })
 	if r, _ := b.screen(b.call("x"), audio+"human.wav"); len(b.stand.Uploads()) != len(r.Segments) {
-		t.Errorf("%d uploads for %d segments without the second chance", len(b.stand.Uploads()), len(r.Segments))
+		t.Errorf("%d uploads for %d segments with RetryCleaned off", len(b.stand.Uploads()), len(r.Segments))
 	}
 }
 
-// 100 recordings against an API that fails three requests in ten: each gets its decision. It may be inconclusive for one
-// reason only, that a recording was lost twice after its upload; it is not sent a third time.
+// Each of 100 recordings gets a decision from an API that fails three of ten requests. A decision may be inconclusive for one
+// reason only: the response to the upload was lost twice. The recording is not sent a third time.
 func TestEveryRecordingIsDecidedThoughTheAPIFails(t *testing.T) {
 	source, err := os.ReadFile(audio + "human.wav")
 	if err != nil {
@@ -269,14 +269,14 @@ func TestEveryRecordingIsDecidedThoughTheAPIFails(t *testing.T) {
 		}
 	}
 	if clear < 90 {
-		t.Errorf("only %d are clear", clear)
+		t.Errorf("only %d calls are clear", clear)
 	}
 	if s := b.stand.Stats(); s.Failures < 50 {
 		t.Errorf("only %d requests failed", s.Failures)
 	}
 }
 
-// Music on hold is not paid for.
+// Hold music is not submitted.
 func TestHoldMusicIsNotSubmitted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("minutes of audio")
@@ -303,7 +303,7 @@ func TestHoldMusicIsNotSubmitted(t *testing.T) {
 	}
 }
 
-// Who stops a replay gets to see what is known.
+// The report of an interrupted replay holds all results known so far.
 func TestStoppedInTheMiddle(t *testing.T) {
 	b := newBench(t, simulator.Script{Latency: time.Hour}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -322,12 +322,12 @@ func TestStoppedInTheMiddle(t *testing.T) {
 	}
 	for _, s := range r.Segments {
 		if s.State != report.StateRecorded && s.State != report.StateSubmitted {
-			t.Errorf("segment %d is %s", s.Seq, s.State)
+			t.Errorf("segment %d has the state %s", s.Seq, s.State)
 		}
 	}
 }
 
-// The report is the JSON that other programs rely on.
+// The JSON of the report has the field names that other programs rely on.
 func TestReportJSON(t *testing.T) {
 	b := newBench(t, simulator.Script{}, nil)
 	r, err := b.screen(b.call("x"), audio+"human.wav")
@@ -354,7 +354,7 @@ func TestReportJSON(t *testing.T) {
 		"segments",
 	} {
 		if _, ok := m[key]; !ok {
-			t.Errorf("the report has no %s", key)
+			t.Errorf("the report has no field %s", key)
 		}
 	}
 	for _, key := range []string{
@@ -370,14 +370,14 @@ func TestReportJSON(t *testing.T) {
 		"reason",
 	} {
 		if _, ok := m["segments"].([]any)[0].(map[string]any)[key]; !ok {
-			t.Errorf("a segment has no %s", key)
+			t.Errorf("a segment has no field %s", key)
 		}
 	}
 	var again report.Report
 	if err := json.Unmarshal(data, &again); err != nil || again.Speech != r.Speech.Round() {
 		t.Errorf("read back: %v, %v of speech instead of %v", err, again.Speech, r.Speech)
 	}
-	// A call of which nothing is known has lists and no nulls where lists are promised.
+	// The report of an empty call has empty lists, not null.
 	data, _ = json.Marshal(b.call("y").Report())
 	if !bytes.Contains(data, []byte(`"segments":[]`)) || !bytes.Contains(data, []byte(`"score":null`)) {
 		t.Errorf("%s", data)

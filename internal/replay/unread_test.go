@@ -10,7 +10,7 @@ import (
 	"callscreen/analyzer/simulator"
 )
 
-// join writes a file of several parts and returns its path.
+// join writes the concatenated parts to a file and returns its path.
 func join(t *testing.T, parts ...[]byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "call.wav")
@@ -24,7 +24,7 @@ func join(t *testing.T, parts ...[]byte) string {
 	return path
 }
 
-// Known fault: the second part of a recording was not heard, and the call was clear.
+// Known fault: the second part of a recording was not read, and the call was clear.
 func TestRecordingsOfSeveralParts(t *testing.T) {
 	read := func(name string) []byte {
 		b, err := os.ReadFile(name)
