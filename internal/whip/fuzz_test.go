@@ -11,7 +11,8 @@ import (
 
 func FuzzOffer(f *testing.F) {
 	f.Add(
-		"v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\na=sendonly\r\n",
+		"v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n" +
+			"m=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\na=sendonly\r\n",
 	)
 	f.Add("v=0\r\nm=audio 9 X 0\r\nm=audio 9 X 0\r\n")
 	f.Add("")
@@ -24,7 +25,7 @@ func FuzzOffer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What was repaired needs no further repair.
+		// A repaired offer needs no further repair.
 		again, err := readOffer(o.sdp)
 		if err != nil || again.unbundle {
 			t.Errorf("%v %q", err, o.sdp)
@@ -36,7 +37,8 @@ func FuzzOffer(f *testing.F) {
 
 func FuzzFragment(f *testing.F) {
 	f.Add(
-		"a=ice-ufrag:x\r\na=ice-pwd:y\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\na=end-of-candidates\r\n",
+		"a=ice-ufrag:x\r\na=ice-pwd:y\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n" +
+			"a=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\na=end-of-candidates\r\n",
 	)
 	f.Add("hello")
 	f.Fuzz(func(t *testing.T, body string) {
@@ -57,14 +59,20 @@ func FuzzFragment(f *testing.F) {
 	})
 }
 
-// An offer that passes goes on to the WebRTC library, which must survive it, within bounds.
+// FuzzNegotiation passes accepted offers to the WebRTC library, which must handle them within bounded time and memory.
 func FuzzNegotiation(f *testing.F) {
-	const start = "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\na=fingerprint:sha-256 00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00\r\n"
+	const start = "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n" +
+		"a=fingerprint:sha-256 00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00\r\n"
 	f.Add(
-		start + "m=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=setup:actpass\r\na=ice-ufrag:abcd\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\na=sendonly\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n",
+		start + "m=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=setup:actpass\r\n" +
+			"a=ice-ufrag:abcd\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\na=rtcp-mux\r\n" +
+			"a=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\na=sendonly\r\n" +
+			"a=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n",
 	)
 	f.Add(
-		start + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=ice-ufrag:abcd\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\na=extmap:1 x\r\na=ssrc:5 cname:x\r\n",
+		start + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" +
+			"a=mid:0\r\na=ice-ufrag:abcd\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\na=extmap:1 x\r\n" +
+			"a=ssrc:5 cname:x\r\n",
 	)
 	f.Fuzz(func(t *testing.T, body string) {
 		if len(body) > 8<<10 {
@@ -79,7 +87,7 @@ func FuzzNegotiation(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = pc.GracefulClose() }() // what it is about is what came before
+		defer func() { _ = pc.GracefulClose() }() // its error is not under test
 		if pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: o.sdp}) != nil {
 			return
 		}

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// house is an intake that notes what happens, and a server in front of it.
+// house is a WHIP server with an intake that records its calls.
 type house struct {
 	t      *testing.T
 	server *whip.Server
@@ -63,7 +63,7 @@ func newHouse(t *testing.T, change func(*whip.Config)) *house {
 		http.DefaultClient.CloseIdleConnections()
 		h.server.Close()
 		if n := h.server.Stats().Open; n != 0 {
-			t.Errorf("%d sessions are left", n)
+			t.Errorf("%d sessions were not closed", n)
 		}
 		if err := engine.Close(); err != nil {
 			t.Error(err)
@@ -116,17 +116,17 @@ func (h *house) heard(leg string) int {
 	return h.packets[leg]
 }
 
-// until waits for something that must come true.
+// until waits until ok returns true.
 func (h *house) until(what string, ok func() bool) {
 	h.t.Helper()
 	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			h.t.Fatalf("%s does not happen", what)
+			h.t.Fatalf("timeout: waited in vain for %s", what)
 		}
 	}
 }
 
-// answer is what came back from a request.
+// answer is the response to a request.
 type answer struct {
 	status int
 	header http.Header
@@ -172,7 +172,7 @@ func (h *house) post(sdp string, header ...string) answer {
 	return h.ask(http.MethodPost, "/whip/call/caller", sdp, append([]string{"Content-Type", "application/sdp"}, header...)...)
 }
 
-// sender is a WHIP client made of pion.
+// sender is a WHIP client that uses pion.
 type sender struct {
 	pc    *webrtc.PeerConnection
 	track *webrtc.TrackLocalStaticRTP
@@ -220,7 +220,7 @@ func newSender(t *testing.T, trickle bool) (*sender, string) {
 		t.Fatal(err)
 	}
 	<-gathered
-	s.work.Go(func() { // a packet every 20 ms, for as long as the test lasts
+	s.work.Go(func() { // a packet every 20 ms until the test ends
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		p := rtp.Packet{Header: rtp.Header{Version: 2}, Payload: make([]byte, 160)}

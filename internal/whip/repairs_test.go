@@ -11,7 +11,8 @@ import (
 	"callscreen/internal/whip"
 )
 
-// Faults of real senders that pion answers with "m=audio 0", or not at all.
+// Offers of real senders with defects are repaired. Without the repair pion rejects the audio with "m=audio 0" or returns an
+// error.
 func TestOffersOfRealSendersAreRepaired(t *testing.T) {
 	for name, change := range map[string]func(string) string{
 		"no BUNDLE group (GStreamer's default)": func(s string) string {
@@ -35,7 +36,7 @@ func TestOffersOfRealSendersAreRepaired(t *testing.T) {
 				!strings.Contains(change(offer), "group:BUNDLE") && strings.Contains(a.body, "group:BUNDLE") {
 				t.Errorf("HTTP %d %s", a.status, a.body)
 			}
-			// Our own peer did have a group and a mid: it is told what it expects.
+			// The test's own offer had a group and a mid, so that its peer expects them in the answer.
 			if !strings.Contains(a.body, "a=group") {
 				a.body = strings.Replace(a.body, "t=0 0\r\n", "t=0 0\r\na=group:BUNDLE 0\r\n", 1)
 			}
@@ -45,7 +46,7 @@ func TestOffersOfRealSendersAreRepaired(t *testing.T) {
 	}
 }
 
-// Video is refused, the audio beside it is kept.
+// Video is refused, and the audio of the same offer is accepted.
 func TestVideoIsRefusedAndAudioKept(t *testing.T) {
 	h := newHouse(t, nil)
 	s, _ := newSender(t, false)
@@ -62,11 +63,11 @@ func TestVideoIsRefusedAndAudioKept(t *testing.T) {
 	}
 }
 
-// A sender that never connects is given up, and one that falls silent too.
+// The session of a sender that never connects, or that stops sending, is closed.
 func TestSendersThatDoNothingAreGivenUp(t *testing.T) {
 	h := newHouse(t, func(c *whip.Config) { c.Handshake = 200 * time.Millisecond })
 	_, offer := newSender(t, false)
-	if a := h.post(offer); a.status != http.StatusCreated { // and the answer is thrown away
+	if a := h.post(offer); a.status != http.StatusCreated { // the answer is not used
 		t.Fatalf("HTTP %d %s", a.status, a.body)
 	}
 	h.until("the end of the session", func() bool { return h.server.Stats().Open == 0 })
@@ -79,7 +80,7 @@ func TestSendersThatDoNothingAreGivenUp(t *testing.T) {
 	silent.until("the end of the session", func() bool { return silent.server.Stats().Open == 0 })
 }
 
-// A sender that goes away without a word is lost, and its session goes.
+// A sender that disappears without DELETE counts as lost, and its session is closed.
 func TestASenderThatGoesAway(t *testing.T) {
 	h := newHouse(t, nil)
 	s, offer := newSender(t, false)
@@ -87,7 +88,7 @@ func TestASenderThatGoesAway(t *testing.T) {
 	h.until("media", func() bool { return h.heard("caller") > 5 })
 	s.stop()
 	s.work.Wait()
-	if err := s.pc.GracefulClose(); err != nil { // DTLS says goodbye; no DELETE does
+	if err := s.pc.GracefulClose(); err != nil { // sends the DTLS close notification, but no DELETE
 		t.Fatal(err)
 	}
 	h.until("the end of the session", func() bool { return h.server.Stats().Open == 0 })
