@@ -8,7 +8,7 @@ import (
 	"callscreen/internal/testkit"
 )
 
-// What comes as the source of a leg is a web address without credentials, or refused.
+// A source of a leg is refused unless it is a web address without credentials.
 func FuzzSource(f *testing.F) {
 	f.Add(`{"url":"https://media.example.com/whep/1","token":"x"}`)
 	f.Add(`{"url":"http://u:p@h/","token":5}`)
