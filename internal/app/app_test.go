@@ -22,7 +22,7 @@ import (
 	"callscreen/internal/publish"
 )
 
-// Two legs of one call, over real WebRTC: one decision, each leg by itself, and the time is right.
+// Two legs over real WebRTC are one call with one decision. Each leg is decided by itself, and the durations are correct.
 func TestTwoLegsAreOneCall(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t, simulator.Script{}, nil, nil)
@@ -35,7 +35,7 @@ func TestTwoLegsAreOneCall(t *testing.T) {
 			}
 		})
 	}
-	// While it is live, the call is there, and its decision is about what is known.
+	// The API shows the live call with a decision over the segments so far.
 	var live map[string]any
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		if _, live = s.get("GET", "/api/v1/calls/c1/decision?wait=1s", ""); live["decision"] == "flagged" || time.Now().After(end) {
@@ -43,7 +43,7 @@ func TestTwoLegsAreOneCall(t *testing.T) {
 		}
 	}
 	if live["state"] != "live" || live["decision"] != "flagged" || live["final"] != true {
-		t.Errorf("while it is live: %v", live)
+		t.Errorf("during the call: %v", live)
 	}
 	both.Wait()
 	r := s.ended("c1")
@@ -76,7 +76,7 @@ func TestTwoLegsAreOneCall(t *testing.T) {
 		"go_goroutines",
 	} {
 		if !strings.Contains(m["text"].(string), want) {
-			t.Errorf("no %q among the metrics", want)
+			t.Errorf("the metrics do not contain %q", want)
 		}
 	}
 	if code, page := s.get("GET", "/", ""); code != 200 || !strings.Contains(page["text"].(string), "flagged") {
@@ -84,7 +84,8 @@ func TestTwoLegsAreOneCall(t *testing.T) {
 	}
 }
 
-// While a card is read out nothing is kept: the time goes on, the audio is silence, and what was discarded is told.
+// Audio of a paused leg is discarded, for example while a caller reads out a card number. The recording continues with silence,
+// and the API returns the discarded time.
 func TestPauseDiscardsTheAudioAndKeepsTheTime(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t, simulator.Script{}, nil, nil)
@@ -110,11 +111,11 @@ func TestPauseDiscardsTheAudioAndKeepsTheTime(t *testing.T) {
 		t.Errorf("recorded %v s of 10", got)
 	}
 	if got := time.Duration(r.Speech).Seconds(); got > 6.5 {
-		t.Errorf("%v s of speech, of which four were to be discarded", got)
+		t.Errorf("%v s of speech were recorded, although 4 s were paused", got)
 	}
 }
 
-// The sidecar is stopped in the middle of a call: it takes no more, flushes what was said, and decides it.
+// A sidecar that is stopped during a call accepts no more audio, flushes the recorded audio and decides the call.
 func TestStopInTheMiddleOfACall(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t, simulator.Script{Latency: 200 * time.Millisecond}, nil, nil)
@@ -172,7 +173,8 @@ func TestTokensAndRoles(t *testing.T) {
 	}
 }
 
-// What would leave the door open, or would promise what is not there, is refused at start.
+// The start is refused without authentication on a public address, and with an unusable database, audio store, webhook secret,
+// data folder or address. The error does not hold the password of the database.
 func TestWhatIsRefusedAtStart(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*config.Config)
@@ -202,7 +204,7 @@ func TestWhatIsRefusedAtStart(t *testing.T) {
 	}
 }
 
-// A leg is stopped by the API: its call ends and is decided, though the sender would go on.
+// A leg is stopped by the API: its call ends and is decided, although the sender continues.
 func TestStopByTheAPI(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t, simulator.Script{}, nil, nil)
@@ -222,7 +224,7 @@ func TestStopByTheAPI(t *testing.T) {
 	done.Wait()
 }
 
-// Two parties on one stereo track are two legs, as ?channels says.
+// The query parameter channels maps the two channels of a stereo track to two legs.
 func TestTwoPartiesOnOneTrack(t *testing.T) {
 	t.Parallel()
 	ffmpeg, err := exec.LookPath("ffmpeg")
@@ -280,7 +282,7 @@ func TestTwoPartiesOnOneTrack(t *testing.T) {
 	}
 }
 
-// A leg is fetched from a media server by WHEP until it is told to stop. What the API refuses, it says why.
+// A leg is fetched from a media server by WHEP until DELETE. A refused request gets an error that states the reason.
 func TestLegsAreFetchedByWHEP(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t, simulator.Script{}, nil, nil)

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Patterns is what the program answers to, but for WHIP and what watches over it.
+// Patterns returns the patterns of the HTTP handlers, without those of WHIP and of monitoring.
 func (a *App) Patterns() []string {
 	return slices.Concat(
 		a.review.Patterns(),

@@ -25,20 +25,21 @@ const (
 	hostileAtOnce   = 100
 )
 
-// hostileOffer is an offer in order, of somebody who will never connect.
+// hostileOffer returns a valid offer of a sender that never connects.
 func hostileOffer(i int) string {
 	return fmt.Sprintf("v=0\r\no=- %d 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n"+
-		"a=fingerprint:sha-256 %s00\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=setup:actpass\r\na=mid:0\r\na=ice-ufrag:evil\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"+
+		"a=fingerprint:sha-256 %s00\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=setup:actpass\r\na=mid:0\r\n"+
+		"a=ice-ufrag:evil\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"+
 		"a=rtcp-mux\r\na=sendonly\r\na=rtpmap:111 opus/48000/2\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n", i, strings.Repeat("00:", 31))
 }
 
-// crowd is a thousand senders who mean no good, at several addresses.
+// crowd is a thousand hostile senders at several addresses.
 type crowd struct {
 	t       *testing.T
 	at      string // of the server
 	clients []*http.Client
 	mu      sync.Mutex
-	answers map[string]int // by what was done, and status
+	answers map[string]int // number of responses by request and status
 }
 
 func newCrowd(t *testing.T, at string) *crowd {
@@ -50,7 +51,7 @@ func newCrowd(t *testing.T, at string) *crowd {
 	return c
 }
 
-// do makes a request, and returns where the session is that came of it.
+// do sends a request and returns the location of the new session.
 func (c *crowd) do(what string, i int, method, path, kind, token string, body io.Reader) string {
 	r, err := http.NewRequestWithContext(context.Background(), method, "http://"+c.at+path, body)
 	if err != nil {
@@ -101,7 +102,7 @@ func (c *crowd) attack(i int) {
 		for n := range 150 {
 			ufrag := "evil"
 			if n%50 == 49 {
-				ufrag = fmt.Sprint("evil", n) // ICE begins anew
+				ufrag = fmt.Sprint("evil", n) // an ICE restart
 			}
 			c.do(
 				"PATCH",
@@ -137,14 +138,14 @@ func (c *crowd) attack(i int) {
 
 func heap() uint64 {
 	runtime.GC()
-	runtime.GC() // what finalizers let go
+	runtime.GC() // frees the memory that finalizers released
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
 
-// A thousand hostile sessions while a call is in progress: nothing of it is lost, it is decided rightly, and afterwards
-// nothing is left of them.
+// A thousand hostile sessions do not disturb a call: no packet of it is lost, and its decision is correct. Afterwards their
+// goroutines and memory are released.
 func TestHostileSessionsDoNotTouchAGoodCall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
@@ -153,7 +154,7 @@ func TestHostileSessionsDoNotTouchAGoodCall(t *testing.T) {
 		c.Auth.Tokens = []config.Token{fixed("evil", "evil", "ingest"), fixed("victim", "victim", "ingest")}
 		c.WebRTC.MaxSessionsPerToken, c.WebRTC.Grace = 200, time.Second
 	})
-	s.play(t.Context(), demo.Human, "before", "caller", 2, publish.Impairment{}) // so that what is made once is there
+	s.play(t.Context(), demo.Human, "before", "caller", 2, publish.Impairment{}) // allocates the resources that are made once
 	s.ended("before")
 	http.DefaultClient.CloseIdleConnections()
 	s.idle()
@@ -170,7 +171,7 @@ func TestHostileSessionsDoNotTouchAGoodCall(t *testing.T) {
 	}()
 	for end := time.Now().Add(20 * time.Second); s.app.Totals().Legs == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("the good call does not begin")
+			t.Fatal("the good call did not begin")
 		}
 	}
 	c := newCrowd(t, s.app.Addr())
@@ -208,7 +209,7 @@ func TestHostileSessionsDoNotTouchAGoodCall(t *testing.T) {
 	_, m := s.get("GET", "/metrics", "")
 	if want := fmt.Sprintf("callscreen_packets_received_total %d\n", len(g.media.Packets)+100); !strings.Contains(m["text"].(string), want) ||
 		!strings.Contains(m["text"].(string), "callscreen_packets_lost_total 0\n") {
-		t.Errorf("no %q among the metrics", want)
+		t.Errorf("the metrics do not contain %q", want)
 	}
 	for _, bad := range []string{
 		"huge: 201",
@@ -235,11 +236,11 @@ func TestHostileSessionsDoNotTouchAGoodCall(t *testing.T) {
 		"many media: 422",
 	} {
 		if c.answers[want] == 0 {
-			t.Errorf("%s never happened, so the rest says little", want)
+			t.Errorf("response %s never occurred: the test does not cover it", want)
 		}
 	}
 	t.Logf("answers: %v", c.answers)
-	// Those that never connect are given up after 15 s, and their calls a second later.
+	// Sessions that never connect are closed after 15 s, and their calls end a second later.
 	http.DefaultClient.CloseIdleConnections()
 	s.idle()
 	var left int
@@ -258,7 +259,7 @@ func TestHostileSessionsDoNotTouchAGoodCall(t *testing.T) {
 		float64(after)/1e6,
 	)
 	if left > goroutines+10 {
-		t.Errorf("%d goroutines are left of %d", left, goroutines)
+		t.Errorf("%d goroutines run afterwards, %d before", left, goroutines)
 	}
 	if after > before+20e6 {
 		t.Errorf("the heap has grown from %d to %d", before, after)

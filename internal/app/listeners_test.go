@@ -23,7 +23,7 @@ import (
 	"callscreen/internal/config"
 )
 
-// ask makes one request over a connection of its own.
+// ask sends one request over a new connection.
 func ask(t *testing.T, client *http.Client, method, url, token string) (int, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -47,7 +47,7 @@ func ask(t *testing.T, client *http.Client, method, url, token string) (int, str
 	return resp.StatusCode, string(body)
 }
 
-// What watches the program and what is for admins is at its own address, and not at the public one.
+// Endpoints for monitoring and for admins are served at the admin address, and not at the public one.
 func TestTheAdminListenerIsApart(t *testing.T) {
 	s := newSidecar(
 		t,
@@ -95,8 +95,8 @@ func TestAnOpenAdminListenerIsRefused(t *testing.T) {
 	}
 }
 
-// Over TLS the same is served, by HTTP/2 where the client wants it, cookies are for TLS only, and the certificate is the
-// one that is in the files now.
+// TLS serves the same endpoints, over HTTP/2 if the client supports it. Cookies are restricted to TLS. A changed certificate
+// file is used without a restart.
 func TestServeOverTLS(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -132,7 +132,7 @@ func TestServeOverTLS(t *testing.T) {
 		!strings.HasPrefix(cookies[0].Name, "__Host-") {
 		t.Errorf("%s HTTP %d %v", resp.Proto, resp.StatusCode, cookies)
 	}
-	// Who does not speak TLS gets nowhere, and nothing into the log but when it is asked for.
+	// A client that does not use TLS is refused. It is logged at the debug level only.
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", s.app.Addr())
 	if err != nil {
@@ -150,7 +150,7 @@ func TestServeOverTLS(t *testing.T) {
 	}
 }
 
-// A leg is not fetched from where it must not be, and its metadata is bounded.
+// A leg is not fetched from a forbidden address, and its metadata is bounded.
 func TestLegsAreFetchedOnlyFromWhereTheyMay(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.WebRTC.WHEPAllow = []string{"media.example.com"} })
@@ -195,16 +195,16 @@ func TestLegsAreFetchedOnlyFromWhereTheyMay(t *testing.T) {
 	if code, _ := s.get("DELETE", "/api/v1/calls/pulled/legs/caller/whep", ""); code != 200 {
 		t.Errorf("DELETE: HTTP %d", code)
 	}
-	if err := inner.(*net.TCPListener).SetDeadline(time.Now().Add(100 * time.Millisecond)); err != nil { // what has come is accepted at once
+	if err := inner.(*net.TCPListener).SetDeadline(time.Now().Add(100 * time.Millisecond)); err != nil { // a pending connection is accepted at once
 		t.Fatal(err)
 	}
 	if c, err := inner.Accept(); err == nil {
 		c.Close()
-		t.Error("it was connected to all the same")
+		t.Error("the sidecar connected to a forbidden address")
 	}
 }
 
-// fixed is a token of the configuration.
+// fixed returns a token for the configuration.
 func fixed(name, secret string, roles ...string) config.Token {
 	return config.Token{Name: name, Roles: roles, SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(secret)))}
 }

@@ -17,8 +17,7 @@ import (
 	"callscreen/internal/publish"
 )
 
-// What is known of a call besides its id is never logged, whatever the level and whatever goes wrong; and the lines that
-// are about the call say so.
+// Metadata of a call is never logged, at any level and after any error. Log lines about a call hold its id.
 func TestNoNumberGetsIntoTheLog(t *testing.T) {
 	t.Parallel()
 	crm := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
@@ -80,7 +79,7 @@ func TestNoNumberGetsIntoTheLog(t *testing.T) {
 	if strings.Contains(log, number) {
 		for line := range strings.Lines(log) {
 			if strings.Contains(line, number) {
-				t.Errorf("a number in the log: %s", line)
+				t.Errorf("the log holds a telephone number: %s", line)
 			}
 		}
 	}
@@ -92,7 +91,7 @@ func TestNoNumberGetsIntoTheLog(t *testing.T) {
 		"msg=\"WHEP session ended",
 	} {
 		if !strings.Contains(log, want) {
-			t.Errorf("no %q in the log", want)
+			t.Errorf("the log does not contain %q", want)
 		}
 	}
 	for line := range strings.Lines(log) {

@@ -15,7 +15,7 @@ import (
 	"callscreen/internal/publish"
 )
 
-// Losses, bursts and jitter on the wire cost audio, never time.
+// Packet loss, bursts and jitter reduce the received audio, but do not change the duration of the recording.
 func TestABadNetworkDoesNotMoveTheTape(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t, simulator.Script{}, nil, nil)
@@ -35,7 +35,7 @@ func TestABadNetworkDoesNotMoveTheTape(t *testing.T) {
 	all.Wait()
 	for _, name := range []string{"loss", "bursts", "jitter", "both"} {
 		r := s.ended(name)
-		// The first or the last packets of a call may be the lost ones: nobody can know of those.
+		// Lost packets at the start or the end of a call are not detectable.
 		if got := time.Duration(r.Duration).Seconds(); got < 9.85 || got > 10.02 {
 			t.Errorf("%s: recorded %v s of 10", name, got)
 		}
@@ -45,7 +45,7 @@ func TestABadNetworkDoesNotMoveTheTape(t *testing.T) {
 	}
 }
 
-// A sender that is cut off in the middle of a segment: what was said is cut and decided, after the time of grace.
+// If the connection of a sender is lost during a segment, the recorded audio is decided after the grace time.
 func TestASenderThatIsCutOff(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.WebRTC.Grace = 300 * time.Millisecond })
@@ -63,7 +63,7 @@ func TestALegThatComesBackContinuesItsCall(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t, simulator.Script{}, nil, nil)
 	s.play(t.Context(), demo.Human, "again", "caller", 5, publish.Impairment{})
-	time.Sleep(time.Second) // less than the time that a call lingers for another leg
+	time.Sleep(time.Second) // less than the linger time of a call
 	s.play(t.Context(), demo.Human, "again", "caller", 5, publish.Impairment{})
 	r := s.ended("again")
 	if got := time.Duration(r.Duration).Seconds(); got < 11 || got > 12.5 || r.Lost != 0 {
@@ -83,8 +83,8 @@ func TestALegThatComesBackContinuesItsCall(t *testing.T) {
 	}
 }
 
-// The network is gone for 12 s: ICE calls the sender disconnected, which ends nothing, and the tape has 12 s of silence
-// that count as lost.
+// A network outage of 12 s does not end a call, although ICE reports the sender as disconnected. The recording has 12 s of
+// silence that count as lost.
 func TestABlackoutEndsNothing(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t, simulator.Script{}, nil, nil)
@@ -98,15 +98,15 @@ func TestABlackoutEndsNothing(t *testing.T) {
 		t.Errorf("recorded %v s of 22", got)
 	}
 	if got := time.Duration(r.Lost).Seconds(); got < 10.5 || got > 13 {
-		t.Errorf("%v s are lost of 12", got)
+		t.Errorf("%v s count as lost, want 12 s", got)
 	}
-	// More than policy.max_lost: nobody knows what was said meanwhile.
+	// The lost audio exceeds policy.max_lost.
 	if len(r.Segments) < 2 || r.Decision != "inconclusive" || !slices.Equal(r.Reasons, []string{"too_much_lost"}) {
 		t.Errorf("%+v", r)
 	}
 }
 
-// The network is gone for good: the session is lost, the call ends after the time of grace, and what was said is decided.
+// After a permanent network failure the session is lost, the call ends after the grace time, and the recorded audio is decided.
 func TestANetworkThatDoesNotComeBack(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t, simulator.Script{}, nil, func(c *config.Config) { c.WebRTC.Grace = 500 * time.Millisecond })
@@ -128,7 +128,7 @@ func TestANetworkThatDoesNotComeBack(t *testing.T) {
 		&publish.Options{To: "http://" + s.app.Addr() + "/whip/gone/caller", Impairment: publish.Impairment{Blackout: dark}},
 	)
 	if err != nil || sum.Err() == nil {
-		t.Errorf("the sender noticed nothing: %v %v", err, sum)
+		t.Errorf("the sender reported no error: %v %v", err, sum)
 	}
 	r := s.ended("gone")
 	if r.State != "ended" || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, "interrupted") ||
@@ -137,7 +137,7 @@ func TestANetworkThatDoesNotComeBack(t *testing.T) {
 	}
 }
 
-// Senders and sidecar may have nothing but IPv6 in common.
+// A call works over IPv6 alone.
 func TestACallOverIPv6(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp6", "[::1]:0")

@@ -29,13 +29,13 @@ import (
 	"callscreen/internal/store"
 )
 
-// contract is the document of the API, as far as the test needs it.
+// contract holds the parts of the OpenAPI document that the test needs.
 type contract struct {
 	t       *testing.T
 	schemas *jsonschema.Compiler
-	// operations by "GET /api/v1/calls/{call}", and their responses by status.
+	// operations holds the responses by operation, such as "GET /api/v1/calls/{call}", and by status.
 	operations map[string]map[string]response
-	seen       map[string]bool // operation and status that were answered
+	seen       map[string]bool // operations and statuses that the server has returned
 }
 
 type response struct {
@@ -88,7 +88,7 @@ func readContract(t *testing.T, text []byte) *contract {
 	return c
 }
 
-// closeSchemas forbids what is not described, so that a field cannot be forgotten.
+// closeSchemas forbids additional properties, so that an undocumented field is an error.
 func closeSchemas(v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -96,10 +96,10 @@ func closeSchemas(v any) {
 			v["additionalProperties"] = false
 		}
 		if _, ok := v["allOf"]; ok {
-			return // each half sees the fields of the other
+			return // each schema of the combination also sees the fields of the others
 		}
 		for k, inner := range v {
-			if k != "Problem" { // which may have members of its own
+			if k != "Problem" { // RFC 9457 permits additional members
 				closeSchemas(inner)
 			}
 		}
@@ -110,7 +110,7 @@ func closeSchemas(v any) {
 	}
 }
 
-// check holds an answer against what is documented.
+// check compares a response with the document.
 func (c *contract) check(operation string, a answered, body []byte) {
 	c.t.Helper()
 	status := strconv.Itoa(a.status)
@@ -146,10 +146,10 @@ func (c *contract) check(operation string, a answered, body []byte) {
 
 var pathValue = regexp.MustCompile(`\{([a-z]+)\}`)
 
-// The document of the API is held against the handlers: what is documented is there, what is there is documented, and
-// real answers are as they are described.
+// The OpenAPI document and the handlers agree: each documented operation exists, each operation is documented, and real
+// responses match their schemas.
 func TestTheAPIIsAsDocumented(t *testing.T) {
-	var times atomic.Int32 // an endpoint that wants no messages, and then does; and a media server that has nothing yet
+	var times atomic.Int32 // the webhook endpoint first refuses messages; the media server has no stream at first
 	gone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/whep":
@@ -189,7 +189,7 @@ func TestTheAPIIsAsDocumented(t *testing.T) {
 		t.Errorf("documented %q\nthere      %q", documented, there)
 	}
 
-	// A call that is in progress, for what can be asked of one.
+	// A live call, for the operations on live calls.
 	ctx, hangUp := context.WithCancel(t.Context())
 	played := make(chan struct{})
 	go func() {
@@ -202,7 +202,7 @@ func TestTheAPIIsAsDocumented(t *testing.T) {
 		}
 	}
 	dead := s.deadLetter()
-	s.log.Reset() // that was an error, and it is logged as one
+	s.log.Reset() // removes the expected error
 	const call, leg = "/api/v1/calls/{call}", "/api/v1/calls/{call}/legs/{leg}"
 	for _, q := range []struct {
 		operation, path, token, body string
@@ -274,7 +274,7 @@ func TestTheAPIIsAsDocumented(t *testing.T) {
 		a, body := s.ask(strings.Fields(q.operation)[0], q.path, "adm", "")
 		c.check(q.operation, a, body)
 	}
-	// Who is not known, or may not, is told the same everywhere.
+	// All guarded operations return the documented error for a missing or unknown token.
 	for operation, responses := range c.operations {
 		if _, guarded := responses["401"]; !guarded {
 			continue
@@ -288,7 +288,7 @@ func TestTheAPIIsAsDocumented(t *testing.T) {
 	for operation, responses := range c.operations {
 		for status := range responses {
 			if status != "default" && !c.seen[operation+" "+status] {
-				t.Errorf("%s: HTTP %s is documented, but was never answered", operation, status)
+				t.Errorf("%s: HTTP %s is documented, but was never returned", operation, status)
 			}
 		}
 	}
@@ -299,8 +299,8 @@ type answered struct {
 	kind   string // of the content
 }
 
-// ask sends a request. A body that begins with bytes= is a range instead, one that is "text" is no JSON. Of a stream only
-// the begin is read.
+// ask sends a request. A body that begins with "bytes=" is sent as a Range header instead. The body "text" is sent with a type
+// other than JSON. Only the start of an event stream is read.
 func (s *sidecar) ask(method, path, token, body string) (answered, []byte) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -337,7 +337,7 @@ func (s *sidecar) ask(method, path, token, body string) (answered, []byte) {
 	return a, data
 }
 
-// deadLetter waits until a message was given up, and returns its id.
+// deadLetter waits until the delivery of a message was given up and returns its id.
 func (s *sidecar) deadLetter() string {
 	s.t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -345,11 +345,11 @@ func (s *sidecar) deadLetter() string {
 			return list["dead"].([]any)[0].(map[string]any)["message"].(string)
 		}
 	}
-	s.t.Fatal("no message is given up")
+	s.t.Fatal("the delivery of the message was not given up")
 	return ""
 }
 
-// expire notes that the audio of a segment is gone, as retention does.
+// expire marks the audio of a segment as deleted, as retention does.
 func (s *sidecar) expire(segment string) {
 	s.t.Helper()
 	db, err := store.Open(context.Background(), store.Options{Dir: s.dir})

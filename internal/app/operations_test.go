@@ -23,7 +23,7 @@ var (
 	partOf     = regexp.MustCompile(`_(bucket|sum|count)$`) // of a histogram
 )
 
-// expressions are those of the alerts and of the panels, by what they are for.
+// expressions returns the expressions of all alerts and panels by their names.
 func expressions(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -43,7 +43,7 @@ func expressions(t *testing.T) map[string]string {
 			all["alert "+r.Alert] = r.Expr
 			if r.Annotations["action"] == "" || r.Annotations["summary"] == "" ||
 				!slices.Contains([]string{"critical", "warning"}, r.Labels["severity"]) {
-				t.Errorf("%s does not say what it is about, what to do and how bad it is", r.Alert)
+				t.Errorf("alert %s lacks a summary, an action or a severity", r.Alert)
 			}
 		}
 	}
@@ -59,7 +59,7 @@ func expressions(t *testing.T) map[string]string {
 			all["panel "+p.Title] += target.Expr + "\n"
 		}
 		if p.Type != "row" && len(p.Targets) == 0 {
-			t.Errorf("panel %s shows nothing", p.Title)
+			t.Errorf("panel %s has no expression", p.Title)
 		}
 	}
 	if len(all) < 30 {
@@ -79,7 +79,7 @@ func read(t *testing.T, name string, into func([]byte) error) {
 	}
 }
 
-// What alerts, panels and the manual name is there, and what is there is in the manual.
+// All metrics that alerts, panels and docs/operating.md name exist, and docs/operating.md lists all metrics.
 func TestAlertsPanelsAndManualNameMetricsThatExist(t *testing.T) {
 	t.Parallel()
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -97,7 +97,7 @@ func TestAlertsPanelsAndManualNameMetricsThatExist(t *testing.T) {
 		}
 		for _, n := range names {
 			if f[n] == nil && f[partOf.ReplaceAllString(n, "")] == nil {
-				t.Errorf("%s names %s, which is not there", where, n)
+				t.Errorf("%s names metric %s, which does not exist", where, n)
 			}
 		}
 	}
@@ -109,7 +109,7 @@ func TestAlertsPanelsAndManualNameMetricsThatExist(t *testing.T) {
 	for _, n := range metricName.FindAllString(string(manual), -1) {
 		told[n] = true
 		if f[n] == nil {
-			t.Errorf("docs/operating.md names %s, which is not there", n)
+			t.Errorf("docs/operating.md names metric %s, which does not exist", n)
 		}
 	}
 	for n, family := range f {

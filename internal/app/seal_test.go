@@ -21,7 +21,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// With a key no audio is on the disk in the clear, and whoever may hear it hears the same.
+// With an encryption key, all audio on the disk is encrypted. The API and the analysis get the same audio as without a key.
 func TestAudioIsEncryptedOnTheDisk(t *testing.T) {
 	t.Parallel()
 	key, _, err := seal.Generate()
@@ -41,7 +41,7 @@ func TestAudioIsEncryptedOnTheDisk(t *testing.T) {
 	if r.Decision != "flagged" || len(r.Segments) == 0 || len(s.stand.Uploads()) == 0 {
 		t.Fatalf("%+v", r)
 	}
-	for _, u := range s.stand.Uploads() { // what it gets is no secret to it
+	for _, u := range s.stand.Uploads() { // the analysis API gets the decrypted audio
 		if u.Rate != 16000 || u.Channels != 1 || u.Bits != 16 {
 			t.Errorf("%+v", u)
 		}
@@ -77,11 +77,11 @@ func TestAudioIsEncryptedOnTheDisk(t *testing.T) {
 		}
 		data, err := os.ReadFile(path)
 		if bytes.Contains(data, []byte("WAVEfmt ")) || bytes.Contains(data, []byte(key)) {
-			t.Errorf("%s shows what it should not", path)
+			t.Errorf("%s holds an unencrypted WAV header or the key", path)
 		}
 		for _, wav := range heard {
 			if bytes.Contains(data, wav[44:4044]) {
-				t.Errorf("%s holds audio in the clear", path)
+				t.Errorf("%s holds unencrypted audio", path)
 			}
 		}
 		if strings.HasSuffix(path, ".wav") && bytes.HasPrefix(data, []byte("age-encryption.org/v1\n")) {
@@ -92,14 +92,14 @@ func TestAudioIsEncryptedOnTheDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(heard) == 0 || sealed != len(heard) {
-		t.Errorf("%d files are sealed, %d segments were heard", sealed, len(heard))
+		t.Errorf("%d files are encrypted, %d segments were analysed", sealed, len(heard))
 	}
 	if strings.Contains(s.log.String(), key) {
 		t.Error("the key is in the log")
 	}
 }
 
-// fetch asks for a part of something, or for all of it.
+// fetch requests a resource or a range of it.
 func (s *sidecar) fetch(path, part string) (body []byte, status int) {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.app.Addr()+path, nil)

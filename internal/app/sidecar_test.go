@@ -32,7 +32,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// sidecar is a running app with a stand-in for the API.
+// sidecar is a running app with a simulated analysis API.
 type sidecar struct {
 	t     *testing.T
 	app   *app.App
@@ -40,7 +40,7 @@ type sidecar struct {
 	stop  func()
 	log   *testkit.Log
 	dir   string
-	idle  func() // closes the connections to the stand-in that are kept for later
+	idle  func() // closes the idle connections to the simulator
 }
 
 func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, change func(*config.Config)) *sidecar {
@@ -100,7 +100,7 @@ func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, chang
 	return s
 }
 
-// get asks the API.
+// get sends a request to the API of the sidecar.
 func (s *sidecar) get(method, path, token string) (int, map[string]any) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -128,7 +128,7 @@ func (s *sidecar) get(method, path, token string) (int, map[string]any) {
 	return resp.StatusCode, answer
 }
 
-// play publishes one of the demo's voices, at most so many seconds of it, as a leg.
+// play publishes a voice of the demo as a leg, for at most the given number of seconds.
 func (s *sidecar) play(
 	ctx context.Context,
 	voice []byte,
@@ -153,7 +153,7 @@ func (s *sidecar) play(
 	return sum, media
 }
 
-// stored is what the database holds of a call after the sidecar has stopped.
+// stored returns the report of a call from the database after the sidecar has stopped.
 func (s *sidecar) stored(call string) report.CallReport {
 	s.t.Helper()
 	db, err := store.Open(context.Background(), store.Options{Dir: s.dir})
