@@ -21,12 +21,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// mediaServer is a WHEP server made of pion.
+// mediaServer is a WHEP server that uses pion.
 type mediaServer struct {
 	t       *testing.T
-	counter bool // refuse the offer with one of its own
-	busy    int  // so many requests are answered with 409 first
-	status  int  // answer every request with it
+	counter bool // answer an offer with a counter-offer
+	busy    int  // number of first requests that get 409
+	status  int  // of all responses, if not 0
 	mu      sync.Mutex
 	posts   int
 	deletes int
@@ -93,7 +93,7 @@ func (s *mediaServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// connect makes a connection that sends a packet every 20 ms.
+// connect opens a connection that sends a packet every 20 ms.
 func (s *mediaServer) connect(offer string) (string, error) {
 	settings := webrtc.SettingEngine{}
 	settings.SetIncludeLoopbackCandidate(true)
@@ -147,7 +147,7 @@ func (s *mediaServer) counts() (posts, deletes int) {
 	return s.posts, s.deletes
 }
 
-// ear counts packets, and calls enough when there are so many.
+// ear counts packets and calls enough at a given number.
 type ear struct {
 	enough func()
 	mu     sync.Mutex
@@ -201,7 +201,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// A connection that is lost is made again.
+// A lost connection is set up again.
 func TestReconnect(t *testing.T) {
 	s, url := newMediaServer(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -246,10 +246,10 @@ func TestWhatIsGivenUp(t *testing.T) {
 	}
 	s.status = http.StatusServiceUnavailable
 	if err := run("pull", url, 3); err == nil || !strings.Contains(err.Error(), "HTTP 503") {
-		t.Errorf("nothing but 503: %v", err)
+		t.Errorf("with 503 at each attempt: %v", err)
 	}
 	if posts, _ := s.counts(); posts != 3 {
-		t.Errorf("%d tries", posts)
+		t.Errorf("%d attempts", posts)
 	}
 	if err := run("pull", "ftp://x", 0); err == nil {
 		t.Error("no web address")

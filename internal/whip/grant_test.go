@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A token that names a call or a leg is good for no other, and for no session of another.
+// A token for one call or leg is refused for other calls and legs, and for their sessions.
 func TestTokensForACallAndALeg(t *testing.T) {
 	h := newHouse(t, nil)
 	for _, c := range []struct {
@@ -13,7 +13,7 @@ func TestTokensForACallAndALeg(t *testing.T) {
 		want        int
 	}{
 		{"/whip/c1/caller", "this", 201}, {"/whip/c1/agent", "this", 403}, {"/whip/c2/caller", "this", 403},
-		{"/whip/c1/caller?channels=caller,agent", "this", 403}, // would become another leg too
+		{"/whip/c1/caller?channels=caller,agent", "this", 403}, // the track also becomes another leg
 		{"/whip/c2/caller", "that", 201}, {"/whip/c2/both?channels=caller,agent", "that", 201}, {"/whip/c1/caller", "that", 403},
 		{"/whip/c1/caller", "good", 201},
 	} {
@@ -36,13 +36,13 @@ func TestTokensForACallAndALeg(t *testing.T) {
 	)
 	for _, method := range []string{http.MethodPatch, http.MethodDelete} {
 		if a := h.ask(method, session, "", "Authorization", "Bearer that"); a.status != 403 {
-			t.Errorf("%s by a token for another call: HTTP %d", method, a.status)
+			t.Errorf("%s with a token for another call: HTTP %d", method, a.status)
 		}
 		if a := h.ask(method, session, "", "Authorization", "Bearer other"); a.status != 404 {
-			t.Errorf("%s by somebody else: HTTP %d", method, a.status)
+			t.Errorf("%s with the token of another sender: HTTP %d", method, a.status)
 		}
 	}
 	if a := h.ask(http.MethodDelete, session, "", "Authorization", "Bearer this"); a.status != 200 {
-		t.Errorf("DELETE by its own: HTTP %d", a.status)
+		t.Errorf("DELETE with the token of the session: HTTP %d", a.status)
 	}
 }

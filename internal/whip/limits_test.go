@@ -12,8 +12,8 @@ import (
 
 const fragmentOf = "a=ice-ufrag:%s\r\na=ice-pwd:%s\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
 
-// Offers that fit into the bound of the body, and would cost far more than their size, are refused before anything is made
-// of them.
+// An offer within the size limit that would need far more memory or time than its size suggests is refused before a connection
+// is created.
 func TestOffersAreBounded(t *testing.T) {
 	h := newHouse(t, nil)
 	_, sdp := newSender(t, false)
@@ -28,12 +28,12 @@ func TestOffersAreBounded(t *testing.T) {
 		"nothing":            {sdp, 201},
 	} {
 		if a := h.post(c.sdp); a.status != c.want {
-			t.Errorf("%s is out of bounds: HTTP %d %s, want %d", name, a.status, a.body, c.want)
+			t.Errorf("an offer beyond the limit for %s: HTTP %d %s, want %d", name, a.status, a.body, c.want)
 		}
 	}
 }
 
-// A sender that goes on and on about its addresses is stopped, and may still hang up.
+// The number of candidates of a session is limited. Beyond the limit a sender may still hang up.
 func TestCandidatesOfASessionAreBounded(t *testing.T) {
 	h := newHouse(t, nil)
 	_, sdp := newSender(t, false)
@@ -53,11 +53,11 @@ func TestCandidatesOfASessionAreBounded(t *testing.T) {
 	}
 }
 
-// One address that asks too often is refused, with a time to come again; others are not, and neither is what goes to a
-// session that is open.
+// Requests over the rate limit of an address get a Retry-After. Other addresses are not affected, and neither is the DELETE of
+// an open session.
 func TestRequestsAreBoundedByAddress(t *testing.T) {
 	h := newHouse(t, func(c *whip.Config) {
-		c.PerSecond = 0.001 // so that nothing comes back while the test runs; ten times as many at once is one
+		c.PerSecond = 0.001 // the burst is one request, and no other is permitted during the test
 		c.Client = func(r *http.Request) netip.Addr { return netip.MustParseAddr(r.Header.Get("From")) }
 	})
 	_, sdp := newSender(t, false)
@@ -72,7 +72,7 @@ func TestRequestsAreBoundedByAddress(t *testing.T) {
 		}
 	}
 	if b := h.post(sdp, "From", "203.0.113.2"); b.status != 201 {
-		t.Errorf("somebody else: HTTP %d %s", b.status, b.body)
+		t.Errorf("another address: HTTP %d %s", b.status, b.body)
 	}
 	flooded := 0
 	for range 150 {
@@ -81,9 +81,9 @@ func TestRequestsAreBoundedByAddress(t *testing.T) {
 		}
 	}
 	if flooded == 0 {
-		t.Error("PATCH without end")
+		t.Error("PATCH requests are not limited")
 	}
 	if b := h.ask(http.MethodDelete, a.header.Get("Location"), "", "From", "203.0.113.1"); b.status != 200 {
-		t.Errorf("to hang up: HTTP %d %s", b.status, b.body)
+		t.Errorf("DELETE: HTTP %d %s", b.status, b.body)
 	}
 }

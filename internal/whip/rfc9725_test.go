@@ -45,7 +45,7 @@ func TestSection4_2_SessionSetup(t *testing.T) {
 		t.Errorf("second DELETE: HTTP %d", d.status)
 	}
 	if len(h.closed) != 1 || h.closed[0] != intake.HungUp {
-		t.Errorf("closed %v: a DELETE is no loss", h.closed)
+		t.Errorf("closed %v: a session that ends by DELETE must not count as lost", h.closed)
 	}
 }
 
@@ -104,7 +104,7 @@ func TestSection4_2_WhatIsNoOfferIsRefused(t *testing.T) {
 	}
 }
 
-// Section 4.2: other methods. GET and HEAD have nothing to show, the rest is not allowed.
+// Section 4.2: other methods. GET and HEAD have no content, the others are not allowed.
 func TestSection4_2_Methods(t *testing.T) {
 	h := newHouse(t, nil)
 	for method, want := range map[string]int{"GET": 204, "HEAD": 204, "PUT": 405, "PATCH": 405, "DELETE": 405} {
@@ -139,7 +139,7 @@ func TestSection4_1_CORS(t *testing.T) {
 	}
 }
 
-// Section 4.6: STUN and TURN servers are named, to those who may send only, and before the offer to those who ask.
+// Section 4.6: STUN and TURN servers are returned to authorized senders only, also before the offer by OPTIONS.
 func TestSection4_6_Servers(t *testing.T) {
 	engine, err := rtc.New(
 		rtc.Config{
@@ -212,7 +212,7 @@ func TestSection4_3_1_TrickleICE(t *testing.T) {
 			t.Errorf("%s: HTTP %d, want %d", name, p.status, c.status)
 		}
 	}
-	// Without If-Match: the RFC wants 428; by default it is let through, because many clients leave it out, and counted.
+	// Without If-Match: the RFC requires 428. By default the request is accepted and counted, because many clients omit the header.
 	if p := h.ask(http.MethodPatch, where, fragment, "Content-Type", kind); p.status != 204 || h.server.Stats().Lenient != 1 {
 		t.Errorf("HTTP %d, %+v", p.status, h.server.Stats())
 	}
@@ -242,7 +242,7 @@ func attribute(sdp, name string) string {
 	return m[1]
 }
 
-// Section 4.3.2: an ICE restart is answered with 200, new credentials and a new ETag, and the media goes on.
+// Section 4.3.2: an ICE restart is answered with 200, new credentials and a new ETag, and the media continues.
 func TestSection4_3_2_ICERestart(t *testing.T) {
 	h := newHouse(t, nil)
 	s, offer := newSender(t, false)
@@ -292,7 +292,7 @@ func TestSection4_3_2_ICERestart(t *testing.T) {
 	}
 }
 
-// Section 4.5: bearer tokens on the endpoint and on the session, and a session answers to its own token only.
+// Section 4.5: bearer tokens on the endpoint and on the session, and a session accepts its own token only.
 func TestSection4_5_Authentication(t *testing.T) {
 	h := newHouse(t, nil)
 	s, offer := newSender(t, false)
@@ -315,7 +315,7 @@ func TestSection4_5_Authentication(t *testing.T) {
 	}
 }
 
-// Section 4.8: overload is 503 with Retry-After; as well while shutting down.
+// Section 4.8: overload is 503 with Retry-After. The same holds during the shutdown.
 func TestSection4_8_Overload(t *testing.T) {
 	h := newHouse(t, func(c *whip.Config) { c.MaxSessions, c.MaxPerToken = 2, 1 })
 	s, offer := newSender(t, false)
@@ -331,6 +331,6 @@ func TestSection4_8_Overload(t *testing.T) {
 	h2 := newHouse(t, nil)
 	h2.refuse = h.refuse
 	if a := h2.post(offer); a.status != 503 || a.header.Get("Retry-After") != "2" || h2.server.Stats().Open != 0 {
-		t.Errorf("a full house: HTTP %d %v", a.status, a.header)
+		t.Errorf("with all sessions in use: HTTP %d %v", a.status, a.header)
 	}
 }
