@@ -22,6 +22,8 @@ type callView struct {
 	Reasons     []string // in words
 	Metadata    []pair
 	Timeline    timeline
+	Ledger      ledgerView
+	Nth         string // "2nd" for the second call with this id, "" for the first
 	Segments    []segmentRow
 	Playable    bool   // at least one segment has audio
 	Gone        string // reason why there is no audio, or ""
@@ -44,6 +46,7 @@ type segmentRow struct {
 	SHA256              string
 	DeletedAt           time.Time
 	OffsetText, EndText string // in seconds, for the player
+	Pieces              string // places of a packed segment, for the player
 }
 
 // reviewView is the state of the review, and the actions open to the user.
@@ -124,7 +127,14 @@ func (s *Server) viewCall(ctx context.Context, call string) (v callView, err err
 	v.Href, v.Metadata = pathOf(v.Call), sorted(v.CallReport.Metadata)
 	v.Word, v.Class = verdict(v.CallReport)
 	v.Verdict, v.Coverage, v.Reasons = verdictSentence(v.CallReport), coverageSentence(v.CallReport), whyInWords(v.CallReport.Reasons)
-	v.Timeline = newTimeline(v.CallReport, segments, parts)
+	v.Timeline, v.Ledger = newTimeline(v.CallReport, segments, parts), newLedgerView(v.CallReport)
+	if v.Number > 1 {
+		v.Nth = ordinal(v.Number)
+	}
+	numbers := map[store.PartKey]int{}
+	for _, p := range parts {
+		numbers[p.PartKey] = p.Number
+	}
 	thresholds := map[string]float64{}
 	for _, l := range v.Legs {
 		thresholds[l.Leg] = l.Threshold
@@ -133,6 +143,9 @@ func (s *Server) viewCall(ctx context.Context, call string) (v callView, err err
 	var deleted time.Time
 	for _, g := range segments {
 		row := rowOfSegment(g, shift(v.StartedAt, g.PartKey), thresholds[g.Leg])
+		if n := numbers[g.PartKey]; v.Number > 1 && n < v.Number {
+			row.note("of the " + ordinal(max(n, 1)) + " call with this id")
+		}
 		v.Segments = append(v.Segments, row)
 		v.Playable = v.Playable || row.Href != ""
 		if !g.AudioDeletedAt.IsZero() {
@@ -170,20 +183,31 @@ func coverageSentence(r report.CallReport) string {
 	if r.Speech > 0 {
 		text = fmt.Sprintf("Analysed %s of %s of speech.", secondsText(r.Analysed), secondsText(r.Speech))
 	}
-	var lost []string
-	for _, l := range r.Legs {
-		if l.Lost > 0 {
-			lost = append(lost, secondsText(l.Lost)+" of "+l.Leg)
+	for _, missing := range []struct {
+		words string
+		of    func(report.LegReport) report.Seconds
+	}{
+		{"lost", func(l report.LegReport) report.Seconds { return l.Lost }},
+		{"not recorded", func(l report.LegReport) report.Seconds { return l.Unrecorded }},
+		{"not read", func(l report.LegReport) report.Seconds { return l.Unread }},
+		{"paused", func(l report.LegReport) report.Seconds { return l.Paused }},
+	} {
+		var legs []string
+		for _, l := range r.Legs {
+			if d := missing.of(l); d > 0 {
+				legs = append(legs, secondsText(d)+" of "+l.Leg)
+			}
 		}
-	}
-	if len(lost) > 0 {
-		text += " " + strings.Join(lost, " and ") + " lost."
+		if len(legs) > 0 {
+			text += " " + strings.Join(legs, " and ") + " " + missing.words + "."
+		}
 	}
 	return text
 }
 
 func rowOfSegment(g store.Segment, shift time.Duration, threshold float64) segmentRow {
-	from := shift + g.Offset
+	places := placesOf(g, shift)
+	from := places[0].from
 	v := segmentRow{
 		ID:         g.ID,
 		Leg:        g.Leg,
@@ -194,7 +218,8 @@ func rowOfSegment(g store.Segment, shift time.Duration, threshold float64) segme
 		SHA256:     g.AudioSHA256,
 		DeletedAt:  g.AudioDeletedAt,
 		OffsetText: fmt.Sprintf("%.3f", from.Seconds()),
-		EndText:    fmt.Sprintf("%.3f", (from + g.Duration).Seconds()),
+		EndText:    fmt.Sprintf("%.3f", places[len(places)-1].to.Seconds()),
+		Pieces:     piecesText(places),
 	}
 	var notes []string
 	switch {
@@ -208,6 +233,9 @@ func rowOfSegment(g store.Segment, shift time.Duration, threshold float64) segme
 		v.Kind, notes = "skipped", append(notes, "Skipped: "+inWords(g.Reason))
 	default:
 		v.Kind, notes = "open", append(notes, "Being analysed")
+	}
+	if packed := packedText(places); packed != "" {
+		notes = append(notes, packed)
 	}
 	if g.Lost > 0 {
 		notes = append(notes, secondsText(report.Seconds(g.Lost))+" lost")
@@ -223,6 +251,14 @@ func rowOfSegment(g store.Segment, shift time.Duration, threshold float64) segme
 		v.Href = "/api/v1/segments/" + g.ID + "/audio"
 	}
 	return v
+}
+
+// note adds a remark to the row.
+func (v *segmentRow) note(text string) {
+	if v.What != "" {
+		text = v.What + "; " + text
+	}
+	v.What = text
 }
 
 func (s *Server) viewReview(ctx context.Context, call string) (*reviewView, error) {

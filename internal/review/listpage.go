@@ -39,6 +39,7 @@ type row struct {
 	StartedAt      time.Time
 	Duration       report.Seconds
 	Live           bool
+	Nth            string // "2nd" for the second call with this id, "" for the first
 	Word, Class    string // text and style of the decision
 	Score          *float64
 	Threshold      float64
@@ -155,6 +156,9 @@ func rowOf(c report.CallReport, now time.Time) row {
 		Simulated: c.Simulated,
 	}
 	v.Word, v.Class = verdict(c)
+	if c.Number > 1 {
+		v.Nth = ordinal(c.Number)
+	}
 	if v.Live { // the stored duration of a live call is not current
 		v.Duration = max(v.Duration, report.Seconds(now.Sub(c.StartedAt)))
 		if c.Speech == 0 {

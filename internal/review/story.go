@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
 
@@ -88,7 +89,16 @@ func lineWords(l store.Line) string {
 	case store.AuditCleaned:
 		return "sent a segment again, as a cleaned copy"
 	case store.AuditResumed:
+		if n, ok := l.Detail["number"].(float64); ok && n > 1 {
+			return "recorded more after the end: now the " + ordinal(int(n)) + " call with this id"
+		}
 		return "reopened the call, because more was recorded after the decision"
+	case store.AuditLegPaused:
+		return "paused the recording of " + text(l, "leg")
+	case store.AuditLegResumed:
+		return "resumed the recording of " + text(l, "leg") + discarded(l)
+	case store.AuditLegStopped:
+		return "stopped the recording of " + text(l, "leg")
 	case store.AuditExpired:
 		return "deleted the audio, as configured by retention"
 	case store.AuditErased:
@@ -97,6 +107,14 @@ func lineWords(l store.Line) string {
 		return "sent a webhook message again to " + text(l, "endpoint")
 	}
 	return l.What
+}
+
+// discarded returns how much of a leg was discarded by its pauses so far.
+func discarded(l store.Line) string {
+	if f, ok := l.Detail["discarded_seconds"].(float64); ok && f > 0 {
+		return ", " + secondsText(report.Seconds(f*float64(time.Second))) + " were discarded"
+	}
+	return ""
 }
 
 func scoreOf(l store.Line) string {
@@ -108,6 +126,13 @@ func scoreOf(l store.Line) string {
 
 func decidedWords(l store.Line) string {
 	words := "decided: " + text(l, "decision")
+	switch before := text(l, "previous"); before {
+	case "":
+	case text(l, "decision"):
+		words = "decided again: " + before
+	default:
+		words += ", previously " + before
+	}
 	if f, ok := l.Detail["score"].(float64); ok {
 		words += fmt.Sprintf(", score %s, threshold %v", scoreText(&f), l.Detail["threshold"])
 	}

@@ -35,13 +35,47 @@ var reasonWords = map[string]string{
 	"in_doubt":               "the outcome of an upload is unknown",
 	"unreadable":             "reading the audio failed",
 	"storage":                "storing the audio failed",
-	"backlog":                "the analysis was too far behind",
 	"canceled":               "it was interrupted",
 	"too_quiet":              "too quiet to analyse",
 	"tone":                   "tones, such as ring-back",
 	"music":                  "music, as on hold",
 	"noise":                  "noise",
 	"sampled":                "sampled: enough speech of this leg was analysed",
+
+	// of a decision, from the ledger
+	"missing_leg":     "a required leg is missing",
+	"no_audio":        "no audio of the leg arrived",
+	"only_noise":      "only noise, no speech: the audio may be encrypted or broken",
+	"too_much_lost":   "too much was lost on the network",
+	"paused_too_long": "paused for too long",
+	"interrupted":     "the connection or the recording broke off",
+	"node_lost":       "the recording node stopped responding",
+	"earlier_call":    "an earlier call with this id is not reviewed",
+
+	// of audio that arrived and was not recorded
+	"leg_busy":     "another sender was recorded as this leg",
+	"unknown_ssrc": "stray packets of another stream",
+	"codec":        "a codec that was not negotiated or could not be decoded",
+	"malformed":    "malformed packets",
+	"other_source": "from another address than the sender's",
+	"overlap":      "sent while a newer stream of the leg was recorded",
+	"late":         "arrived too late",
+	"backlog":      "storing was too slow",
+	"disk":         "the disk was full or failed",
+
+	// of audio that is missing in a recorded leg
+	"lost":   "lost on the network",
+	"paused": "paused",
+	"absent": "no sender",
+
+	// of audio in a file that was not read
+	"behind_stated_size": "behind the end that the header of the file states",
+	"further_part":       "in a further part of the file",
+	"further_track":      "in a further track of the file",
+	"reader_gave_up":     "the rest of the file could not be decoded",
+	"other_chunk":        "in another chunk of the file",
+	"damaged":            "damaged audio",
+	"mono_source":        "two channels hold the same audio",
 }
 
 func inWords(reason string) string {
@@ -105,6 +139,22 @@ func agoText(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%d days", int(math.Round(d.Hours()/24)))
 	}
+}
+
+// ordinal returns "1st", "2nd", "3rd", "4th".
+func ordinal(n int) string {
+	suffix := "th"
+	if n%100 < 11 || n%100 > 13 {
+		switch n % 10 {
+		case 1:
+			suffix = "st"
+		case 2:
+			suffix = "nd"
+		case 3:
+			suffix = "rd"
+		}
+	}
+	return fmt.Sprintf("%d%s", n, suffix)
 }
 
 // coverage returns how much of a call was analysed.

@@ -18,7 +18,10 @@ type timeline struct {
 	AxisY    int
 	Ticks    []tick
 	Lanes    []lane
+	Legend   []legendEntry // of the gaps that are drawn
 }
+
+type legendEntry struct{ Kind, Words string }
 
 type tick struct {
 	X, Label string
@@ -32,21 +35,24 @@ type lane struct {
 	PlotY       int // top of the plot, a score of 1
 	BaseY       int // bottom of the plot, a score of 0
 	SpeechY     int
+	GapY        int
 	ThresholdY  float64
 	Threshold   float64
 	Bars        []bar
 	Speech      []stretch
 	NotRecorded []stretch
+	Gaps        []gapDrawn
 }
 
 type stretch struct{ X, W, Title string }
 
-// bar is one segment.
+// bar is one segment. It has a piece for each place of its audio in the call.
 type bar struct {
 	ID     string
 	Kind   string // "over", "under", "failed", "skipped" or "open"
-	X, W   string
-	Middle string
+	Pieces []stretch
+	X, W   string // of the first piece
+	Middle string // of the piece with the label
 	Y, H   float64
 	LostW  string // "" without loss
 	Label  string // "" without enough room
@@ -114,7 +120,7 @@ func newTimeline(r report.CallReport, segments []store.Segment, parts []store.Pa
 	}
 	of := map[string][]store.Segment{}
 	for _, g := range segments {
-		g.Offset += shift(r.StartedAt, g.PartKey)
+		g = moved(g, shift(r.StartedAt, g.PartKey))
 		of[g.Leg] = append(of[g.Leg], g)
 	}
 	for i, l := range r.Legs {
@@ -125,6 +131,7 @@ func newTimeline(r report.CallReport, segments []store.Segment, parts []store.Pa
 			PlotY:     y + laneLabel,
 			BaseY:     y + laneLabel + lanePlot,
 			SpeechY:   y + laneLabel + lanePlot + 4,
+			GapY:      y + laneLabel + lanePlot + 12,
 			Threshold: l.Threshold,
 		}
 		v.ThresholdY = float64(v.BaseY) - l.Threshold*lanePlot
@@ -133,21 +140,50 @@ func newTimeline(r report.CallReport, segments []store.Segment, parts []store.Pa
 		}
 		v.Speech = a.speech(of[l.Leg])
 		v.NotRecorded = a.between(recorded[l.Leg])
+		v.Gaps = a.drawn(l)
+		if l.Ledger != nil { // the ledger has the places of what is lost
+			for i := range v.Bars {
+				v.Bars[i].LostW = ""
+			}
+		}
 		t.Lanes = append(t.Lanes, v)
 	}
+	t.Legend = legend(t.Lanes)
 	return t
+}
+
+// legend returns the entries for the gaps that are drawn.
+func legend(lanes []lane) (list []legendEntry) {
+	drawn := map[string]bool{}
+	for _, l := range lanes {
+		for _, g := range l.Gaps {
+			drawn[g.Kind] = true
+		}
+		for _, b := range l.Bars {
+			drawn[gapLost] = drawn[gapLost] || b.LostW != ""
+		}
+		drawn[gapAbsent] = drawn[gapAbsent] || len(l.NotRecorded) > 0
+	}
+	for _, w := range gapWords {
+		if drawn[w.Kind] {
+			list = append(list, legendEntry(w))
+		}
+	}
+	return list
 }
 
 // bar returns the bar of a segment. The offset of the segment is relative to the start of the call.
 func (a axis) bar(v lane, g store.Segment) bar {
-	b := bar{
-		ID:     g.ID,
-		X:      a.at(g.Offset),
-		W:      a.at(g.Duration),
-		Middle: a.at(g.Offset + g.Duration/2),
-		Y:      float64(v.PlotY),
-		H:      lanePlot,
+	places := placesOf(g, 0)
+	b := bar{ID: g.ID, Y: float64(v.PlotY), H: lanePlot}
+	widest := places[0]
+	for _, p := range places {
+		b.Pieces = append(b.Pieces, stretch{X: a.at(p.from), W: a.at(p.to - p.from)})
+		if p.to-p.from > widest.to-widest.from {
+			widest = p
+		}
 	}
+	b.X, b.W, b.Middle = b.Pieces[0].X, b.Pieces[0].W, a.at((widest.from+widest.to)/2)
 	var what string
 	switch {
 	case g.State == store.SegmentScored && g.Score != nil:
@@ -168,13 +204,17 @@ func (a axis) bar(v lane, g store.Segment) bar {
 		b.LostW = percent(float64(g.Lost) / float64(max(a.duration, 1)))
 		what += ", " + secondsText(report.Seconds(g.Lost)) + " lost"
 	}
-	if float64(g.Duration) < float64(a.duration)*0.06 {
+	if packed := packedText(places); packed != "" {
+		what += ", " + packed
+	}
+	if float64(widest.to-widest.from) < float64(a.duration)*0.06 {
 		b.Label = ""
 	}
 	if b.LabelY = b.Y - 5; b.LabelY < float64(v.PlotY)+12 { // no room above the bar
 		b.LabelY = b.Y + 15
 	}
-	b.Title = fmt.Sprintf("%s, %s to %s: %s", g.Leg, clockText(report.Seconds(g.Offset)), clockText(report.Seconds(g.Offset+g.Duration)), what)
+	first, last := report.Seconds(places[0].from), report.Seconds(places[len(places)-1].to)
+	b.Title = fmt.Sprintf("%s, %s to %s: %s", g.Leg, clockText(first), clockText(last), what)
 	return b
 }
 
@@ -182,12 +222,11 @@ func (a axis) bar(v lane, g store.Segment) bar {
 func (a axis) speech(segments []store.Segment) (list []stretch) {
 	var all []stretchOf
 	for _, g := range segments {
+		places := placesOf(g, 0)
 		for _, v := range g.Voiced {
 			if g.Rate > 0 {
-				at := func(n int64) time.Duration {
-					return g.Offset + time.Duration(n)*time.Second/time.Duration(g.Rate)
-				}
-				all = append(all, stretchOf{at(v[0]), at(v[1])})
+				at := func(n int64) time.Duration { return time.Duration(n) * time.Second / time.Duration(g.Rate) }
+				all = append(all, inCall(places, at(v[0]), at(v[1]))...)
 			}
 		}
 	}

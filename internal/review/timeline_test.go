@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"callscreen/analyzer"
+	"callscreen/capture"
+	"callscreen/encode"
 	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
@@ -183,7 +185,33 @@ func TestReasonsAreInWords(t *testing.T) {
 		string(analyzer.KindUnreadable),
 		string(analyzer.KindCanceled),
 		report.ReasonStorage,
+		report.Damaged,
 		screen.ReasonSampled,
+		policy.ReasonMissingLeg,
+		policy.ReasonNoAudio,
+		policy.ReasonNoise,
+		policy.ReasonLost,
+		policy.ReasonPaused,
+		policy.ReasonInterrupted,
+		"earlier_call",
+		string(capture.UnrecordedLegBusy),
+		string(capture.UnrecordedUnknownSSRC),
+		string(capture.UnrecordedCodec),
+		string(capture.UnrecordedMalformed),
+		string(capture.UnrecordedOtherSource),
+		string(capture.UnrecordedOverlap),
+		string(capture.UnrecordedLate),
+		string(capture.UnrecordedBacklog),
+		string(capture.UnrecordedDisk),
+		string(capture.MissingLost),
+		string(capture.MissingPaused),
+		string(capture.MissingAbsent),
+		string(encode.BehindStatedSize),
+		string(encode.FurtherPart),
+		string(encode.FurtherTrack),
+		string(encode.ReaderGaveUp),
+		string(encode.OtherChunk),
+		"mono_source",
 		"too_quiet",
 		"tone",
 		"music",

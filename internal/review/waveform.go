@@ -3,6 +3,7 @@ package review
 import (
 	"context"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -90,8 +91,9 @@ func (s *Server) waveform(w http.ResponseWriter, r *http.Request) error {
 			}
 			s.peaks.put(g.ID, peaks)
 		}
-		from := shift(report.StartedAt, g.PartKey) + g.Offset
-		draw(legs[g.Leg], peaks, from.Seconds(), time.Duration(v.Duration).Seconds())
+		for _, p := range placesOf(g, shift(report.StartedAt, g.PartKey)) {
+			draw(legs[g.Leg], peaksOf(peaks, p), p.from.Seconds(), time.Duration(v.Duration).Seconds())
+		}
 	}
 	for _, leg := range slices.Sorted(maps.Keys(legs)) {
 		v.Legs = append(v.Legs, legWaveform{leg, legs[leg]})
@@ -99,7 +101,14 @@ func (s *Server) waveform(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, v)
 }
 
-// draw adds the peaks of a segment to the points of its leg.
+// peaksOf returns the peaks of a place of a segment.
+func peaksOf(peaks []uint8, p place) []uint8 {
+	first := min(int(p.at.Seconds()*peakRate), len(peaks))
+	end := min(first+int(math.Ceil((p.to-p.from).Seconds()*peakRate)), len(peaks))
+	return peaks[first:end]
+}
+
+// draw adds the peaks of a stretch to the points of its leg.
 func draw(points []int, peaks []uint8, from, duration float64) {
 	if duration <= 0 {
 		return
@@ -113,11 +122,14 @@ func draw(points []int, peaks []uint8, from, duration float64) {
 	}
 }
 
-// span returns the length of the time axis of a call. It includes segments after the known end.
+// span returns the length of the time axis of a call. It includes segments after the known end, and unread audio.
 func span(r report.CallReport) report.Seconds {
 	end := r.Duration
 	for _, g := range r.Segments {
-		end = max(end, g.Offset+g.Duration)
+		end = max(end, endOf(g))
+	}
+	for _, l := range r.Legs {
+		end = max(end, lengthOf(l))
 	}
 	return end
 }

@@ -18,9 +18,12 @@ function clock(t) {
 
 // read reads the segments from the table.
 function read() {
-  const segments = [...document.querySelectorAll("#segments tr[data-segment]")].map((tr) => ({
-    id: tr.dataset.segment, leg: tr.dataset.leg, from: Number(tr.dataset.from), to: Number(tr.dataset.to), src: tr.dataset.src || "", over: tr.dataset.kind === "over",
-  }));
+  const segments = [...document.querySelectorAll("#segments tr[data-segment]")].flatMap((tr) => {
+    const places = (tr.dataset.pieces || `0,${tr.dataset.from},${tr.dataset.to}`).split(";").map((p) => p.split(",").map(Number));
+    return places.map(([at, from, to], i) => ({
+      key: tr.dataset.segment + "/" + i, id: tr.dataset.segment, leg: tr.dataset.leg, at, from, to, src: tr.dataset.src || "", over: tr.dataset.kind === "over" && i === 0,
+    }));
+  });
   player.set(segments, Number($("player").dataset.duration));
   const some = segments.some((s) => s.src);
   $("player").hidden = !some;
@@ -127,7 +130,7 @@ async function refresh() {
   $("player").dataset.duration = doc.getElementById("player").dataset.duration;
   $("seek").max = $("player").dataset.duration;
   $("length").textContent = doc.getElementById("length").textContent;
-  swap(doc, "tabs", "notice", "verdict", "timeline", "segments", "history", "facts");
+  swap(doc, "tabs", "notice", "verdict", "timeline", "segments", "ledger", "history", "facts");
   backToList();
   hearLegs(doc);
   read();

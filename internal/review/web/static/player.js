@@ -2,7 +2,7 @@
 // segments the time advances by the clock, or jumps if gaps are skipped.
 export class Player extends EventTarget {
   #segments = [];
-  #audio = new Map(); // by segment
+  #audio = new Map(); // by key of the segment
   #time = 0;
   #playing = false;
   #since = 0; // last reading of the clock
@@ -11,7 +11,8 @@ export class Player extends EventTarget {
   duration = 0;
   skipGaps = true;
 
-  // set replaces the segments: {id, leg, from, to, src, over}.
+  // set replaces the segments: {key, id, leg, at, from, to, src, over}. A packed segment has an entry for each of its pieces,
+  // with the same id and the place of the piece in the audio, at.
   set(segments, duration) {
     this.#segments = segments;
     this.duration = duration;
@@ -23,14 +24,14 @@ export class Player extends EventTarget {
   // currentTime returns the position in the call, in seconds.
   get currentTime() {
     const lead = this.#lead();
-    return lead ? lead.segment.from + lead.audio.currentTime : this.#time;
+    return lead ? lead.segment.from - lead.segment.at + lead.audio.currentTime : this.#time;
   }
   set currentTime(t) {
     this.#time = Math.min(Math.max(t, 0), this.duration);
     for (const s of this.#segments) {
-      const a = this.#audio.get(s.id);
+      const a = this.#audio.get(s.key);
       if (!a) continue;
-      if (this.#covers(s, this.#time)) a.currentTime = this.#time - s.from;
+      if (this.#covers(s, this.#time)) a.currentTime = this.#time - s.from + s.at;
       else a.pause();
     }
     this.#since = performance.now();
@@ -41,7 +42,7 @@ export class Player extends EventTarget {
   hear(leg, yes) {
     if (yes) this.#deaf.delete(leg); else this.#deaf.add(leg);
     for (const s of this.#segments) {
-      const a = this.#audio.get(s.id);
+      const a = this.#audio.get(s.key);
       if (a) a.muted = this.#deaf.has(s.leg);
     }
     this.#step();
@@ -70,15 +71,15 @@ export class Player extends EventTarget {
 
   // element returns the audio element of a segment; only a few are cached.
   #element(s) {
-    let a = this.#audio.get(s.id);
+    let a = this.#audio.get(s.key);
     if (!a) {
       a = new Audio(s.src);
       a.preload = "auto";
       a.muted = this.#deaf.has(s.leg);
-      this.#audio.set(s.id, a);
-      for (const [id, old] of this.#audio) {
+      this.#audio.set(s.key, a);
+      for (const [key, old] of this.#audio) {
         if (this.#audio.size <= 8) break;
-        if (id !== s.id && old.paused) { old.removeAttribute("src"); old.load(); this.#audio.delete(id); }
+        if (key !== s.key && old.paused) { old.removeAttribute("src"); old.load(); this.#audio.delete(key); }
       }
     }
     return a;
@@ -87,7 +88,7 @@ export class Player extends EventTarget {
   // lead returns the segment whose audio sets the time.
   #lead() {
     for (const s of this.#segments) {
-      const a = this.#audio.get(s.id);
+      const a = this.#audio.get(s.key);
       if (a && this.#playing && !a.paused && !a.ended && a.readyState >= 2 && this.#covers(s, this.#time)) return { segment: s, audio: a };
     }
     return null;
@@ -97,12 +98,12 @@ export class Player extends EventTarget {
     const now = performance.now();
     if (this.#playing) {
       const lead = this.#lead();
-      const waiting = !lead && this.#segments.some((s) => this.#covers(s, this.#time) && !this.#audio.get(s.id)?.error);
-      if (lead) this.#time = lead.segment.from + lead.audio.currentTime;
+      const waiting = !lead && this.#segments.some((s) => this.#covers(s, this.#time) && !this.#audio.get(s.key)?.error);
+      if (lead) this.#time = lead.segment.from - lead.segment.at + lead.audio.currentTime;
       else if (!waiting) this.#time += (now - this.#since) / 1000;
       // The end of a file may come a little before that of its segment.
       for (const s of this.#segments) {
-        const a = this.#audio.get(s.id);
+        const a = this.#audio.get(s.key);
         if (a && a.ended && this.#covers(s, this.#time)) this.#time = s.to;
       }
     }
@@ -110,7 +111,7 @@ export class Player extends EventTarget {
     const here = this.#segments.filter((s) => this.#covers(s, this.#time));
     for (const s of here) {
       const a = this.#element(s);
-      const offset = this.#time - s.from;
+      const offset = this.#time - s.from + s.at;
       if (a.paused && !a.ended) {
         if (Math.abs(a.currentTime - offset) > 0.05) a.currentTime = offset;
         if (this.#playing) a.play().catch((e) => { if (e.name === "NotAllowedError") this.pause(); });
@@ -119,7 +120,7 @@ export class Player extends EventTarget {
       }
     }
     for (const s of this.#segments) {
-      const a = this.#audio.get(s.id);
+      const a = this.#audio.get(s.key);
       if (a && !a.paused && !here.includes(s)) a.pause();
     }
     if (this.#playing && here.length === 0) this.#between();
