@@ -111,7 +111,7 @@ func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 	all.Go(func() {
 		e.every(ctx, heartbeatEvery, "heartbeat", func() error { return e.heartbeat(ctx) })
 	})
-	all.Go(func() { e.every(ctx, lookEvery, "look after other nodes", func() error { return e.lookAfter(ctx) }) })
+	all.Go(func() { e.every(ctx, lookEvery, "look after other nodes", func() error { return e.LookAfter(ctx) }) })
 	all.Go(func() { e.every(ctx, sweepEvery, "sweep", func() error { return e.sweep(ctx) }) })
 	all.Wait()
 	e.cfg.Worker.Stop()
@@ -166,8 +166,8 @@ func (e *Maintenance) every(ctx context.Context, interval time.Duration, what st
 	}
 }
 
-// lookAfter takes over the jobs and parts of dead nodes.
-func (e *Maintenance) lookAfter(ctx context.Context) error {
+// LookAfter takes over the jobs and parts of dead nodes. Run calls it every few seconds.
+func (e *Maintenance) LookAfter(ctx context.Context) error {
 	if !e.cfg.Store.Shared() {
 		// No other process records into this database, so all open parts are of earlier processes or imported.
 		return e.endParts(ctx, "", "interrupted")

@@ -1,0 +1,121 @@
+package stories_test
+
+import (
+	"encoding/binary"
+	"math"
+	"os"
+	"sync"
+	"time"
+
+	"callscreen/capture"
+	"callscreen/encode"
+)
+
+// markerHz is the tone of the synthetic fixtures. Audio with the tone is synthetic speech.
+const markerHz = 3000
+
+// voice is human speech at a rate, from the fixture.
+type voice struct {
+	rate int
+	pcm  []int16
+}
+
+// voices holds the fixture at the rates of the codecs.
+var voices = sync.OnceValue(func() map[int]voice {
+	data, err := os.ReadFile("../../../testdata/audio/human.wav")
+	if err != nil {
+		panic(err)
+	}
+	wide := make([]int16, (len(data)-44)/2)
+	for i := range wide {
+		wide[i] = int16(binary.LittleEndian.Uint16(data[44+2*i:]))
+	}
+	narrow := make([]int16, len(wide)/2)
+	for i := range narrow {
+		narrow[i] = int16((int(wide[2*i]) + int(wide[2*i+1])) / 2)
+	}
+	return map[int]voice{16000: {16000, wide}, 8000: {8000, narrow}}
+})
+
+// at appends d of the voice from a place in it, with the tone under it if synthetic is set.
+func (v voice) at(dst []int16, place, d time.Duration, synthetic bool) []int16 {
+	n := int(d.Seconds() * float64(v.rate))
+	from := int(place.Seconds() * float64(v.rate))
+	for i := range n {
+		s := float64(v.pcm[(from+i)%len(v.pcm)])
+		if synthetic {
+			s = s/2 + 4000*math.Sin(2*math.Pi*markerHz*float64(from+i)/float64(v.rate))
+		}
+		dst = append(dst, int16(s))
+	}
+	return dst
+}
+
+// toneIn returns the time of the tone in audio, in blocks of 20 ms: most of the energy near the tone is at the tone.
+func toneIn(pcm []int16, rate int) (sum time.Duration) {
+	size := rate / 50
+	power := func(block []int16, hz float64) float64 {
+		c := 2 * math.Cos(2*math.Pi*hz/float64(rate))
+		var s1, s2 float64
+		for _, v := range block {
+			s1, s2 = float64(v)+c*s1-s2, s1
+		}
+		return s1*s1 + s2*s2 - c*s1*s2
+	}
+	floor := 1000 * float64(size) / 2 // the level of the tone is far above
+	for ; len(pcm) >= size; pcm = pcm[size:] {
+		at := power(pcm[:size], markerHz)
+		if at > floor*floor && at > 4*(power(pcm[:size], markerHz-200)+power(pcm[:size], markerHz+200)) {
+			sum += 20 * time.Millisecond
+		}
+	}
+	return sum
+}
+
+// energy is a detector that takes loud frames for speech.
+type energy int
+
+func (e energy) FrameSize() int { return int(e) / 50 }
+func (e energy) Reset()         {}
+func (e energy) Classify(frame []int16) capture.Sound {
+	sum := 0.0
+	for _, s := range frame {
+		sum += float64(s) * float64(s)
+	}
+	if sum > 200*200*float64(len(frame)) {
+		return capture.Speech
+	}
+	return capture.Silence
+}
+
+// codec is a codec that senders of stories use.
+type codec struct {
+	name  string
+	pt    uint8
+	clock int // of RTP, in Hz
+	rate  int // of the audio
+}
+
+var codecs = []codec{
+	{"audio/PCMU", 0, 8000, 8000},
+	{"audio/PCMA", 8, 8000, 8000},
+	{"audio/G722", 9, 8000, 16000},
+}
+
+// encoder encodes the audio of one stream.
+type encoder struct {
+	codec
+	wide *encode.G722Encoder
+}
+
+func newEncoder(c codec) *encoder { return &encoder{codec: c, wide: encode.NewG722Encoder()} }
+
+func (e *encoder) encode(pcm []int16) []byte {
+	switch e.pt {
+	case 0:
+		return encode.EncodeMuLaw(nil, pcm)
+	case 8:
+		return encode.EncodeALaw(nil, pcm)
+	}
+	return e.wide.Encode(nil, pcm)
+}
