@@ -190,7 +190,13 @@ func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Ste
 	if c.Published == flagged {
 		keepFlags(&r, before)
 	}
+	earlier, err := d.lateOutcome(ctx, tx, c, parts, segments)
+	if err != nil {
+		return nil, err
+	}
+	carryLate(earlier, &r)
 	carry(c, &r)
+	open += earlier.open
 	c.Decision, c.Review, c.Score = r.Decision, r.Review, r.Score
 	c.Final = r.Decision == flagged || ended && open == 0
 	c.PolicyVersion = version

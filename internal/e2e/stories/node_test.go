@@ -142,8 +142,7 @@ func (st *story) shutDown(i int) {
 	n := st.nodes[i]
 	for _, s := range st.sessions {
 		if s.node == n {
-			s.cut()
-			s.leg.Close(intake.HungUp)
+			s.leave(intake.HungUp)
 		}
 	}
 	st.account(n)

@@ -277,7 +277,9 @@ func (st *story) leave(p *party, how intake.Departure, away time.Duration) {
 }
 
 // speaker is a party that is in the call and sends.
-func (p *party) sends() bool { return p.session != nil && !p.session.ended() && p.lost.IsZero() && !p.announced }
+func (p *party) sends() bool {
+	return p.session != nil && !p.session.ended() && p.lost.IsZero() && !p.announced
+}
 
 // happen is one of the things that happen in a call.
 func (st *story) happen(p *party) {
@@ -597,4 +599,3 @@ func (st *story) verify() {
 		}
 	}
 }
-

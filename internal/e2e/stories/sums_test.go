@@ -35,7 +35,9 @@ func (st *story) sums(c store.Call, parts []store.Part) {
 			}
 		}
 	}
-	near := func(a, b report.Seconds) bool { return time.Duration(a-b).Abs() < time.Millisecond*time.Duration(1+len(r.Legs)) }
+	near := func(a, b report.Seconds) bool {
+		return time.Duration(a-b).Abs() < time.Millisecond*time.Duration(1+len(r.Legs))
+	}
 	if !near(lost, r.Lost) || !near(unrecorded, r.Unrecorded) || !near(paused, r.Paused) {
 		st.fatal("the sums of the report are not those of its legs: %s", c.Summary)
 	}
