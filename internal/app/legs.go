@@ -93,7 +93,13 @@ func (l legControl) setPaused(w http.ResponseWriter, r *http.Request, paused boo
 func (l legControl) note(r *http.Request, what string, detail store.Detail) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), databaseAnswers)
 	defer cancel()
-	line := store.Line{At: time.Now(), Actor: auth.Actor(r.Context()), What: what, Call: r.PathValue("call"), Detail: detail}
+	line := store.Line{
+		At:     time.Now(),
+		Actor:  auth.Actor(r.Context()),
+		What:   what,
+		Call:   r.PathValue("call"),
+		Detail: detail,
+	}
 	if err := l.audit(ctx, line); err != nil {
 		l.log.Error("audit line lost", "call", line.Call, "what", what, "by", line.Actor, "error", err)
 	}

@@ -195,7 +195,8 @@ func TestLegsAreFetchedOnlyFromWhereTheyMay(t *testing.T) {
 	if code, _ := s.get("DELETE", "/api/v1/calls/pulled/legs/caller/whep", ""); code != 200 {
 		t.Errorf("DELETE: HTTP %d", code)
 	}
-	if err := inner.(*net.TCPListener).SetDeadline(time.Now().Add(100 * time.Millisecond)); err != nil { // a pending connection is accepted at once
+	// A pending connection is accepted at once.
+	if err := inner.(*net.TCPListener).SetDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	if c, err := inner.Accept(); err == nil {

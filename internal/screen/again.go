@@ -31,7 +31,7 @@ type late struct {
 }
 
 // lateOutcome returns the gravest outcome of the earlier calls whose last segments were settled after the next call with the
-// id had begun. What a person has closed since does not count.
+// id had begun. An outcome that a person has closed since does not count.
 func (d *Decider) lateOutcome(
 	ctx context.Context,
 	tx *store.Tx,

@@ -130,7 +130,7 @@ func TestAnUnreadablePolicyIsNamed(t *testing.T) {
 	}
 }
 
-// Maintenance tells the other nodes the policy of its own, takes theirs into account, and forgets those that stopped.
+// Maintenance publishes the policy of its node, reads those of the other nodes, and forgets those of stopped nodes.
 func TestNodesReadEachOthersPolicies(t *testing.T) {
 	t.Parallel()
 	strict, mild := strictAndMild()

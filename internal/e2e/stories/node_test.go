@@ -17,7 +17,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// node is one sidecar of a story, from the packet to the row. What it keeps in memory is lost when it is killed.
+// node is one sidecar of a story, from the packet to the row. A kill loses its memory.
 type node struct {
 	name string
 	st   *story
