@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// need skips, or fails where everything must be there.
+// need skips the test if a program is missing, or fails it where all programs are required.
 func need(t *testing.T, what string, ok bool) {
 	t.Helper()
 	switch {
@@ -37,7 +37,7 @@ func need(t *testing.T, what string, ok bool) {
 	}
 }
 
-// secrets are the tokens of those who take part.
+// secrets holds the tokens of the sender and the two reviewers.
 var secrets = map[string]string{"pbx": "the-token-of-the-pbx", "anna": "the-token-of-anna", "bob": "the-token-of-bob"}
 
 const configuration = `
@@ -45,10 +45,14 @@ listen: 127.0.0.1:0
 data_dir: %s
 webrtc: {udp_port: 0, tcp_port: 0}
 analysis: {poll_initial: 100ms, poll_max: 200ms}
-auth: {tokens: [{name: pbx, roles: [ingest], sha256: %s}, {name: anna, roles: [reviewer], sha256: %s}, {name: bob, roles: [reviewer], sha256: %s}]}
+auth:
+  tokens:
+    - {name: pbx, roles: [ingest], sha256: %s}
+    - {name: anna, roles: [reviewer], sha256: %s}
+    - {name: bob, roles: [reviewer], sha256: %s}
 `
 
-// script makes long segments of people fail, so that there is one to be seen that was not analysed.
+// script makes long segments of the human voice fail, so that the page shows a segment without analysis.
 const script = `
 latency: 300ms
 rules:
@@ -92,7 +96,7 @@ func serve(t *testing.T, program, dir string) string {
 		said <- all.String()
 	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		_ = cmd.Process.Signal(syscall.SIGTERM) // the process may have ended already
 		kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 		defer kill.Stop()
 		log := <-said
@@ -112,12 +116,12 @@ func serve(t *testing.T, program, dir string) string {
 	case url := <-found:
 		return url
 	case <-time.After(20 * time.Second):
-		t.Fatal("serve does not start")
+		t.Fatal("serve did not start")
 	}
 	return ""
 }
 
-// fill makes a database in which so many calls wait for review.
+// fill creates a database with a number of calls that wait for review.
 func fill(t *testing.T, dir string, calls int) {
 	t.Helper()
 	ctx, data := t.Context(), filepath.Join(dir, "data")
@@ -144,9 +148,12 @@ func fill(t *testing.T, dir string, calls int) {
 				return err
 			}
 			score := 0.93
-			c.State, c.EndedAt, c.Decision, c.Final, c.Review, c.Score, c.Published, c.DecidedAt = store.CallEnded, part.EndedAt, "flagged", true, true, &score, "flagged", part.EndedAt
+			c.State, c.EndedAt, c.DecidedAt = store.CallEnded, part.EndedAt, part.EndedAt
+			c.Decision, c.Published, c.Final, c.Review, c.Score = "flagged", "flagged", true, true, &score
 			c.Summary = []byte(
-				`{"call":"` + id + `","decision":"flagged","review":true,"score":0.93,"threshold":0.6,"reasons":["score_over_threshold"],"duration_seconds":30,"speech_seconds":22,"analysed_seconds":22,"legs":[{"leg":"caller","decision":"flagged","score":0.93,"threshold":0.6}]}`,
+				`{"call":"` + id + `","decision":"flagged","review":true,"score":0.93,"threshold":0.6,` +
+					`"reasons":["score_over_threshold"],"duration_seconds":30,"speech_seconds":22,"analysed_seconds":22,` +
+					`"legs":[{"leg":"caller","decision":"flagged","score":0.93,"threshold":0.6}]}`,
 			)
 			if err := tx.SaveCall(ctx, &c); err != nil {
 				return err
@@ -174,8 +181,9 @@ func checkPicture(t *testing.T, file string) {
 	}
 }
 
-// A call arrives in the open list, is flagged, is opened with the keyboard, heard at the right place and decided; another
-// analyst's stale edit is refused; no request leaves the origin; and axe finds nothing serious on any page.
+// A call appears in the list of open calls and is flagged. A reviewer opens it with the keyboard, plays the flagged segment and
+// closes the review. A stale edit of another reviewer is refused. No request leaves the origin, and axe finds no serious
+// problem on any page.
 func TestTheStoryOfACall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute and a half")
@@ -275,7 +283,7 @@ func TestTheStoryOfACall(t *testing.T) {
 		t.Errorf("a request left the origin: %s", s)
 	}
 	for _, c := range seen.Console {
-		t.Errorf("the browser says: %s", c)
+		t.Errorf("message in the browser console: %s", c)
 	}
 	for _, v := range seen.Violations {
 		line := fmt.Sprintf("%s, %s: %s (%s): %s %q", v.Page, v.Shade, v.ID, v.Impact, v.Help, v.Nodes)
@@ -293,5 +301,5 @@ func TestTheStoryOfACall(t *testing.T) {
 		seen.ComparedBytes,
 		seen.Pages,
 	)
-	t.Logf("first paint of a list of which %s calls wait: %d ms", seen.Many, seen.FirstPaintMS)
+	t.Logf("first paint of a list with %s waiting calls: %d ms", seen.Many, seen.FirstPaintMS)
 }
