@@ -13,7 +13,7 @@ import (
 
 const kills = "CALLSCREEN_KILLS"
 
-// times is how often each database's sidecar is killed: a few times among the other tests, thirty times by make crash.
+// times returns the number of kills for each database: a few by default, thirty in make crash.
 func times(t *testing.T) int {
 	n, err := strconv.Atoi(os.Getenv(kills))
 	if err != nil {
@@ -25,7 +25,7 @@ func times(t *testing.T) int {
 	return n
 }
 
-// long skips what would take the tests of every day too long.
+// long skips a test that is too long for a daily run.
 func long(t *testing.T) {
 	t.Helper()
 	if os.Getenv(kills) == "" {
@@ -43,8 +43,8 @@ func TestKilledWithPostgreSQL(t *testing.T) {
 	killed(t, newWorld(t, storetest.StartPostgres(t).Database(), simulator.Script{Latency: 700 * time.Millisecond}), "PostgreSQL", times(t))
 }
 
-// killed kills a sidecar at random moments while calls are published to it, and starts it again each time. What it said it
-// had must be decided in the end, and told, once.
+// killed kills a sidecar at random moments while calls are published to it, and restarts it each time. All segments that it
+// logged as safe must be decided in the end, and each decision must be announced once.
 func killed(t *testing.T, w *world, name string, kills int, env ...string) {
 	n := w.node(temp(t), env...)
 	n.start()
@@ -63,7 +63,7 @@ func killed(t *testing.T, w *world, name string, kills int, env ...string) {
 	v := w.judge(n)
 	v.drained = took
 	if v.promised < kills {
-		t.Errorf("only %d segments were promised: the test tests nothing", v.promised)
+		t.Errorf("only %d segments were promised: too few for a meaningful test", v.promised)
 	}
 	if v.paidTwice > inFlight {
 		t.Errorf("%d uploads were paid twice, %d were in flight at a kill", v.paidTwice, inFlight)

@@ -10,7 +10,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// verdict is what became of everything.
+// verdict holds the results of a test: numbers of segments, calls, uploads and messages.
 type verdict struct {
 	promised, lost, undecided, paidTwice, audited int
 	drained                                       time.Duration
@@ -27,7 +27,7 @@ func (v verdict) String() string {
 	)
 }
 
-// drain waits until nothing waits for anything any more.
+// drain waits until no spool entry, segment, call or message is pending.
 func (w *world) drain(within time.Duration, nodes ...*node) time.Duration {
 	w.t.Helper()
 	return eventually(w.t, within, "drain", func() (bool, string) {
@@ -54,7 +54,7 @@ func (w *world) drain(within time.Duration, nodes ...*node) time.Duration {
 	})
 }
 
-// judge compares what was promised with what is there, once everything is drained.
+// judge compares the promised segments with the database. All nodes must be drained.
 func (w *world) judge(n *node) (v verdict) {
 	t := w.t
 	t.Helper()
@@ -105,9 +105,9 @@ func (w *world) judge(n *node) (v verdict) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	for call := range broken { // also before anything of it was cut
+	for call := range broken { // also if no segment was cut before
 		if clear[call] {
-			t.Errorf("the recording of call %s broke off, and it is clear", call)
+			t.Errorf("call %s is clear although its recording was interrupted", call)
 		}
 	}
 	for call := range calls {
@@ -130,18 +130,18 @@ func (w *world) judge(n *node) (v verdict) {
 	return v
 }
 
-// judgeHooks: every decision was told, under one id, and every id says one thing.
+// judgeHooks checks the webhooks: each decision was announced under one id, and each id has one body.
 func (w *world) judgeHooks(n *node) {
 	w.inbox.mu.Lock()
 	defer w.inbox.mu.Unlock()
 	texts := map[string]string{}
 	for id, bodies := range w.inbox.ids {
 		if len(bodies) != 1 {
-			w.t.Errorf("message %s said %d different things", id, len(bodies))
+			w.t.Errorf("message %s has %d different bodies", id, len(bodies))
 		}
 		for body := range bodies {
 			if other, ok := texts[body]; ok {
-				w.t.Errorf("messages %s and %s say the same", id, other)
+				w.t.Errorf("messages %s and %s have the same body", id, other)
 			}
 			texts[body] = id
 		}

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// node is one sidecar, which can be killed and started again on its folder.
+// node is a sidecar that can be killed and restarted on its folder.
 type node struct {
 	w    *world
 	dir  string
@@ -42,7 +42,7 @@ func (w *world) node(dir string, env ...string) *node {
 	return n
 }
 
-// start runs the binary and waits until it answers.
+// start runs the binary and waits until it responds.
 func (n *node) start() {
 	t := n.w.t
 	t.Helper()
@@ -76,7 +76,7 @@ webhooks:
 	})
 }
 
-// read follows the log: what it calls safe must be found again.
+// read reads the log and records the segments that it reports as safe.
 func (n *node) read(lines *bufio.Scanner) {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -92,7 +92,7 @@ func (n *node) read(lines *bufio.Scanner) {
 	}
 }
 
-// said tells whether a line of the log of level warning or above holds a text.
+// said reports whether a log line of level warning or above contains a text.
 func (n *node) said(text string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -130,13 +130,13 @@ func (n *node) signal(how syscall.Signal) {
 	}
 }
 
-// health is what /readyz says, ready or not.
+// health returns the body of /readyz for any status.
 func (n *node) health() string {
 	text, _ := get(n.w.t.Context(), "http://"+n.addr+"/readyz")
 	return text
 }
 
-// nodeName is the name that a node has given itself.
+// nodeName returns the generated name of a node.
 func nodeName(t *testing.T, n *node) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(n.dir, "node"))
@@ -146,5 +146,5 @@ func nodeName(t *testing.T, n *node) string {
 	return strings.TrimSpace(string(data))
 }
 
-// temp is a folder that is removed in the end, also when files in it are not ours to list.
+// temp returns a path in a temporary folder that is removed after the test, even if the test may not list its files.
 func temp(t *testing.T) string { return filepath.Join(t.TempDir(), "data") }

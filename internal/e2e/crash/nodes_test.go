@@ -12,7 +12,7 @@ import (
 	"callscreen/internal/store/storetest"
 )
 
-// two nodes share a database and a folder of audio, and get the calls in turn.
+// two starts two nodes that share a database and an audio folder. The nodes get the calls in turn.
 func two(t *testing.T) (w *world, nodes [2]*node, p *callers, only *atomic.Int32) {
 	t.Helper()
 	w = newWorld(t, storetest.StartPostgres(t).Database(), simulator.Script{Latency: 700 * time.Millisecond})
@@ -34,7 +34,8 @@ func two(t *testing.T) (w *world, nodes [2]*node, p *callers, only *atomic.Int32
 	return w, nodes, p, only
 }
 
-// A node is gone for good: what is in the database is finished by the other. What its spool held comes when its disk is back.
+// If a node is lost, the other node finishes its segments in the database. The segments in its spool are delivered when its disk
+// is available again.
 func TestANodeIsGoneForGood(t *testing.T) {
 	t.Parallel()
 	long(t)
@@ -44,30 +45,33 @@ func TestANodeIsGoneForGood(t *testing.T) {
 	only.Store(1)
 	left := w.count(nodes[1], "SELECT count(*) FROM segment WHERE state IN ('recorded', 'submitted')")
 	id := fmt.Sprintf("'%s'", nodeName(t, nodes[0]))
-	took := eventually(t, time.Minute, "the other node finishes what is in the database", func() (bool, string) {
+	took := eventually(t, time.Minute, "the other node finishes the segments in the database", func() (bool, string) {
 		open := w.count(nodes[1], "SELECT count(*) FROM segment WHERE state IN ('recorded', 'submitted') AND node = "+id)
 		live := w.count(
 			nodes[1],
-			"SELECT count(*) FROM call WHERE final = 0 AND id IN (SELECT call_id FROM part WHERE node = "+id+") AND id NOT IN (SELECT call_id FROM part WHERE node <> "+id+")",
+			"SELECT count(*) FROM call WHERE final = 0 AND id IN (SELECT call_id FROM part WHERE node = "+id+") "+
+				"AND id NOT IN (SELECT call_id FROM part WHERE node <> "+id+")",
 		)
 		return open+live == 0, fmt.Sprintf("%d segments, %d calls\n%s", open, live, nodes[1].tail())
 	})
 	p.stop()
 	if !nodes[1].said("node silent, jobs taken over") && !nodes[1].said("interrupted call ended") {
-		t.Errorf("the other node does not say that it took over: %s", nodes[1].tail())
+		t.Errorf("the other node did not log the take-over: %s", nodes[1].tail())
 	}
 	nodes[0].start()
 	w.drain(2*time.Minute, nodes[:]...)
 	v := w.judge(nodes[1])
 	w.report(
-		"| a node is killed for good, %d segments open | all of them and its calls decided by the other after %.1f s | afterwards, with its disk back: %v |",
+		"| a node is killed for good, %d segments open | all of them and its calls decided by the other after %.1f s "+
+			"| afterwards, with its disk back: %v |",
 		left,
 		took.Seconds(),
 		v,
 	)
 }
 
-// A node is frozen for longer than it takes to be given up, and wakes: nothing is decided or told twice.
+// A node is frozen for longer than the time to a take-over, and continues. No segment is settled twice, and no decision is
+// announced twice.
 func TestANodeIsFrozen(t *testing.T) {
 	t.Parallel()
 	frozen := 45 * time.Second
@@ -88,7 +92,8 @@ func TestANodeIsFrozen(t *testing.T) {
 	v.drained = took
 	if twice := w.count(
 		nodes[1],
-		"SELECT count(*) FROM (SELECT call_id FROM audit WHERE what IN ('segment.scored', 'segment.failed') GROUP BY call_id, segment_id HAVING count(*) > 1) x",
+		"SELECT count(*) FROM (SELECT call_id FROM audit WHERE what IN ('segment.scored', 'segment.failed') "+
+			"GROUP BY call_id, segment_id HAVING count(*) > 1) x",
 	); twice != 0 {
 		t.Errorf("%d segments were settled twice", twice)
 	}

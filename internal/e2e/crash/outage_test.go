@@ -13,7 +13,7 @@ import (
 	"callscreen/internal/store/storetest"
 )
 
-// outage is how long something is away: a minute under make crash, less among the other tests.
+// outage returns the duration of an outage: a minute in make crash, less by default.
 func outage(t *testing.T) time.Duration {
 	long(t)
 	if times(t) > 10 {
@@ -22,7 +22,7 @@ func outage(t *testing.T) time.Duration {
 	return 8 * time.Second
 }
 
-// The API does not answer: calls are recorded all the same, the operator is told, and everything is decided afterwards.
+// While the analysis API is down, calls are recorded, and log and /readyz report the outage. After it all calls are decided.
 func TestTheAPIIsDown(t *testing.T) {
 	t.Parallel()
 	away := outage(t)
@@ -50,27 +50,27 @@ func TestTheAPIIsDown(t *testing.T) {
 			v := w.judge(n)
 			v.drained = took
 			if !n.said("nothing is lost, segments wait; check the network") {
-				t.Errorf("the log does not say it: %s", n.tail())
+				t.Errorf("the log does not report the outage of the API: %s", n.tail())
 			}
 			w.report("| the API is down for %v, %s | %v | `/readyz`: ready, %s |", away, name, v, excerpt(seen, "analysis"))
 		})
 	}
 }
 
-// excerpt is what a health report says about one thing.
+// excerpt returns the text of a health report about one component.
 func excerpt(health, key string) string {
 	_, rest, _ := strings.Cut(health, `"`+key+`":"`)
 	text, _, _ := strings.Cut(rest, `"`)
 	return key + ": " + text
 }
 
-// databases lists what every failure is tried with.
+// databases returns the databases that each failure is tested with.
 func databases(t *testing.T) map[string]func() string {
 	server := storetest.StartPostgres(t)
 	return map[string]func() string{"SQLite": func() string { return "" }, "PostgreSQL": server.Database}
 }
 
-// The database stops at once and comes back: recording goes on into the spool.
+// PostgreSQL is stopped immediately and restarted. In the meantime calls are recorded into the spool.
 func TestPostgreSQLIsStopped(t *testing.T) {
 	t.Parallel()
 	away := outage(t)
@@ -86,7 +86,7 @@ func TestPostgreSQLIsStopped(t *testing.T) {
 	before := len(w.promised)
 	w.mu.Unlock()
 	seen := ""
-	eventually(t, time.Minute, "the outage is told, and recording goes on", func() (bool, string) {
+	eventually(t, time.Minute, "the outage is reported, and recording continues", func() (bool, string) {
 		seen = n.health()
 		w.mu.Lock()
 		after := len(w.promised)
@@ -108,13 +108,14 @@ func TestPostgreSQLIsStopped(t *testing.T) {
 	v := w.judge(n)
 	v.drained = took
 	if !n.said("nothing is lost; check the database and the audio store") {
-		t.Errorf("the log does not say it: %s", n.tail())
+		t.Errorf("the log does not report the outage of the database: %s", n.tail())
 	}
 	w.report("| PostgreSQL is stopped for %v | %v | `/readyz`: ready, %s |", away, v, excerpt(seen, "database"))
 }
 
-// The disk is full down to the floor: recording stops, loudly, and what was promised is decided in the room that was kept.
-// Then not even that room is left; and when there is room again everything goes on.
+// If the free space of the disk falls to the configured minimum, recording stops with an error in the log, and the promised
+// segments are decided within the reserved space. Then the reserved space is filled too. When space is free again, recording
+// continues.
 func TestTheDiskIsFull(t *testing.T) {
 	t.Parallel()
 	times(t)
@@ -146,7 +147,7 @@ func TestTheDiskIsFull(t *testing.T) {
 		if have <= leave {
 			return
 		}
-		_ = os.WriteFile(filepath.Join(dir, name), make([]byte, have-leave), 0o600) // the disk may become full meanwhile
+		_ = os.WriteFile(filepath.Join(dir, name), make([]byte, have-leave), 0o600) // the disk may become full before the last byte
 	}
 	fill("to the floor", (floor-1)<<20)
 	seen := ""
@@ -155,20 +156,21 @@ func TestTheDiskIsFull(t *testing.T) {
 		return strings.Contains(seen, `"spool":"the disk is too full to record`) && n.said("lost: the disk is too full to record") &&
 			n.said("leg refused"), seen + n.tail()
 	})
-	eventually(t, time.Minute, "what was promised is decided meanwhile", func() (bool, string) {
+	eventually(t, time.Minute, "the promised segments are decided", func() (bool, string) {
 		open := w.count(n, "SELECT count(*) FROM segment WHERE state IN ('recorded', 'submitted')")
 		return open == 0, fmt.Sprint(open, " segments open")
 	})
-	// A call of which something could not be kept must not be clear.
-	eventually(t, time.Minute, "calls end without what could not be kept", func() (bool, string) {
+	// A call with a segment that could not be stored must not be clear.
+	eventually(t, time.Minute, "calls end with segments that could not be stored", func() (bool, string) {
 		failed := w.count(n, "SELECT count(*) FROM segment WHERE state = 'failed' AND reason = 'storage'")
 		return failed > 0, "none"
 	})
 	if wrong := w.count(
 		n,
-		"SELECT count(*) FROM call c WHERE final = 1 AND decision = 'clear' AND EXISTS (SELECT 1 FROM segment s WHERE s.call_id = c.id AND s.reason = 'storage')",
+		"SELECT count(*) FROM call c WHERE final = 1 AND decision = 'clear' "+
+			"AND EXISTS (SELECT 1 FROM segment s WHERE s.call_id = c.id AND s.reason = 'storage')",
 	); wrong != 0 {
-		t.Errorf("%d calls are clear though something of them could not be kept", wrong)
+		t.Errorf("%d calls are clear although one of their segments could not be stored", wrong)
 	}
 	fill("to the brim", 0)
 	time.Sleep(3 * time.Second)
@@ -177,7 +179,7 @@ func TestTheDiskIsFull(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	eventually(t, time.Minute, "recording goes on", func() (bool, string) {
+	eventually(t, time.Minute, "recording continues", func() (bool, string) {
 		h := n.health()
 		return strings.Contains(h, `"ready":true`), h
 	})
@@ -189,7 +191,8 @@ func TestTheDiskIsFull(t *testing.T) {
 	w.report("| the disk is full | %v | `/readyz`: 503, %s |", v, excerpt(seen, "spool"))
 }
 
-// The clock of the machine is east and west of Greenwich: a queue that compares local times as text would stop, or run hot.
+// The machine is in time zones east and west of Greenwich. A queue that compares local times as text would stop, or would run
+// without pause.
 func TestKilledEastAndWestOfGreenwich(t *testing.T) {
 	t.Parallel()
 	long(t)

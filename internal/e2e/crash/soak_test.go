@@ -13,13 +13,14 @@ import (
 	"callscreen/analyzer/simulator"
 )
 
-// What may grow over the second half of a soak, as a share of what there is: noise, but no leak that matters in a day.
+// mayGrow is the permitted growth over the second half of a soak test, as a share of the mean. It allows for noise, but not for
+// a leak that matters within a day.
 const mayGrow = 0.10
 
-// soakEvery is the time between two looks at the process.
+// soakEvery is the time between two samples of the process.
 const soakEvery = 5 * time.Second
 
-// sample is a look at the process.
+// sample holds measurements of the process at one time.
 type sample struct {
 	at    time.Duration
 	value [3]float64 // in the order of measured
@@ -27,8 +28,8 @@ type sample struct {
 
 var measured = [3]string{"goroutines", "file descriptors", "resident MB"}
 
-// TestSoak runs the real sidecar with 100 legs that come and go all the time, and fails when goroutines, file descriptors
-// or memory grow: make soak.
+// TestSoak runs the real sidecar with 100 legs that join and leave all the time. It fails if the goroutines, file descriptors or
+// memory grow. Run it with make soak.
 func TestSoak(t *testing.T) {
 	lasts, err := time.ParseDuration(os.Getenv("CALLSCREEN_SOAK"))
 	if err != nil || lasts <= 0 {
@@ -52,22 +53,22 @@ func TestSoak(t *testing.T) {
 	p.cut()
 	p.stop()
 	if len(samples) < 12 {
-		t.Fatalf("only %d looks; nothing can be said about so short a time (hint: at least 2m)", len(samples))
+		t.Fatalf("only %d samples, too few for a trend (hint: set CALLSCREEN_SOAK to at least 2m)", len(samples))
 	}
 	half := samples[len(samples)/2:]
 	span := (half[len(half)-1].at - half[0].at).Minutes()
 	for what, name := range measured {
 		slope, mean := line(half, what)
 		share := slope * span / mean
-		t.Logf("%-16s %+.3f a minute over the last %.1f min, at %.1f in the mean: %+.1f %% of it", name, slope, span, mean, 100*share)
+		t.Logf("%-16s %+.3f a minute over the last %.1f min, mean %.1f: growth %+.1f %%", name, slope, span, mean, 100*share)
 		if share > mayGrow {
-			t.Errorf("%s grow by %.1f %%, more than %.0f %%", name, 100*share, 100*mayGrow)
+			t.Errorf("%s: growth of %.1f %%, more than %.0f %%", name, 100*share, 100*mayGrow)
 		}
 	}
 	calls := w.count(n, "SELECT COUNT(*) FROM call")
 	t.Logf("%d calls in %.1f min", calls, lasts.Minutes())
 	if float64(calls) < 100*lasts.Minutes() {
-		t.Error("that is too few: the legs did not come and go")
+		t.Error("too few calls: the legs did not join and leave")
 	}
 	if lines := n.tail(); strings.Contains(lines, `"ERROR"`) {
 		t.Error(lines)
@@ -75,7 +76,7 @@ func TestSoak(t *testing.T) {
 	n.end(syscall.SIGTERM)
 }
 
-// line fits one through the samples, by least squares: its slope a minute, and the mean.
+// line fits a straight line through the samples by least squares. It returns the slope a minute and the mean.
 func line(samples []sample, what int) (slope, mean float64) {
 	var at float64
 	for _, s := range samples {
@@ -105,7 +106,7 @@ func TestLineFindsTheSlope(t *testing.T) {
 func goroutines(t *testing.T, n *node) float64 {
 	t.Helper()
 	text, err := get(t.Context(), "http://"+n.addr+"/metrics")
-	for tries := 0; err != nil && tries < 5; tries++ { // how busy the machine is, is not what is measured
+	for tries := 0; err != nil && tries < 5; tries++ { // a busy machine may delay a response
 		text, err = get(t.Context(), "http://"+n.addr+"/metrics")
 	}
 	if err != nil {
@@ -129,7 +130,7 @@ func descriptors(t *testing.T, n *node) float64 {
 	return float64(len(names))
 }
 
-// resident is the memory of the process, without that of files.
+// resident returns the resident memory of the process without mapped files.
 func resident(t *testing.T, n *node) float64 {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(n.cmd.Process.Pid), "status"))
@@ -141,7 +142,7 @@ func resident(t *testing.T, n *node) float64 {
 			return number(t, strings.TrimSuffix(strings.TrimSpace(rest), "kB")) / 1000
 		}
 	}
-	t.Fatal("/proc does not say how large the process is")
+	t.Fatal("/proc does not report the size of the process")
 	return 0
 }
 

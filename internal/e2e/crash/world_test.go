@@ -38,14 +38,14 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	file := filepath.Join(dir, "callscreen")
 	cmd := exec.Command("go", "build", "-o", file, "callscreen/cmd/callscreen")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as in releases
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
 	return file, nil
 })
 
-// service is an HTTP server at a fixed address, that can be away for a while.
+// service is an HTTP server at a fixed address that can be stopped and restarted.
 type service struct {
 	t       *testing.T
 	addr    string
@@ -91,7 +91,7 @@ func (s *service) stop() {
 	s.server = nil
 }
 
-// inbox takes webhooks and remembers their ids.
+// inbox receives webhooks and stores their ids and bodies.
 type inbox struct {
 	mu  sync.Mutex
 	ids map[string]map[string]int // bodies by id
@@ -112,7 +112,7 @@ func (b *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.ids[id][string(body)]++
 }
 
-// world is what is around the sidecars of a test, and survives them.
+// world holds the environment of the sidecars of a test: analysis API, webhook receiver and database. It outlives them.
 type world struct {
 	t        *testing.T
 	bin      string
@@ -124,7 +124,7 @@ type world struct {
 	secret   string
 
 	mu       sync.Mutex
-	promised map[string]string // segments that the program said were safe, and their calls
+	promised map[string]string // segments that the log reported as safe, and their calls
 }
 
 func newWorld(t *testing.T, database string, script simulator.Script) *world {
@@ -154,7 +154,8 @@ func newWorld(t *testing.T, database string, script simulator.Script) *world {
 	return w
 }
 
-// answerLate accepts an upload at once and says so a while later: a sidecar that is killed in between cannot know.
+// answerLate accepts an upload at once and responds after a delay. A sidecar that is killed in between does not know the
+// outcome.
 func (w *world) answerLate(out http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.stand.ServeHTTP(out, r)
@@ -180,7 +181,7 @@ func (w *world) promise(call, segment string) {
 	w.promised[segment] = call
 }
 
-// open opens the database beside the program.
+// open opens the database of a node, in addition to the program.
 func (w *world) open(n *node) *store.Store {
 	w.t.Helper()
 	s, err := store.Open(w.t.Context(), store.Options{URL: w.database, Dir: n.dir, MaxConns: 2})
@@ -190,7 +191,7 @@ func (w *world) open(n *node) *store.Store {
 	return s
 }
 
-// count asks the database for a number, past the program.
+// count returns the number that a query on the database yields.
 func (w *world) count(n *node, query string) (sum int) {
 	w.t.Helper()
 	driver, dsn := "pgx", w.database
@@ -208,13 +209,13 @@ func (w *world) count(n *node, query string) (sum int) {
 	return sum
 }
 
-// callers publish one call after the other until they are told to stop.
+// callers publish one call after the other until stop is called.
 type callers struct {
-	stop func() // lets the calls that are being made come to their end
-	cut  func() // drops those calls; the next begin at once
+	stop func() // waits for the end of the calls in progress
+	cut  func() // drops the calls in progress; the next ones begin at once
 }
 
-// publishers makes so many calls at a time, to whichever node is said to be there.
+// publishers publishes the given number of calls at a time to the node that target returns.
 func (w *world) publishers(calls int, target func() string) *callers {
 	media, err := publish.Opus(bytes.NewReader(demo.Human))
 	if err != nil {
@@ -249,7 +250,7 @@ func (w *world) publishers(calls int, target func() string) *callers {
 				if err != nil || sum.Err() != nil {
 					time.Sleep(100 * time.Millisecond)
 					if random.IntN(2) == 0 {
-						continue // the same call is resumed, as callers do who are cut off
+						continue // the same call is resumed, as after a lost connection
 					}
 				}
 				n++
@@ -275,7 +276,7 @@ func (w *world) publishers(calls int, target func() string) *callers {
 	}}
 }
 
-// eventually waits for something that must come, however slow the machine is.
+// eventually waits until done returns true. It fails the test after a limit that allows for slow machines.
 func eventually(t *testing.T, within time.Duration, what string, done func() (bool, string)) time.Duration {
 	t.Helper()
 	start := time.Now()
@@ -285,13 +286,13 @@ func eventually(t *testing.T, within time.Duration, what string, done func() (bo
 			return time.Since(start)
 		}
 		if time.Since(start) > within {
-			t.Fatalf("%s: not within %v: %s", what, within, state)
+			t.Fatalf("%s: not reached within %v: %s", what, within, state)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-// get asks a node; an error is that it is not there.
+// get sends a GET request to a node. It returns an error if the node does not respond.
 func get(ctx context.Context, url string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
