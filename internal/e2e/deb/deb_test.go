@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// The variable that says where `make deb` has put the packages.
+// folder is the environment variable with the folder of the packages that `make deb` has built.
 const folder = "CALLSCREEN_DEBS"
 
-// What is installed, and who may do what with it.
+// installed holds the installed files and their modes.
 var installed = map[string]fs.FileMode{
 	"/usr/bin/callscreen":                                  0o755,
 	"/lib/systemd/system/callscreen.service":               0o644,
@@ -33,7 +33,7 @@ var installed = map[string]fs.FileMode{
 
 const conffile = "/etc/callscreen/callscreen.yaml"
 
-// debian is a Debian in a folder.
+// debian is a Debian system in a folder.
 type debian struct {
 	t    *testing.T
 	ctx  context.Context
@@ -65,12 +65,12 @@ func TestDebianPackage(t *testing.T) {
 	if out := d.run("dpkg", "--verify", "callscreen"); out != "" {
 		t.Errorf("dpkg --verify: %s", out)
 	}
-	if d.read("/etc/passwd") != users { // the unit has a user of its own only while it runs
-		t.Error("the package makes a user")
+	if d.read("/etc/passwd") != users { // the unit uses a dynamic user
+		t.Error("the package creates a user")
 	}
 	d.works()
 
-	// Replaced where nobody has touched it, kept where somebody has. Data stays.
+	// An upgrade replaces an unchanged configuration and keeps a changed one. Data stays.
 	data := "/var/lib/private/callscreen/spool/segment"
 	d.write(data, "audio")
 	if err := os.Symlink("private/callscreen", filepath.Join(d.root, "/var/lib/callscreen")); err != nil {
@@ -78,13 +78,13 @@ func TestDebianPackage(t *testing.T) {
 	}
 	d.install(next)
 	if !strings.Contains(d.read(conffile), "# next") {
-		t.Error("the configuration that nobody had touched is not that of the next version")
+		t.Error("the unchanged configuration was not replaced by that of the next version")
 	}
 	d.install(amd64, "--force-downgrade")
 	d.write(conffile, d.read(conffile)+"# mine\n")
 	d.install(next)
 	if text := d.read(conffile); !strings.Contains(text, "# mine") || strings.Contains(text, "# next") {
-		t.Errorf("the configuration was not kept:\n%s", text)
+		t.Errorf("the changed configuration was not kept:\n%s", text)
 	}
 	d.has(conffile+".dpkg-dist", 0o644)
 	d.has(data, 0o600)
@@ -104,13 +104,13 @@ func TestDebianPackage(t *testing.T) {
 		d.lacks(path)
 	}
 	if out, err := d.command("dpkg", "--status", "callscreen").CombinedOutput(); err == nil {
-		t.Errorf("the package is still known:\n%s", out)
+		t.Errorf("dpkg still lists the package after the purge:\n%s", out)
 	}
 
 	d.sameFor(arm64, amd64)
 }
 
-// works uses the program as the unit does, but for the sandbox and the handing over of keys.
+// works runs the program as the unit does, without the sandbox and the credentials of systemd.
 func (d *debian) works() {
 	d.t.Helper()
 	if out := d.run("callscreen", "version"); !strings.Contains(out, "linux/amd64") {
@@ -122,7 +122,7 @@ func (d *debian) works() {
 	}
 	unit := d.read("/lib/systemd/system/callscreen.service")
 	if !strings.Contains(unit, "ExecStart=/usr/bin/callscreen serve --config "+conffile) {
-		d.t.Errorf("the unit starts something else:\n%s", unit)
+		d.t.Errorf("the unit starts another command:\n%s", unit)
 	}
 	const stand = "127.0.0.1:18089"
 	settings := []string{
@@ -144,7 +144,7 @@ func (d *debian) works() {
 	simulator()
 }
 
-// begin starts what goes on, and waits for a word of its log. The returned function stops it, which must go well.
+// begin starts a process and waits for a word in its log. The returned function stops the process and checks its exit status.
 func (d *debian) begin(env []string, word string, args ...string) (stop func()) {
 	d.t.Helper()
 	cmd := d.command(args...)
@@ -171,7 +171,7 @@ func (d *debian) begin(env []string, word string, args ...string) (stop func()) 
 	case <-time.After(time.Minute):
 		_ = cmd.Process.Kill()
 		<-ended
-		d.t.Fatalf("%v does not say %q:\n%s", args, word, log)
+		d.t.Fatalf("the log of %v does not contain %q:\n%s", args, word, log)
 	}
 	return func() {
 		_ = cmd.Process.Signal(os.Interrupt)
@@ -188,7 +188,7 @@ func (w writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// next makes the next version of a package, with another configuration.
+// next builds the next version of a package, with another configuration.
 func (d *debian) next(deb string) string {
 	d.t.Helper()
 	dir := filepath.Join(d.t.TempDir(), "next")
@@ -216,7 +216,7 @@ func (d *debian) next(deb string) string {
 	return dir + ".deb"
 }
 
-// install is what apt-get does with a package, with nobody there to ask.
+// install installs a package with apt-get, without questions.
 func (d *debian) install(deb string, flags ...string) {
 	d.t.Helper()
 	data, err := os.ReadFile(deb)
@@ -229,14 +229,14 @@ func (d *debian) install(deb string, flags ...string) {
 	d.run(append(append([]string{"dpkg", "--force-confdef", "--force-confold"}, flags...), "--install", "/tmp/callscreen.deb")...)
 }
 
-// sameFor compares what two packages hold, and has the first be for arm64.
+// sameFor checks that both packages hold the same files, and that the first one is for arm64.
 func (d *debian) sameFor(arm64, amd64 string) {
 	d.t.Helper()
 	if list, want := d.contents(arm64), d.contents(amd64); list != want {
 		d.t.Errorf("the package for arm64 holds\n%s\nthat for amd64\n%s", list, want)
 	}
 	if out := d.host("dpkg-deb", "--field", arm64, "Architecture"); strings.TrimSpace(out) != "arm64" {
-		d.t.Errorf("it is for %s", out)
+		d.t.Errorf("the package is for %s, want arm64", out)
 	}
 	dir := filepath.Join(d.t.TempDir(), "arm64")
 	d.host("dpkg-deb", "--extract", arm64, dir)
@@ -246,11 +246,11 @@ func (d *debian) sameFor(arm64, amd64 string) {
 	}
 	defer f.Close()
 	if f.Machine != elf.EM_AARCH64 {
-		d.t.Errorf("its program is for %s", f.Machine)
+		d.t.Errorf("the program in the package is for %s", f.Machine)
 	}
 }
 
-// contents lists modes and paths.
+// contents returns the modes and paths of the files in a package.
 func (d *debian) contents(deb string) string {
 	var lines []string
 	for line := range strings.Lines(d.host("dpkg-deb", "--contents", deb)) {
@@ -318,11 +318,11 @@ func (d *debian) has(path string, mode fs.FileMode) {
 func (d *debian) lacks(path string) {
 	d.t.Helper()
 	if _, err := os.Lstat(filepath.Join(d.root, path)); err == nil {
-		d.t.Errorf("%s is still there", path)
+		d.t.Errorf("%s still exists", path)
 	}
 }
 
-// one finds the package for an architecture.
+// one returns the package for an architecture.
 func one(t *testing.T, debs, arch string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(debs, "callscreen_*_"+arch+".deb"))
@@ -339,7 +339,7 @@ func need(t *testing.T, program string) {
 	}
 }
 
-// absent skips, or fails where nothing may be absent.
+// absent skips the test if a requirement is missing, or fails it where all are required.
 func absent(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("CALLSCREEN_REQUIRE_PEERS") == "1" {
