@@ -24,7 +24,7 @@ import (
 	"callscreen/internal/testkit"
 )
 
-// The tests mostly wait for calls to be over, so they all run at a time.
+// TestMain permits all tests to run in parallel, because they mostly wait for the end of calls.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", strconv.Itoa(len(places))); err != nil {
@@ -40,7 +40,7 @@ const (
 	packets = seconds * 50
 )
 
-// place is what is special about a network.
+// place holds the properties of a network.
 type place struct {
 	only6    bool
 	rules    string   // of the router
@@ -52,7 +52,7 @@ type place struct {
 	loses    bool     // packets may be lost
 }
 
-// block lets nothing through the router but what the rules allow, and the answers to that.
+// block returns rules for the router that drop all packets except the allowed ones and their responses.
 func block(allowed string) string {
 	return `
 table inet filter {
@@ -65,7 +65,7 @@ table inet filter {
 `
 }
 
-// loss drops a twentieth of all UDP.
+// loss drops 5 % of all UDP packets.
 const loss = `
 table inet filter {
 	chain forward {
@@ -75,7 +75,7 @@ table inet filter {
 }
 `
 
-// nat is a router that knows the sidecar under another address, as clouds do. Nobody gets to it by its own.
+// nat is a router that maps another address to the sidecar, as clouds do. The sidecar's own address is not reachable.
 const nat = `
 table ip nat {
 	chain before {
@@ -89,8 +89,8 @@ table ip nat {
 }
 `
 
-// relayed is for both ends: no UDP comes in but what a TURN server sends from its own port, none from the ports that it
-// lends to others. So the media goes from one of these to another.
+// relayed holds rules for both ends. They accept UDP only from the port of the TURN server, and not from its relay ports. So
+// the media goes from one relay port to another.
 const relayed = `
 table inet own {
 	chain input {
@@ -100,7 +100,7 @@ table inet own {
 }
 `
 
-// deaf is a router that takes no UDP for itself.
+// deaf is a router that drops UDP packets to itself.
 const deaf = `
 table inet own {
 	chain input {
@@ -118,7 +118,7 @@ var places = map[string]place{
 	"nat-tcp":  {rules: nat + block("tcp dport { 8080, 8988 } ct status dnat accept"), host: public4, settings: "public_ips: [203.0.113.7]"},
 	"lite":     {settings: "ice_lite: true"},
 	"loss":     {rules: loss, loses: true},
-	// TURN is all there is: the only thing that gets through the router is WHIP.
+	// The router forwards only WHIP, so that the media must use TURN.
 	"turn": {
 		rules:    block("tcp dport 8080 accept"),
 		ends:     relayed,
@@ -134,7 +134,7 @@ var places = map[string]place{
 	},
 }
 
-// A call comes through each of these networks whole, and is flagged.
+// A call through each of these networks arrives completely and is flagged.
 func TestNetworks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a while")
@@ -170,7 +170,7 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
-// recording is the beginning of the synthetic voice.
+// recording returns a file with the first seconds of the synthetic voice.
 func recording(t *testing.T) string {
 	t.Helper()
 	src, err := encode.Open(t.Context(), "../../../testdata/audio/synthetic.wav", nil)
@@ -199,7 +199,7 @@ func recording(t *testing.T) string {
 	return f.Name()
 }
 
-// start runs a process until the end of the test, or of ctx. What it says is shown if the test fails.
+// start runs a process until the end of the test, or of ctx. Its output is logged if the test fails.
 func (w *world) start(ctx context.Context, cmd *exec.Cmd) *testkit.Log {
 	w.t.Helper()
 	var log testkit.Log
@@ -210,7 +210,7 @@ func (w *world) start(ctx context.Context, cmd *exec.Cmd) *testkit.Log {
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	w.t.Cleanup(func() {
-		_ = cmd.Cancel() // it may have ended by itself
+		_ = cmd.Cancel() // the process may have ended already
 		if err := <-done; err != nil && ctx.Err() == nil {
 			w.t.Errorf("%s: %v", filepath.Base(cmd.Args[4]), err)
 		}
@@ -237,22 +237,22 @@ func (w *world) relay(ctx context.Context, options []string) {
 	})
 }
 
-// until waits for something.
+// until waits until is returns true.
 func until(ctx context.Context, t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for !is() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited in vain: %s", what)
+			t.Fatalf("not reached in time: %s", what)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-// serving is a sidecar.
+// serving is a running sidecar.
 type serving struct {
 	t      *testing.T
-	base   string // as its sender knows it
+	base   string // URL, as the sender reaches it
 	client *http.Client
 }
 
@@ -288,7 +288,7 @@ func (w *world) serve(ctx context.Context, bin string, p place) *serving {
 	return &serving{t: w.t, base: "http://" + net.JoinHostPort(host, "8080"), client: &http.Client{Transport: transport}}
 }
 
-// bare is the environment without what would configure the program.
+// bare returns the environment without the variables that configure the program.
 func bare() (env []string) {
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "CALLSCREEN_") && !strings.HasPrefix(kv, "DATASPIKE_") {
@@ -300,7 +300,7 @@ func bare() (env []string) {
 
 var said = regexp.MustCompile(`connected 1, sent (\d+) packets`)
 
-// publish makes the call, and returns how many packets it had.
+// publish publishes the call and returns its number of packets.
 func (w *world) publish(ctx context.Context, bin, recording, to string) int {
 	w.t.Helper()
 	cmd := w.command(ctx, w.sender, bin, "publish", recording, "--to", to)
@@ -336,7 +336,7 @@ func (s *serving) get(ctx context.Context, path string) []byte {
 	return data
 }
 
-// judge wants the call flagged, as long as it was, and every packet of it received or counted as lost.
+// judge checks that the call is flagged and has the full duration, and that each packet was received or counted as lost.
 func (s *serving) judge(ctx context.Context, sent int, loses bool) {
 	s.t.Helper()
 	s.get(ctx, "/api/v1/calls/call/decision?wait=60s")
@@ -367,7 +367,7 @@ func (s *serving) judge(ctx context.Context, sent int, loses bool) {
 	switch {
 	case !loses && (received != sent || lost != 0 || call.Lost != 0):
 		s.t.Errorf("sent %d packets, received %d, lost %d", sent, received, lost)
-	case loses && received+lost < sent-5: // nobody can know of those that were lost at the beginning or the end
+	case loses && received+lost < sent-5: // losses at the start or the end are not detectable
 		s.t.Errorf("sent %d packets, received %d, lost %d", sent, received, lost)
 	}
 }
