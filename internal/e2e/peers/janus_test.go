@@ -22,7 +22,8 @@ import (
 	"callscreen/internal/publish"
 )
 
-// Two people are in a VideoRoom of Janus. Each is forwarded as plain RTP to a bridge of its own; the synthetic one is flagged.
+// Two users are in a VideoRoom of Janus. The room forwards each as plain RTP to a bridge of its own. The user with the synthetic
+// voice is flagged.
 func TestJanus(t *testing.T) {
 	path := mediaServer(t, "janus", "janus")
 	if !besidesLoopback(t) {
@@ -40,7 +41,7 @@ func TestJanus(t *testing.T) {
 		"audiocodec": "opus",
 		"publishers": 2,
 	}, nil); r.Data["videoroom"] != "created" {
-		t.Fatalf("no room: %v", r.Data)
+		t.Fatalf("no room was created: %v", r.Data)
 	}
 	bridges := map[string]*bridge{}
 	var playing sync.WaitGroup
@@ -58,7 +59,7 @@ func TestJanus(t *testing.T) {
 		forward := map[string]any{"request": "rtp_forward", "room": 1234, "publisher_id": p.id, "host": "127.0.0.1", "host_family": "ipv4",
 			"streams": []any{map[string]any{"mid": "0", "port": b.port}}}
 		if r := control.ask(forward, nil); r.Data["videoroom"] != "rtp_forward" {
-			t.Fatalf("it is not forwarded: %v", r.Data)
+			t.Fatalf("the RTP forward was not created: %v", r.Data)
 		}
 		playing.Go(func() {
 			if err := inRealTime(ctx, media, p.track.WriteRTP); err != nil {
@@ -93,7 +94,11 @@ func besidesLoopback(t *testing.T) bool {
 	return false
 }
 
-// janusServer is a Janus that serves its HTTP API on loopback.
+// janusUnused holds the plugins that the tests do not need.
+const janusUnused = "libjanus_audiobridge.so,libjanus_duktape.so,libjanus_echotest.so,libjanus_lua.so,libjanus_nosip.so," +
+	"libjanus_recordplay.so,libjanus_sip.so,libjanus_streaming.so,libjanus_textroom.so,libjanus_videocall.so,libjanus_voicemail.so"
+
+// janusServer is a Janus server with its HTTP API on loopback.
 type janusServer struct {
 	t       *testing.T
 	ctx     context.Context
@@ -101,7 +106,7 @@ type janusServer struct {
 	session string
 }
 
-// janusAnswer is what Janus says.
+// janusAnswer is a response or an event of Janus.
 type janusAnswer struct {
 	Janus  string
 	Data   map[string]any
@@ -121,9 +126,9 @@ func newJanus(ctx context.Context, t *testing.T, path string) *janusServer {
 	lib := filepath.Dir(plugins[0])
 	for name, text := range map[string]string{
 		"janus.jcfg": fmt.Sprintf(`general: { configs_folder = %q, plugins_folder = %q, transports_folder = %q, debug_level = 4 }
-plugins: { disable = "libjanus_audiobridge.so,libjanus_duktape.so,libjanus_echotest.so,libjanus_lua.so,libjanus_nosip.so,libjanus_recordplay.so,libjanus_sip.so,libjanus_streaming.so,libjanus_textroom.so,libjanus_videocall.so,libjanus_voicemail.so" }
+plugins: { disable = %q }
 transports: { disable = "libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so,libjanus_rabbitmq.so,libjanus_websockets.so" }
-`, dir, lib+"/plugins", lib+"/transports"),
+`, dir, lib+"/plugins", lib+"/transports", janusUnused),
 		"janus.transport.http.jcfg": fmt.Sprintf(
 			"general: { http = true, port = %d, ip = \"127.0.0.1\", https = false }\nadmin: { admin_http = false }\n",
 			port,
@@ -137,7 +142,7 @@ transports: { disable = "libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so
 	daemon(t, path, "-F", dir, "-C", filepath.Join(dir, "janus.jcfg"), "-o")
 	j := &janusServer{t: t, ctx: ctx, url: fmt.Sprintf("http://127.0.0.1:%d/janus", port)}
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
-	for { // it is up when it answers
+	for { // the server is up when it responds
 		r, err := j.try(http.MethodPost, "", map[string]any{"janus": "create"})
 		if err == nil {
 			j.session = fmt.Sprintf("/%.0f", r.Data["id"])
@@ -196,7 +201,7 @@ func (j *janusServer) attach() *janusHandle {
 	return h
 }
 
-// ask sends a message to the plugin, and waits for the answer: that of the request, or an event.
+// ask sends a message to the plugin and waits for its result, which is in the response or in an event.
 func (h *janusHandle) ask(body map[string]any, offer *webrtc.SessionDescription) janusAnswer {
 	h.t.Helper()
 	message := map[string]any{"janus": "message", "body": body}
@@ -214,7 +219,7 @@ func (h *janusHandle) ask(body map[string]any, offer *webrtc.SessionDescription)
 	return r
 }
 
-// janusPublisher is somebody in the room.
+// janusPublisher is a participant of the room that sends audio.
 type janusPublisher struct {
 	id    float64
 	track *webrtc.TrackLocalStaticRTP
@@ -226,7 +231,7 @@ func (j *janusServer) publish(name string) janusPublisher {
 	t.Helper()
 	var settings webrtc.SettingEngine
 	settings.LoggerFactory = &logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}
-	// Janus passes over the loopback interface, whatever it is told: both use an address that the machine has besides.
+	// Janus ignores the loopback interface, whatever its configuration. Both sides use another address of the machine.
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {

@@ -30,7 +30,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// mediaServer skips, or fails where media servers must be there, which is not asked of every machine.
+// mediaServer returns the path of a media server. If it is missing, the test is skipped, or fails where media servers are
+// required.
 func mediaServer(t *testing.T, program, pkg string) string {
 	t.Helper()
 	if testing.Short() {
@@ -47,7 +48,7 @@ func mediaServer(t *testing.T, program, pkg string) string {
 	return path
 }
 
-// daemon runs a media server until the test ends. What it said is shown if the test fails.
+// daemon runs a media server until the test ends. Its output is logged if the test fails.
 func daemon(t *testing.T, path string, args ...string) {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "log")
@@ -65,18 +66,18 @@ func daemon(t *testing.T, path string, args ...string) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = cmd.Wait() // it is ended by a signal
+		_ = cmd.Wait() // the error reports the signal
 	}()
-	t.Cleanup(func() { // the context of the test is done by now
+	t.Cleanup(func() { // runs after the context of the test has ended
 		<-done
 		out.Close()
 		if text, err := os.ReadFile(log); err == nil && t.Failed() {
-			t.Logf("%s said:\n%s", path, text[max(0, len(text)-8000):])
+			t.Logf("output of %s:\n%s", path, text[max(0, len(text)-8000):])
 		}
 	})
 }
 
-// freePort is one that nobody uses just now.
+// freePort returns a port that is not in use.
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -91,7 +92,7 @@ func freePort(t *testing.T) int {
 	return addr.Port
 }
 
-// sidecar runs callscreen with the stand-in for the analysis API.
+// sidecar runs callscreen with the simulated analysis API.
 func sidecar(ctx context.Context, t *testing.T) (addr string) {
 	t.Helper()
 	api := httptest.NewServer(simulator.New(simulator.Script{}))
@@ -120,7 +121,7 @@ func sidecar(ctx context.Context, t *testing.T) (addr string) {
 	return a.Addr()
 }
 
-// build makes the program, as it is shipped.
+// build builds the program as in releases.
 func build(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "callscreen")
@@ -130,7 +131,7 @@ func build(t *testing.T) string {
 	return program
 }
 
-// bridge is `callscreen publish rtp://...` as it runs.
+// bridge is a running `callscreen publish rtp://...`.
 type bridge struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -154,16 +155,16 @@ func newBridge(ctx context.Context, t *testing.T, program, query, to string) *br
 	lines := bufio.NewReader(pipe)
 	first, err := lines.ReadString('\n')
 	if _, scanErr := fmt.Sscanf(first, "callscreen: listening for RTP at 127.0.0.1:%d", &b.port); err != nil || scanErr != nil {
-		t.Fatalf("it says %q: %v", first, err)
+		t.Fatalf("the first line of the bridge is %q: %v", first, err)
 	}
 	go func() {
-		rest, _ := io.ReadAll(lines) // whatever there is until it ends
+		rest, _ := io.ReadAll(lines) // all output until the end of the process
 		b.stderr <- string(rest)
 	}()
 	return b
 }
 
-// ended waits for its end, by itself or by a signal, and returns its last line.
+// ended sends a signal, if it is not nil, waits for the end of the bridge and returns its last line.
 func (b *bridge) ended(signal os.Signal) string {
 	b.t.Helper()
 	if signal != nil {
@@ -178,7 +179,7 @@ func (b *bridge) ended(signal os.Signal) string {
 	return strings.TrimSpace(b.stdout.String())
 }
 
-// screened is what became of a call.
+// screened holds the decision of a call.
 type screened struct {
 	Decision string
 	Legs     []struct {
@@ -210,7 +211,7 @@ func decided(ctx context.Context, t *testing.T, addr, call string) (s screened) 
 	return s
 }
 
-// verdicts wants each leg to be decided so, and its audio to be there.
+// verdicts checks the decision and the amount of recorded audio of each leg.
 func (s screened) verdicts(t *testing.T, want map[string]string, seconds float64) {
 	t.Helper()
 	if len(s.Legs) != len(want) {
@@ -218,7 +219,7 @@ func (s screened) verdicts(t *testing.T, want map[string]string, seconds float64
 	}
 	for _, leg := range s.Legs {
 		if leg.Decision != want[leg.Leg] || leg.Seconds < seconds-1 || leg.Seconds > seconds+1 || leg.Lost > 0.2 {
-			t.Errorf("the leg %s: %+v, want it %s, of %.1f s", leg.Leg, leg, want[leg.Leg], seconds)
+			t.Errorf("leg %s: %+v, want %s and %.1f s", leg.Leg, leg, want[leg.Leg], seconds)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"callscreen/internal/publish"
 )
 
-// Two parties speak through rtpengine. callscreen subscribes to each of them, and hears nobody else on that leg.
+// Two parties talk through rtpengine. callscreen subscribes to each of them, and each leg has the audio of one party only.
 func TestRtpengine(t *testing.T) {
 	path := mediaServer(t, "rtpengine", "rtpengine-daemon")
 	t.Parallel()
@@ -82,7 +82,7 @@ func TestRtpengine(t *testing.T) {
 	}
 }
 
-// party is a telephone without ears.
+// party is a telephone that only sends.
 type party struct {
 	conn  *net.UDPConn
 	to    *net.UDPAddr
@@ -118,7 +118,7 @@ func (p *party) send(packet *rtp.Packet) error {
 	return err
 }
 
-// description is the SDP of somebody who takes A-law at a port.
+// description returns the SDP of a party that receives A-law at a port.
 func description(port int, direction string) string {
 	return fmt.Sprintf(
 		"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\na=%s\r\n",
@@ -127,7 +127,7 @@ func description(port int, direction string) string {
 	)
 }
 
-// media is where an SDP wants its audio to be sent.
+// media returns the address to which an SDP requests its audio.
 func media(t *testing.T, text any) *net.UDPAddr {
 	t.Helper()
 	s, _ := text.(string)
@@ -138,7 +138,7 @@ func media(t *testing.T, text any) *net.UDPAddr {
 	return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: d.MediaDescriptions[0].MediaName.Port.Value}
 }
 
-// rtpengine is one that is spoken to by its ng protocol.
+// rtpengine is a client of the ng protocol of an rtpengine process.
 type rtpengine struct {
 	t      *testing.T
 	conn   net.Conn
@@ -167,7 +167,7 @@ func newRtpengine(ctx context.Context, t *testing.T, path string) *rtpengine {
 	}
 	t.Cleanup(func() { conn.Close() })
 	e := &rtpengine{t: t, conn: conn}
-	for { // it is up when it answers
+	for { // the server is up when it responds
 		r, err := e.try(map[string]any{"command": "ping"})
 		if err == nil && r["result"] == "pong" {
 			return e
@@ -212,7 +212,7 @@ func (e *rtpengine) try(command map[string]any) (map[string]any, error) {
 	}
 }
 
-// bencode writes what the ng protocol is spoken in, as far as it is needed here.
+// bencode encodes a value for the ng protocol. It supports the types that the tests need.
 func bencode(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -233,7 +233,7 @@ func bencode(v any) string {
 	panic(fmt.Sprintf("%T", v))
 }
 
-// bdecode reads a value, and returns what follows it.
+// bdecode decodes a value and returns the remaining text.
 func bdecode(s string) (v any, rest string, err error) {
 	switch {
 	case s == "":
@@ -242,7 +242,7 @@ func bdecode(s string) (v any, rest string, err error) {
 		number, rest, ok := strings.Cut(s[1:], "e")
 		n, err := strconv.ParseInt(number, 10, 64)
 		if err != nil || !ok {
-			return nil, "", fmt.Errorf("bencode: %q is no number", number)
+			return nil, "", fmt.Errorf("bencode: %q is not a number", number)
 		}
 		return n, rest, nil
 	case s[0] == 'l' || s[0] == 'd':
@@ -264,7 +264,7 @@ func bdecode(s string) (v any, rest string, err error) {
 	length, rest, ok := strings.Cut(s, ":")
 	n, err := strconv.Atoi(length)
 	if err != nil || !ok || n < 0 || n > len(rest) {
-		return nil, "", fmt.Errorf("bencode: %q is no length", length)
+		return nil, "", fmt.Errorf("bencode: %q is not a length", length)
 	}
 	return rest[:n], rest[n:], nil
 }
