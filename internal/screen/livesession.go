@@ -17,6 +17,7 @@ type LiveSession struct {
 	legs     []string
 	recorded map[string]bool // legs of which a track was recorded; guarded by the lock of the call
 	left     bool
+	replaced bool // another session took over one of its legs
 }
 
 // Call returns the call.
@@ -39,8 +40,14 @@ func (s *LiveSession) Record(ctx context.Context, leg string, track capture.Trac
 	s.recorded[leg] = true
 	c.mu.Unlock()
 	err := record(ctx, leg, track, negotiated...)
-	if errors.Is(err, capture.ErrTakenOver) {
+	switch {
+	case errors.Is(err, capture.ErrTakenOver):
+		c.mu.Lock()
+		s.replaced = true
+		c.mu.Unlock()
 		c.live.cfg.Log.Info("session taken over", "call", c.part.Call, "leg", leg)
+	case err != nil && ctx.Err() == nil: // its packets are not recorded, and count
+		err = errors.Join(err, c.recorder.Refuse(ctx, leg, track, capture.UnrecordedCodec))
 	}
 	return err
 }
@@ -85,8 +92,13 @@ func (s *LiveSession) Leave(how Departure) {
 	}
 	s.left = true
 	for _, name := range s.legs {
-		if l := c.legs[name]; l != nil && l.holder == s {
-			l.holder, l.broken = nil, how == Lost
+		l := c.legs[name]
+		if l == nil || l.holder != s {
+			continue
+		}
+		l.holder = nil
+		if s.recorded[name] || how == Lost { // a session that sent nothing does not bring a broken leg back
+			l.broken = how == Lost || s.replaced // the sender did not end this leg
 		}
 	}
 	c.change()
