@@ -11,7 +11,7 @@ import (
 type Call struct {
 	// Findings are the results of the segments. Their order does not matter. Each finding of a leg should have its own Seq.
 	Findings []Finding
-	// Accounts has the ledger of every leg that was announced. nil: not known, and the rules about it do not apply.
+	// Accounts has the ledger of every leg that was announced. The rules about it do not apply to a leg without one.
 	Accounts []Account
 	// Metadata has one map where the metadata is certain, and one for each alternative where the legs disagree.
 	Metadata []map[string]string

@@ -47,15 +47,14 @@ type Facts struct {
 	LegMetadata map[string][]map[string]string
 }
 
-// Call returns the facts in the form that the policy reads. The ledger counts only if it is known for all legs.
+// Call returns the facts in the form that the policy reads. A leg whose ledger is not known has no account; the others keep
+// theirs.
 func (f Facts) Call() policy.Call {
 	c := policy.Call{Findings: f.Findings, Metadata: f.Metadata, LegMetadata: f.LegMetadata}
 	for name, a := range f.Legs {
-		if a.Ledger == nil {
-			c.Accounts = nil
-			return c
+		if a.Ledger != nil {
+			c.Accounts = append(c.Accounts, a.Ledger.account(name, a.Lost))
 		}
-		c.Accounts = append(c.Accounts, a.Ledger.account(name, a.Lost))
 	}
 	return c
 }

@@ -25,6 +25,7 @@ func Facts(c *store.Call, legs []store.Leg, segments []store.Segment, ended bool
 		}
 		f.Legs[l.Leg] = account
 	}
+	interrupt(f.Legs, legs)
 	for _, g := range segments {
 		if _, ok := f.Legs[g.Leg]; !ok {
 			f.Legs[g.Leg] = report.LegAccount{}
@@ -34,8 +35,34 @@ func Facts(c *store.Call, legs []store.Leg, segments []store.Segment, ended bool
 	return f, open
 }
 
-// alternatives returns the metadata that may hold for the call, and for the legs of bound senders. The metadata of a bound
-// sender holds for its own leg only. If the other senders disagree, each of their metadata may be correct.
+// interrupt marks the legs whose connection broke in one part and that sent nothing afterwards. Parts of two nodes overlap, so
+// the part that began last need not be the one that ended last.
+func interrupt(accounts map[string]report.LegAccount, legs []store.Leg) {
+	end := func(l store.Leg) time.Time { return time.UnixMilli(l.Part).Add(l.Duration) }
+	for name, a := range accounts {
+		if a.Ledger == nil {
+			continue
+		}
+		var last, broken time.Time // the end of what arrived, and of what broke off
+		for _, l := range legs {
+			switch at := end(l); {
+			case l.Leg != name || l.Ledger == nil:
+			case l.Ledger.Interrupted && at.After(broken):
+				broken = at
+			case !l.Ledger.Interrupted && l.Ledger.Recorded > 0 && at.After(last):
+				last = at
+			}
+		}
+		if interrupted := broken.After(last); interrupted != a.Ledger.Interrupted {
+			a.Ledger = a.Ledger.Clone()
+			a.Ledger.Interrupted = interrupted
+			accounts[name] = a
+		}
+	}
+}
+
+// alternatives returns the metadata that may hold for the call, and for the legs of bound senders. The metadata
+// of a bound sender holds for its own leg only. If the other senders disagree, each of their metadata may be correct.
 func alternatives(call map[string]string, legs []store.Leg) (all []map[string]string, of map[string][]map[string]string) {
 	var words []map[string]string
 	add := func(list []map[string]string, m map[string]string) []map[string]string {
