@@ -7,8 +7,11 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"callscreen/capture"
+	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
+	"callscreen/internal/store/storetest"
+	"callscreen/policy"
 )
 
 // legOf returns a leg of a part.
@@ -110,5 +113,32 @@ func TestPacketsOfATrackWithoutADecoderAreBooked(t *testing.T) {
 	}
 	if err := ledger.Check(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Known fault: the database was away. A progress in the place of an older one was delivered before a segment that was cut
+// earlier, and the legs of the segment replaced those of the progress.
+func TestASegmentDoesNotTakeBackALaterProgress(t *testing.T) {
+	t.Parallel()
+	c := newClerk(t, storetest.SQLite(t, t.TempDir()), policy.Default())
+	p := partAt("a", "n1", 60)
+	leg := func(interrupted bool) []store.Leg {
+		return []store.Leg{{Leg: "caller", Duration: 6 * time.Second, Ledger: &report.Ledger{
+			Recorded:    report.Seconds(6 * time.Second),
+			Interrupted: interrupted,
+		}}}
+	}
+	late := p
+	late.Legs = leg(true)
+	c.progress(late)
+	early := p
+	early.Legs = leg(false)
+	c.recorded(early, stored(p, "caller", 0))
+	late.EndedAt = noon
+	late.Legs = nil
+	c.progress(late)
+	c.settle(stored(p, "caller", 0), settlement(0.1))
+	if got := c.call("a"); got.Published != "inconclusive" {
+		t.Errorf("%s: %v", got.Published, c.report("a").Reasons)
 	}
 }

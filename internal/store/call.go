@@ -275,7 +275,7 @@ func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 // Progress saves the length of a part, and its end if it has ended. The call must be locked. It ends with its last
 // part.
 func (t *Tx) Progress(ctx context.Context, c *Call, p Part) error {
-	if err := t.Legs(ctx, p); err != nil {
+	if err := t.saveLegs(ctx, p, ">="); err != nil {
 		return err
 	}
 	if p.How != "" && !p.EndedAt.IsZero() { // interrupted: it ends no earlier than its recorded audio

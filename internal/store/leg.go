@@ -10,17 +10,21 @@ import (
 	"callscreen/internal/report"
 )
 
-// Legs saves the progress of the legs of a part. A shorter leg than the stored one is ignored.
-func (t *Tx) Legs(ctx context.Context, p Part) error {
+// Legs saves the legs of a part as they were when a segment of it was cut. A stored leg that is as long is newer: segments can
+// be delivered after a later progress.
+func (t *Tx) Legs(ctx context.Context, p Part) error { return t.saveLegs(ctx, p, ">") }
+
+// saveLegs saves the legs of a part that compare with the stored ones in this way by their length.
+func (t *Tx) saveLegs(ctx context.Context, p Part, longer string) error {
 	for _, l := range p.Legs {
-		if err := t.saveLeg(ctx, p.PartKey, l); err != nil {
+		if err := t.saveLeg(ctx, p.PartKey, l, longer); err != nil {
 			return fmt.Errorf("save leg %s of call %s: %w", l.Leg, p.Call, err)
 		}
 	}
 	return nil
 }
 
-func (t *Tx) saveLeg(ctx context.Context, key PartKey, l Leg) error {
+func (t *Tx) saveLeg(ctx context.Context, key PartKey, l Leg, longer string) error {
 	var recorded, noise, paused int64
 	var ledger, unheard, metadata string
 	interrupted := false
@@ -50,7 +54,7 @@ func (t *Tx) saveLeg(ctx context.Context, key PartKey, l Leg) error {
 			recorded_ms = excluded.recorded_ms, noise_ms = excluded.noise_ms, paused_ms = excluded.paused_ms,
 			interrupted = excluded.interrupted, unheard = excluded.unheard, ledger = excluded.ledger,
 			metadata = excluded.metadata, bound = excluded.bound
-			WHERE excluded.duration_ms >= leg.duration_ms`,
+			WHERE excluded.duration_ms `+longer+` leg.duration_ms`,
 		key.Call,
 		key.Part,
 		key.Node,
