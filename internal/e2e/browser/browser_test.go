@@ -231,6 +231,7 @@ func TestTheStoryOfACall(t *testing.T) {
 		}
 	}
 	fill(t, many, 10_000)
+	fillLedger(t, many)
 	base := serve(t, program, one)
 	story, err := json.Marshal(map[string]any{
 		"base":      base,

@@ -268,6 +268,31 @@ const rowOf = (call) => `tr[data-call="${call}"]`;
     }
     seen.first_paint_ms = Math.round(paints.sort((a, b) => a - b)[2]);
     seen.many = await many.textContent('#count-waiting');
+
+    // Gaps of each kind stand in the drawing and in the text, and a packed segment plays in its places.
+    await many.goto(story.many + '/calls/ledger');
+    await until('the waveform is drawn', () => many.evaluate(() => [...document.querySelectorAll('#timeline .wave path')].some((p) => p.getAttribute('d').length > 100)));
+    await many.click('#ledger summary');
+    await many.evaluate(() => scrollTo(0, 0)); // for the pictures
+    await look(many, 'call-ledger');
+    for (const kind of ['lost', 'paused', 'unrecorded', 'unread', 'absent']) {
+      must((await many.locator(`#timeline g.gap.${kind}`).count()) === 1, 'a gap is drawn as ' + kind);
+      must(await many.isVisible(`.legend .gap.${kind}`), 'the legend has ' + kind);
+    }
+    must(/paused by anna, resumed by bob/.test(await many.textContent('#ledger')), 'the pause names the persons');
+    must((await many.locator('#timeline a.bar[data-segment=packed] rect.fill').count()) === 3, 'the packed segment has three pieces');
+    for (const [at, audio] of [[4.5, 0.5], [16, 3], [40.2, 5.2]]) {
+      await many.evaluate((at) => window.callscreen.player.play(at), at);
+      const heard = await until('the piece at ' + at + ' s plays', () => many.evaluate((at) => {
+        const p = window.callscreen.player, a = window.playing.find((a) => !a.paused && a.currentTime > 0);
+        return p.playing && a && p.currentTime > at + 0.1 && { call: p.currentTime, audio: a.currentTime };
+      }, at), 10000);
+      must(Math.abs(heard.call - at - (heard.audio - audio)) < 0.1, `at ${heard.call} s of the call the audio is at ${heard.audio} s`);
+    }
+    await many.evaluate(() => window.callscreen.player.pause());
+    await many.evaluate(() => window.callscreen.player.play(5.5));
+    await until('the next piece follows', () => many.evaluate(() => window.callscreen.player.currentTime > 15.2 && window.callscreen.player.currentTime < 18), 10000);
+    await many.evaluate(() => window.callscreen.player.pause());
   }
 })().then(() => { seen.ok = true; }, (e) => { seen.problem = e.stack; }).finally(async () => {
   for (const stop of started) await stop().catch(() => {});
