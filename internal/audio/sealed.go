@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 
 	"callscreen/internal/seal"
 )
 
-// Sealed wraps a store and encrypts its audio. A file passed to Put may be encrypted already. Older plain audio in the
-// store is read unchanged. Without keys, Put stores files unchanged, and reading encrypted audio returns seal.ErrKey.
+// Sealed wraps a store and encrypts its audio. A file passed to Put may be encrypted already. Open refuses an encrypted file
+// that carries another segment than that of its key. Older audio in the store, plain or without a segment, is opened
+// unchanged; Read compares it with its hash. Without keys, Put stores files unchanged, and reading encrypted audio returns seal.ErrKey.
 // temp is a directory on the same disk as the files passed to Put.
 func Sealed(in Store, keys *seal.Keys, temp string) Store {
 	return &sealed{Store: in, keys: keys, temp: temp}
@@ -42,7 +45,7 @@ func (s *sealed) Put(ctx context.Context, key, file string) error {
 		return fmt.Errorf("encrypt audio %s: %w", key, err)
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // leftovers are removed at the next start
-	err = s.keys.Write(f, plain)
+	err = s.keys.Write(f, segmentOf(key), plain)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -78,12 +81,18 @@ func (s *sealed) Open(ctx context.Context, key string) (Object, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	content, n, err := s.keys.Open(o, size)
+	content, err := s.keys.Open(o, size)
+	if err == nil && content.ID != "" && content.ID != segmentOf(key) {
+		err = fmt.Errorf("%w: it is that of segment %s", ErrTampered, content.ID)
+	}
 	if err != nil {
 		return nil, 0, errors.Join(fmt.Errorf("read audio %s: %w", key, err), o.Close())
 	}
-	return &opened{SectionReader: io.NewSectionReader(content, 0, n), Closer: o}, n, nil
+	return &opened{SectionReader: io.NewSectionReader(content, 0, content.Size), Closer: o}, content.Size, nil
 }
+
+// segmentOf returns the segment whose audio has a key: ID.wav below some directory.
+func segmentOf(key string) string { return strings.TrimSuffix(path.Base(key), ".wav") }
 
 // opened is the decrypted content of a file.
 type opened struct {

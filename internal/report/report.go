@@ -16,6 +16,9 @@ const (
 // ReasonStorage is the reason of a segment that failed because its audio could not be kept or read.
 const ReasonStorage = "storage"
 
+// ReasonTampered is the reason of a segment that failed because its stored audio is not what was recorded.
+const ReasonTampered = "tampered"
+
 // Report is the result of screening a call.
 type Report struct {
 	Call      string   `json:"call"`

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -177,17 +178,28 @@ func (s *Server) audio(w http.ResponseWriter, r *http.Request) error {
 			"only node "+g.AudioNode+" has the audio of this segment (hint: set the key audio to a store that all nodes share)",
 		)
 	}
-	o, _, err := s.cfg.Audio.Open(r.Context(), g.AudioKey)
-	if errors.Is(err, audio.ErrNotFound) {
+	data, err := audio.Read(r.Context(), s.cfg.Audio, audio.Evidence{Key: g.AudioKey, SHA256: g.AudioSHA256, Bytes: g.AudioBytes})
+	switch {
+	case errors.Is(err, audio.ErrNotFound):
 		return refuse(http.StatusGone, "the audio of this segment is missing in the audio store")
-	}
-	if err != nil {
+	case errors.Is(err, audio.ErrTampered):
+		s.tampered(g, err)
+		return refuse(http.StatusConflict, "the stored audio of this segment was changed or exchanged, and is not played")
+	case err != nil:
 		return err
 	}
-	defer o.Close()
 	w.Header().Set("Content-Type", "audio/wav")
 	w.Header().Set("Cache-Control", "private, no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	http.ServeContent(w, r, "", g.RecordedAt, o)
+	http.ServeContent(w, r, "", g.RecordedAt, bytes.NewReader(data))
 	return nil
 }
+
+// tampered counts and logs stored audio that is not that of its segment.
+func (s *Server) tampered(g store.Segment, err error) {
+	s.refused.Add(1)
+	s.cfg.Log.Error("stored audio refused", "call", g.Call, "segment", g.ID, "error", err)
+}
+
+// Refused returns the number of times that stored audio was refused because it is not that of its segment.
+func (s *Server) Refused() int64 { return s.refused.Load() }

@@ -1,7 +1,7 @@
 package review
 
 import (
-	"bufio"
+	"bytes"
 	"container/list"
 	"context"
 	"errors"
@@ -67,15 +67,14 @@ func (c *peakCache) put(id string, peaks []uint8) {
 
 // readPeaks returns the loudest sample of each 20 ms of a segment, 0 to 255. Deleted audio has none.
 func readPeaks(ctx context.Context, from audio.Store, g store.Segment) ([]uint8, error) {
-	o, _, err := from.Open(ctx, g.AudioKey)
+	data, err := audio.Read(ctx, from, audio.Evidence{Key: g.AudioKey, SHA256: g.AudioSHA256, Bytes: g.AudioBytes})
 	if errors.Is(err, audio.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer o.Close()
-	w, err := encode.NewWAVReader(bufio.NewReaderSize(o, 64<<10))
+	w, err := encode.NewWAVReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("segment %s: %w", g.ID, err)
 	}

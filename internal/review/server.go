@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"callscreen/internal/audio"
@@ -43,6 +44,7 @@ type Server struct {
 	peaks   *peakCache
 	drawing drawing
 	trials  chan struct{} // semaphore of concurrent backtests
+	refused atomic.Int64  // reads of audio
 	pages   pages
 	assets  assets
 }

@@ -35,6 +35,7 @@ var reasonWords = map[string]string{
 	"in_doubt":               "the outcome of an upload is unknown",
 	"unreadable":             "reading the audio failed",
 	"storage":                "storing the audio failed",
+	"tampered":               "the stored audio was changed or exchanged",
 	"canceled":               "it was interrupted",
 	"too_quiet":              "too quiet to analyse",
 	"tone":                   "tones, such as ring-back",

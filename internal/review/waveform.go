@@ -2,6 +2,7 @@ package review
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"callscreen/internal/audio"
 	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
@@ -86,7 +88,10 @@ func (s *Server) waveform(w http.ResponseWriter, r *http.Request) error {
 				v.Complete = false
 				continue
 			}
-			if peaks, err = readPeaks(ctx, s.cfg.Audio, g); err != nil {
+			switch peaks, err = readPeaks(ctx, s.cfg.Audio, g); {
+			case errors.Is(err, audio.ErrTampered): // drawn as missing
+				s.tampered(g, err)
+			case err != nil:
 				return err
 			}
 			s.peaks.put(g.ID, peaks)

@@ -1,6 +1,9 @@
 package review_test
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -67,5 +70,33 @@ func TestWaveformIsKept(t *testing.T) {
 	}
 	if _, v, body := o.do("GET", "/api/v1/calls/c2/waveform", "vera", ""); v["complete"] != true {
 		t.Error(body)
+	}
+}
+
+// Stored audio that was exchanged is neither played nor drawn, and each attempt is counted and logged.
+func TestExchangedAudioIsNotPlayed(t *testing.T) {
+	o := newOffice(t, nil)
+	g := o.say("c1", "caller", 0, 0, 5*time.Second, 0.9)
+	other := o.say("c1", "caller", 1, 10*time.Second, 5*time.Second, 0.1)
+	o.hangUp("c1", 20*time.Second, "caller")
+	if resp, _, body := o.do("GET", "/api/v1/segments/"+g.ID+"/audio", "anna", ""); resp.StatusCode != 200 || int64(len(body)) != g.AudioBytes {
+		t.Fatalf("HTTP %d", resp.StatusCode)
+	}
+	_, _, body := o.do("GET", "/api/v1/segments/"+other.ID+"/audio", "anna", "")
+	file := filepath.Join(t.TempDir(), "other.wav")
+	o.must(os.WriteFile(file, []byte(body), 0o600))
+	o.must(o.audio.Delete(t.Context(), g.AudioKey))
+	o.must(o.audio.Put(t.Context(), g.AudioKey, file))
+	resp, v, body := o.do("GET", "/api/v1/segments/"+g.ID+"/audio", "anna", "", "Range", "bytes=0-9")
+	if resp.StatusCode != 409 || strings.Contains(body, "RIFF") || !strings.Contains(v["detail"].(string), "exchanged") {
+		t.Errorf("HTTP %d: %s", resp.StatusCode, body)
+	}
+	_, v, _ = o.do("GET", "/api/v1/calls/c1/waveform?points=200", "vera", "")
+	peaks := v["legs"].([]any)[0].(map[string]any)["peaks"].([]any)
+	if peaks[20].(float64) != -1 || peaks[120].(float64) <= 0 {
+		t.Errorf("%v and %v", peaks[20], peaks[120])
+	}
+	if n := o.server.Refused(); n != 2 {
+		t.Errorf("%d were counted", n)
 	}
 }

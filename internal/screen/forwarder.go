@@ -211,7 +211,7 @@ func (c *Forwarder) keep(p store.Part, g *store.Segment, seg capture.Segment) er
 	hash := sha256.Sum256(wav)
 	g.AudioBytes, g.AudioSHA256 = int64(len(wav)), hex.EncodeToString(hash[:])
 	if err := c.cfg.Spool.Put(g.ID, g.AudioBytes, func(f *os.File) error {
-		return c.cfg.Keys.Write(f, wav)
+		return c.cfg.Keys.Write(f, g.ID, wav)
 	}, func() ([]byte, error) { return json.Marshal(document{Part: p, Segment: g, At: c.cfg.Now()}) }); err != nil {
 		return err
 	}

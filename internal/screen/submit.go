@@ -1,10 +1,10 @@
 package screen
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -55,8 +55,13 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 	}
 	upload, err := w.upload(ctx, g)
 	if err != nil {
-		if errors.Is(err, audio.ErrNotFound) {
+		switch {
+		case errors.Is(err, audio.ErrNotFound):
 			return g, w.fail(ctx, job, g, report.ReasonStorage, err.Error())
+		case errors.Is(err, audio.ErrTampered):
+			w.tampered.Add(1)
+			w.cfg.Log.Error("stored audio refused, segment failed", "call", g.Call, "segment", g.ID, "error", err)
+			return g, w.fail(ctx, job, g, report.ReasonTampered, err.Error())
 		}
 		return g, errors.Join(err, w.cfg.Store.NotSubmitted(ctx, g.ID, w.cfg.Now()))
 	}
@@ -171,25 +176,21 @@ func (w *Worker) saveOnce(ctx context.Context, g store.Segment) (won bool, err e
 	return w.cfg.Store.SaveJob(ctx, g.ID, g.JobID, w.cfg.Node, g.SubmittedAt)
 }
 
-// upload returns the audio of a segment in the form of its upload.
-func (w *Worker) upload(ctx context.Context, g store.Segment) (_ analyzer.Audio, err error) {
-	o, size, err := w.cfg.Audio.Open(ctx, g.AudioKey)
+// upload returns the audio of a segment in the form of its upload. The upload reads the bytes that were compared with the
+// row, not the store again.
+func (w *Worker) upload(ctx context.Context, g store.Segment) (analyzer.Audio, error) {
+	data, err := audio.Read(ctx, w.cfg.Audio, audio.Evidence{Key: g.AudioKey, SHA256: g.AudioSHA256, Bytes: g.AudioBytes})
 	if err != nil {
 		return analyzer.Audio{}, err
 	}
 	if !g.Cleaned || len(g.Voiced) == 0 {
-		return analyzer.Audio{Size: size, Open: func() (io.ReadCloser, error) {
-			o, _, err := w.cfg.Audio.Open(ctx, g.AudioKey)
-			return o, err
-		}}, o.Close()
+		return analyzer.BytesAudio(data), nil
 	}
-	defer o.Close()
-	pcm, err := clip.Cleaned(o, g.Rate, g.Voiced)
+	pcm, err := clip.Cleaned(bytes.NewReader(data), g.Rate, g.Voiced)
 	if err != nil {
 		return analyzer.Audio{}, fmt.Errorf("clean segment %s: %w", g.ID, err)
 	}
-	data, err := encode.WAV(g.Rate, pcm)
-	if err != nil {
+	if data, err = encode.WAV(g.Rate, pcm); err != nil {
 		return analyzer.Audio{}, fmt.Errorf("clean segment %s: %w", g.ID, err)
 	}
 	return analyzer.BytesAudio(data), nil

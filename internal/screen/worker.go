@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -60,6 +61,7 @@ type Worker struct {
 	cfg      WorkerConfig
 	breaker  *gobreaker.CircuitBreaker[analyzer.Job]
 	stopping chan struct{}
+	tampered atomic.Int64 // segments
 }
 
 const (
@@ -120,6 +122,9 @@ func NewWorker(cfg WorkerConfig) *Worker {
 
 // BreakerOpen reports whether submissions are suspended because the API failed several times in a row.
 func (w *Worker) BreakerOpen() bool { return w.breaker.State() == gobreaker.StateOpen }
+
+// Refused returns the number of segments that failed because their stored audio was changed or exchanged.
+func (w *Worker) Refused() int64 { return w.tampered.Load() }
 
 // Stop makes waiting jobs return at once.
 func (w *Worker) Stop() { close(w.stopping) }

@@ -4,10 +4,14 @@ package seal
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
+	"sync/atomic"
 
 	"filippo.io/age"
 )
@@ -17,6 +21,9 @@ const magic = "age-encryption.org/v1\n"
 
 // ErrKey reports that the key of an encrypted file is missing.
 var ErrKey = errors.New("the audio is encrypted with another key (hint: add that key to audio_key_file, below the first)")
+
+// ErrTampered reports that a file is not what was stored.
+var ErrTampered = errors.New("the stored audio was changed or exchanged")
 
 // Keys encrypt and decrypt files. The zero value and nil encrypt nothing. They are safe for concurrent use.
 type Keys struct {
@@ -54,18 +61,33 @@ func Generate() (secret, public string, err error) {
 // On reports whether files are encrypted.
 func (k *Keys) On() bool { return k != nil && k.first != nil }
 
-// Write writes a whole file, encrypted if there are keys.
-func (k *Keys) Write(to io.Writer, data []byte) error {
+// A sealed file ends with the name of its segment and the hash of its content, encrypted as the content is. Behind the end
+// of a WAV file players ignore them. The footer has the lengths 32, 2 and 16; the name stands before it.
+const (
+	footerMagic = "callscreen-seal1"
+	footerSize  = sha256.Size + 2 + len(footerMagic)
+)
+
+// Write writes a whole file, encrypted if there are keys. An encrypted file carries the id of its segment.
+func (k *Keys) Write(to io.Writer, id string, data []byte) error {
 	if !k.On() {
 		_, err := to.Write(data)
 		return err
+	}
+	if len(id) > math.MaxUint16 {
+		return fmt.Errorf("seal: the id has %d bytes", len(id))
 	}
 	w, err := age.Encrypt(to, k.first)
 	if err != nil {
 		return err
 	}
-	if _, err := w.Write(data); err != nil {
-		return err
+	sum := sha256.Sum256(data)
+	end := append([]byte(id), sum[:]...)
+	end = append(binary.BigEndian.AppendUint16(end, uint16(len(id))), footerMagic...)
+	for _, part := range [][]byte{data, end} {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
 	}
 	return w.Close()
 }
@@ -82,19 +104,88 @@ func Sealed(from io.ReaderAt, size int64) (bool, error) {
 	return bytes.Equal(head, []byte(magic)), nil
 }
 
-// Open returns the content of a file of that size and the size of the content, for encrypted and plain files. A
-// manipulation is detected while reading. The error is ErrKey if no key fits.
-func (k *Keys) Open(from io.ReaderAt, size int64) (io.ReaderAt, int64, error) {
+// Content is the content of a file.
+type Content struct {
+	io.ReaderAt
+	Size int64
+	// Sealed reports whether the file was encrypted. ID is the segment that an encrypted file carries, "" in files of
+	// earlier versions.
+	Sealed bool
+	ID     string
+}
+
+// Open returns the content of a file of that size, for encrypted and plain files. The error is ErrKey if no key fits, and
+// ErrTampered if the file was changed. A change is also detected while reading.
+func (k *Keys) Open(from io.ReaderAt, size int64) (Content, error) {
 	sealed, err := Sealed(from, size)
 	if err != nil || !sealed {
-		return from, size, err
+		return Content{ReaderAt: from, Size: size}, err
 	}
 	if !k.On() {
-		return nil, 0, ErrKey
+		return Content{}, ErrKey
 	}
-	content, n, err := age.DecryptReaderAt(from, size, k.all...)
+	file := &source{ReaderAt: from}
+	content, n, err := age.DecryptReaderAt(file, size, k.all...)
 	if none := (*age.NoIdentityMatchError)(nil); errors.As(err, &none) {
-		return nil, 0, ErrKey
+		return Content{}, ErrKey
 	}
-	return content, n, err
+	if err != nil {
+		return Content{}, file.judge(err)
+	}
+	c := Content{ReaderAt: checked{content, file}, Size: n, Sealed: true}
+	return c, c.readID()
+}
+
+// readID reads the footer, if there is one, and removes it from the content.
+func (c *Content) readID() error {
+	if c.Size < int64(footerSize) {
+		return nil
+	}
+	footer := make([]byte, footerSize)
+	if _, err := c.ReadAt(footer, c.Size-int64(footerSize)); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	length := int64(binary.BigEndian.Uint16(footer[sha256.Size:]))
+	start := c.Size - int64(footerSize) - length
+	if string(footer[sha256.Size+2:]) != footerMagic || start < 0 {
+		return nil // of an earlier version
+	}
+	id := make([]byte, length)
+	if _, err := c.ReadAt(id, start); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	c.Size, c.ID = start, string(id)
+	return nil
+}
+
+// source is an encrypted file. It tells errors of the disk or the network from those of the decryption.
+type source struct {
+	io.ReaderAt
+	failed atomic.Bool
+}
+
+func (s *source) ReadAt(b []byte, at int64) (int, error) {
+	n, err := s.ReaderAt.ReadAt(b, at)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.failed.Store(true)
+	}
+	return n, err
+}
+
+// judge returns the error of a decryption, as ErrTampered unless reading the file failed.
+func (s *source) judge(err error) error {
+	if err == nil || errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) || s.failed.Load() {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrTampered, err)
+}
+
+type checked struct {
+	content io.ReaderAt
+	file    *source
+}
+
+func (c checked) ReadAt(b []byte, at int64) (int, error) {
+	n, err := c.content.ReadAt(b, at)
+	return n, c.file.judge(err)
 }
