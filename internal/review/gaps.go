@@ -49,7 +49,13 @@ func gapsOf(l report.LegReport) (list []gap) {
 	}
 	for _, s := range l.Ledger.Spans {
 		if kind := kindOf(s.Reason); kind != gapPaused || len(l.Ledger.Pauses) == 0 { // a pause also names the person
-			list = append(list, gap{Leg: l.Leg, Kind: kind, From: s.Start, To: s.End, What: spanWords(s.Reason, kind)})
+			list = append(list, gap{
+				Leg:  l.Leg,
+				Kind: kind,
+				From: s.Start,
+				To:   s.End,
+				What: spanWords(s.Reason, kind),
+			})
 		}
 	}
 	for _, p := range l.Ledger.Pauses {
@@ -57,7 +63,13 @@ func gapsOf(l report.LegReport) (list []gap) {
 		if to <= p.From { // it lasts
 			to = max(l.Duration, p.From)
 		}
-		list = append(list, gap{Leg: l.Leg, Kind: gapPaused, From: p.From, To: to, What: pauseWords(p)})
+		list = append(list, gap{
+			Leg:  l.Leg,
+			Kind: gapPaused,
+			From: p.From,
+			To:   to,
+			What: pauseWords(p),
+		})
 	}
 	if behind := l.Unread - inside(l); behind > 0 {
 		list = append(list, gap{

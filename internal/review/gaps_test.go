@@ -104,8 +104,9 @@ func TestTheLedgerInWords(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	for got, want := range map[string]string{
-		v.Rows[0].WhyUnrecorded: "2.0\u00a0s another sender was recorded as this leg; 1.0\u00a0s arrived too late; 0.0\u00a0s stray packets of another stream",
-		v.Rows[0].WhyPaused:     "by anna, bob",
+		v.Rows[0].WhyUnrecorded: "2.0\u00a0s another sender was recorded as this leg; 1.0\u00a0s arrived too late; " +
+			"0.0\u00a0s stray packets of another stream",
+		v.Rows[0].WhyPaused: "by anna, bob",
 		v.Rows[0].Sums: "1160 packets sent = 1000 recorded + 10 lost + 150 not recorded " +
 			"(50 arrived too late; 100 another sender was recorded as this leg)",
 		v.Rows[1].WhyUnread: "in a further part of the file",

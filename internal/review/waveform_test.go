@@ -79,7 +79,8 @@ func TestExchangedAudioIsNotPlayed(t *testing.T) {
 	g := o.say("c1", "caller", 0, 0, 5*time.Second, 0.9)
 	other := o.say("c1", "caller", 1, 10*time.Second, 5*time.Second, 0.1)
 	o.hangUp("c1", 20*time.Second, "caller")
-	if resp, _, body := o.do("GET", "/api/v1/segments/"+g.ID+"/audio", "anna", ""); resp.StatusCode != 200 || int64(len(body)) != g.AudioBytes {
+	if resp, _, body := o.do("GET", "/api/v1/segments/"+g.ID+"/audio", "anna", ""); resp.StatusCode != 200 ||
+		int64(len(body)) != g.AudioBytes {
 		t.Fatalf("HTTP %d", resp.StatusCode)
 	}
 	_, _, body := o.do("GET", "/api/v1/segments/"+other.ID+"/audio", "anna", "")

@@ -124,7 +124,13 @@ func callerOf(k store.PartKey) store.Leg {
 				{Start: seconds(30), End: seconds(32), Reason: "disk"},
 				{Start: seconds(45), End: seconds(52), Reason: "absent"},
 			},
-			Pauses: []report.Pause{{By: "anna", ResumedBy: "bob", From: seconds(20), To: seconds(28), At: time.UnixMilli(k.Part)}},
+			Pauses: []report.Pause{{
+				By:        "anna",
+				ResumedBy: "bob",
+				From:      seconds(20),
+				To:        seconds(28),
+				At:        time.UnixMilli(k.Part),
+			}},
 		},
 	}
 }
