@@ -29,7 +29,7 @@ var columns = []struct{ table, names string }{
 			"policy_version, decided_ms, audio_until_ms, review_state",
 	},
 	{"part", "call_id, part, node, ended_ms"},
-	{"leg", "call_id, part, node, leg, duration_ms, lost_ms"},
+	{"leg", "call_id, part, node, leg, duration_ms, lost_ms, recorded_ms, ledger, metadata"},
 	{
 		"segment",
 		`id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state, reason, detail, score,

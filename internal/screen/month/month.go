@@ -102,6 +102,11 @@ func (m *month) call(id string, at time.Time) error {
 		{Leg: "agent", Duration: length},
 		{Leg: "caller", Duration: length, Lost: time.Duration(m.rng.IntN(300)) * time.Millisecond},
 	}
+	for i := range p.Legs {
+		l := &p.Legs[i]
+		l.Metadata = []map[string]string{c.Metadata}
+		l.Ledger = ledgerOf(l.Duration, l.Lost)
+	}
 	r := m.decider.Summary(c, []store.Part{p}, segments)
 	summary, err := json.Marshal(r)
 	if err != nil {
@@ -153,7 +158,22 @@ func (m *month) call(id string, at time.Time) error {
 		return err
 	}
 	for _, l := range p.Legs {
-		if err := m.add("leg", id, p.Part, p.Node, l.Leg, l.Duration.Milliseconds(), l.Lost.Milliseconds()); err != nil {
+		ledger, err := json.Marshal(l.Ledger)
+		if err != nil {
+			return err
+		}
+		if err := m.add(
+			"leg",
+			id,
+			p.Part,
+			p.Node,
+			l.Leg,
+			l.Duration.Milliseconds(),
+			l.Lost.Milliseconds(),
+			time.Duration(l.Ledger.Recorded).Milliseconds(),
+			string(ledger),
+			"["+string(metadata)+"]",
+		); err != nil {
 			return err
 		}
 	}
@@ -313,4 +333,14 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// ledgerOf returns the ledger of a leg of 20 ms packets.
+func ledgerOf(duration, lost time.Duration) *report.Ledger {
+	const packet = 20 * time.Millisecond
+	sent, missing := int64(duration/packet), int64(lost/packet)
+	return &report.Ledger{
+		Recorded: report.Seconds(duration - lost),
+		Packets:  &report.Packets{Sent: sent, Recorded: sent - missing, Lost: missing},
+	}
 }
