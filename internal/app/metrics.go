@@ -115,7 +115,13 @@ var (
 		nil,
 	)
 	listenersDesc = prometheus.NewDesc("callscreen_event_listeners", "Clients of the event stream.", nil, nil)
-	droppedDesc   = prometheus.NewDesc(
+	tamperedDesc  = prometheus.NewDesc(
+		"callscreen_audio_refused_total",
+		"Stored audio that was neither analysed nor played, because it is not what was recorded.",
+		nil,
+		nil,
+	)
+	droppedDesc = prometheus.NewDesc(
 		"callscreen_segments_dropped_total",
 		"Segments whose audio was dropped because storing it was too slow.",
 		nil,
@@ -153,6 +159,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 		repairedDesc,
 		concealedDesc,
 		droppedDesc,
+		tamperedDesc,
 		breakerDesc,
 		backlogDesc,
 		oldestDesc,
@@ -196,6 +203,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(repairedDesc, float64(p.Repaired))
 	counter(concealedDesc, t.Concealed.Seconds())
 	counter(droppedDesc, float64(t.Dropped))
+	counter(tamperedDesc, float64(m.of.worker.Refused()+m.of.review.Refused()))
 	m.ledgers(ch, t)
 	open := 0.0
 	if m.of.worker.BreakerOpen() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"io/fs"
 	"net/http"
@@ -96,6 +97,55 @@ func TestAudioIsEncryptedOnTheDisk(t *testing.T) {
 	}
 	if strings.Contains(s.log.String(), key) {
 		t.Error("the key is in the log")
+	}
+}
+
+// Sealed files that were exchanged are not played. The metric counts the refusals, which is an alert.
+func TestExchangedSealedAudioIsRefused(t *testing.T) {
+	t.Parallel()
+	key, _, err := seal.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSidecar(
+		t,
+		simulator.Script{},
+		auth.Tokens{"ingest": "in", "reviewer": "rev"},
+		func(c *config.Config) { c.AudioKey = config.Secret(key) },
+	)
+	for _, call := range []string{"c", "d"} {
+		if sum, _ := s.play(t.Context(), demo.Synthetic, call, "caller", 8, publish.Impairment{}); sum.Err() != nil {
+			t.Fatal(sum.Err())
+		}
+	}
+	segment := func(call string) (id, file string) {
+		for _, g := range s.ended(call).Segments {
+			if g.Audio {
+				found, err := filepath.Glob(filepath.Join(s.dir, "audio", "*", g.ID+".wav"))
+				if err != nil || len(found) != 1 {
+					t.Fatal(found, err)
+				}
+				return g.ID, found[0]
+			}
+		}
+		t.Fatalf("call %s has no audio", call)
+		return "", ""
+	}
+	s.errors = 1 // the refusal
+	id, file := segment("c")
+	_, other := segment("d")
+	data, err := os.ReadFile(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(file), os.WriteFile(file, data, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if body, status := s.fetch("/api/v1/segments/"+id+"/audio", ""); status != http.StatusConflict || bytes.Contains(body, []byte("RIFF")) {
+		t.Errorf("HTTP %d", status)
+	}
+	if got := s.scrape()["callscreen_audio_refused_total"].GetMetric()[0].GetCounter().GetValue(); got != 1 {
+		t.Errorf("%v were counted", got)
 	}
 }
 

@@ -34,13 +34,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // sidecar is a running app with a simulated analysis API.
 type sidecar struct {
-	t     *testing.T
-	app   *app.App
-	stand *simulator.Server
-	stop  func()
-	log   *testkit.Log
-	dir   string
-	idle  func() // closes the idle connections to the simulator
+	errors int // that the test expects in the log
+	t      *testing.T
+	app    *app.App
+	stand  *simulator.Server
+	stop   func()
+	log    *testkit.Log
+	dir    string
+	idle   func() // closes the idle connections to the simulator
 }
 
 func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, change func(*config.Config)) *sidecar {
@@ -92,7 +93,7 @@ func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, chang
 		}
 		client.CloseIdleConnections()
 		api.Close()
-		if strings.Contains(s.log.String(), "level=ERROR") {
+		if got := strings.Count(s.log.String(), "level=ERROR"); got != s.errors {
 			t.Error(s.log.String())
 		}
 	})
