@@ -19,6 +19,8 @@ type bridge struct {
 	callscreen, token string
 	rooms             []string // to join; empty: all
 	agents            bool     // screen participants that are agents
+	legs              pairs    // identities of participants and the names of their legs
+	metadata          pairs    // of every call
 	api               *webrtc.API
 	log               *slog.Logger
 }

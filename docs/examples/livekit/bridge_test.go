@@ -124,7 +124,7 @@ type scene struct {
 	leave    func() // stops the bridge, and waits for it
 }
 
-func newScene(t *testing.T) *scene {
+func newScene(t *testing.T, change func(*bridge)) *scene {
 	t.Helper()
 	server := os.Getenv("CALLSCREEN_LIVEKIT")
 	if server == "" {
@@ -184,6 +184,9 @@ func newScene(t *testing.T) *scene {
 		callscreen: "http://" + s.sidecar,
 		token:      token,
 		log:        slog.New(slog.NewTextHandler(s.log, nil)),
+	}
+	if change != nil {
+		change(&b)
 	}
 	media := &webrtc.MediaEngine{}
 	if err := media.RegisterDefaultCodecs(); err != nil {
@@ -342,12 +345,14 @@ var ended = regexp.MustCompile(`msg="leg ended" call=(\S+) leg=(\S+) seconds=(\d
 
 // A human and a synthetic voice speak in a room. Only the synthetic leg is flagged.
 func TestARoomIsScreened(t *testing.T) {
-	s := newScene(t)
+	s := newScene(t, func(b *bridge) {
+		b.legs, b.metadata = pairs{"alice": "agent"}, pairs{"queue": "payments"}
+	})
 	human := s.speaker(
 		"room-1",
 		"alice",
 		"human.opus",
-		map[string]string{"callscreen.leg": "agent", "callscreen.queue": "payments", "mood": "good"},
+		map[string]string{"callscreen.leg": "caller", "callscreen.queue": "surveys", "callscreen.vip": "yes"}, // of no effect
 	)
 	synthetic := s.speaker("room-1", "bob", "synthetic.opus", nil)
 	s.wait("the recordings are played", human.over)
@@ -397,7 +402,7 @@ func TestARoomIsScreened(t *testing.T) {
 
 // After a restart of the sidecar the leg joins again, as a part of the same call.
 func TestASidecarThatIsStartedAgain(t *testing.T) {
-	s := newScene(t)
+	s := newScene(t, nil)
 	p := s.speaker("room-2", "bob", "synthetic.opus", nil)
 	until(s.ctx, t, "the leg has begun", func() bool { return s.metric("callscreen_packets_received_total") > 50 })
 	s.stop()
@@ -411,5 +416,28 @@ func TestASidecarThatIsStartedAgain(t *testing.T) {
 	}
 	if r := s.report("room-2"); r.Decision != "flagged" || !r.Final {
 		t.Errorf("%+v", r)
+	}
+}
+
+// The name of a leg comes from the operator, or is the identity of the token. No participant takes a name that the operator
+// gave to another one.
+func TestNamesOfLegs(t *testing.T) {
+	b := bridge{legs: pairs{"alice": "agent", "carol": "bob"}}
+	for identity, want := range map[string]string{
+		"alice": "agent",
+		"carol": "bob",
+		"dave":  "dave",
+		"agent": "participant agent",
+		"bob":   "participant bob",
+	} {
+		if got := b.legName(identity); got != want {
+			t.Errorf("%s is the leg %q, not %q", identity, got, want)
+		}
+	}
+	var p pairs
+	for text, ok := range map[string]bool{"a=b": true, "a=b=c": true, "a": false, "=b": false, "a=": false} {
+		if err := p.Set(text); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

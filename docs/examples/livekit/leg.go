@@ -25,23 +25,18 @@ type leg struct {
 	sent    uint64
 }
 
-// attribute is the prefix of the participant attributes for callscreen.
-const attribute = "callscreen."
-
-// newLeg returns the leg of a participant. Its name is the attribute callscreen.leg, or the identity of the participant. Other
-// attributes that begin with callscreen. are metadata of the call.
+// newLeg returns the leg of a participant. Names and metadata choose the rules that decide about a call, so they come from the
+// operator of the program and from the token of the participant: a participant may change its name, metadata and attributes
+// during the call.
 func (b *bridge) newLeg(room string, p *lksdk.RemoteParticipant, track *webrtc.TrackRemote) *leg {
-	name, metadata := p.Identity(), url.Values{}
-	for key, value := range p.Attributes() {
-		if key == attribute+"leg" {
-			name = value
-		} else if rest, ok := strings.CutPrefix(key, attribute); ok {
-			metadata.Set(rest, value)
-		}
-	}
+	name := b.legName(p.Identity())
 	endpoint := strings.TrimSuffix(b.callscreen, "/") + "/whip/" + url.PathEscape(room) + "/" + url.PathEscape(name)
-	if len(metadata) > 0 {
-		endpoint += "?" + metadata.Encode()
+	if len(b.metadata) > 0 {
+		query := url.Values{}
+		for key, value := range b.metadata {
+			query.Set(key, value)
+		}
+		endpoint += "?" + query.Encode()
 	}
 	return &leg{
 		join: func(ctx context.Context) (*sfu.Leg, error) {
@@ -51,6 +46,20 @@ func (b *bridge) newLeg(room string, p *lksdk.RemoteParticipant, track *webrtc.T
 		},
 		track: track, log: b.log.With("call", room, "leg", name),
 	}
+}
+
+// legName returns the name that the operator has given to an identity, otherwise the identity. An identity that is the name
+// given to another one gets a prefix, so that it does not take the rules of that leg.
+func (b *bridge) legName(identity string) string {
+	if name, ok := b.legs[identity]; ok {
+		return name
+	}
+	for _, given := range b.legs {
+		if identity == given {
+			return "participant " + identity
+		}
+	}
+	return identity
 }
 
 // run forwards the track until it or ctx ends. A lost connection is replaced by a new one.

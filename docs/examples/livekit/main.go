@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/livekit/protocol/logger"
@@ -40,6 +41,8 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&b.url, "livekit", env("LIVEKIT_URL", "ws://127.0.0.1:7880"), "the LiveKit server; also LIVEKIT_URL")
 	flags.StringVar(&b.callscreen, "callscreen", "http://127.0.0.1:8080", "address of callscreen")
 	flags.BoolVar(&b.agents, "agents", false, "screen agents too, whose voices are synthetic by trade")
+	flags.Var(&b.legs, "leg", "IDENTITY=NAME: the name of a participant's leg; repeatable (default: the identity)")
+	flags.Var(&b.metadata, "metadata", "KEY=VALUE: metadata of every call; repeatable")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -57,6 +60,25 @@ func run(ctx context.Context, args []string) error {
 	b.api = webrtc.NewAPI(webrtc.WithMediaEngine(media))
 	lksdk.SetLogger(logger.GetDiscardLogger())
 	b.run(ctx)
+	return nil
+}
+
+// pairs is a repeatable flag of the form KEY=VALUE.
+type pairs map[string]string
+
+// String implements flag.Value.
+func (p *pairs) String() string { return "" }
+
+// Set implements flag.Value.
+func (p *pairs) Set(text string) error {
+	key, value, ok := strings.Cut(text, "=")
+	if !ok || key == "" || value == "" {
+		return fmt.Errorf("%q has not the form KEY=VALUE", text)
+	}
+	if *p == nil {
+		*p = pairs{}
+	}
+	(*p)[key] = value
 	return nil
 }
 
