@@ -48,6 +48,28 @@ func (i *Intake) Accept(_ context.Context, r Request) (*Leg, error) {
 		i.cfg.Log.Error("leg refused", "call", r.Call, "leg", r.Leg, "error", err)
 		return nil, &Refusal{RetryAfter: 30 * time.Second, Reason: err.Error()}
 	}
+	l := &Leg{intake: i, request: r, joined: time.Now()}
+	if err := i.reserve(l); err != nil {
+		return nil, err
+	}
+	session, err := i.cfg.Calls.Join(screen.Announced{
+		Call:     r.Call,
+		Legs:     r.Legs(),
+		Metadata: r.metadata(),
+		Bound:    r.Sender.Leg != "",
+	})
+	if err != nil {
+		i.release(l)
+		return nil, &Refusal{RetryAfter: 10 * time.Second, Reason: err.Error()}
+	}
+	l.session = session
+	i.cfg.Log.Info("leg joined", "call", r.Call, "leg", r.Leg)
+	return l, nil
+}
+
+// reserve makes a session the holder of its legs, as far as they have none. It returns a refusal if another sender holds one.
+func (i *Intake) reserve(l *Leg) error {
+	r := l.request
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, name := range r.Legs() {
@@ -57,26 +79,17 @@ func (i *Intake) Accept(_ context.Context, r Request) (*Leg, error) {
 		}
 		i.cfg.Log.Warn("leg refused: another sender holds it", "call", r.Call, "leg", name, "sender", r.Sender.Name,
 			"holder", holder.request.Sender.Name)
-		holder.session.Call().Warn(fmt.Sprintf("leg %s: a session of another sender (%s) was refused", name, r.Sender.Name))
-		return nil, &Refusal{Kind: Taken, Reason: "another sender records this leg (hint: is the call id or the leg used twice?)"}
+		if c := i.cfg.Calls.Call(r.Call); c != nil {
+			c.Warn(fmt.Sprintf("leg %s: a session of another sender (%s) was refused", name, r.Sender.Name))
+		}
+		return &Refusal{Kind: Taken, Reason: "another sender records this leg (hint: is the call id or the leg used twice?)"}
 	}
-	session, err := i.cfg.Calls.Join(screen.Announced{
-		Call:     r.Call,
-		Legs:     r.Legs(),
-		Metadata: r.metadata(),
-		Bound:    r.Sender.Leg != "",
-	})
-	if err != nil {
-		return nil, &Refusal{RetryAfter: 10 * time.Second, Reason: err.Error()}
-	}
-	i.cfg.Log.Info("leg joined", "call", r.Call, "leg", r.Leg)
-	l := &Leg{intake: i, session: session, request: r, joined: time.Now()}
 	for _, name := range r.Legs() {
 		if key := [2]string{r.Call, name}; i.holders[key] == nil {
 			i.holders[key] = l
 		}
 	}
-	return l, nil
+	return nil
 }
 
 // Holder returns the sender that records a leg, false if there is none.

@@ -79,16 +79,17 @@ func TestExchangedAudioIsNotPlayed(t *testing.T) {
 	g := o.say("c1", "caller", 0, 0, 5*time.Second, 0.9)
 	other := o.say("c1", "caller", 1, 10*time.Second, 5*time.Second, 0.1)
 	o.hangUp("c1", 20*time.Second, "caller")
-	if resp, _, body := o.do("GET", "/api/v1/segments/"+g.ID+"/audio", "anna", ""); resp.StatusCode != 200 ||
-		int64(len(body)) != g.AudioBytes {
+	resp, _, body := o.do("GET", "/api/v1/segments/"+g.ID+"/audio", "anna", "")
+	if resp.StatusCode != 200 || int64(len(body)) != g.AudioBytes {
 		t.Fatalf("HTTP %d", resp.StatusCode)
 	}
-	_, _, body := o.do("GET", "/api/v1/segments/"+other.ID+"/audio", "anna", "")
+	_, _, body = o.do("GET", "/api/v1/segments/"+other.ID+"/audio", "anna", "")
 	file := filepath.Join(t.TempDir(), "other.wav")
 	o.must(os.WriteFile(file, []byte(body), 0o600))
 	o.must(o.audio.Delete(t.Context(), g.AudioKey))
 	o.must(o.audio.Put(t.Context(), g.AudioKey, file))
-	resp, v, body := o.do("GET", "/api/v1/segments/"+g.ID+"/audio", "anna", "", "Range", "bytes=0-9")
+	var v map[string]any
+	resp, v, body = o.do("GET", "/api/v1/segments/"+g.ID+"/audio", "anna", "", "Range", "bytes=0-9")
 	if resp.StatusCode != 409 || strings.Contains(body, "RIFF") || !strings.Contains(v["detail"].(string), "exchanged") {
 		t.Errorf("HTTP %d: %s", resp.StatusCode, body)
 	}

@@ -158,7 +158,7 @@ func (c *Content) readID() error {
 	return nil
 }
 
-// source is an encrypted file. It separates errors of the disk or the network from those of the decryption.
+// source is an encrypted file. It remembers errors of the disk or the network, which are no errors of the decryption.
 type source struct {
 	io.ReaderAt
 	failed atomic.Bool
