@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,8 +27,9 @@ func newCalls(e env) *cobra.Command {
 		Long: `Writes past calls to standard output, oldest first. --what selects calls (one record per call), findings (one record per
 segment, with its score) or dispositions (one record per review). Calls in progress are left out.
 
-csv is a table with a header line (RFC 4180); a cell that a spreadsheet would run as a formula starts with a quote. jsonl
-is one JSON object per line. The output contains personal data.`,
+csv is a table with a header line (RFC 4180). A text that a spreadsheet would run as a formula, whichever separator it splits
+the table by, gets a quote before the formula. Columns of the ledger are empty if the ledger of a leg is not known. jsonl is one
+JSON object per line. The output contains personal data.`,
 		Example: `  callscreen calls --format csv --from 2026-01-01 --to 2026-01-31 > january.csv
   callscreen calls --format jsonl --what findings > findings.jsonl`,
 		Args: noArgs,
@@ -92,18 +94,57 @@ func writeCall(out records, p *store.Past) error {
 			return err
 		}
 	}
+	sums := ledgerSums(r)
 	return out.write([]field{
-		{
-			"call",
-			p.ID,
-		}, {"started_at", at(p.StartedAt)}, {"ended_at", at(p.EndedAt)}, {"duration_seconds", report.Seconds(p.EndedAt.Sub(p.StartedAt))},
-		{
-			"decision",
-			p.Decision,
-		}, {"final", p.Final}, {"review", p.Review}, {"score", p.Score}, {"threshold", r.Threshold}, {"reasons", r.Reasons},
-		{"speech_seconds", r.Speech}, {"analysed_seconds", r.Analysed}, {"lost_seconds", r.Lost}, {"disposition", p.Hearing.Disposition},
-		{"simulated", p.Simulated}, {"policy_version", p.PolicyVersion}, {"decided_at", at(p.DecidedAt)}, {"metadata", p.Metadata},
+		{"call", p.ID},
+		{"started_at", at(p.StartedAt)},
+		{"ended_at", at(p.EndedAt)},
+		{"duration_seconds", report.Seconds(p.EndedAt.Sub(p.StartedAt))},
+		{"decision", p.Decision},
+		{"final", p.Final},
+		{"review", p.Review},
+		{"score", p.Score},
+		{"threshold", r.Threshold},
+		{"reasons", r.Reasons},
+		{"speech_seconds", r.Speech},
+		{"analysed_seconds", r.Analysed},
+		{"lost_seconds", r.Lost},
+		{"disposition", p.Hearing.Disposition},
+		{"simulated", p.Simulated},
+		{"policy_version", p.PolicyVersion},
+		{"decided_at", at(p.DecidedAt)},
+		{"metadata", p.Metadata},
+		{"recorded_seconds", sums.recorded},
+		{"unrecorded_seconds", sums.unrecorded},
+		{"paused_seconds", sums.paused},
+		{"unread_seconds", sums.unread},
+		{"unheard", sums.unheard},
+		{"number", max(p.Number, 1)},
 	})
+}
+
+// sums are the times in the ledgers of a call. All are nil if the ledger of a leg is not known.
+type sums struct {
+	recorded, unrecorded, paused, unread *report.Seconds
+	unheard                              map[string]report.Seconds // by reason
+}
+
+func ledgerSums(r report.Report) sums {
+	var recorded report.Seconds
+	unheard := map[string]report.Seconds{}
+	for _, l := range r.Legs {
+		if l.Ledger == nil {
+			return sums{}
+		}
+		recorded += l.Recorded
+		for reason, d := range l.Unheard {
+			unheard[reason] += d
+		}
+	}
+	if len(r.Legs) == 0 {
+		return sums{}
+	}
+	return sums{recorded: &recorded, unrecorded: &r.Unrecorded, paused: &r.Paused, unread: &r.Unread, unheard: unheard}
 }
 
 func writeFindings(out records, p *store.Past) error {
@@ -131,11 +172,21 @@ func writeFindings(out records, p *store.Past) error {
 			{"recorded_at", at(g.RecordedAt)},
 			{"submitted_at", at(g.SubmittedAt)},
 			{"settled_at", at(g.SettledAt)},
+			{"pieces", piecesOf(g, offset-g.Offset)},
 		}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// piecesOf returns the places of a packed segment in the call, nil for a contiguous segment.
+func piecesOf(g store.Segment, shift time.Duration) []report.Piece {
+	pieces := slices.Clone(g.Pieces)
+	for i := range pieces {
+		pieces[i].Offset += report.Seconds(shift)
+	}
+	return pieces
 }
 
 func writeDisposition(out records, p *store.Past) error {
@@ -144,11 +195,17 @@ func writeDisposition(out records, p *store.Past) error {
 		return nil
 	}
 	return out.write([]field{
-		{
-			"call",
-			p.ID,
-		}, {"started_at", at(p.StartedAt)}, {"decision", p.Decision}, {"score", p.Score}, {"disposition", h.Disposition}, {"note", h.Note},
-		{"state", h.State}, {"opened_at", at(h.OpenedAt)}, {"closed_at", at(h.ClosedAt)}, {"closed_by", h.ClosedBy}, {"simulated", p.Simulated},
+		{"call", p.ID},
+		{"started_at", at(p.StartedAt)},
+		{"decision", p.Decision},
+		{"score", p.Score},
+		{"disposition", h.Disposition},
+		{"note", h.Note},
+		{"state", h.State},
+		{"opened_at", at(h.OpenedAt)},
+		{"closed_at", at(h.ClosedAt)},
+		{"closed_by", h.ClosedBy},
+		{"simulated", p.Simulated},
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -115,9 +117,17 @@ func cell(value any) string {
 			return ""
 		}
 		return v.Format(rfc3339Milli)
-	case map[string]string:
+	case map[string]string, map[string]report.Seconds, []report.Piece:
+		if reflect.ValueOf(v).IsNil() {
+			return ""
+		}
 		data, _ := json.Marshal(v) // plain data always encodes
-		return string(data)
+		return inner.ReplaceAllStringFunc(string(data), escaped)
+	case *report.Seconds:
+		if v == nil {
+			return ""
+		}
+		return cell(*v)
 	case report.Seconds:
 		return strconv.FormatFloat(time.Duration(v.Round()).Seconds(), 'f', -1, 64)
 	}
@@ -126,12 +136,32 @@ func cell(value any) string {
 
 const rfc3339Milli = "2006-01-02T15:04:05.000Z07:00"
 
+// formula are the characters that start a formula.
+const formula = "=+\\-@＝＋－＠"
+
+var (
+	// outer finds the start of a formula at the start of a cell, control characters included.
+	outer = regexp.MustCompile(`^ *[\t\r\n` + formula + `]`)
+	// inner finds the start of a formula where a reader that splits the table by another separator starts a cell. Such a reader
+	// does not take a quotation mark within a line for the start of a quoted cell.
+	inner = regexp.MustCompile(`[;,|\t\r\n][ "]*[` + formula + `]`)
+)
+
 // harmless puts a quote before a text that a spreadsheet would run as a formula. Texts of callers and analysts must not
-// be executed when the table is opened.
+// be executed when the table is opened, whichever separator the spreadsheet expects.
 func harmless(s string) string {
-	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(s, " "))
-	if strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) && s != "" {
+	s = inner.ReplaceAllStringFunc(s, func(m string) string {
+		_, last := utf8.DecodeLastRuneInString(m)
+		return m[:len(m)-last] + "'" + m[len(m)-last:]
+	})
+	if outer.MatchString(s) {
 		return "'" + s
 	}
 	return s
+}
+
+// escaped replaces the last character of a match within a JSON text by its escape sequence, which leaves the value as it is.
+func escaped(m string) string {
+	r, n := utf8.DecodeLastRuneInString(m)
+	return m[:len(m)-n] + fmt.Sprintf(`\u%04x`, r)
 }

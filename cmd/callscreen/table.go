@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -32,6 +34,11 @@ func printTable(w io.Writer, r report.Report) error {
 	for _, warning := range r.Warnings {
 		fmt.Fprintf(&b, "  warning: %s\n", warning)
 	}
+	for _, l := range r.Legs {
+		if missing := missingOf(l); missing != "" {
+			fmt.Fprintf(&b, "  %s: %s\n", l.Leg, missing)
+		}
+	}
 	if len(r.Segments) > 0 {
 		t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "  leg\tat\tlength\tspeech\tscore\t")
@@ -44,6 +51,42 @@ func printTable(w io.Writer, r report.Report) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// missingOf lists the audio of a leg that was not heard, with the reasons. It is "" if there is none.
+func missingOf(l report.LegReport) string {
+	var list []string
+	add := func(d report.Seconds, words string) {
+		if d > 0 {
+			list = append(list, seconds(d)+" "+words)
+		}
+	}
+	var unrecorded, unread map[string]report.Seconds
+	if l.Ledger != nil {
+		unrecorded, unread = l.Ledger.Unrecorded, maps.Clone(l.Ledger.Unread)
+	}
+	damaged := unread[report.Damaged]
+	delete(unread, report.Damaged)
+	add(l.Unrecorded, "not recorded"+reasonsOf(unrecorded))
+	add(l.Unread-damaged, "not read"+reasonsOf(unread))
+	add(damaged, "damaged")
+	add(l.Paused, "paused")
+	return strings.Join(list, ", ")
+}
+
+// reasonsOf returns the reasons in brackets, each with its duration if there are several.
+func reasonsOf(m map[string]report.Seconds) string {
+	var list []string
+	for _, reason := range slices.Sorted(maps.Keys(m)) {
+		if d := m[reason]; d > 0 && len(m) > 1 {
+			reason += " " + seconds(d)
+		}
+		list = append(list, reason)
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(list, ", ") + ")"
 }
 
 func score(s report.SegmentReport) string {
@@ -74,6 +117,13 @@ func remark(s report.SegmentReport, r report.Report) string {
 		if s.Detail != "" {
 			notes = append(notes, s.Detail)
 		}
+	}
+	if len(s.Pieces) > 0 {
+		places := make([]string, 0, len(s.Pieces))
+		for _, p := range s.Pieces {
+			places = append(places, clock(p.Offset))
+		}
+		notes = append(notes, fmt.Sprintf("packed from %s", strings.Join(places, " ")))
 	}
 	return strings.Join(notes, ", ")
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -52,9 +54,9 @@ func TestATableRunsNothingInASpreadsheet(t *testing.T) {
 		{"+491234", "'+491234"},
 		{"-1", "'-1"},
 		{"@SUM(A1)", "'@SUM(A1)"},
-		{"\t=1", "'\t=1"},
-		{"\r=1", "'\r=1"},
-		{"\n=1", "'\n=1"},
+		{"\t=1", "'\t'=1"},
+		{"\r=1", "'\r'=1"},
+		{"\n=1", "'\n'=1"},
 		{"  =1", "'  =1"},
 		{"＝1", "'＝1"},
 		{"call-1", "call-1"},
@@ -62,8 +64,24 @@ func TestATableRunsNothingInASpreadsheet(t *testing.T) {
 		{" ", " "},
 		{"a=1", "a=1"},
 		{"'", "'"},
+		{"x;=1+1;y", "x;'=1+1;y"},
+		{"x; =1", "x; '=1"},
+		{`x;"=1+1"`, `x;"'=1+1"`},
+		{"x|@SUM(A1)", "x|'@SUM(A1)"},
+		{"x\t-1", "x\t'-1"},
+		{"x\r\n+1", "x\r\n'+1"},
+		{"x;＝1;-2", "x;'＝1;'-2"},
+		{";=1", ";'=1"},
+		{"=1;=2", "'=1;'=2"},
+		{"a;b", "a;b"},
+		{"x;'=1", "x;'=1"},
 		{[]string{"=x", "y"}, "'=x y"},
 		{map[string]string{"from": "=x"}, `{"from":"=x"}`},
+		{map[string]string{"from": "a;=1+1"}, `{"from":"a;\u003d1+1"}`},
+		{map[string]string(nil), ""},
+		{map[string]report.Seconds{"late": report.Seconds(time.Second)}, `{"late":1}`},
+		{[]report.Piece(nil), ""},
+		{(*report.Seconds)(nil), ""},
 		{&score, "0.25"},
 		{(*float64)(nil), ""},
 		{&at, "2026-01-02T03:04:05.006Z"},
@@ -75,6 +93,46 @@ func TestATableRunsNothingInASpreadsheet(t *testing.T) {
 	} {
 		if got := cell(c.value); got != c.want {
 			t.Errorf("%#v: %q, want %q", c.value, got, c.want)
+		}
+	}
+}
+
+// Whichever separator a reader of the table uses, and whether or not it heeds quotation marks, no cell starts a formula.
+func TestNoSeparatorMakesAFormula(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	pieces := []string{"=", "+", "-", "@", "＝", ";", ",", "|", "\t", "\n", "\r", `"`, " ", "x", "1"}
+	for range 20_000 {
+		text := ""
+		for range 1 + r.IntN(8) {
+			text += pieces[r.IntN(len(pieces))]
+		}
+		var b bytes.Buffer
+		out := newRecords(&b, "csv")
+		record := []field{{"call", "c"}, {"note", text}, {"metadata", map[string]string{"k": text}}, {"list", []string{"a", text}}}
+		if err := errors.Join(out.write(record), out.flush(nil)); err != nil {
+			t.Fatal(err)
+		}
+		for _, separator := range []string{";", "|", "\t"} {
+			for line := range strings.Lines(strings.ReplaceAll(b.String(), "\r", "\n")) {
+				for i, c := range strings.Split(line, separator) {
+					if start := strings.TrimLeft(c, ` "`); start != "" && strings.ContainsAny(start[:1], "=+-@") || strings.HasPrefix(start, "＝") {
+						t.Fatalf("%q: cell %d of %q is %q", text, i, line, c)
+					}
+				}
+			}
+		}
+		rows, err := csv.NewReader(&b).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range rows[1] {
+			if start := strings.TrimLeft(c, " "); start != "" && strings.ContainsAny(start[:1], "=+-@\t\r\n") {
+				t.Fatalf("%q: a cell is %q", text, c)
+			}
+		}
+		var back map[string]string
+		if err := json.Unmarshal([]byte(rows[1][2]), &back); err != nil || back["k"] != text {
+			t.Fatalf("%q: metadata is %q, %v", text, rows[1][2], err)
 		}
 	}
 }
