@@ -144,7 +144,13 @@ func ledgerSums(r report.Report) sums {
 	if len(r.Legs) == 0 {
 		return sums{}
 	}
-	return sums{recorded: &recorded, unrecorded: &r.Unrecorded, paused: &r.Paused, unread: &r.Unread, unheard: unheard}
+	return sums{
+		recorded:   &recorded,
+		unrecorded: &r.Unrecorded,
+		paused:     &r.Paused,
+		unread:     &r.Unread,
+		unheard:    unheard,
+	}
 }
 
 func writeFindings(out records, p *store.Past) error {
