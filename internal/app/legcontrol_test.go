@@ -1,0 +1,93 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"callscreen/analyzer/simulator"
+	"callscreen/internal/auth"
+	"callscreen/internal/config"
+	"callscreen/internal/demo"
+	"callscreen/internal/publish"
+)
+
+// Known faults: any sender could pause or stop the leg of another, and a second session of a leg was accepted and not recorded.
+// Another sender gets 409 and 403. The same sender takes the leg over at once, and the old session ends.
+func TestOnlyItsSenderControlsALeg(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, auth.Tokens{"reviewer": "rev"}, func(c *config.Config) {
+		for _, name := range []string{"a", "b"} {
+			c.Auth.Tokens = append(c.Auth.Tokens, config.Token{
+				Name:   name,
+				Roles:  []string{"ingest"},
+				SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte("token-"+name))),
+			})
+		}
+	})
+	send := func(token string) error {
+		media, err := publish.Opus(bytes.NewReader(demo.Human))
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		media.Packets = media.Packets[:4*50]
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		sum, err := publish.Run(ctx, media, &publish.Options{To: "http://" + s.app.Addr() + "/whip/c/caller", Token: token})
+		if err == nil {
+			err = sum.Err()
+		}
+		return err
+	}
+	await := func(what string, so func() bool) {
+		t.Helper()
+		for end := time.Now().Add(30 * time.Second); !so(); time.Sleep(20 * time.Millisecond) { // packets have no event to wait for
+			if time.Now().After(end) {
+				t.Fatalf("%s: never", what)
+			}
+		}
+	}
+	var first sync.WaitGroup
+	first.Go(func() { _ = send("token-a") }) // its session is taken over
+	await("the first session records", func() bool { return s.app.Totals().Packets.Received > 20 })
+	if err := send("token-b"); err == nil || !strings.Contains(err.Error(), "409") && !strings.Contains(err.Error(), "another sender") {
+		t.Errorf("another sender: %v", err)
+	}
+	for _, c := range []struct {
+		action, token string
+		want          int
+	}{
+		{"pause", "token-b", 403},
+		{"resume", "token-b", 403},
+		{"stop", "token-b", 403},
+		{"pause", "token-a", 200},
+		{"resume", "rev", 200},
+	} {
+		if code, a := s.get("POST", "/api/v1/calls/c/legs/caller/"+c.action, c.token); code != c.want {
+			t.Errorf("%s with %s: HTTP %d %v, want %d", c.action, c.token, code, a, c.want)
+		}
+	}
+	if err := send("token-a"); err != nil {
+		t.Errorf("the same sender again: %v", err)
+	}
+	first.Wait()
+	if n := s.app.Totals().TakenOver; n != 1 {
+		t.Errorf("%d sessions were taken over, want 1", n)
+	}
+	if n := s.scrape().value("callscreen_ledgers_unclosed"); n != 0 {
+		t.Errorf("%v ledgers do not close", n)
+	}
+	r := s.ended("c")
+	if !strings.Contains(strings.Join(r.Warnings, "\n"), "a session of another sender (b) was refused") {
+		t.Errorf("%q", r.Warnings)
+	}
+	if p := r.Legs[0].Ledger.Pauses; len(p) != 1 || p[0].By != "a" || p[0].ResumedBy != "reviewer" {
+		t.Errorf("%+v", p)
+	}
+}
