@@ -2,19 +2,14 @@ package review
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/base64"
 	"html/template"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"callscreen/internal/backtest"
 	"callscreen/internal/screen"
-	"callscreen/internal/store"
-	"callscreen/policy"
 )
 
 // trialView is the data of the backtest page.
@@ -29,17 +24,6 @@ type trialView struct {
 	Took      time.Duration
 	JSON      string // URL of the result as JSON
 }
-
-// trialForm holds the fields of the form as entered.
-type trialForm struct {
-	Threshold, Need, Of, ClearBelow, MinCoverage, Rate string
-	OnUnscreened                                       string
-	From, To                                           string
-	SkipSimulated                                      bool
-}
-
-// Unscreened returns the values of on_unscreened.
-func (trialView) Unscreened() []string { return []string{string(policy.Review), string(policy.Clear)} }
 
 type trialRow struct {
 	Name, Threshold                     string
@@ -108,87 +92,6 @@ func (s *Server) renderTrial(w http.ResponseWriter, r *http.Request, status int,
 }
 
 const trialPath = "/backtest"
-
-// trialForm returns the form. Empty fields have the values of the current policy.
-func (s *Server) trialForm(q url.Values) trialForm {
-	p := s.cfg.Decider.Policy()
-	text := func(name string, v any) string {
-		if q.Has(name) {
-			return strings.TrimSpace(q.Get(name))
-		}
-		switch v := v.(type) {
-		case float64:
-			return strconv.FormatFloat(v, 'f', -1, 64)
-		case int:
-			return strconv.Itoa(v)
-		}
-		return ""
-	}
-	return trialForm{
-		Threshold:     text("threshold", p.Threshold),
-		Need:          text("need", p.Need),
-		Of:            text("of", p.Of),
-		ClearBelow:    text("clear_below", p.ClearBelow),
-		MinCoverage:   text("min_coverage", p.MinCoverage),
-		Rate:          text("rate", 0.01),
-		OnUnscreened:  cmp.Or(q.Get("on_unscreened"), string(p.OnUnscreened)),
-		From:          text("from", ""),
-		To:            text("to", ""),
-		SkipSimulated: q.Has("skip_simulated"),
-	}
-}
-
-// readTrial parses the form: a policy based on the current one, the days, and the rate.
-func (s *Server) readTrial(f trialForm) (p policy.Policy, w store.Window, rate float64, err error) {
-	p = s.cfg.Decider.Policy()
-	for _, field := range []struct {
-		name, text string
-		float      *float64
-		whole      *int
-	}{
-		{"Threshold", f.Threshold, &p.Threshold, nil},
-		{"Clear below", f.ClearBelow, &p.ClearBelow, nil},
-		{"Least coverage", f.MinCoverage, &p.MinCoverage, nil},
-		{"Scores over the threshold", f.Need, nil, &p.Need},
-		{"Within segments", f.Of, nil, &p.Of},
-		{"False-alarm rate", f.Rate, &rate, nil},
-	} {
-		var err error
-		if field.float != nil {
-			*field.float, err = strconv.ParseFloat(field.text, 64)
-		} else {
-			*field.whole, err = strconv.Atoi(field.text)
-		}
-		if err != nil {
-			return p, w, 0, bad(field.name + ": " + strconv.Quote(field.text) + " is not a number")
-		}
-	}
-	p.OnUnscreened = policy.Unscreened(f.OnUnscreened)
-	if err := p.Validate(); err != nil {
-		return p, w, 0, bad(strings.ReplaceAll(err.Error(), "\n", "; "))
-	}
-	if !(rate > 0 && rate < 1) {
-		return p, w, 0, bad("False-alarm rate: must be between 0 and 1, such as 0.01")
-	}
-	for _, day := range []struct {
-		name, text string
-		at         *time.Time
-		more       int
-	}{{"From", f.From, &w.From, 0}, {"To", f.To, &w.To, 1}} {
-		if day.text == "" {
-			continue
-		}
-		at, err := time.Parse(time.DateOnly, day.text)
-		if err != nil {
-			return p, w, 0, bad(day.name + ": " + strconv.Quote(day.text) + " is not a day such as 2026-01-31")
-		}
-		*day.at = at.AddDate(0, 0, day.more) // the last day is included completely
-	}
-	if !w.From.IsZero() && !w.To.IsZero() && !w.From.Before(w.To) {
-		return p, w, 0, bad("To: is before From")
-	}
-	return p, w, rate, nil
-}
 
 // show converts a result to the texts of the page.
 func (v *trialView) show(r backtest.Result) error {

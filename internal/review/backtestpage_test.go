@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"callscreen/internal/store"
 )
 
 // The page shows the effect of another policy: the changes, the calls and the curve, without scripts.
@@ -24,6 +26,11 @@ func TestAnotherPolicyIsTried(t *testing.T) {
 		`name="threshold" value="0.6"`,
 		`name="need" value="1"`,
 		`<option selected>review</option>`,
+		`name="max_unheard" value="3"`,
+		`name="max_unheard_share" value="0.1"`,
+		`name="max_lost" value="0.2"`,
+		`name="max_paused" value="120"`,
+		`name="require_legs" value=""`,
 		`href="/backtest" aria-current="page"`,
 		"not",
 		"Outcome",
@@ -74,6 +81,11 @@ func TestAnotherPolicyIsTried(t *testing.T) {
 		"no policy": {"threshold", "1.5", "must be within 0..1"},
 		"no days":   {"from", "yesterday", "From: &#34;yesterday&#34; is not a day"},
 		"backwards": {"from", "2026-03-02", "To: is before From"},
+		"seconds":   {"max_paused", "-1", "Maximum paused: &#34;-1&#34; is not a number of seconds"},
+		"infinite":  {"max_unheard", "Inf", "Maximum unheard: &#34;Inf&#34; is not a number of seconds"},
+		"a share":   {"max_lost", "1.5", "must be within 0..1"},
+		"no share":  {"max_unheard_share", "much", "Maximum share unheard: &#34;much&#34; is not a number"},
+		"twice":     {"require_legs", "caller, caller", "require_legs"},
 		"no rate":   {"rate", "1", "must be between 0 and 1"},
 		"no word":   {"on_unscreened", "maybe", "on_unscreened"},
 		"markup":    {"need", "<script>", "&lt;script&gt;"},
@@ -90,5 +102,40 @@ func TestAnotherPolicyIsTried(t *testing.T) {
 	}
 	if resp, _ := o.see("/backtest", "vera"); resp.StatusCode != 403 {
 		t.Errorf("a viewer: HTTP %d", resp.StatusCode)
+	}
+}
+
+// The rules about the ledger can be tried. Calls without a ledger are named, because these rules do not apply to them.
+func TestRulesAboutTheLedgerAreTried(t *testing.T) {
+	o := newOffice(t, nil)
+	o.say("c1", "caller", 0, 0, 8*time.Second, 0.1)
+	p := part("c1")
+	p.EndedAt, p.Legs = begun.Add(30*time.Second), []store.Leg{heard(p.PartKey, "caller")} // 2 s lost, 5 s paused, 0.6 s unheard
+	o.must(o.desk.Progress(t.Context(), p))
+	o.say("c2", "caller", 0, 0, 8*time.Second, 0.1)
+	o.hangUp("c2", 10*time.Second, "caller")
+	base := url.Values{"threshold": {"0.6"}}
+	for name, c := range map[string]struct {
+		set  map[string]string
+		want string
+	}{
+		"the current policy":  {nil, "0 of 2 calls would change"},
+		"less unheard":        {map[string]string{"max_unheard": "0.5", "max_unheard_share": "0.01"}, "1 of 2 calls would change"},
+		"either limit":        {map[string]string{"max_unheard": "0.5"}, "0 of 2 calls would change"},
+		"less lost":           {map[string]string{"max_lost": "0.05"}, "1 of 2 calls would change"},
+		"shorter pauses":      {map[string]string{"max_paused": "4.5"}, "1 of 2 calls would change"},
+		"pauses just allowed": {map[string]string{"max_paused": "5"}, "0 of 2 calls would change"},
+		"a leg that is there": {map[string]string{"require_legs": "caller"}, "0 of 2 calls would change"},
+		"a leg that is not":   {map[string]string{"require_legs": " agent ,"}, "2 of 2 calls would change"},
+	} {
+		q := url.Values{}
+		for k, v := range base {
+			q[k] = v
+		}
+		for k, v := range c.set {
+			q.Set(k, v)
+		}
+		_, page := o.see("/backtest?"+q.Encode(), "anna")
+		wants(t, name, page, c.want, "The ledger of 1 call is not known (recorded by an earlier version)")
 	}
 }
