@@ -31,7 +31,7 @@ NPM       = npm install --no-save --no-package-lock --no-audit --no-fund --prefi
 LIVEKIT   = github.com/livekit/livekit-server/cmd/server@v1.13.5
 
 .PHONY: help demo build release reproducible arm64 deb deb-test newcomer soak test race race-most race-live fuzz bench libopus \
-	peers network livekit browser modules-peers modules-browser load crash lint docs check module clean
+	peers network livekit browser modules-peers modules-browser load stories crash lint docs check module clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -140,6 +140,11 @@ modules-browser:
 
 load: ## run 200 live legs on this machine for 30 s
 	CALLSCREEN_LOAD=200 $(GO) test -count=1 -v -run '^TestLoad$$' ./internal/app
+
+stories: ## play 10,000 random calls, 2,000 random recordings, and 200 calls with the real binary, with the tone in them (an hour)
+	CALLSCREEN_STORIES=10000 $(GO) test -count=1 -v -timeout 0 -run '^TestTheToneDoesNotPass$$|^TestHumanSpeechIsClear$$' ./internal/e2e/stories
+	CALLSCREEN_STORIES=2000 $(GO) test -count=1 -v -timeout 0 -run '^TestTheToneOfARecordingDoesNotPass$$' ./internal/e2e/stories
+	CALLSCREEN_STORIES=200 $(GO) test -count=1 -v -timeout 0 -run '^TestTheToneDoesNotPassTheBinary$$' ./internal/e2e/stories
 
 crash: ## kill the sidecar 30 times on each database, and take away everything that it depends on (some minutes)
 	@mkdir -p out && rm -f out/crash.md

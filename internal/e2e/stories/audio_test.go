@@ -62,7 +62,7 @@ func toneIn(pcm []int16, rate int) (sum time.Duration) {
 		}
 		return s1*s1 + s2*s2 - c*s1*s2
 	}
-	floor := 1000 * float64(size) / 2 // the level of the tone is far above
+	floor := 300 * float64(size) / 2
 	for ; len(pcm) >= size; pcm = pcm[size:] {
 		at := power(pcm[:size], markerHz)
 		if at > floor*floor && at > 4*(power(pcm[:size], markerHz-200)+power(pcm[:size], markerHz+200)) {
@@ -114,7 +114,7 @@ func (e *encoder) encode(pcm []int16) []byte {
 	switch e.pt {
 	case 0:
 		return encode.EncodeMuLaw(nil, pcm)
-	case 8:
+	case 8, 97:
 		return encode.EncodeALaw(nil, pcm)
 	}
 	return e.wide.Encode(nil, pcm)

@@ -124,6 +124,9 @@ func (st *story) kill(i int) {
 	n.stop()
 	n.done.Wait()
 	for _, s := range st.sessions {
+		if s.node == n && !s.ended() {
+			st.killed = true
+		}
 		if s.node == n {
 			s.cut()
 		}
@@ -142,7 +145,7 @@ func (st *story) shutDown(i int) {
 	n := st.nodes[i]
 	for _, s := range st.sessions {
 		if s.node == n {
-			s.leave(intake.HungUp)
+			s.leave(intake.Lost)
 		}
 	}
 	st.account(n)

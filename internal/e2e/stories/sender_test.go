@@ -228,6 +228,7 @@ func (st *story) deliver(from *stream, s *session, t *track) {
 			continue
 		}
 		t.packets <- g.b
+		st.broken[s.name] = false
 		key := legKey{s.key, s.name}
 		if g.tone > 0 && st.paused[key] {
 			st.hidden[key] += g.tone

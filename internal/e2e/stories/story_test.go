@@ -30,7 +30,10 @@ type story struct {
 	nodes    [2]*node
 	sessions []*session
 	parties  []*party
-	plain    bool // no faults
+	plain    bool            // no faults
+	calm     int             // steps between two events, on average
+	broken   map[string]bool // legs whose connection broke, until they send again
+	killed   bool            // a sidecar while it recorded the call
 	failing  float64
 	loss     float64
 	jitter   time.Duration
@@ -105,6 +108,8 @@ func (st *story) run() {
 		st.loss = 0.1
 	}
 	st.jitter = time.Duration(rng.IntN(100)) * time.Millisecond
+	st.broken = map[string]bool{}
+	st.calm = []int{60, 150, 400, 1000}[rng.IntN(4)]
 	if !st.plain {
 		st.failing = []float64{0, 0, 0, 0.1, 1}[rng.IntN(5)]
 	}
@@ -153,7 +158,7 @@ func (st *story) play(until time.Time) {
 		for _, p := range st.parties {
 			st.act(p)
 		}
-		if st.rng.IntN(150) == 0 {
+		if st.rng.IntN(st.calm) == 0 {
 			st.happen(st.parties[st.rng.IntN(len(st.parties))])
 		}
 		if ticks%250 == 0 {
@@ -191,6 +196,7 @@ func (st *story) act(p *party) {
 		if p.session != nil && !p.session.ended() {
 			st.note("%s: connection given up", p.leg)
 			p.session.leave(p.how)
+			st.broken[p.leg] = true
 		}
 		p.session = nil
 	}
@@ -305,7 +311,7 @@ func (st *story) happen(p *party) {
 		}
 		return
 	}
-	switch rng.IntN(20) {
+	switch rng.IntN(22) {
 	case 0:
 		st.leave(p, intake.HungUp, away)
 	case 1:
@@ -408,6 +414,22 @@ func (st *story) happen(p *party) {
 			}
 			st.note("%s: garbage", p.leg)
 		}
+	case 20: // a codec that was not negotiated, for a while
+		if p.sends() {
+			was := *p.stream.enc
+			p.stream.enc.codec.pt = 97
+			st.note("%s: foreign payload type for %v", p.leg, away)
+			stream := p.stream
+			for end := time.Now().Add(away); time.Now().Before(end) && p.stream == stream; time.Sleep(step) {
+				for _, p := range st.parties {
+					st.act(p)
+				}
+			}
+			*stream.enc = was
+		}
+	case 21: // packets of another length
+		p.packet = time.Duration([]int{10, 20, 30, 60, 100}[rng.IntN(5)]) * time.Millisecond
+		st.note("%s: packets of %v", p.leg, p.packet)
 	case 19: // a blackout of the network
 		if p.sends() {
 			was := st.loss
@@ -474,6 +496,7 @@ func (st *story) end() {
 			how := intake.HungUp
 			if !p.lost.IsZero() {
 				how = intake.Lost
+				st.broken[p.leg] = st.broken[p.leg] || !p.session.ended()
 			}
 			p.session.leave(how)
 		}
@@ -589,6 +612,14 @@ func (st *story) verify() {
 	}
 	if c.Published != "clear" {
 		return
+	}
+	for name, broken := range st.broken {
+		if broken {
+			st.fatal("the connection of leg %s broke and did not come back, and the call is clear\n%s", name, c.Summary)
+		}
+	}
+	if st.killed {
+		st.fatal("a sidecar was killed while it recorded the call, and the call is clear\n%s", c.Summary)
 	}
 	for to, d := range tone {
 		if pauses[to] > st.rules.policy.MaxPaused+time.Second {
