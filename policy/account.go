@@ -68,12 +68,15 @@ func (p Policy) accountReasons(a Account, unanalysed time.Duration, reasons map[
 // minNoise is the noise of a leg without speech from which on the leg was not merely quiet.
 const minNoise = 3 * time.Second
 
+// minReceived is the audio of a leg without speech below which it was not received: a stray packet is not a quiet leg.
+const minReceived = 500 * time.Millisecond
+
 // silent reports whether a leg without speech was received, decoded and quiet, and why not otherwise.
 func (p Policy) silent(a Account) (reason string, ok bool) {
 	switch {
 	case a.unheard() > 0 && a.Recorded == 0:
 		return firstReason(a.Unheard), false
-	case a.Recorded == 0:
+	case a.Recorded < minReceived:
 		return ReasonNoAudio, false
 	case a.Noise >= minNoise:
 		return ReasonNoise, false

@@ -64,6 +64,7 @@ func TestALegWithoutSpeechIsIgnoredOnlyIfItWasQuiet(t *testing.T) {
 		"quiet":   {policy.Account{Recorded: time.Minute, Noise: time.Second}, policy.OutcomeClear, "scores_below_threshold"},
 		"absent":  {policy.Account{}, policy.OutcomeInconclusive, "no_audio"},
 		"lost":    {policy.Account{Lost: time.Minute}, policy.OutcomeInconclusive, "no_audio too_much_lost"},
+		"stray":   {policy.Account{Recorded: 40 * time.Millisecond}, policy.OutcomeInconclusive, "no_audio"},
 		"noise":   {policy.Account{Recorded: time.Minute, Noise: 23 * time.Second}, policy.OutcomeInconclusive, "only_noise"},
 		"opaque":  {policy.Account{Unheard: map[string]time.Duration{"codec": time.Minute}}, policy.OutcomeInconclusive, "codec"},
 		"briefly": {policy.Account{Unheard: map[string]time.Duration{"codec": time.Second}}, policy.OutcomeInconclusive, "codec"},
