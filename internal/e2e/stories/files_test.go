@@ -248,7 +248,7 @@ func TestTheToneOfARecordingDoesNotPass(t *testing.T) {
 		if f.tone > 0 && r.Decision == "clear" {
 			fail("the tone passed")
 		}
-		if f.tone == 0 && r.Decision == "flagged" {
+		if f.tone == 0 && len(f.parts) == 1 && r.Decision == "flagged" { // audio of one codec in another is noise
 			fail("there is no tone")
 		}
 		for _, l := range r.Legs {

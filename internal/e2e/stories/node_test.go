@@ -82,7 +82,7 @@ func (st *story) start(name string) *node {
 		Book:    n.book,
 		Node:    name,
 		Segment: st.cut,
-		NewVAD:  func(rate int) (capture.VAD, error) { return energy(rate), nil },
+		NewVAD:  st.vad,
 		Log:     log,
 	})
 	n.intake = intake.New(intake.Config{Calls: n.live, Room: func() error { return nil }, Log: log})

@@ -11,7 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"callscreen/capture"
 	"callscreen/internal/audio"
+	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
 	"callscreen/policy"
 )
@@ -111,6 +113,24 @@ func TestHumanSpeechIsClear(t *testing.T) {
 	}
 }
 
+// newStory returns the story of a call without parties.
+func newStory(db *store.Store, audio *shelf, dir string, seed uint64) *story {
+	return &story{
+		seed:     seed,
+		store:    db,
+		shelf:    audio,
+		dir:      fmt.Sprintf("%s/%d", dir, seed),
+		call:     fmt.Sprintf("call-%d", seed),
+		vad:      func(rate int) (capture.VAD, error) { return energy(rate), nil },
+		broken:   map[string]bool{},
+		paused:   map[legKey]bool{},
+		since:    map[legKey]time.Time{},
+		pausedBy: map[legKey]time.Duration{},
+		arrived:  map[legKey]time.Duration{},
+		hidden:   map[legKey]time.Duration{},
+	}
+}
+
 // play plays stories one after the other.
 func play(t *testing.T, list []uint64, done func(st *story, outcome string), plain bool) {
 	t.Helper()
@@ -125,21 +145,8 @@ func play(t *testing.T, list []uint64, done func(st *story, outcome string), pla
 	for _, seed := range list {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		all := policies()
-		st := &story{
-			seed:     seed,
-			rng:      rng,
-			store:    db,
-			shelf:    &shelf{Store: folder},
-			dir:      fmt.Sprintf("%s/%d", dir, seed),
-			call:     fmt.Sprintf("call-%d", seed),
-			rules:    all[rng.IntN(len(all))],
-			plain:    plain,
-			paused:   map[legKey]bool{},
-			since:    map[legKey]time.Time{},
-			pausedBy: map[legKey]time.Duration{},
-			arrived:  map[legKey]time.Duration{},
-			hidden:   map[legKey]time.Duration{},
-		}
+		st := newStory(db, &shelf{Store: folder}, dir, seed)
+		st.rng, st.rules, st.plain = rng, all[rng.IntN(len(all))], plain
 		if err := os.MkdirAll(st.dir, 0o700); err != nil {
 			t.Fatal(err)
 		}

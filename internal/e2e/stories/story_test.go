@@ -25,6 +25,7 @@ type story struct {
 	call  string
 	cut   capture.SegmenterConfig
 	rules rules
+	vad   func(rate int) (capture.VAD, error)
 	lines testkit.Log
 
 	nodes    [2]*node
@@ -108,7 +109,6 @@ func (st *story) run() {
 		st.loss = 0.1
 	}
 	st.jitter = time.Duration(rng.IntN(100)) * time.Millisecond
-	st.broken = map[string]bool{}
 	st.calm = []int{60, 150, 400, 1000}[rng.IntN(4)]
 	if !st.plain {
 		st.failing = []float64{0, 0, 0, 0.1, 1}[rng.IntN(5)]
@@ -196,7 +196,7 @@ func (st *story) act(p *party) {
 		if p.session != nil && !p.session.ended() {
 			st.note("%s: connection given up", p.leg)
 			p.session.leave(p.how)
-			st.broken[p.leg] = true
+			st.broken[p.leg] = st.broken[p.leg] || !p.announced
 		}
 		p.session = nil
 	}
@@ -496,7 +496,7 @@ func (st *story) end() {
 			how := intake.HungUp
 			if !p.lost.IsZero() {
 				how = intake.Lost
-				st.broken[p.leg] = st.broken[p.leg] || !p.session.ended()
+				st.broken[p.leg] = st.broken[p.leg] || !p.session.ended() && !p.announced
 			}
 			p.session.leave(how)
 		}
