@@ -211,6 +211,11 @@ func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Ste
 		}
 	}
 	previous := c.Published
+	if news && previous == "" && c.Decisions > 0 { // the first decision of another call with this id
+		if previous, err = tx.LastOutcome(ctx, c.ID); err != nil {
+			return nil, err
+		}
+	}
 	if news {
 		c.Published, c.DecidedAt = r.Decision, now
 		c.Decisions++

@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -45,6 +47,18 @@ func (t *Tx) AddDecision(ctx context.Context, d Decision) error {
 		return fmt.Errorf("insert decision %d of call %s: %w", d.Seq, d.Call, err)
 	}
 	return nil
+}
+
+// LastOutcome returns the outcome that was announced last, "" if none was.
+func (t *Tx) LastOutcome(ctx context.Context, call string) (outcome string, err error) {
+	err = t.tx.QueryRowContext(ctx, "SELECT outcome FROM decision WHERE call_id = $1 ORDER BY seq DESC LIMIT 1", call).Scan(&outcome)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read decisions of call %s: %w", call, err)
+	}
+	return outcome, nil
 }
 
 // States of a review.
