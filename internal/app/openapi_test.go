@@ -265,6 +265,14 @@ func TestTheAPIIsAsDocumented(t *testing.T) {
 	}
 	hangUp()
 	<-played
+	s.exchange(segment)
+	const audio = "GET /api/v1/segments/{id}/audio"
+	exchanged, body := s.ask("GET", "/api/v1/segments/"+segment+"/audio", "rev", "")
+	if exchanged.status != http.StatusConflict {
+		t.Errorf("%s of exchanged audio: HTTP %d", audio, exchanged.status)
+	}
+	c.check(audio, exchanged, body)
+	s.log.Reset() // removes the expected error
 	s.expire(segment)
 	for _, q := range []struct{ operation, path string }{
 		{"GET /api/v1/segments/{id}/audio", "/api/v1/segments/" + segment + "/audio"}, // 410
@@ -347,6 +355,23 @@ func (s *sidecar) deadLetter() string {
 	}
 	s.t.Fatal("the delivery of the message was not given up")
 	return ""
+}
+
+// exchange changes the last sample in the stored audio of a segment.
+func (s *sidecar) exchange(segment string) {
+	s.t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.dir, "audio", "*", segment+".wav"))
+	if err != nil || len(files) != 1 {
+		s.t.Fatal(files, err)
+	}
+	data, err := os.ReadFile(files[0])
+	if err == nil {
+		data[len(data)-1] ^= 1
+		err = os.WriteFile(files[0], data, 0o600)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // expire marks the audio of a segment as deleted, as retention does.
