@@ -34,15 +34,6 @@ func (st *story) say(p *party, d time.Duration, synthetic bool) {
 	p.mute = true
 }
 
-// pass lets time pass.
-func (st *story) pass(d time.Duration) {
-	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(step) {
-		for _, p := range st.parties {
-			st.act(p)
-		}
-	}
-}
-
 // again lets a party join again, although its session is still there.
 func (st *story) again(p *party) {
 	p.session, p.back = nil, time.Now()

@@ -142,7 +142,10 @@ func play(t *testing.T, list []uint64, done func(st *story, outcome string), pla
 	}
 	defer folder.Close()
 	voices()
-	for _, seed := range list {
+	for i, seed := range list {
+		if i > 0 && i%1000 == 0 {
+			t.Logf("%d stories", i)
+		}
 		rng := rand.New(rand.NewPCG(seed, 1))
 		all := policies()
 		st := newStory(db, &shelf{Store: folder}, dir, seed)

@@ -39,6 +39,7 @@ type story struct {
 	loss     float64
 	jitter   time.Duration
 	began    time.Time
+	until    time.Time // all hang up
 	log      []string
 	outcome  store.Call
 	paused   map[legKey]bool
@@ -145,7 +146,11 @@ func (st *story) run() {
 		from := st.began.Add(time.Duration(rng.Int64N(int64(length - 5*time.Second))))
 		st.parties[0].tone = [2]time.Time{from, from.Add(6*time.Second + time.Duration(rng.IntN(6000))*time.Millisecond)}
 	}
-	st.play(st.began.Add(length))
+	if st.plain && len(names) == 2 && rng.IntN(4) == 0 {
+		st.parties[1].mute = true // the agent only listens
+	}
+	st.until = st.began.Add(length)
+	st.play()
 	st.end()
 	st.verify()
 }
@@ -153,8 +158,8 @@ func (st *story) run() {
 // step is the resolution of a story.
 const step = 20 * time.Millisecond
 
-func (st *story) play(until time.Time) {
-	for ticks := 0; time.Now().Before(until); ticks++ {
+func (st *story) play() {
+	for ticks := 0; time.Now().Before(st.until); ticks++ {
 		for _, p := range st.parties {
 			st.act(p)
 		}
@@ -168,6 +173,15 @@ func (st *story) play(until time.Time) {
 			}
 		}
 		time.Sleep(step)
+	}
+}
+
+// pass lets time pass.
+func (st *story) pass(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(step) {
+		for _, p := range st.parties {
+			st.act(p)
+		}
 	}
 }
 
@@ -292,7 +306,9 @@ func (st *story) happen(p *party) {
 	rng := st.rng
 	away := time.Duration(rng.IntN(6000)) * time.Millisecond
 	if st.plain {
-		switch rng.IntN(4) {
+		switch rng.IntN(5) {
+		case 4: // back before the call has ended
+			st.leave(p, intake.HungUp, time.Duration(rng.IntN(1500))*time.Millisecond)
 		case 0:
 			st.pause(p, time.Duration(rng.IntN(1500))*time.Millisecond)
 		case 1:
@@ -303,10 +319,8 @@ func (st *story) happen(p *party) {
 			}
 		case 3: // the same sender again, at once
 			if p.sends() {
-				old := p.session
 				st.join(p)
 				st.note("%s: takes over", p.leg)
-				_ = old
 			}
 		}
 		return
@@ -389,10 +403,24 @@ func (st *story) happen(p *party) {
 		if rng.IntN(4) > 0 {
 			st.nodes[i] = st.start(fmt.Sprintf("n%d", i+1))
 		}
-	case 14: // all hang up, and the id is used again
+	case 14: // all hang up, or are cut off, and the id is used again
+		how := []intake.Departure{intake.HungUp, intake.HungUp, intake.Lost}[rng.IntN(3)]
+		gap := []time.Duration{away, 3 * time.Second, 2 * time.Minute, 20 * time.Minute, 24 * time.Hour}[rng.IntN(5)]
 		for _, p := range st.parties {
-			st.leave(p, intake.HungUp, 3*time.Second+away)
+			st.leave(p, how, gap)
 		}
+		st.pass(11 * time.Second)
+		if gap > time.Minute {
+			for _, s := range st.sessions {
+				s.leave(how)
+			}
+			st.shelf.away.Store(false) // or it would be tried again twice a second
+			time.Sleep(gap)
+			for _, p := range st.parties {
+				p.tone[0], p.tone[1] = p.tone[0].Add(gap), p.tone[1].Add(gap)
+			}
+		}
+		st.until = time.Now().Add(time.Duration(6+rng.IntN(10)) * time.Second)
 	case 15:
 		p.mute = !p.mute
 		st.note("%s: mute %v", p.leg, p.mute)
