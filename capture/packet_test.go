@@ -27,7 +27,7 @@ func TestParsePacket(t *testing.T) {
 			}
 		}
 		if mask&4 != 0 {
-			p.Header.Padding, p.PaddingSize = true, 9
+			p.Padding, p.PaddingSize = true, 9
 		}
 		b, err := p.Marshal()
 		if err != nil {

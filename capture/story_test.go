@@ -24,9 +24,9 @@ func TestStories(t *testing.T) {
 		var past [][]byte
 		length := 3*time.Second + time.Duration(rng.IntN(8000))*time.Millisecond
 		toneAt := time.Duration(rng.Int64N(int64(length)))
-		level := human
 		for st.now < length {
-			switch level = human; {
+			level := human
+			switch {
 			case st.now >= toneAt && st.now < toneAt+5*time.Second:
 				level = tone
 			case rng.IntN(50) == 0:
@@ -181,17 +181,14 @@ func TestStoriesWithoutFaults(t *testing.T) {
 		st.jitter = time.Duration(rng.IntN(100)) * time.Millisecond
 		s := st.join(codecs[rng.IntN(len(codecs))])
 		length := 3*time.Second + time.Duration(rng.IntN(8000))*time.Millisecond
-		var took time.Duration
 		for st.now < length {
 			st.send(s, tone)
-			took = st.now
 			if rng.IntN(100) != 0 {
 				continue
 			}
 			for range 5 { // a stream has more than one packet
 				st.send(s, tone)
 			}
-			took = st.now
 			switch rng.IntN(8) {
 			case 0:
 				s = st.join(s.codec)
@@ -233,7 +230,7 @@ func TestStoriesWithoutFaults(t *testing.T) {
 			}
 		}
 		st.talk(s, tone, 0.2) // a stream has more than one packet
-		took = st.now
+		took := st.now
 		st.end()
 		name := fmt.Sprintf("seed %d", seed)
 		st.verify(name)

@@ -228,7 +228,7 @@ func (st *story) transmit(pt uint8, seq uint16, ts, ssrc uint32, payload []byte)
 		p.CSRC = []uint32{1, 2, 3}
 	case 1:
 		p.PaddingSize = byte(1 + st.rng.IntN(20))
-		p.Header.Padding = true
+		p.Padding = true
 	case 2:
 		_ = p.SetExtension(1, []byte{1, 2, 3})
 	}

@@ -30,13 +30,13 @@ func (a Account) unheard() (sum time.Duration) {
 
 // Limit bounds a duration by an absolute value or by a share of a whole, whichever is more.
 type Limit struct {
-	Seconds time.Duration `yaml:"seconds"`
-	Share   float64       `yaml:"share"` // 0..1
+	Absolute time.Duration `yaml:"seconds"`
+	Share    float64       `yaml:"share"` // 0..1
 }
 
 // exceeded reports whether part is above the limit.
 func (l Limit) exceeded(part, whole time.Duration) bool {
-	return part > l.Seconds && float64(part) > l.Share*float64(whole)
+	return part > l.Absolute && float64(part) > l.Share*float64(whole)
 }
 
 // accountReasons adds the reasons of the ledger against a clear outcome of a leg. unanalysed is the speech that was

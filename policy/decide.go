@@ -245,7 +245,7 @@ func (p Policy) settle(l *LegDecision, findings []Finding, reasons map[string]bo
 
 // covered reports whether enough of the speech was analysed.
 func (p Policy) covered(analysed, speech time.Duration) bool {
-	return float64(analysed) >= p.MinCoverage*float64(speech) || speech-analysed <= p.MaxUnheard.Seconds
+	return float64(analysed) >= p.MinCoverage*float64(speech) || speech-analysed <= p.MaxUnheard.Absolute
 }
 
 // submitted returns the total speech of the segments that were not skipped.

@@ -34,7 +34,7 @@ type Policy struct {
 	// MinSpeech is the net speech of a leg that must be analysed before the leg can be clear.
 	MinSpeech time.Duration `yaml:"min_speech"`
 	// MinCoverage is the share, 0..1, of a leg's net speech that must be analysed before the leg can be clear. Speech of
-	// at most MaxUnheard.Seconds may be left out whatever its share: a short last turn is too little to be analysed.
+	// at most MaxUnheard.Absolute may be left out whatever its share: a short last turn is too little to be analysed.
 	MinCoverage float64 `yaml:"min_coverage"`
 	// IgnoreBelow is the net speech below which a leg of skipped segments is ignored.
 	IgnoreBelow time.Duration `yaml:"ignore_below"`
@@ -84,7 +84,7 @@ func Default() Policy {
 		MinCoverage:  0.9,
 		IgnoreBelow:  time.Second,
 		OnUnscreened: Review,
-		MaxUnheard:   Limit{Seconds: 3 * time.Second, Share: 0.1},
+		MaxUnheard:   Limit{Absolute: 3 * time.Second, Share: 0.1},
 		MaxLost:      0.2,
 		MaxPaused:    2 * time.Minute,
 	}
@@ -208,8 +208,8 @@ func (p Policy) problems() (found []string) {
 	if !ValidScore(p.MaxUnheard.Share) {
 		bad("max_unheard.share: is %v, must be within 0..1", p.MaxUnheard.Share)
 	}
-	if p.MaxUnheard.Seconds < 0 {
-		bad("max_unheard.seconds: is %v, must not be negative", p.MaxUnheard.Seconds)
+	if p.MaxUnheard.Absolute < 0 {
+		bad("max_unheard.seconds: is %v, must not be negative", p.MaxUnheard.Absolute)
 	}
 	if !ValidScore(p.MaxLost) {
 		bad("max_lost: is %v, must be within 0..1", p.MaxLost)

@@ -35,8 +35,8 @@ func (p Policy) stricter(o Policy) Policy {
 		p.OnUnscreened = Review
 	}
 	p.MaxUnheard = Limit{
-		Seconds: min(p.MaxUnheard.Seconds, o.MaxUnheard.Seconds),
-		Share:   min(p.MaxUnheard.Share, o.MaxUnheard.Share),
+		Absolute: min(p.MaxUnheard.Absolute, o.MaxUnheard.Absolute),
+		Share:    min(p.MaxUnheard.Share, o.MaxUnheard.Share),
 	}
 	p.MaxLost = min(p.MaxLost, o.MaxLost)
 	p.MaxPaused = min(p.MaxPaused, o.MaxPaused)

@@ -55,7 +55,7 @@ func (s *Server) trialForm(q url.Values) trialForm {
 		To:            text("to", ""),
 		SkipSimulated: q.Has("skip_simulated"),
 
-		MaxUnheard:      text("max_unheard", p.MaxUnheard.Seconds.Seconds()),
+		MaxUnheard:      text("max_unheard", p.MaxUnheard.Absolute.Seconds()),
 		MaxUnheardShare: text("max_unheard_share", p.MaxUnheard.Share),
 		MaxLost:         text("max_lost", p.MaxLost),
 		MaxPaused:       text("max_paused", p.MaxPaused.Seconds()),
@@ -94,7 +94,7 @@ func (s *Server) readTrial(f trialForm) (p policy.Policy, w store.Window, rate f
 		name, text string
 		to         *time.Duration
 	}{
-		{"Maximum unheard", f.MaxUnheard, &p.MaxUnheard.Seconds},
+		{"Maximum unheard", f.MaxUnheard, &p.MaxUnheard.Absolute},
 		{"Maximum paused", f.MaxPaused, &p.MaxPaused},
 	} {
 		if *field.to, err = secondsOf(field.text); err != nil {

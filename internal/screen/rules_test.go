@@ -89,7 +89,7 @@ func TestAPolicyIsTheSameAfterTheDatabase(t *testing.T) {
 	t.Parallel()
 	p := policy.Default()
 	p.RequireLegs = []string{"caller"}
-	p.MaxUnheard = policy.Limit{Seconds: 7 * time.Second, Share: 0.3}
+	p.MaxUnheard = policy.Limit{Absolute: 7 * time.Second, Share: 0.3}
 	low, unscreened, legs := 0.2, policy.Clear, []string{"agent"}
 	p.Overrides = []policy.Override{{
 		Metadata:     map[string]string{"queue": "surveys"},

@@ -146,12 +146,12 @@ func (s *Studio) begin(codec webrtc.RTPCodecParameters, negotiated []webrtc.RTPC
 	types := map[uint8]capture.PayloadType{}
 	for _, c := range append([]webrtc.RTPCodecParameters{codec}, negotiated...) {
 		p := capture.PayloadType{ClockRate: c.ClockRate}
-		switch kind := strings.ToLower(c.MimeType); {
-		case kind == "audio/red":
+		switch strings.ToLower(c.MimeType) {
+		case "audio/red":
 			p.Kind = capture.KindRED
-		case kind == "audio/telephone-event":
+		case "audio/telephone-event":
 			p.Kind = capture.KindEvent
-		case kind == "audio/cn":
+		case "audio/cn":
 			p.Kind = capture.KindNoise
 		default:
 			d, err := encode.NewRTPDecoder(c.MimeType, -1)
