@@ -1,11 +1,12 @@
 package browser_test
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +78,10 @@ func packedSegment(t *testing.T, p store.Part, folder *audio.Folder) (store.Segm
 	if err := errors.Join(encode.WriteWAV(f, rate, pcm), f.Close()); err != nil {
 		return store.Segment{}, err
 	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return store.Segment{}, err
+	}
 	const key = "ab/packed.wav"
 	return store.Segment{
 		ID:          "packed",
@@ -90,8 +95,8 @@ func packedSegment(t *testing.T, p store.Part, folder *audio.Folder) (store.Segm
 		Voiced:      [][2]int64{{0, 6 * rate}},
 		State:       store.SegmentRecorded,
 		AudioKey:    key,
-		AudioSHA256: strings.Repeat("ab", 32),
-		AudioBytes:  int64(44 + 2*len(pcm)),
+		AudioSHA256: fmt.Sprintf("%x", sha256.Sum256(data)),
+		AudioBytes:  int64(len(data)),
 		Pieces: []report.Piece{
 			{Offset: seconds(4), Duration: seconds(2)},
 			{At: seconds(2), Offset: seconds(15), Duration: seconds(3)},
