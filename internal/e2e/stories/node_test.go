@@ -2,6 +2,7 @@ package stories_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -75,7 +76,7 @@ func (st *story) start(name string) *node {
 	if n.spool, err = spool.Open(n.dir, spool.Config{Log: log}); err != nil {
 		st.fatal("%v", err)
 	}
-	n.desk = screen.NewDecider(screen.DeciderConfig{Store: st.store, Policy: st.rules.policy, PolicyVersion: 1})
+	n.desk = st.decider(name)
 	n.carry = screen.NewForwarder(screen.ForwarderConfig{Spool: n.spool, Audio: st.shelf, Decider: n.desk, Log: log})
 	n.book = &book{Forwarder: n.carry}
 	n.live = screen.NewLive(screen.LiveConfig{
@@ -103,6 +104,25 @@ func (st *story) start(name string) *node {
 	n.stop = stop
 	n.done.Go(func() { n.carry.Run(ctx) })
 	return n
+}
+
+// decider returns the decider of a node. The second node may have another policy, which both of them know.
+func (st *story) decider(name string) *screen.Decider {
+	own, other, version := st.rules.policy, st.rules.other, int64(1)
+	if other != nil && name == "n2" {
+		own, other, version = *other, &st.rules.policy, 2
+	}
+	d := screen.NewDecider(screen.DeciderConfig{Store: st.store, Policy: own, PolicyVersion: version})
+	if other != nil {
+		body, err := json.Marshal(other)
+		if err != nil {
+			st.fatal("%v", err)
+		}
+		if err := d.UseOthers([]store.PolicyInForce{{Version: 3 - version, Body: body, Nodes: []string{"other"}}}); err != nil {
+			st.fatal("%v", err)
+		}
+	}
+	return d
 }
 
 // ownParts returns the parts that the processes of a story answer for.

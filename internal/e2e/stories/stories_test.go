@@ -71,6 +71,8 @@ func policies() []rules {
 	}
 	eager := policy.Default()
 	eager.MinSpeech = 0
+	mild := policy.Default()
+	mild.Threshold, mild.ClearBelow = high, near
 	return []rules{
 		{name: "default", policy: policy.Default()},
 		{name: "short pauses", policy: strict},
@@ -89,6 +91,7 @@ func policies() []rules {
 			metadata: map[string]map[string]string{"caller": {"queue": "payments"}, "agent": {"queue": "sales"}},
 		},
 		{name: "no least speech", policy: eager},
+		{name: "two policies", policy: policy.Default(), other: &mild},
 	}
 }
 

@@ -55,6 +55,7 @@ type rules struct {
 	policy   policy.Policy
 	metadata map[string]map[string]string // by leg
 	bound    map[string]bool
+	other    *policy.Policy // of the second node
 }
 
 // party is a person in a call, who sends one leg.
