@@ -141,7 +141,7 @@ modules-browser:
 load: ## run 200 live legs on this machine for 30 s
 	CALLSCREEN_LOAD=200 $(GO) test -count=1 -v -run '^TestLoad$$' ./internal/app
 
-stories: ## play 10,000 random calls, 2,000 random recordings, and 200 calls with the real binary, with the tone in them (an hour)
+stories: ## play 10,000 random calls, 2,000 random recordings, and 200 calls with the real binary, with the tone in them (about an hour)
 	CALLSCREEN_STORIES=10000 $(GO) test -count=1 -v -timeout 0 -run '^TestTheToneDoesNotPass$$|^TestHumanSpeechIsClear$$' ./internal/e2e/stories
 	CALLSCREEN_STORIES=2000 $(GO) test -count=1 -v -timeout 0 -run '^TestTheToneOfARecordingDoesNotPass$$' ./internal/e2e/stories
 	CALLSCREEN_STORIES=200 $(GO) test -count=1 -v -timeout 0 -run '^TestTheToneDoesNotPassTheBinary$$' ./internal/e2e/stories

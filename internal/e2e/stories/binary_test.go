@@ -110,7 +110,8 @@ func (s *sidecar) lines() string {
 func (s *sidecar) publish(name, call, leg string, d time.Duration, flags ...string) bool {
 	ctx, cancel := context.WithTimeout(s.t.Context(), d) // its end is kill -9
 	defer cancel()
-	args := append([]string{"publish", filepath.Join(s.dir, name+".wav"), "--to", fmt.Sprintf("http://%s/whip/%s/%s", s.addr, call, leg)}, flags...)
+	to := fmt.Sprintf("http://%s/whip/%s/%s", s.addr, call, leg)
+	args := append([]string{"publish", filepath.Join(s.dir, name+".wav"), "--to", to}, flags...)
 	return exec.CommandContext(ctx, s.bin, args...).Run() == nil
 }
 

@@ -19,7 +19,14 @@ import (
 
 // party adds a party that joins at once. It is mute until it says something.
 func (st *story) party(leg string, c codec, sender intake.Sender) *party {
-	p := &party{leg: leg, codec: c, sender: sender, packet: step, mute: true, back: time.Now()}
+	p := &party{
+		leg:    leg,
+		codec:  c,
+		sender: sender,
+		packet: step,
+		mute:   true,
+		back:   time.Now(),
+	}
 	st.parties = append(st.parties, p)
 	return p
 }
@@ -207,7 +214,8 @@ var liveCases = []struct {
 		p := st.party("caller", codecs[0], gateway)
 		st.say(p, 3*time.Second, human)
 		var refused *intake.Refusal
-		if _, err := st.enter(st.nodes[0], "caller", intake.Sender{Name: "other"}, nil); !errors.As(err, &refused) || refused.Kind != intake.Taken {
+		_, err := st.enter(st.nodes[0], "caller", intake.Sender{Name: "other"}, nil)
+		if !errors.As(err, &refused) || refused.Kind != intake.Taken {
 			st.fatal("another sender got %v", err)
 		}
 		st.say(p, 12*time.Second, synthetic)
