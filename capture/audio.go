@@ -60,7 +60,7 @@ func (l *Leg) arriving(st *stream, s *slot) arriving {
 }
 
 // doubtFor is the time for which packets are collected to tell a hold from a delay in the network.
-const doubtFor = 250 * time.Millisecond
+const doubtFor = 500 * time.Millisecond
 
 // undecided reports whether the next packet must wait because it may come after a hold: after a delay in the network, the
 // packets that follow arrive faster than they were sent.
@@ -81,6 +81,9 @@ func (l *Leg) burst(st *stream, s *slot) bool {
 		return false
 	}
 	sent := Duration((last.seq-s.seq)*l.timeline.packet, l.Rate())
+	if d := int32(last.ts - s.ts); d > 0 && last.format.id == s.format.id { // packets can have become shorter
+		sent = min(sent, Duration(int64(d), int(s.format.ClockRate)))
+	}
 	return sent-last.arrival.Sub(s.arrival) >= 100*time.Millisecond
 }
 

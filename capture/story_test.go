@@ -224,7 +224,7 @@ func TestStoriesWithoutFaults(t *testing.T) {
 				st.transmit([]uint8{eventPT, 13}[rng.IntN(2)], s.seq, s.ts, s.ssrc, []byte{0, 0, 0, 0})
 				s.seq++
 			case 7:
-				d := time.Duration(1000+rng.IntN(2000)) * time.Millisecond
+				d := time.Duration(2000+rng.IntN(2000)) * time.Millisecond // less can be a delay in the network
 				st.pass(d)
 				st.note("hold for %v, timestamps frozen", d)
 			}

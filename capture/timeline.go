@@ -45,8 +45,10 @@ const (
 	// Differences that add up to this are corrected in the next quiet packet, those that add up to maxDrift at once.
 	minDrift = 20 * time.Millisecond
 	maxDrift = 100 * time.Millisecond
-	// Packets that arrive later than all else shows by this much come after a hold, or were held up on the way.
-	minHold = 500 * time.Millisecond
+	// Packets that arrive later than all else shows by this much come after a hold, or were held up on the way. A sender on
+	// a busy machine stalls for a second and does not always catch up within doubtFor; a shorter hold shortens the tape by
+	// its own length and loses nothing.
+	minHold = 1500 * time.Millisecond
 )
 
 // at returns the position of a timestamp.
