@@ -72,7 +72,7 @@ func writeCalls(ctx context.Context, e env, f callsFlags) error {
 				return fmt.Errorf("write call %s: %w", p.ID, err)
 			}
 		}
-		empty := &store.Past{Hearing: store.Hearing{Disposition: "none"}, Segments: make([]store.Segment, 1)}
+		empty := &store.Past{Hearing: store.Hearing{Disposition: "none"}, Segments: make([]store.SegmentRow, 1)}
 		var head headOnly
 		if err := table.write(&head, empty); err != nil {
 			return err
@@ -187,7 +187,7 @@ func writeFindings(out records, p *store.Past) error {
 }
 
 // piecesOf returns the places of a packed segment in the call, nil for a contiguous segment.
-func piecesOf(g store.Segment, shift time.Duration) []report.Piece {
+func piecesOf(g store.SegmentRow, shift time.Duration) []report.Piece {
 	pieces := slices.Clone(g.Pieces)
 	for i := range pieces {
 		pieces[i].Offset += report.Seconds(shift)

@@ -43,7 +43,7 @@ type Options struct {
 	Simulated bool
 	Log       *slog.Logger
 	// OnPromised, if not nil, gets each segment that is safe on the disk.
-	OnPromised func(store.Segment)
+	OnPromised func(store.SegmentRow)
 	// OnSettled, if not nil, gets each segment that has a score or has failed.
 	OnSettled func(call string, s report.SegmentReport)
 	// Level, if not nil, is the level of Log, which the API can change.
@@ -329,7 +329,7 @@ func (a *App) buildDoors() error {
 		Log:                 a.opt.Log,
 	})
 	a.puller = whep.NewPuller(whep.PullerConfig{
-		Accept: func(ctx context.Context, r intake.Request) (whep.PulledLeg, error) {
+		Accept: func(ctx context.Context, r intake.Request) (whep.PullReceiver, error) {
 			leg, err := a.intake.Accept(ctx, r)
 			if err != nil {
 				return nil, err
@@ -356,7 +356,7 @@ func (a *App) buildDoors() error {
 type whipIntake struct{ *intake.Intake }
 
 // Accept implements whip.Intake.
-func (i whipIntake) Accept(ctx context.Context, r intake.Request) (whip.Leg, error) {
+func (i whipIntake) Accept(ctx context.Context, r intake.Request) (whip.Receiver, error) {
 	leg, err := i.Intake.Accept(ctx, r)
 	if err != nil {
 		return nil, err

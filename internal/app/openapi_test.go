@@ -384,7 +384,7 @@ func (s *sidecar) expire(segment string) {
 	defer db.Close()
 	g, err := db.Segment(context.Background(), segment)
 	if err == nil {
-		err = db.AudioDeleted(context.Background(), g.Call, []store.Segment{g}, time.Now())
+		err = db.AudioDeleted(context.Background(), g.Call, []store.SegmentRow{g}, time.Now())
 	}
 	if err != nil {
 		s.t.Fatal(err)

@@ -25,7 +25,7 @@ type Intake struct {
 	cfg Config
 
 	mu      sync.Mutex
-	holders map[[2]string]*Leg // by call and leg: the session that records, or has announced, a leg
+	holders map[[2]string]*LegSession // by call and leg: the session that records, or has announced, a leg
 }
 
 // New returns an Intake.
@@ -36,19 +36,19 @@ func New(cfg Config) *Intake {
 	if cfg.Observe == nil {
 		cfg.Observe = func(screen.Step) {}
 	}
-	return &Intake{cfg: cfg, holders: map[[2]string]*Leg{}}
+	return &Intake{cfg: cfg, holders: map[[2]string]*LegSession{}}
 }
 
 // Accept joins a leg to its call. The leg must be closed. The error is a *Refusal.
 //
 // A leg has one sender. A second session of the same sender is accepted, and takes the leg over with its first packet: the
 // sender has reconnected, and its old session is dead or about to be. Another sender is refused.
-func (i *Intake) Accept(_ context.Context, r Request) (*Leg, error) {
+func (i *Intake) Accept(_ context.Context, r Request) (*LegSession, error) {
 	if err := i.cfg.Room(); err != nil {
 		i.cfg.Log.Error("leg refused", "call", r.Call, "leg", r.Leg, "error", err)
 		return nil, &Refusal{RetryAfter: 30 * time.Second, Reason: err.Error()}
 	}
-	l := &Leg{intake: i, request: r, joined: time.Now()}
+	l := &LegSession{intake: i, request: r, joined: time.Now()}
 	if err := i.reserve(l); err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (i *Intake) Accept(_ context.Context, r Request) (*Leg, error) {
 }
 
 // reserve makes a session the holder of its legs, as far as they have none. It returns a refusal if another sender holds one.
-func (i *Intake) reserve(l *Leg) error {
+func (i *Intake) reserve(l *LegSession) error {
 	r := l.request
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -103,7 +103,7 @@ func (i *Intake) Holder(call, leg string) (Sender, bool) {
 }
 
 // hold makes a session the holder of its legs: it has begun to send.
-func (i *Intake) hold(l *Leg) {
+func (i *Intake) hold(l *LegSession) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, name := range l.request.Legs() {
@@ -112,7 +112,7 @@ func (i *Intake) hold(l *Leg) {
 }
 
 // release frees the legs that a session holds.
-func (i *Intake) release(l *Leg) {
+func (i *Intake) release(l *LegSession) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, name := range l.request.Legs() {

@@ -21,8 +21,8 @@ const (
 	Lost   = screen.Lost
 )
 
-// Leg is one sender's stay on a leg of a call.
-type Leg struct {
+// LegSession is one sender's stay on a leg of a call.
+type LegSession struct {
 	intake  *Intake
 	session *screen.LiveSession
 	request Request
@@ -31,23 +31,23 @@ type Leg struct {
 
 // Record reads the packets of a track to its end. negotiated holds the codecs of the payload types. The error is
 // capture.ErrTakenOver when a newer session of the same sender records the leg.
-func (l *Leg) Record(ctx context.Context, track capture.Track, negotiated ...webrtc.RTPCodecParameters) error {
+func (l *LegSession) Record(ctx context.Context, track capture.Track, negotiated ...webrtc.RTPCodecParameters) error {
 	return l.record(ctx, l.request.Leg, track, negotiated...)
 }
 
-func (l *Leg) record(ctx context.Context, leg string, track capture.Track, negotiated ...webrtc.RTPCodecParameters) error {
+func (l *LegSession) record(ctx context.Context, leg string, track capture.Track, negotiated ...webrtc.RTPCodecParameters) error {
 	l.intake.hold(l)
 	return l.session.Record(ctx, leg, track, negotiated...)
 }
 
 // SenderReport takes an RTCP sender report.
-func (l *Leg) SenderReport(sr *rtcp.SenderReport) { l.session.SenderReport(sr) }
+func (l *LegSession) SenderReport(sr *rtcp.SenderReport) { l.session.SenderReport(sr) }
 
 // LastPacket returns the arrival of the last packet, zero before the first.
-func (l *Leg) LastPacket() time.Time { return l.session.LastPacket() }
+func (l *LegSession) LastPacket() time.Time { return l.session.LastPacket() }
 
 // Close ends the stay.
-func (l *Leg) Close(how Departure) {
+func (l *LegSession) Close(how Departure) {
 	l.intake.release(l)
 	l.intake.cfg.Log.Info("leg left", "call", l.request.Call, "leg", l.request.Leg, "how", how)
 	l.intake.cfg.Observe(screen.Step{

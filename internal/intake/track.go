@@ -11,7 +11,7 @@ import (
 )
 
 // Track records a WebRTC track to its end, as two legs if the sender announced so.
-func (l *Leg) Track(ctx context.Context, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) error {
+func (l *LegSession) Track(ctx context.Context, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) error {
 	negotiated := receiver.GetParameters().Codecs
 	var reports sync.WaitGroup
 	defer reports.Wait()
@@ -26,7 +26,7 @@ func (l *Leg) Track(ctx context.Context, track *webrtc.TrackRemote, receiver *we
 }
 
 // recordTwo records a stereo track that carries two parties as two legs.
-func (l *Leg) recordTwo(ctx context.Context, track *webrtc.TrackRemote, negotiated []webrtc.RTPCodecParameters) error {
+func (l *LegSession) recordTwo(ctx context.Context, track *webrtc.TrackRemote, negotiated []webrtc.RTPCodecParameters) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	left, right := tee(ctx, track)
@@ -46,7 +46,7 @@ func (l *Leg) recordTwo(ctx context.Context, track *webrtc.TrackRemote, negotiat
 }
 
 // readReports hands over the sender reports. All RTCP must be read in any case, or the interceptors of pion stand still.
-func (l *Leg) readReports(receiver *webrtc.RTPReceiver) {
+func (l *LegSession) readReports(receiver *webrtc.RTPReceiver) {
 	buf := make([]byte, 1500)
 	for {
 		n, _, err := receiver.Read(buf)

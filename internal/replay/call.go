@@ -20,15 +20,15 @@ type Call struct {
 	simulated bool
 	legs      map[string]report.LegAccount
 	submitted map[string]int // by leg: segments that were worth an analysis
-	segments  []*Segment
+	segments  []*PendingSegment
 	warnings  []string
 	ended     bool
 	open      int           // segments that are not settled
 	settled   chan struct{} // closed once the call has ended and no segment is open
 }
 
-// Segment is one segment of a call on its way to a score. The lock of the call guards its fields.
-type Segment struct {
+// PendingSegment is one segment of a call on its way to a score. The lock of the call guards its fields.
+type PendingSegment struct {
 	call     *Call
 	report   report.SegmentReport
 	ordinal  int // among the segments of its leg that were worth an analysis; -1 for a skipped one
@@ -82,10 +82,10 @@ func (c *Call) Progress(leg string, account report.LegAccount) {
 }
 
 // Add adds a segment that was cut from a leg.
-func (c *Call) Add(leg string, seg capture.Segment) *Segment {
+func (c *Call) Add(leg string, seg capture.Segment) *PendingSegment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := &Segment{
+	s := &PendingSegment{
 		call: c, ordinal: -1, speech: seg.SpeechDuration(),
 		report: report.SegmentReport{
 			Leg:      leg,
@@ -132,7 +132,7 @@ func (c *Call) settle() {
 }
 
 // update changes the report of a segment, and settles the segment if its state is final.
-func (s *Segment) update(change func(*report.SegmentReport)) {
+func (s *PendingSegment) update(change func(*report.SegmentReport)) {
 	s.call.mu.Lock()
 	defer s.call.mu.Unlock()
 	if s.finished {
@@ -147,13 +147,13 @@ func (s *Segment) update(change func(*report.SegmentReport)) {
 }
 
 // Report returns the present report of the segment.
-func (s *Segment) Report() report.SegmentReport {
+func (s *PendingSegment) Report() report.SegmentReport {
 	s.call.mu.Lock()
 	defer s.call.mu.Unlock()
 	return s.report
 }
 
-func (s *Segment) finding() policy.Finding {
+func (s *PendingSegment) finding() policy.Finding {
 	f := policy.Finding{Leg: s.report.Leg, Seq: s.ordinal, Speech: s.speech, Reason: s.report.Reason}
 	switch s.report.State {
 	case report.StateScored:

@@ -21,7 +21,7 @@ func (r *Replay) lanes(call *Call, format encode.Format) (lanes []*lane, err err
 			return err
 		}
 		l := &lane{channel: channel, rates: [2]int{format.Rate, r.Segment.Rate}, resampler: resampler}
-		l.open = func() (*Leg, error) { return NewLeg(call, name, vad, r.Segment, r.Intake) }
+		l.open = func() (*LegFeed, error) { return NewLeg(call, name, vad, r.Segment, r.Intake) }
 		l.same = func(as int) {
 			call.Warn(fmt.Sprintf("mono_source: channel %d is the same as channel %d, and was analysed once", channel, as))
 		}
@@ -62,8 +62,8 @@ type lane struct {
 	channel   int // -1 for the mean of all
 	rates     [2]int
 	resampler *encode.Resampler
-	leg       *Leg // nil while the channel is the same as another
-	open      func() (*Leg, error)
+	leg       *LegFeed // nil while the channel is the same as another
+	open      func() (*LegFeed, error)
 	same      func(as int)
 	twins     []int // earlier channels that had the same samples so far
 	held      int64 // frames that were the same

@@ -11,11 +11,11 @@ import (
 
 // Intake takes the segments that are worth an analysis. It may block while the analysis is behind.
 type Intake interface {
-	Take(ctx context.Context, s *Segment, audio capture.Segment) error
+	Take(ctx context.Context, s *PendingSegment, audio capture.Segment) error
 }
 
-// Leg passes the PCM of one leg of a call through its segmenter to the intake. One goroutine owns it.
-type Leg struct {
+// LegFeed passes the PCM of one leg of a call through its segmenter to the intake. One goroutine owns it.
+type LegFeed struct {
 	call      *Call
 	name      string
 	rate      int
@@ -25,12 +25,12 @@ type Leg struct {
 }
 
 // NewLeg returns a leg of a call. It owns the detector.
-func NewLeg(call *Call, name string, vad capture.VAD, cfg capture.SegmenterConfig, intake Intake) (*Leg, error) {
+func NewLeg(call *Call, name string, vad capture.VAD, cfg capture.SegmenterConfig, intake Intake) (*LegFeed, error) {
 	s, err := capture.NewSegmenter(vad, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("leg %s of call %s: %w", name, call.ID(), err)
 	}
-	l := &Leg{
+	l := &LegFeed{
 		call:      call,
 		name:      name,
 		rate:      cfg.Rate,
@@ -42,31 +42,31 @@ func NewLeg(call *Call, name string, vad capture.VAD, cfg capture.SegmenterConfi
 }
 
 // Write takes the next samples, mono 16-bit at the configured rate.
-func (l *Leg) Write(ctx context.Context, pcm []int16) error {
+func (l *LegFeed) Write(ctx context.Context, pcm []int16) error {
 	l.segmenter.Write(pcm)
 	return l.fetch(ctx)
 }
 
 // Gap moves the position by samples without audio.
-func (l *Leg) Gap(ctx context.Context, samples int64, lost bool) error {
+func (l *LegFeed) Gap(ctx context.Context, samples int64, lost bool) error {
 	l.segmenter.Gap(samples, lost)
 	return l.fetch(ctx)
 }
 
 // Account sets the account of the file, once it was read.
-func (l *Leg) Account(a encode.Account) {
+func (l *LegFeed) Account(a encode.Account) {
 	l.account = &a
 	l.progress()
 }
 
 // End cuts the last segment.
-func (l *Leg) End(ctx context.Context) error {
+func (l *LegFeed) End(ctx context.Context) error {
 	l.segmenter.Flush()
 	return l.fetch(ctx)
 }
 
 // fetch passes on the segments that were cut. The call gets every segment, also when the intake refuses it.
-func (l *Leg) fetch(ctx context.Context) (err error) {
+func (l *LegFeed) fetch(ctx context.Context) (err error) {
 	l.progress()
 	for seg, ok := l.segmenter.Next(); ok; seg, ok = l.segmenter.Next() {
 		s := l.call.Add(l.name, seg)
@@ -79,7 +79,7 @@ func (l *Leg) fetch(ctx context.Context) (err error) {
 }
 
 // progress updates the account of the leg. Damaged audio was written as silence and counts as lost.
-func (l *Leg) progress() {
+func (l *LegFeed) progress() {
 	a := report.LegAccount{
 		Duration: capture.Duration(l.segmenter.Position(), l.rate),
 		Lost:     capture.Duration(l.segmenter.Lost(), l.rate),

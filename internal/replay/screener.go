@@ -49,7 +49,7 @@ type Screener struct {
 
 // written is a segment whose WAV file is written.
 type written struct {
-	segment *Segment
+	segment *PendingSegment
 	file    string
 	audio   capture.Segment // without its PCM, which would be kept in memory for as long as the API is behind
 }
@@ -68,7 +68,7 @@ func NewScreener(cfg ScreenerConfig) (*Screener, error) {
 }
 
 // Take writes a segment as a WAV file and queues it for analysis. It blocks while the queue is full.
-func (s *Screener) Take(ctx context.Context, seg *Segment, audio capture.Segment) error {
+func (s *Screener) Take(ctx context.Context, seg *PendingSegment, audio capture.Segment) error {
 	audio, err := clip.Resample(audio, s.cfg.Rate)
 	if err != nil {
 		s.fail(seg, report.ReasonStorage, err)
@@ -166,7 +166,7 @@ func (s *Screener) screen(ctx context.Context, c written) {
 	s.discard(c.file)
 }
 
-func (s *Screener) analyze(ctx context.Context, seg *Segment, file string) (analyzer.Result, error) {
+func (s *Screener) analyze(ctx context.Context, seg *PendingSegment, file string) (analyzer.Result, error) {
 	if s.cfg.Limit != nil {
 		if err := s.cfg.Limit.Wait(ctx); err != nil {
 			return analyzer.Result{}, err
@@ -206,12 +206,12 @@ func (s *Screener) discard(name string) {
 	}
 }
 
-func (s *Screener) fail(seg *Segment, reason string, err error) {
+func (s *Screener) fail(seg *PendingSegment, reason string, err error) {
 	seg.update(func(r *report.SegmentReport) { r.State, r.Reason, r.Detail = report.StateFailed, reason, err.Error() })
 	s.settled(seg)
 }
 
-func (s *Screener) settled(seg *Segment) {
+func (s *Screener) settled(seg *PendingSegment) {
 	if s.cfg.OnSettled != nil {
 		s.cfg.OnSettled(seg.call, seg.Report())
 	}

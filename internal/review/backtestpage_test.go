@@ -110,7 +110,7 @@ func TestRulesAboutTheLedgerAreTried(t *testing.T) {
 	o := newOffice(t, nil)
 	o.say("c1", "caller", 0, 0, 8*time.Second, 0.1)
 	p := part("c1")
-	p.EndedAt, p.Legs = begun.Add(30*time.Second), []store.Leg{heard(p.PartKey, "caller")} // 2 s lost, 5 s paused, 0.6 s unheard
+	p.EndedAt, p.Legs = begun.Add(30*time.Second), []store.LegProgress{heard(p.PartKey, "caller")} // 2 s lost, 5 s paused, 0.6 s unheard
 	o.must(o.desk.Progress(t.Context(), p))
 	o.say("c2", "caller", 0, 0, 8*time.Second, 0.1)
 	o.hangUp("c2", 10*time.Second, "caller")

@@ -205,7 +205,7 @@ func coverageSentence(r report.CallReport) string {
 	return text
 }
 
-func rowOfSegment(g store.Segment, shift time.Duration, threshold float64) segmentRow {
+func rowOfSegment(g store.SegmentRow, shift time.Duration, threshold float64) segmentRow {
 	places := placesOf(g, shift)
 	from := places[0].from
 	v := segmentRow{

@@ -196,7 +196,7 @@ func (s *Server) audio(w http.ResponseWriter, r *http.Request) error {
 }
 
 // tampered counts and logs stored audio that is not that of its segment.
-func (s *Server) tampered(g store.Segment, err error) {
+func (s *Server) tampered(g store.SegmentRow, err error) {
 	s.refused.Add(1)
 	s.cfg.Log.Error("stored audio refused", "call", g.Call, "segment", g.ID, "error", err)
 }

@@ -268,7 +268,7 @@ func TestEventsOfOtherNodes(t *testing.T) {
 	moved := false
 	for i := 0; !moved && i < 100; i++ {
 		p := part("c1")
-		p.Legs = []store.Leg{{PartKey: p.PartKey, Leg: "caller", Duration: time.Duration(i) * time.Second}}
+		p.Legs = []store.LegProgress{{PartKey: p.PartKey, Leg: "caller", Duration: time.Duration(i) * time.Second}}
 		o[0].must(o[0].desk.Progress(t.Context(), p))
 		select {
 		case e := <-there:

@@ -179,7 +179,7 @@ func part(call string) store.Part {
 }
 
 // say adds a segment with a tone as audio to a call, and settles it with a score.
-func (o *office) say(call, leg string, seq int, at, took time.Duration, score float64) store.Segment {
+func (o *office) say(call, leg string, seq int, at, took time.Duration, score float64) store.SegmentRow {
 	o.t.Helper()
 	ctx := o.t.Context()
 	const rate = 16000
@@ -195,7 +195,7 @@ func (o *office) say(call, leg string, seq int, at, took time.Duration, score fl
 	data, err := os.ReadFile(file)
 	o.must(err)
 	sum := sha256.Sum256(data)
-	g := store.Segment{
+	g := store.SegmentRow{
 		ID:          call + "-" + leg + "-" + string(rune('a'+seq)),
 		PartKey:     part(call).PartKey,
 		Leg:         leg,
@@ -238,7 +238,7 @@ func (o *office) say(call, leg string, seq int, at, took time.Duration, score fl
 // skip adds a skipped segment.
 func (o *office) skip(call, leg string, seq int, at, took time.Duration, why string) {
 	o.t.Helper()
-	o.must(o.desk.Recorded(o.t.Context(), part(call), store.Segment{
+	o.must(o.desk.Recorded(o.t.Context(), part(call), store.SegmentRow{
 		ID:         call + "-" + leg + "-s",
 		PartKey:    part(call).PartKey,
 		Leg:        leg,
@@ -258,7 +258,7 @@ func (o *office) hangUp(call string, took time.Duration, legs ...string) {
 	p := part(call)
 	p.EndedAt = begun.Add(took)
 	for _, l := range legs {
-		p.Legs = append(p.Legs, store.Leg{PartKey: p.PartKey, Leg: l, Duration: took, Lost: 400 * time.Millisecond})
+		p.Legs = append(p.Legs, store.LegProgress{PartKey: p.PartKey, Leg: l, Duration: took, Lost: 400 * time.Millisecond})
 	}
 	o.must(o.desk.Progress(o.t.Context(), p))
 }

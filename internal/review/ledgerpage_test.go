@@ -9,9 +9,9 @@ import (
 )
 
 // heard is a leg with a ledger: 2 s lost, a pause of 5 s by anna, and 30 packets of another sender.
-func heard(k store.PartKey, leg string) store.Leg {
+func heard(k store.PartKey, leg string) store.LegProgress {
 	at := func(n int) report.Seconds { return report.Seconds(time.Duration(n) * time.Second) }
-	return store.Leg{
+	return store.LegProgress{
 		PartKey:  k,
 		Leg:      leg,
 		Duration: 30 * time.Second,
@@ -39,7 +39,7 @@ func TestThePageShowsTheLedger(t *testing.T) {
 	o := newOffice(t, nil)
 	o.say("c1", "caller", 0, 0, 8*time.Second, 0.93)
 	p := part("c1")
-	p.EndedAt, p.Legs = begun.Add(30*time.Second), []store.Leg{heard(p.PartKey, "caller")}
+	p.EndedAt, p.Legs = begun.Add(30*time.Second), []store.LegProgress{heard(p.PartKey, "caller")}
 	o.must(o.desk.Progress(t.Context(), p))
 	for what, actor := range map[string]string{store.AuditLegPaused: "anna", store.AuditLegResumed: "bob", store.AuditLegStopped: "pbx"} {
 		o.must(o.store.AddAudit(t.Context(), store.Line{
@@ -77,7 +77,7 @@ func TestThePageShowsTheLedger(t *testing.T) {
 	next := part("c1")
 	next.Part = begun.Add(30 * time.Minute).UnixMilli()
 	next.EndedAt = begun.Add(31 * time.Minute)
-	next.Legs = []store.Leg{heard(next.PartKey, "caller")}
+	next.Legs = []store.LegProgress{heard(next.PartKey, "caller")}
 	next.Legs[0].PartKey = next.PartKey
 	o.must(o.desk.Progress(t.Context(), next))
 	_, page = o.see("/calls/c1", "vera")

@@ -66,7 +66,7 @@ func (c *peakCache) put(id string, peaks []uint8) {
 }
 
 // readPeaks returns the loudest sample of each 20 ms of a segment, 0 to 255. Deleted audio has none.
-func readPeaks(ctx context.Context, from audio.Store, g store.Segment) ([]uint8, error) {
+func readPeaks(ctx context.Context, from audio.Store, g store.SegmentRow) ([]uint8, error) {
 	data, err := audio.Read(ctx, from, audio.Evidence{Key: g.AudioKey, SHA256: g.AudioSHA256, Bytes: g.AudioBytes})
 	if errors.Is(err, audio.ErrNotFound) {
 		return nil, nil

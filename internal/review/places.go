@@ -18,7 +18,7 @@ type place struct {
 }
 
 // placesOf returns the places of a segment, in order: one for each piece of a packed segment. They are later by shift.
-func placesOf(g store.Segment, shift time.Duration) []place {
+func placesOf(g store.SegmentRow, shift time.Duration) []place {
 	if len(g.Pieces) == 0 {
 		from := g.Offset + shift
 		return []place{{from: from, to: from + g.Duration}}
@@ -80,7 +80,7 @@ func packedText(places []place) string {
 }
 
 // moved returns a segment whose places are later by shift.
-func moved(g store.Segment, shift time.Duration) store.Segment {
+func moved(g store.SegmentRow, shift time.Duration) store.SegmentRow {
 	g.Offset += shift
 	g.Pieces = slices.Clone(g.Pieces)
 	for i := range g.Pieces {

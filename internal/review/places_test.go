@@ -11,12 +11,12 @@ import (
 )
 
 // packed is a segment of 8 s of audio in three places of a part: 10 to 13 s, 20 to 24 s and 40 to 41 s.
-func packed(k store.PartKey) store.Segment {
+func packed(k store.PartKey) store.SegmentRow {
 	piece := func(at, offset, took int) report.Piece {
 		s := func(n int) report.Seconds { return report.Seconds(time.Duration(n) * second) }
 		return report.Piece{At: s(at), Offset: s(offset), Duration: s(took)}
 	}
-	return store.Segment{
+	return store.SegmentRow{
 		ID:       "p",
 		PartKey:  k,
 		Leg:      "caller",
@@ -49,7 +49,7 @@ func TestAPackedSegmentIsInItsPlaces(t *testing.T) {
 		},
 	} {
 		g := packed(key)
-		lane := newTimeline(r, []store.Segment{g}, nil).Lanes[0]
+		lane := newTimeline(r, []store.SegmentRow{g}, nil).Lanes[0]
 		if got := fmt.Sprint(lane.Bars[0].Pieces); got != want.bars {
 			t.Errorf("bars at %s, want %s", got, want.bars)
 		}
@@ -61,11 +61,11 @@ func TestAPackedSegmentIsInItsPlaces(t *testing.T) {
 		}
 	}
 	g := packed(first)
-	if got, want := newTimeline(r, []store.Segment{g}, nil).Lanes[0].Bars[0].Title,
+	if got, want := newTimeline(r, []store.SegmentRow{g}, nil).Lanes[0].Bars[0].Title,
 		"caller, 0:10 to 0:41: being analysed, packed from 3 short turns: 0:10, 0:20, 0:40"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	plain := store.Segment{PartKey: first, Offset: 3 * second, Duration: 2 * second}
+	plain := store.SegmentRow{PartKey: first, Offset: 3 * second, Duration: 2 * second}
 	if row := rowOfSegment(plain, 0, 0.6); row.Pieces != "" || row.OffsetText != "3.000" || row.EndText != "5.000" {
 		t.Errorf("%+v", row)
 	}

@@ -101,7 +101,7 @@ func (a axis) ticks() (list []tick) {
 }
 
 // newTimeline returns the timeline of a call.
-func newTimeline(r report.CallReport, segments []store.Segment, parts []store.Part) timeline {
+func newTimeline(r report.CallReport, segments []store.SegmentRow, parts []store.Part) timeline {
 	end := time.Duration(span(r))
 	recorded := map[string][]stretchOf{}
 	for _, p := range parts {
@@ -118,7 +118,7 @@ func newTimeline(r report.CallReport, segments []store.Segment, parts []store.Pa
 		AxisY:    laneHeight * len(r.Legs),
 		Ticks:    a.ticks(),
 	}
-	of := map[string][]store.Segment{}
+	of := map[string][]store.SegmentRow{}
 	for _, g := range segments {
 		g = moved(g, shift(r.StartedAt, g.PartKey))
 		of[g.Leg] = append(of[g.Leg], g)
@@ -173,7 +173,7 @@ func legend(lanes []lane) (list []legendEntry) {
 }
 
 // bar returns the bar of a segment. The offset of the segment is relative to the start of the call.
-func (a axis) bar(v lane, g store.Segment) bar {
+func (a axis) bar(v lane, g store.SegmentRow) bar {
 	places := placesOf(g, 0)
 	b := bar{ID: g.ID, Y: float64(v.PlotY), H: lanePlot}
 	widest := places[0]
@@ -219,7 +219,7 @@ func (a axis) bar(v lane, g store.Segment) bar {
 }
 
 // speech returns the stretches of speech. Adjacent stretches are merged.
-func (a axis) speech(segments []store.Segment) (list []stretch) {
+func (a axis) speech(segments []store.SegmentRow) (list []stretch) {
 	var all []stretchOf
 	for _, g := range segments {
 		places := placesOf(g, 0)

@@ -21,7 +21,7 @@ func TestTheTimeline(t *testing.T) {
 	begun := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	first, later := store.PartKey{Call: "c", Part: begun.UnixMilli()}, store.PartKey{Call: "c", Part: begun.Add(60 * second).UnixMilli()}
 	score := func(f float64) *float64 { return &f }
-	segments := []store.Segment{
+	segments := []store.SegmentRow{
 		{
 			ID:       "a",
 			PartKey:  first,
@@ -71,8 +71,8 @@ func TestTheTimeline(t *testing.T) {
 		},
 	}
 	parts := []store.Part{
-		{PartKey: first, Legs: []store.Leg{{Leg: "caller", Duration: 30 * second}, {Leg: "agent", Duration: 30 * second}}},
-		{PartKey: later, Legs: []store.Leg{{Leg: "caller", Duration: 40 * second}}},
+		{PartKey: first, Legs: []store.LegProgress{{Leg: "caller", Duration: 30 * second}, {Leg: "agent", Duration: 30 * second}}},
+		{PartKey: later, Legs: []store.LegProgress{{Leg: "caller", Duration: 40 * second}}},
 	}
 	r := report.CallReport{StartedAt: begun}
 	r.Legs = []report.LegReport{{Leg: "agent", Threshold: 0.6}, {Leg: "caller", Threshold: 0.6}}
@@ -145,7 +145,7 @@ func TestTheTimelineOfNothing(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	r.Legs = []report.LegReport{{Leg: "caller"}}
-	if v := newTimeline(r, []store.Segment{{Leg: "caller"}, {Leg: "stranger"}}, nil); len(v.Lanes) != 1 ||
+	if v := newTimeline(r, []store.SegmentRow{{Leg: "caller"}, {Leg: "stranger"}}, nil); len(v.Lanes) != 1 ||
 		strings.Contains(v.Lanes[0].Bars[0].X, "NaN") {
 		t.Errorf("%+v", v)
 	}

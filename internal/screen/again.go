@@ -37,7 +37,7 @@ func (d *Decider) lateOutcome(
 	tx *store.Tx,
 	c *store.Call,
 	parts []store.Part,
-	segments []store.Segment,
+	segments []store.SegmentRow,
 ) (gravest late, err error) {
 	for number := 1; number < c.Number; number++ {
 		settled, open := settledAfter(number, parts, segments)
@@ -64,7 +64,7 @@ func (d *Decider) lateOutcome(
 
 // settledAfter returns when the last segment of a call was settled, zero if that was before the next call with its id began,
 // and the number of its segments that are not settled.
-func settledAfter(number int, parts []store.Part, segments []store.Segment) (last time.Time, open int) {
+func settledAfter(number int, parts []store.Part, segments []store.SegmentRow) (last time.Time, open int) {
 	var next time.Time
 	for _, p := range parts {
 		if at := time.UnixMilli(p.Part); p.Number > number && (next.IsZero() || at.Before(next)) {
@@ -113,7 +113,7 @@ func gravity(outcome string) int {
 
 // worse reports whether a call that was announced as flagged has become worse: another leg is over its threshold, or after
 // a person has closed the review a leg got a higher score than before.
-func worse(ctx context.Context, tx *store.Tx, call string, before, now report.Report, segments []store.Segment) (bool, error) {
+func worse(ctx context.Context, tx *store.Tx, call string, before, now report.Report, segments []store.SegmentRow) (bool, error) {
 	flagged := policy.OutcomeFlagged.String()
 	was := map[string]bool{}
 	for _, l := range before.Legs {

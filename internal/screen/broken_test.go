@@ -15,7 +15,7 @@ import (
 )
 
 // legOf returns a leg of a part.
-func legOf(t *testing.T, p store.Part, name string) store.Leg {
+func legOf(t *testing.T, p store.Part, name string) store.LegProgress {
 	t.Helper()
 	for _, l := range p.Legs {
 		if l.Leg == name {
@@ -23,7 +23,7 @@ func legOf(t *testing.T, p store.Part, name string) store.Leg {
 		}
 	}
 	t.Fatalf("part %d has no leg %s", p.Part, name)
-	return store.Leg{}
+	return store.LegProgress{}
 }
 
 // Known fault: the connection of a leg broke, its sender announced itself again, never sent a packet, and hung up. The leg
@@ -122,8 +122,8 @@ func TestASegmentDoesNotTakeBackALaterProgress(t *testing.T) {
 	t.Parallel()
 	c := newClerk(t, storetest.SQLite(t, t.TempDir()), policy.Default())
 	p := partAt("a", "n1", 60)
-	leg := func(interrupted bool) []store.Leg {
-		return []store.Leg{{Leg: "caller", Duration: 6 * time.Second, Ledger: &report.Ledger{
+	leg := func(interrupted bool) []store.LegProgress {
+		return []store.LegProgress{{Leg: "caller", Duration: 6 * time.Second, Ledger: &report.Ledger{
 			Recorded:    report.Seconds(6 * time.Second),
 			Interrupted: interrupted,
 		}}}

@@ -88,7 +88,7 @@ func (d *Decider) Progress(ctx context.Context, p store.Part) error {
 }
 
 // Recorded stores a segment with the job that analyses it.
-func (d *Decider) Recorded(ctx context.Context, p store.Part, g store.Segment) error {
+func (d *Decider) Recorded(ctx context.Context, p store.Part, g store.SegmentRow) error {
 	lost, decided := false, (*Step)(nil)
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
 		c, err := tx.Begin(ctx, p)
@@ -130,7 +130,7 @@ func (d *Decider) Recorded(ctx context.Context, p store.Part, g store.Segment) e
 
 // Settle stores the result of a segment and decides its call. also runs in the same transaction. The error is
 // store.ErrSettled if the segment was settled before.
-func (d *Decider) Settle(ctx context.Context, g store.Segment, r store.Settlement, also func(*store.Tx) error) error {
+func (d *Decider) Settle(ctx context.Context, g store.SegmentRow, r store.Settlement, also func(*store.Tx) error) error {
 	var decided *Step
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
 		c, err := tx.LockCall(ctx, g.Call)
@@ -221,7 +221,7 @@ func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Ste
 		c.Decisions++
 	}
 	c.AudioUntil = nil
-	if c.Final && ended && slices.ContainsFunc(segments, func(g store.Segment) bool { return g.AudioKey != "" }) {
+	if c.Final && ended && slices.ContainsFunc(segments, func(g store.SegmentRow) bool { return g.AudioKey != "" }) {
 		until := c.EndedAt.Add(d.cfg.KeepAudio[r.Decision])
 		c.AudioUntil = &until
 	}

@@ -30,8 +30,8 @@ func partAt(call, node string, before int64) store.Part {
 }
 
 // stored returns a segment with 5 s of speech, as the forwarder passes it to the decider.
-func stored(p store.Part, leg string, seq int) store.Segment {
-	return store.Segment{
+func stored(p store.Part, leg string, seq int) store.SegmentRow {
+	return store.SegmentRow{
 		ID:          fmt.Sprintf("%s-%s-%d-%s-%d", p.Call, p.Node, p.Part, leg, seq),
 		PartKey:     p.PartKey,
 		Leg:         leg,
@@ -84,7 +84,7 @@ func (c *clerk) progress(p store.Part) {
 	c.must(c.desk.Progress(context.Background(), p))
 }
 
-func (c *clerk) recorded(p store.Part, g store.Segment) {
+func (c *clerk) recorded(p store.Part, g store.SegmentRow) {
 	c.t.Helper()
 	c.must(c.desk.Recorded(context.Background(), p, g))
 }
@@ -93,7 +93,7 @@ func settlement(score float64) store.Settlement {
 	return store.Settlement{State: store.SegmentScored, Score: &score, Verdict: "deepfake_likely", At: noon}
 }
 
-func (c *clerk) settle(g store.Segment, r store.Settlement) {
+func (c *clerk) settle(g store.SegmentRow, r store.Settlement) {
 	c.t.Helper()
 	c.must(c.desk.Settle(context.Background(), g, r, nil))
 }

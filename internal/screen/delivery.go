@@ -19,9 +19,9 @@ import (
 
 // document is the content of a spool entry: the progress of a part, or one of its segments.
 type document struct {
-	Part    store.Part     `json:"part"`
-	Segment *store.Segment `json:"segment,omitempty"`
-	At      time.Time      `json:"at"`
+	Part    store.Part        `json:"part"`
+	Segment *store.SegmentRow `json:"segment,omitempty"`
+	At      time.Time         `json:"at"`
 }
 
 const partPrefix = "p-"
@@ -75,7 +75,7 @@ func (d document) check(id string) error {
 	return nil
 }
 
-func checkSegment(id string, part store.PartKey, g *store.Segment) error {
+func checkSegment(id string, part store.PartKey, g *store.SegmentRow) error {
 	if g.ID != id || g.PartKey != part || len(id) < len(segmentID(part, "", 0, 0)) {
 		return fmt.Errorf("%w: name and segment differ", errUnreadable)
 	}

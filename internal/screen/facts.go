@@ -12,7 +12,7 @@ import (
 // Facts returns what a stored call is decided by, and the number of its segments that are not settled. legs and segments are
 // those of its last number. While the call goes on, segments without a result are left out. Every decision about a stored
 // call, also a backtest, must use this function.
-func Facts(c *store.Call, legs []store.Leg, segments []store.Segment, ended bool) (report.Facts, int) {
+func Facts(c *store.Call, legs []store.LegProgress, segments []store.SegmentRow, ended bool) (report.Facts, int) {
 	findings, open := Findings(segments, ended)
 	f := report.Facts{Findings: findings, Legs: map[string]report.LegAccount{}}
 	for _, l := range legs {
@@ -37,8 +37,8 @@ func Facts(c *store.Call, legs []store.Leg, segments []store.Segment, ended bool
 
 // interrupt marks the legs whose connection broke in one part and that sent nothing afterwards. Parts of two nodes overlap, so
 // the part that began last need not be the one that ended last.
-func interrupt(accounts map[string]report.LegAccount, legs []store.Leg) {
-	end := func(l store.Leg) time.Time { return time.UnixMilli(l.Part).Add(l.Duration) }
+func interrupt(accounts map[string]report.LegAccount, legs []store.LegProgress) {
+	end := func(l store.LegProgress) time.Time { return time.UnixMilli(l.Part).Add(l.Duration) }
 	for name, a := range accounts {
 		if a.Ledger == nil {
 			continue
@@ -63,7 +63,7 @@ func interrupt(accounts map[string]report.LegAccount, legs []store.Leg) {
 
 // alternatives returns the metadata that may hold for the call, and for the legs of bound senders. The metadata
 // of a bound sender holds for its own leg only. If the other senders disagree, each of their metadata may be correct.
-func alternatives(call map[string]string, legs []store.Leg) (all []map[string]string, of map[string][]map[string]string) {
+func alternatives(call map[string]string, legs []store.LegProgress) (all []map[string]string, of map[string][]map[string]string) {
 	var words []map[string]string
 	add := func(list []map[string]string, m map[string]string) []map[string]string {
 		if slices.ContainsFunc(list, func(o map[string]string) bool { return maps.Equal(o, m) }) {
@@ -120,7 +120,7 @@ func overlaid(list []map[string]string, winner map[string]string) map[string]str
 }
 
 // ofNumber returns the legs of the parts of a number, and the segments of those parts.
-func ofNumber(number int, parts []store.Part, segments []store.Segment) (legs []store.Leg, own []store.Segment) {
+func ofNumber(number int, parts []store.Part, segments []store.SegmentRow) (legs []store.LegProgress, own []store.SegmentRow) {
 	in := map[store.PartKey]bool{}
 	all := true
 	for _, p := range parts {

@@ -11,8 +11,8 @@ import (
 )
 
 // heardFor returns a leg of a part that began so many seconds before noon, and was received for d.
-func heardFor(leg string, before int64, d time.Duration, change func(*report.Ledger)) store.Leg {
-	l := store.Leg{
+func heardFor(leg string, before int64, d time.Duration, change func(*report.Ledger)) store.LegProgress {
+	l := store.LegProgress{
 		PartKey:  partAt("a", "n1", before).PartKey,
 		Leg:      leg,
 		Duration: d,
@@ -33,22 +33,22 @@ func TestTheConnectionThatBrokeLastCounts(t *testing.T) {
 	t.Parallel()
 	call := store.Call{ID: "a", StartedAt: noon.Add(-time.Minute)}
 	for name, c := range map[string]struct {
-		legs []store.Leg
+		legs []store.LegProgress
 		want bool
 	}{
-		"came back in a later part": {[]store.Leg{
+		"came back in a later part": {[]store.LegProgress{
 			heardFor("caller", 60, 10*time.Second, interrupted),
 			heardFor("caller", 40, 10*time.Second, nil),
 		}, false},
-		"came back in a part that began earlier": {[]store.Leg{
+		"came back in a part that began earlier": {[]store.LegProgress{
 			heardFor("caller", 60, 50*time.Second, nil),
 			heardFor("caller", 40, 10*time.Second, interrupted),
 		}, false},
-		"broke after the later part had ended": {[]store.Leg{
+		"broke after the later part had ended": {[]store.LegProgress{
 			heardFor("caller", 60, 50*time.Second, interrupted),
 			heardFor("caller", 40, 10*time.Second, nil),
 		}, true},
-		"only announced in the later part": {[]store.Leg{
+		"only announced in the later part": {[]store.LegProgress{
 			heardFor("caller", 60, 10*time.Second, interrupted),
 			heardFor("caller", 40, 0, nil),
 		}, true},
@@ -69,14 +69,14 @@ func TestALegWithoutALedgerExcusesNoOther(t *testing.T) {
 	busy := heardFor("caller", 60, time.Minute, func(l *report.Ledger) {
 		l.Unrecorded = map[string]report.Seconds{"leg_busy": report.Seconds(30 * time.Second)}
 	})
-	var segments []store.Segment
+	var segments []store.SegmentRow
 	for i, leg := range []string{"agent", "caller"} {
 		g := stored(partAt("a", "n1", 60), leg, i)
 		score := 0.1
 		g.State, g.Score = store.SegmentScored, &score
 		segments = append(segments, g)
 	}
-	facts, _ := screen.Facts(&call, []store.Leg{unknown, busy}, segments, true)
+	facts, _ := screen.Facts(&call, []store.LegProgress{unknown, busy}, segments, true)
 	r := report.Assemble(policy.Default(), facts)
 	if r.Decision != "inconclusive" || len(r.Reasons) != 1 || r.Reasons[0] != "leg_busy" {
 		t.Errorf("%s %v", r.Decision, r.Reasons)

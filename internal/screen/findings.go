@@ -10,7 +10,7 @@ import (
 // Findings returns the findings of the segments of a call, in the order of [store.Store.Segments], and the number of
 // segments that are not settled. While the call goes on, those are left out: the decision covers what was analysed so
 // far. Every decision about stored segments, also a backtest, must use this function.
-func Findings(segments []store.Segment, ended bool) (findings []policy.Finding, open int) {
+func Findings(segments []store.SegmentRow, ended bool) (findings []policy.Finding, open int) {
 	findings = make([]policy.Finding, 0, len(segments))
 	ordinals := map[string]int{}
 	for i := range segments {

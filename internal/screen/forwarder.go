@@ -38,7 +38,7 @@ type ForwarderConfig struct {
 	// limit.
 	MaxAge time.Duration
 	// OnPromised, if not nil, is called once a segment is safe on the disk.
-	OnPromised func(g store.Segment)
+	OnPromised func(g store.SegmentRow)
 	// Observe, if not nil, gets a step once the database has a segment.
 	Observe func(Step)
 	Now     func() time.Time // for tests
@@ -157,7 +157,7 @@ func (c *Forwarder) Progress(p store.Part) error {
 // Take spools a segment. When it returns nil the segment survives a crash of the machine. When it returns an error the
 // audio is lost, and the call reports that.
 func (c *Forwarder) Take(p store.Part, seg capture.LegSegment) error {
-	g := store.Segment{
+	g := store.SegmentRow{
 		ID:         segmentID(p.PartKey, seg.Leg, seg.Seq, seg.Offset()),
 		PartKey:    p.PartKey,
 		Leg:        seg.Leg,
@@ -196,7 +196,7 @@ func (c *Forwarder) Take(p store.Part, seg capture.LegSegment) error {
 	return err
 }
 
-func (c *Forwarder) keep(p store.Part, g *store.Segment, seg capture.Segment) error {
+func (c *Forwarder) keep(p store.Part, g *store.SegmentRow, seg capture.Segment) error {
 	seg, err := clip.Resample(seg, c.cfg.Rate)
 	if err != nil {
 		return err

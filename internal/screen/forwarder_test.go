@@ -268,7 +268,7 @@ func TestACallThatDiedBeforeItsFirstCutIsNotClear(t *testing.T) {
 	dir := t.TempDir()
 	before := newNode(t, options{dir: dir})
 	p := before.part("a", 0)
-	p.Legs = []store.Leg{{Leg: "caller"}}
+	p.Legs = []store.LegProgress{{Leg: "caller"}}
 	if err := before.courier.Progress(p); err != nil {
 		t.Fatal(err)
 	}

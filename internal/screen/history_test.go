@@ -16,7 +16,7 @@ import (
 
 func TestFindingsAreInTheWordsOfThePolicy(t *testing.T) {
 	score := 0.7
-	segments := []store.Segment{
+	segments := []store.SegmentRow{
 		{Leg: "caller", Speech: time.Second, State: store.SegmentScored, Score: &score},
 		{
 			Leg:    "caller",
@@ -60,7 +60,7 @@ func TestFindingsAreInTheWordsOfThePolicy(t *testing.T) {
 	if got, open := screen.Findings(segments, false); !reflect.DeepEqual(got, want[:3]) || open != 2 {
 		t.Errorf("during the call: %+v %d", got, open)
 	}
-	lost, _ := screen.Findings([]store.Segment{{Leg: "caller", Speech: 9 * time.Second, State: store.SegmentScored}}, true)
+	lost, _ := screen.Findings([]store.SegmentRow{{Leg: "caller", Speech: 9 * time.Second, State: store.SegmentScored}}, true)
 	if d := policy.Default().Decide(lost, nil); d.Outcome != policy.OutcomeInconclusive || d.Reasons[0] != policy.ReasonInvalidScore {
 		t.Errorf("with a missing score: %+v", d)
 	}

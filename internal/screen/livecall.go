@@ -257,7 +257,7 @@ func (c *LiveCall) save(ended time.Time) {
 }
 
 // Legs returns the progress of each leg.
-func (c *LiveCall) Legs() (list []store.Leg) {
+func (c *LiveCall) Legs() (list []store.LegProgress) {
 	stats := c.recorder.Stats()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -265,7 +265,7 @@ func (c *LiveCall) Legs() (list []store.Leg) {
 		s := stats[name]
 		ledger, _ := c.recorder.Ledger(name)
 		c.check(name, ledger)
-		leg := store.Leg{
+		leg := store.LegProgress{
 			PartKey:  c.part.PartKey,
 			Leg:      name,
 			Duration: s.Duration,

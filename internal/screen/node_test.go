@@ -270,7 +270,7 @@ func (n *node) record(p store.Part, segments int) {
 			n.t.Fatal(err)
 		}
 	}
-	p.Legs = []store.Leg{{PartKey: p.PartKey, Leg: "caller", Duration: time.Minute, Segments: segments}}
+	p.Legs = []store.LegProgress{{PartKey: p.PartKey, Leg: "caller", Duration: time.Minute, Segments: segments}}
 	n.end(p)
 }
 
@@ -278,7 +278,7 @@ func (n *node) end(p store.Part) {
 	n.t.Helper()
 	p.EndedAt = time.UnixMilli(p.Part + 60_000).UTC()
 	if p.Legs == nil {
-		p.Legs = []store.Leg{{PartKey: p.PartKey, Leg: "caller", Duration: time.Minute}}
+		p.Legs = []store.LegProgress{{PartKey: p.PartKey, Leg: "caller", Duration: time.Minute}}
 	}
 	if err := n.courier.Progress(p); err != nil {
 		n.t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 )
 
 // settled announces and audits the result of a segment.
-func (d *Decider) settled(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
+func (d *Decider) settled(ctx context.Context, tx *store.Tx, g store.SegmentRow, r store.Settlement) error {
 	if r.State == store.SegmentSkipped {
 		return tx.Audit(ctx, store.Line{
 			At:      r.At,
@@ -45,7 +45,7 @@ func (d *Decider) settled(ctx context.Context, tx *store.Tx, g store.Segment, r 
 	return tx.Audit(ctx, line)
 }
 
-func (d *Decider) announceSegment(ctx context.Context, tx *store.Tx, g store.Segment, r store.Settlement) error {
+func (d *Decider) announceSegment(ctx context.Context, tx *store.Tx, g store.SegmentRow, r store.Settlement) error {
 	name := event.SegmentScored
 	if r.State == store.SegmentFailed {
 		name = event.AnalysisError

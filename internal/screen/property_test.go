@@ -19,7 +19,7 @@ import (
 type expected struct {
 	rules     policy.Policy
 	parts     map[store.PartKey]bool // true: the part has ended
-	segments  []store.Segment
+	segments  []store.SegmentRow
 	decision  policy.Decision
 	final     bool
 	published string
@@ -39,7 +39,7 @@ func (e *expected) live() bool {
 
 // decide applies the policy to all known segments.
 func (e *expected) decide(metadata map[string]string) {
-	slices.SortFunc(e.segments, func(a, b store.Segment) int {
+	slices.SortFunc(e.segments, func(a, b store.SegmentRow) int {
 		return cmp.Or(
 			cmp.Compare(a.Part+a.Offset.Milliseconds(), b.Part+b.Offset.Milliseconds()),
 			cmp.Compare(a.Leg, b.Leg),
@@ -176,7 +176,7 @@ func story(rng *rand.Rand, id string) []step {
 				}
 				lanes = append(lanes, []step{{"recorded " + g.ID, nil}, {"settled " + g.ID, func(c *clerk, e *expected) {
 					c.settle(g, r)
-					i := slices.IndexFunc(e.segments, func(s store.Segment) bool { return s.ID == g.ID })
+					i := slices.IndexFunc(e.segments, func(s store.SegmentRow) bool { return s.ID == g.ID })
 					e.segments[i].State, e.segments[i].Score, e.segments[i].Reason = r.State, r.Score, r.Reason
 					e.decide(metadata)
 				}}})

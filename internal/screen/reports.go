@@ -13,7 +13,7 @@ import (
 
 // summarize returns the report of a call without its segments, and the number of segments that are not settled. While the
 // call goes on, the decision covers what was analysed so far.
-func summarize(by policy.Policy, c *store.Call, parts []store.Part, segments []store.Segment, ended bool) (report.Report, int) {
+func summarize(by policy.Policy, c *store.Call, parts []store.Part, segments []store.SegmentRow, ended bool) (report.Report, int) {
 	legs, segments := ofNumber(c.Number, parts, segments)
 	facts, open := Facts(c, legs, segments, ended)
 	r := report.Assemble(by, facts)
@@ -31,13 +31,13 @@ func summarize(by policy.Policy, c *store.Call, parts []store.Part, segments []s
 }
 
 // Summary returns the report of a stored call by the policy in force, without its segments.
-func (d *Decider) Summary(c store.Call, parts []store.Part, segments []store.Segment) report.Report {
+func (d *Decider) Summary(c store.Call, parts []store.Part, segments []store.SegmentRow) report.Report {
 	r, _, _ := d.judge(&c, parts, segments, c.State == store.CallEnded)
 	return r
 }
 
 // segmentReport returns the report of a stored segment, shift later in the call than in its part.
-func segmentReport(g store.Segment, shift time.Duration) report.SegmentReport {
+func segmentReport(g store.SegmentRow, shift time.Duration) report.SegmentReport {
 	return report.SegmentReport{
 		ID:       g.ID,
 		Leg:      g.Leg,
@@ -83,7 +83,7 @@ func (d *Decider) live(c store.Call, r report.Report) report.CallReport {
 	return l
 }
 
-func (d *Decider) report(c store.Call, segments []store.Segment) (report.CallReport, error) {
+func (d *Decider) report(c store.Call, segments []store.SegmentRow) (report.CallReport, error) {
 	var r report.Report
 	if len(c.Summary) > 0 {
 		if err := json.Unmarshal(c.Summary, &r); err != nil {
@@ -161,7 +161,7 @@ func (d *Decider) Reports(ctx context.Context, f store.Filter) ([]report.CallRep
 	if err != nil {
 		return nil, nil, err
 	}
-	of := map[string][]store.Segment{}
+	of := map[string][]store.SegmentRow{}
 	for _, g := range all {
 		of[g.Call] = append(of[g.Call], g)
 	}

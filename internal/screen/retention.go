@@ -47,7 +47,7 @@ func (e *Maintenance) forgetAudio(ctx context.Context, call string) error {
 
 // deleteAudio deletes the audio of a call and returns the segments that had some. A segment that is not settled, because
 // the call was just resumed, keeps its audio.
-func (e *Maintenance) deleteAudio(ctx context.Context, call string) (had []store.Segment, err error) {
+func (e *Maintenance) deleteAudio(ctx context.Context, call string) (had []store.SegmentRow, err error) {
 	segments, err := e.cfg.Store.Segments(ctx, call)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (e *Maintenance) Erase(ctx context.Context, call, who, why string) error {
 	if err != nil {
 		return err
 	}
-	busy := c.State == store.CallLive || slices.ContainsFunc(segments, func(g store.Segment) bool { return !g.Settled() })
+	busy := c.State == store.CallLive || slices.ContainsFunc(segments, func(g store.SegmentRow) bool { return !g.Settled() })
 	for k := range e.cfg.OwnParts() {
 		busy = busy || k.Call == call
 	}

@@ -88,7 +88,7 @@ func (d *Decider) PoliciesInForce(node string) map[int64][]string {
 
 // judge decides a call by the policy in force. Where live nodes have different policies, the gravest of their outcomes holds,
 // and of equal ones that of the lowest version: the decision does not depend on the node that makes it.
-func (d *Decider) judge(c *store.Call, parts []store.Part, segments []store.Segment, ended bool) (report.Report, int, int64) {
+func (d *Decider) judge(c *store.Call, parts []store.Part, segments []store.SegmentRow, ended bool) (report.Report, int, int64) {
 	all := d.rules.Load().all
 	r, open := summarize(all[0].policy, c, parts, segments, ended)
 	version := all[0].version

@@ -44,11 +44,11 @@ func TestDecisionsOfNodesWithDifferentPoliciesDoNotDependOnTheNode(t *testing.T)
 			a.must(a.desk.UseOthers(inForce(t, mild, versions[1], "b")))
 			b.must(b.desk.UseOthers(inForce(t, strict, versions[0], "a")))
 			p := partAt("c", "a", 60)
-			segments := []store.Segment{stored(p, "caller", 0), stored(p, "caller", 1)}
+			segments := []store.SegmentRow{stored(p, "caller", 0), stored(p, "caller", 1)}
 			for _, g := range segments {
 				a.recorded(p, g)
 			}
-			p.Legs = []store.Leg{{PartKey: p.PartKey, Leg: "caller", Duration: 12 * time.Second, Segments: 2}}
+			p.Legs = []store.LegProgress{{PartKey: p.PartKey, Leg: "caller", Duration: 12 * time.Second, Segments: 2}}
 			a.progress(ended(p))
 			for i, score := range []float64{0.1, 0.7} {
 				by := a
@@ -75,7 +75,7 @@ func TestEqualOutcomesNameTheLowestVersion(t *testing.T) {
 		p := partAt("c", "a", 60)
 		g := stored(p, "caller", 0)
 		c.recorded(p, g)
-		p.Legs = []store.Leg{{PartKey: p.PartKey, Leg: "caller", Duration: 6 * time.Second, Segments: 1}}
+		p.Legs = []store.LegProgress{{PartKey: p.PartKey, Leg: "caller", Duration: 6 * time.Second, Segments: 1}}
 		c.progress(ended(p))
 		c.settle(g, settlement(0.1))
 		if call := c.call("c"); call.Decision != "clear" || call.PolicyVersion != 1 {

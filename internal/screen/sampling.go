@@ -20,12 +20,12 @@ type Plan struct {
 
 // Spares reports whether a segment can be skipped, given all segments of its call. A leg is not spared while its last
 // score is not below clearBelow: a suspicious leg is analysed without a break.
-func (p Plan) Spares(g store.Segment, all []store.Segment, clearBelow float64) bool {
+func (p Plan) Spares(g store.SegmentRow, all []store.SegmentRow, clearBelow float64) bool {
 	if p.Enough <= 0 {
 		return false
 	}
 	var speech time.Duration
-	var last *store.Segment // with a score
+	var last *store.SegmentRow // with a score
 	near := false
 	for i := range all {
 		o := &all[i]
@@ -45,10 +45,10 @@ func (p Plan) Spares(g store.Segment, all []store.Segment, clearBelow float64) b
 }
 
 // said returns when the audio of a segment began.
-func said(g store.Segment) time.Time { return time.UnixMilli(g.Part).Add(g.Offset) }
+func said(g store.SegmentRow) time.Time { return time.UnixMilli(g.Part).Add(g.Offset) }
 
 // spared reports whether a segment can be skipped. One whose upload may have been paid for is not.
-func (w *Worker) spared(ctx context.Context, g store.Segment) (bool, error) {
+func (w *Worker) spared(ctx context.Context, g store.SegmentRow) (bool, error) {
 	if w.cfg.Plan.Enough <= 0 || g.Cleaned || !g.SubmitStarted.IsZero() {
 		return false, nil
 	}

@@ -20,15 +20,15 @@ func TestAPlanSparesOnlyWhatIsKnown(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		plan := screen.Plan{Enough: time.Duration(rng.IntN(90)) * time.Second, Recheck: time.Duration(1+rng.IntN(120)) * time.Second}
 		const clearBelow = 0.4
-		all := []store.Segment{}
+		all := []store.SegmentRow{}
 		heard, lastHeard, lastScore := time.Duration(0), -time.Hour, 0.0
-		fail := func(g store.Segment, why string) {
+		fail := func(g store.SegmentRow, why string) {
 			t.Errorf("seed %d, %+v: segment at %v: %s", seed, plan, g.Offset, why)
 		}
 		at := time.Duration(0)
 		for i := range 60 {
 			length := time.Duration(2+rng.IntN(28)) * time.Second
-			g := store.Segment{
+			g := store.SegmentRow{
 				ID:       fmt.Sprint(i),
 				PartKey:  store.PartKey{Call: "c", Part: 1_780_000_000_000, Node: "n"},
 				Leg:      "caller",
@@ -40,7 +40,7 @@ func TestAPlanSparesOnlyWhatIsKnown(t *testing.T) {
 			at += length
 			if rng.IntN(5) == 0 { // another leg, whose score must have no influence
 				score := 0.9
-				all = append(all, store.Segment{
+				all = append(all, store.SegmentRow{
 					ID:      "x" + g.ID,
 					PartKey: g.PartKey,
 					Leg:     "agent",

@@ -13,8 +13,8 @@ import (
 // The places in the ledger of a leg count from the start of the call, also if the leg joined in a later part.
 func TestSpansCountFromTheStartOfTheCall(t *testing.T) {
 	c := &store.Call{ID: "c", StartedAt: noon, Number: 1}
-	leg := func(name string, after int64) store.Leg {
-		return store.Leg{
+	leg := func(name string, after int64) store.LegProgress {
+		return store.LegProgress{
 			PartKey:  store.PartKey{Call: "c", Part: noon.UnixMilli() + 1000*after, Node: "n"},
 			Leg:      name,
 			Duration: 20 * time.Second,
@@ -24,7 +24,7 @@ func TestSpansCountFromTheStartOfTheCall(t *testing.T) {
 			},
 		}
 	}
-	stored := []store.Leg{leg("agent", 30), leg("caller", 0), leg("caller", 60)}
+	stored := []store.LegProgress{leg("agent", 30), leg("caller", 0), leg("caller", 60)}
 	for range 2 { // the stored ledgers do not change
 		f, _ := screen.Facts(c, stored, nil, true)
 		for name, want := range map[string]string{"agent": "[31] [33]", "caller": "[1 61] [3 63]"} {

@@ -45,7 +45,7 @@ func observe(to func(Step), s Step) {
 }
 
 // segmentStep returns a step about a segment.
-func segmentStep(name string, g store.Segment, start, end time.Time, err error) Step {
+func segmentStep(name string, g store.SegmentRow, start, end time.Time, err error) Step {
 	return Step{
 		Name:    name,
 		Call:    g.Call,
@@ -59,7 +59,7 @@ func segmentStep(name string, g store.Segment, start, end time.Time, err error) 
 }
 
 // heard returns when the first segment with speech began.
-func heard(segments []store.Segment) (first time.Time) {
+func heard(segments []store.SegmentRow) (first time.Time) {
 	for _, g := range segments {
 		if at := time.UnixMilli(g.Part).Add(g.Offset); g.Speech > 0 && (first.IsZero() || at.Before(first)) {
 			first = at

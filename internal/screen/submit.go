@@ -21,7 +21,7 @@ import (
 )
 
 // submit uploads a segment that has no job yet.
-func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment) (store.Segment, error) {
+func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow) (store.SegmentRow, error) {
 	if w.tooOld(g) {
 		return g, w.fail(ctx, job, g, string(analyzer.KindTimeout), fmt.Sprintf("submission timed out after %v", w.cfg.MaxAge))
 	}
@@ -91,7 +91,7 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 }
 
 // tooOld reports whether a segment has waited too long to be submitted.
-func (w *Worker) tooOld(g store.Segment) bool { return w.cfg.Now().Sub(g.RecordedAt) > w.cfg.MaxAge }
+func (w *Worker) tooOld(g store.SegmentRow) bool { return w.cfg.Now().Sub(g.RecordedAt) > w.cfg.MaxAge }
 
 // lasting returns a context for storing what is already known. It outlives the context of an attempt that is stopped.
 func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -99,7 +99,7 @@ func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // refused handles an upload that did not become a job.
-func (w *Worker) refused(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment, err error) error {
+func (w *Worker) refused(ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow, err error) error {
 	stopped := ctx.Err() != nil
 	ctx, cancel := lasting(ctx)
 	defer cancel()
@@ -136,7 +136,7 @@ func (w *Worker) refused(ctx context.Context, job *river.Job[store.SegmentJob], 
 
 // save stores the job of a segment, and retries until the attempt ends: losing a job id costs money. It returns the
 // segment as stored, which may have the job of another node that was faster.
-func (w *Worker) save(ctx context.Context, g store.Segment, job string) (store.Segment, error) {
+func (w *Worker) save(ctx context.Context, g store.SegmentRow, job string) (store.SegmentRow, error) {
 	g.JobID, g.SubmittedAt = job, w.cfg.Now()
 	for {
 		won, err := w.saveOnce(ctx, g)
@@ -170,7 +170,7 @@ func (w *Worker) save(ctx context.Context, g store.Segment, job string) (store.S
 	}
 }
 
-func (w *Worker) saveOnce(ctx context.Context, g store.Segment) (won bool, err error) {
+func (w *Worker) saveOnce(ctx context.Context, g store.SegmentRow) (won bool, err error) {
 	ctx, cancel := lasting(ctx)
 	defer cancel()
 	return w.cfg.Store.SaveJob(ctx, g.ID, g.JobID, w.cfg.Node, g.SubmittedAt)
@@ -178,7 +178,7 @@ func (w *Worker) saveOnce(ctx context.Context, g store.Segment) (won bool, err e
 
 // upload returns the audio of a segment in the form of its upload. The upload reads the bytes that were compared with the
 // row, not the store again.
-func (w *Worker) upload(ctx context.Context, g store.Segment) (analyzer.Audio, error) {
+func (w *Worker) upload(ctx context.Context, g store.SegmentRow) (analyzer.Audio, error) {
 	data, err := audio.Read(ctx, w.cfg.Audio, audio.Evidence{Key: g.AudioKey, SHA256: g.AudioSHA256, Bytes: g.AudioBytes})
 	if err != nil {
 		return analyzer.Audio{}, err

@@ -69,7 +69,7 @@ func TestAudioThatWasExchangedIsNotUploaded(t *testing.T) {
 				n, read := sealedNode(t, k)
 				n.call("other", 3)
 				n.call("a", 2)
-				of := map[string][]store.Segment{}
+				of := map[string][]store.SegmentRow{}
 				for _, call := range []string{"a", "other"} {
 					if of[call], err = n.store.Segments(t.Context(), call); err != nil {
 						t.Fatal(err)

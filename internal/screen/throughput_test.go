@@ -158,7 +158,7 @@ func throughput(b *testing.B, opt store.Options) {
 	fed := time.Since(begin)
 	for call := range calls {
 		p := part(call)
-		p.EndedAt, p.Legs = time.Now(), []store.Leg{{Leg: "caller", Duration: fed}}
+		p.EndedAt, p.Legs = time.Now(), []store.LegProgress{{Leg: "caller", Duration: fed}}
 		if err := courier.Progress(p); err != nil {
 			b.Fatal(err)
 		}

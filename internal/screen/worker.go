@@ -172,7 +172,7 @@ func later(d time.Duration) error {
 }
 
 // await polls the job of a segment for a limited time.
-func (w *Worker) await(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment) error {
+func (w *Worker) await(ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow) error {
 	end := g.SubmittedAt.Add(w.cfg.Deadline)
 	polling, cancel := context.WithTimeout(ctx, min(max(end.Sub(w.cfg.Now()), 5*time.Second), pollTime))
 	defer cancel()
@@ -196,7 +196,7 @@ func (w *Worker) await(ctx context.Context, job *river.Job[store.SegmentJob], g 
 }
 
 // asked reports the outcome of polling.
-func (w *Worker) asked(g store.Segment, start time.Time, result analyzer.Result, err error) {
+func (w *Worker) asked(g store.SegmentRow, start time.Time, result analyzer.Result, err error) {
 	step := segmentStep(StepPoll, g, start, w.cfg.Now(), err)
 	step.Done, step.Polls, step.Gap = err == nil, result.Polls, result.Gap
 	switch analyzer.Kind(analyzer.Reason(err)) {
@@ -209,7 +209,9 @@ func (w *Worker) asked(g store.Segment, start time.Time, result analyzer.Result,
 }
 
 // conclude settles a segment by the result of its job, or has a cleaned copy submitted.
-func (w *Worker) conclude(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment, result analyzer.Result, err error) error {
+func (w *Worker) conclude(
+	ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow, result analyzer.Result, err error,
+) error {
 	switch {
 	case err == nil:
 		return w.finish(ctx, job, g, store.Settlement{
@@ -228,13 +230,13 @@ func (w *Worker) conclude(ctx context.Context, job *river.Job[store.SegmentJob],
 	return w.fail(ctx, job, g, analyzer.Reason(err), err.Error())
 }
 
-func (w *Worker) fail(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment, reason, detail string) error {
+func (w *Worker) fail(ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow, reason, detail string) error {
 	w.cfg.Log.Warn("segment analysis failed", "call", g.Call, "segment", g.ID, "reason", reason, "detail", detail)
 	return w.finish(ctx, job, g, store.Settlement{State: store.SegmentFailed, Reason: reason, Detail: detail, At: w.cfg.Now()})
 }
 
 // finish settles a segment, and completes its job in the same transaction.
-func (w *Worker) finish(ctx context.Context, job *river.Job[store.SegmentJob], g store.Segment, r store.Settlement) error {
+func (w *Worker) finish(ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow, r store.Settlement) error {
 	ctx, cancel := lasting(ctx)
 	defer cancel()
 	if err := w.cfg.Decider.Settle(ctx, g, r, func(tx *store.Tx) error { return tx.Complete(ctx, job) }); err != nil {

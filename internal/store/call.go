@@ -62,12 +62,12 @@ type Part struct {
 	EndedAt   time.Time         `json:"ended_at,omitzero"`
 	How       string            `json:"how,omitempty"` // reason of its end, "" if all legs hung up
 	Warnings  []string          `json:"warnings,omitempty"`
-	Legs      []Leg             `json:"legs,omitempty"`
+	Legs      []LegProgress     `json:"legs,omitempty"`
 	Number    int               `json:"-"` // of the call that it belongs to, among those with its id
 }
 
-// Leg is the recorded length of a leg in a part.
-type Leg struct {
+// LegProgress is the recorded length of a leg in a part.
+type LegProgress struct {
 	PartKey  `json:"-"`
 	Leg      string        `json:"leg"`
 	Duration time.Duration `json:"duration"`

@@ -39,9 +39,9 @@ const (
 type Past struct {
 	Call
 	Hearing  Hearing
-	Segments []Segment // of its last number
+	Segments []SegmentRow // of its last number
 	// Legs are those of the last number. Their ledgers have no more than a policy reads.
-	Legs []Leg
+	Legs []LegProgress
 }
 
 // Hearing is the review of a call, or zero if it was never queued for review.
@@ -240,7 +240,7 @@ const accountColumns = "part, node, leg, duration_ms, lost_ms, recorded_ms, nois
 
 func scanAccount(r *sql.Rows, calls []Past) error {
 	var n int
-	var l Leg
+	var l LegProgress
 	var took, lost, recorded, noise, paused int64
 	var interrupted, known bool
 	var unheard, metadata sql.NullString
@@ -291,8 +291,8 @@ func onlyLastNumber(ctx context.Context, q querier, c *Past) error {
 	if err != nil {
 		return err
 	}
-	c.Segments = slices.DeleteFunc(list, func(g Segment) bool { return !last[g.PartKey] })
-	c.Legs = slices.DeleteFunc(c.Legs, func(l Leg) bool { return !last[l.PartKey] })
+	c.Segments = slices.DeleteFunc(list, func(g SegmentRow) bool { return !last[g.PartKey] })
+	c.Legs = slices.DeleteFunc(c.Legs, func(l LegProgress) bool { return !last[l.PartKey] })
 	return nil
 }
 

@@ -24,7 +24,7 @@ func (t *Tx) saveLegs(ctx context.Context, p Part, longer string) error {
 	return nil
 }
 
-func (t *Tx) saveLeg(ctx context.Context, key PartKey, l Leg, longer string) error {
+func (t *Tx) saveLeg(ctx context.Context, key PartKey, l LegProgress, longer string) error {
 	var recorded, noise, paused int64
 	var ledger, unheard, metadata string
 	interrupted := false
@@ -91,14 +91,14 @@ func unheardText(l *report.Ledger) (string, error) {
 }
 
 // legs returns the legs of all parts of a call, with their ledgers.
-func legs(ctx context.Context, q querier, call string) (list []Leg, err error) {
+func legs(ctx context.Context, q querier, call string) (list []LegProgress, err error) {
 	rows, err := q.QueryContext(
 		ctx,
 		"SELECT part, node, leg, duration_ms, lost_ms, ledger, metadata, bound FROM leg WHERE call_id = $1 ORDER BY leg",
 		call,
 	)
 	err = each(rows, err, func(r *sql.Rows) error {
-		l := Leg{PartKey: PartKey{Call: call}}
+		l := LegProgress{PartKey: PartKey{Call: call}}
 		var took, lost int64
 		var ledger, metadata string
 		if err := r.Scan(&l.Part, &l.Node, &l.Leg, &took, &lost, &ledger, &metadata, &l.Bound); err != nil {

@@ -63,7 +63,7 @@ func (t *Tx) brokenOff(ctx context.Context, p Part) error {
 	}
 	for leg, took := range legs {
 		id := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%s", p.Call, p.Node, p.Part, leg))
-		if _, err := t.AddSegment(ctx, Segment{
+		if _, err := t.AddSegment(ctx, SegmentRow{
 			ID:         "broken-off-" + hex.EncodeToString(id[:10]),
 			PartKey:    p.PartKey,
 			Leg:        leg,
@@ -120,7 +120,7 @@ func (t *Tx) missing(ctx context.Context, p Part) error {
 			ends[next] = at
 		}
 		for seq, at := range ends {
-			if _, err := t.AddSegment(ctx, Segment{
+			if _, err := t.AddSegment(ctx, SegmentRow{
 				ID:         missingID(p.PartKey, l.Leg, seq),
 				PartKey:    p.PartKey,
 				Leg:        l.Leg,

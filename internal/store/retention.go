@@ -54,7 +54,7 @@ func (s *Store) ExpiredCalls(ctx context.Context, before time.Time, limit int) (
 
 // AudioDeleted records that the audio of segments was deleted. The hashes stay. The deletion time of the call stays too
 // while other nodes still have audio, or new audio has arrived.
-func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segment, now time.Time) error {
+func (s *Store) AudioDeleted(ctx context.Context, call string, segments []SegmentRow, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		c, err := t.LockCall(ctx, call)
 		if err != nil {

@@ -20,8 +20,8 @@ const (
 	SegmentSkipped   = report.StateSkipped
 )
 
-// Segment is one segment of a leg, with its audio and its analysis.
-type Segment struct {
+// SegmentRow is one segment of a leg, with its audio and its analysis.
+type SegmentRow struct {
 	ID         string `json:"id"`
 	PartKey    `json:"part_key"`
 	Leg        string         `json:"leg"`
@@ -59,11 +59,11 @@ type Segment struct {
 }
 
 // Settled reports whether the state is final.
-func (s Segment) Settled() bool { return s.State != SegmentRecorded && s.State != SegmentSubmitted }
+func (s SegmentRow) Settled() bool { return s.State != SegmentRecorded && s.State != SegmentSubmitted }
 
 // AddSegment inserts a recorded segment and removes its placeholder if it was missing. It reports whether the segment
 // is new.
-func (t *Tx) AddSegment(ctx context.Context, g Segment) (bool, error) {
+func (t *Tx) AddSegment(ctx context.Context, g SegmentRow) (bool, error) {
 	voiced, err := json.Marshal(g.Voiced)
 	if err != nil {
 		return false, err
@@ -125,7 +125,7 @@ const segmentColumns = `id, call_id, part, node, leg, seq, offset_ms, duration_m
 	audio_key, audio_node, audio_sha256, audio_bytes, audio_deleted_ms, rate, voiced, attempts, next_ms, submit_started_ms,
 		submitted_ms, resent, worker, settled_ms, pieces`
 
-func scanSegment(row interface{ Scan(...any) error }) (g Segment, err error) {
+func scanSegment(row interface{ Scan(...any) error }) (g SegmentRow, err error) {
 	var offset, took, speech, lost, recorded, deleted, next, started, submitted, settled int64
 	var voiced, pieces string
 	err = row.Scan(
@@ -182,21 +182,21 @@ func scanSegment(row interface{ Scan(...any) error }) (g Segment, err error) {
 }
 
 // Segment reads a segment. It returns ErrNotFound if there is none.
-func (s *Store) Segment(ctx context.Context, id string) (Segment, error) {
+func (s *Store) Segment(ctx context.Context, id string) (SegmentRow, error) {
 	return scanSegment(s.reader.QueryRowContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE id = $1", id))
 }
 
 // Segments returns the segments of a call in order.
-func (t *Tx) Segments(ctx context.Context, call string) ([]Segment, error) {
+func (t *Tx) Segments(ctx context.Context, call string) ([]SegmentRow, error) {
 	return segments(ctx, t.tx, call)
 }
 
 // Segments returns the segments of calls, by call and in order.
-func (s *Store) Segments(ctx context.Context, calls ...string) ([]Segment, error) {
+func (s *Store) Segments(ctx context.Context, calls ...string) ([]SegmentRow, error) {
 	return segments(ctx, s.reader, calls...)
 }
 
-func segments(ctx context.Context, q querier, calls ...string) (list []Segment, err error) {
+func segments(ctx context.Context, q querier, calls ...string) (list []SegmentRow, err error) {
 	if len(calls) == 0 {
 		return nil, nil
 	}
@@ -217,7 +217,7 @@ func segments(ctx context.Context, q querier, calls ...string) (list []Segment, 
 }
 
 // Overdue returns segments that were recorded before a time and have no job at the API.
-func (s *Store) Overdue(ctx context.Context, before time.Time, limit int) (list []Segment, err error) {
+func (s *Store) Overdue(ctx context.Context, before time.Time, limit int) (list []SegmentRow, err error) {
 	rows, err := s.reader.QueryContext(
 		ctx,
 		"SELECT "+segmentColumns+" FROM segment WHERE state = 'recorded' AND recorded_ms < $1 ORDER BY recorded_ms LIMIT $2",
@@ -236,7 +236,7 @@ func (s *Store) Overdue(ctx context.Context, before time.Time, limit int) (list 
 }
 
 // lockSegment reads a segment and locks it until the transaction ends.
-func (t *Tx) lockSegment(ctx context.Context, id string) (Segment, error) {
+func (t *Tx) lockSegment(ctx context.Context, id string) (SegmentRow, error) {
 	return scanSegment(t.tx.QueryRowContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE id = $1"+t.s.forUpdate(), id))
 }
 
@@ -251,7 +251,7 @@ const (
 
 // BeginSubmit records, before anything is sent, that a node starts to upload a segment. It returns the previous state
 // of the segment and the treatment of an earlier upload. It does not change a segment that has a job or is settled.
-func (s *Store) BeginSubmit(ctx context.Context, id, node string, now time.Time, resend bool) (g Segment, d Doubt, err error) {
+func (s *Store) BeginSubmit(ctx context.Context, id, node string, now time.Time, resend bool) (g SegmentRow, d Doubt, err error) {
 	err = s.InTx(ctx, func(t *Tx) error {
 		if g, err = t.lockSegment(ctx, id); err != nil {
 			return err

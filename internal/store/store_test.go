@@ -40,7 +40,7 @@ func open(t *testing.T, opt store.Options) *store.Store {
 // past writes and reads stored calls as the pipeline does.
 var past = storetest.Past{
 	Fill: month.Fill,
-	Findings: func(segments []store.Segment) []policy.Finding {
+	Findings: func(segments []store.SegmentRow) []policy.Finding {
 		findings, _ := screen.Findings(segments, true)
 		return findings
 	},

@@ -20,7 +20,7 @@ import (
 // PullerConfig describes a Puller.
 type PullerConfig struct {
 	// Accept joins a leg to its call. An error of type *intake.Refusal becomes the answer.
-	Accept func(ctx context.Context, r intake.Request) (PulledLeg, error)
+	Accept func(ctx context.Context, r intake.Request) (PullReceiver, error)
 	// Sender returns the identity behind a request.
 	Sender func(*http.Request) intake.Sender
 	Max    int           // legs at a time
@@ -28,9 +28,9 @@ type PullerConfig struct {
 	Log    *slog.Logger
 }
 
-// PulledLeg takes the audio of a leg.
-type PulledLeg interface {
-	Leg
+// PullReceiver takes the audio of a leg.
+type PullReceiver interface {
+	Receiver
 	// Close is called once, when no Track is running.
 	Close(how intake.Departure)
 }
@@ -150,7 +150,7 @@ func (p *Puller) begin(ctx context.Context, announced intake.Request, from sourc
 	return nil
 }
 
-func (p *Puller) run(ctx context.Context, announced intake.Request, from source, leg PulledLeg) error {
+func (p *Puller) run(ctx context.Context, announced intake.Request, from source, leg PullReceiver) error {
 	transport := p.cfg.Allow.Transport("webrtc.whep_allow")
 	transport.Proxy = nil // media servers are near
 	client := &http.Client{Transport: transport, Timeout: requestTimeout}

@@ -23,8 +23,8 @@ import (
 	"callscreen/internal/wait"
 )
 
-// Leg takes the audio.
-type Leg interface {
+// Receiver takes the audio.
+type Receiver interface {
 	// Track reads a track to its end.
 	Track(ctx context.Context, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) error
 }
@@ -33,7 +33,7 @@ type Leg interface {
 type Config struct {
 	URL   string // of the WHEP endpoint
 	Token string
-	Leg   Leg
+	Leg   Receiver
 	// First and Longest bound the exponential delay between attempts. Default 500 ms and 15 s.
 	First, Longest time.Duration
 	// Tries is the number of failures in a row after which Run gives up. 0: unlimited.

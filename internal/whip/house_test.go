@@ -72,7 +72,7 @@ func newHouse(t *testing.T, change func(*whip.Config)) *house {
 	return h
 }
 
-func (h *house) Accept(_ context.Context, s intake.Request) (whip.Leg, error) {
+func (h *house) Accept(_ context.Context, s intake.Request) (whip.Receiver, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.refuse != nil {

@@ -24,7 +24,7 @@ type session struct {
 	requests *rate.Limiter
 
 	pc     *webrtc.PeerConnection
-	leg    Leg
+	leg    Receiver
 	ctx    context.Context
 	cancel context.CancelFunc
 	tracks sync.WaitGroup

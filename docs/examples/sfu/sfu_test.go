@@ -39,8 +39,8 @@ type server struct {
 
 func (s *server) LastPacket() time.Time { return time.Time{} }
 
-func (s *server) Accept(context.Context, intake.Request) (whip.Leg, error) { return s, nil }
-func (s *server) Close(intake.Departure)                                   {}
+func (s *server) Accept(context.Context, intake.Request) (whip.Receiver, error) { return s, nil }
+func (s *server) Close(intake.Departure)                                        {}
 
 func (s *server) Track(ctx context.Context, track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) error {
 	err := s.forward(ctx, track)
@@ -128,8 +128,8 @@ type listener chan struct{}
 
 func (l listener) LastPacket() time.Time { return time.Time{} }
 
-func (l listener) Accept(context.Context, intake.Request) (whip.Leg, error) { return l, nil }
-func (l listener) Close(intake.Departure)                                   {}
+func (l listener) Accept(context.Context, intake.Request) (whip.Receiver, error) { return l, nil }
+func (l listener) Close(intake.Departure)                                        {}
 
 func (l listener) Track(ctx context.Context, _ *webrtc.TrackRemote, _ *webrtc.RTPReceiver) error {
 	close(l)

@@ -58,12 +58,12 @@ func recordLedger(t *testing.T, db *store.Store, folder *audio.Folder) error {
 		return err
 	}
 	p.EndedAt = start.Add(time.Minute)
-	p.Legs = []store.Leg{callerOf(p.PartKey), agentOf(p.PartKey)}
+	p.Legs = []store.LegProgress{callerOf(p.PartKey), agentOf(p.PartKey)}
 	return decider.Progress(ctx, p)
 }
 
 // packedSegment is a tone of 6 s in three places of the call: 4 to 6 s, 15 to 18 s and 40 to 41 s.
-func packedSegment(t *testing.T, p store.Part, folder *audio.Folder) (store.Segment, error) {
+func packedSegment(t *testing.T, p store.Part, folder *audio.Folder) (store.SegmentRow, error) {
 	t.Helper()
 	const rate = 16000
 	pcm := make([]int16, 6*rate)
@@ -73,17 +73,17 @@ func packedSegment(t *testing.T, p store.Part, folder *audio.Folder) (store.Segm
 	file := filepath.Join(t.TempDir(), "packed.wav")
 	f, err := os.Create(file)
 	if err != nil {
-		return store.Segment{}, err
+		return store.SegmentRow{}, err
 	}
 	if err := errors.Join(encode.WriteWAV(f, rate, pcm), f.Close()); err != nil {
-		return store.Segment{}, err
+		return store.SegmentRow{}, err
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return store.Segment{}, err
+		return store.SegmentRow{}, err
 	}
 	const key = "ab/packed.wav"
-	return store.Segment{
+	return store.SegmentRow{
 		ID:          "packed",
 		PartKey:     p.PartKey,
 		Leg:         "caller",
@@ -105,8 +105,8 @@ func packedSegment(t *testing.T, p store.Part, folder *audio.Folder) (store.Segm
 	}, folder.Put(t.Context(), key, file)
 }
 
-func callerOf(k store.PartKey) store.Leg {
-	return store.Leg{
+func callerOf(k store.PartKey) store.LegProgress {
+	return store.LegProgress{
 		PartKey:  k,
 		Leg:      "caller",
 		Duration: time.Minute,
@@ -141,8 +141,8 @@ func callerOf(k store.PartKey) store.Leg {
 }
 
 // agentOf is a leg with unread audio, as a recording has it.
-func agentOf(k store.PartKey) store.Leg {
-	return store.Leg{
+func agentOf(k store.PartKey) store.LegProgress {
+	return store.LegProgress{
 		PartKey:  k,
 		Leg:      "agent",
 		Duration: 50 * time.Second,

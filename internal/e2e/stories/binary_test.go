@@ -28,9 +28,6 @@ type sidecar struct {
 	addr string
 	cmd  *exec.Cmd
 	log  *os.File
-
-	mu     sync.Mutex
-	killed bool
 }
 
 func newSidecar(t *testing.T, bin string) *sidecar {

@@ -80,7 +80,7 @@ func (st *story) analyse(share float64) {
 	}
 }
 
-func (st *story) score(g store.Segment) float64 {
+func (st *story) score(g store.SegmentRow) float64 {
 	o, size, err := st.shelf.Open(st.t.Context(), g.AudioKey)
 	if err != nil {
 		st.fatal("%v", err)

@@ -175,7 +175,7 @@ func (st *story) happen(p *party) {
 	case 20: // a codec that was not negotiated, for a while
 		if p.sends() {
 			was := *p.stream.enc
-			p.stream.enc.codec.pt = 97
+			p.stream.enc.pt = 97
 			st.note("%s: foreign payload type for %v", p.leg, away)
 			stream := p.stream
 			for end := time.Now().Add(away); time.Now().Before(end) && p.stream == stream; time.Sleep(step) {

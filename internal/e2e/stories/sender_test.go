@@ -86,7 +86,7 @@ func (t *track) Read(b []byte) (int, interceptor.Attributes, error) {
 type session struct {
 	st     *story
 	node   *node
-	leg    *intake.Leg
+	leg    *intake.LegSession
 	name   string // of the leg
 	key    store.PartKey
 	tracks []*track

@@ -98,7 +98,7 @@ func (m *month) call(id string, at time.Time) error {
 	segments, length := m.talk(p.PartKey, synthetic)
 	p.EndedAt = at.Add(length)
 	c.EndedAt, c.DecidedAt = p.EndedAt, p.EndedAt.Add(4*time.Second)
-	p.Legs = []store.Leg{
+	p.Legs = []store.LegProgress{
 		{Leg: "agent", Duration: length},
 		{Leg: "caller", Duration: length, Lost: time.Duration(m.rng.IntN(300)) * time.Millisecond},
 	}
@@ -189,7 +189,7 @@ func (m *month) call(id string, at time.Time) error {
 }
 
 // talk returns the segments of a call, in order, and its length. Both legs take turns.
-func (m *month) talk(k store.PartKey, synthetic bool) (list []store.Segment, length time.Duration) {
+func (m *month) talk(k store.PartKey, synthetic bool) (list []store.SegmentRow, length time.Duration) {
 	tempers := map[string]float64{"caller": -3.3 + 0.8*m.rng.NormFloat64(), "agent": -3.6 + 0.6*m.rng.NormFloat64()}
 	if synthetic {
 		tempers["caller"] = 2.2 + m.rng.NormFloat64()
@@ -198,7 +198,7 @@ func (m *month) talk(k store.PartKey, synthetic bool) (list []store.Segment, len
 	ms := func(from, to int) time.Duration { return time.Duration(from+m.rng.IntN(to-from)) * time.Millisecond }
 	for i := range m.segments {
 		leg := [2]string{"agent", "caller"}[i%2]
-		g := store.Segment{
+		g := store.SegmentRow{
 			PartKey:  k,
 			Leg:      leg,
 			Seq:      seqs[leg],
@@ -246,7 +246,7 @@ func (m *month) talk(k store.PartKey, synthetic bool) (list []store.Segment, len
 	return list, length
 }
 
-func (m *month) segment(g store.Segment, kept bool, deleted time.Time) error {
+func (m *month) segment(g store.SegmentRow, kept bool, deleted time.Time) error {
 	voiced, err := json.Marshal(g.Voiced)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ type Past struct {
 	// Fill writes the ended calls of a month into an empty database, each with so many segments.
 	Fill func(tb testing.TB, s *store.Store, calls, segments int)
 	// Findings returns the findings of the segments of an ended call.
-	Findings func(segments []store.Segment) []policy.Finding
+	Findings func(segments []store.SegmentRow) []policy.Finding
 }
 
 // visited returns copies of the calls that History visits.

@@ -24,7 +24,7 @@ func parts(t *testing.T, s *store.Store) {
 		EndedAt:  now.Add(time.Minute),
 		How:      "interrupted",
 		Warnings: []string{"w"},
-		Legs:     []store.Leg{{Leg: "caller", Duration: 61 * time.Second, Lost: time.Second}},
+		Legs:     []store.LegProgress{{Leg: "caller", Duration: 61 * time.Second, Lost: time.Second}},
 	}
 	// The recording was interrupted a minute after its start, as far as recorded progress shows, and a second more was
 	// recorded.
@@ -52,7 +52,7 @@ func brokenOff(t *testing.T, s *store.Store) {
 		PartKey: key("c"),
 		EndedAt: now.Add(time.Minute),
 		How:     "node_lost",
-		Legs:    []store.Leg{{Leg: "caller", Duration: 61 * time.Second}, {Leg: "agent", Duration: 5 * time.Second}},
+		Legs:    []store.LegProgress{{Leg: "caller", Duration: 61 * time.Second}, {Leg: "agent", Duration: 5 * time.Second}},
 	}
 	for range 2 { // the second time as after a crash before it was removed from the spool
 		end(t, s, p)
@@ -83,7 +83,7 @@ func missing(t *testing.T, s *store.Store) {
 	must(t, s.InTx(ctx, func(tx *store.Tx) error { _, err := tx.AddSegment(ctx, last); return err }))
 	p := store.Part{
 		PartKey: key("c"),
-		Legs:    []store.Leg{{Leg: "caller", Duration: time.Minute, Segments: 6}, {Leg: "agent", Duration: time.Minute}},
+		Legs:    []store.LegProgress{{Leg: "caller", Duration: time.Minute, Segments: 6}, {Leg: "agent", Duration: time.Minute}},
 	}
 	list := func(what string, want ...string) {
 		t.Helper()

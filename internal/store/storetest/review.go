@@ -267,7 +267,7 @@ func liveMarks(t *testing.T, s *store.Store) {
 	}
 	record(t, s, "c", 1)
 	seen := []string{mark()}
-	end(t, s, store.Part{PartKey: key("c"), Legs: []store.Leg{{Leg: "caller", Duration: time.Second}}})
+	end(t, s, store.Part{PartKey: key("c"), Legs: []store.LegProgress{{Leg: "caller", Duration: time.Second}}})
 	seen = append(seen, mark())
 	must(t, s.InTx(ctx, func(tx *store.Tx) error { _, err := tx.AddSegment(ctx, segment("c", 1)); return err }))
 	seen = append(seen, mark())

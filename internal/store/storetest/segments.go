@@ -17,7 +17,7 @@ func segmentOnce(t *testing.T, s *store.Store) {
 	want := segment("c", 0)
 	other := segment("c", 0)
 	other.ID = "another id of the same place"
-	for _, g := range []store.Segment{want, other} {
+	for _, g := range []store.SegmentRow{want, other} {
 		must(t, s.InTx(ctx, func(tx *store.Tx) error {
 			if added, err := tx.AddSegment(ctx, g); added || err != nil {
 				t.Errorf("%s: %v %v", g.ID, added, err)

@@ -77,8 +77,8 @@ func key(call string) store.PartKey {
 	return store.PartKey{Call: call, Part: now.UnixMilli(), Node: "n1"}
 }
 
-func segment(call string, seq int) store.Segment {
-	return store.Segment{
+func segment(call string, seq int) store.SegmentRow {
+	return store.SegmentRow{
 		ID:          fmt.Sprintf("%s-%d", call, seq),
 		PartKey:     key(call),
 		Leg:         "caller",

@@ -36,7 +36,7 @@ func (p *Tape) Gap(n int64, _ bool) { p.PCM = append(p.PCM, make([]int16, n)...)
 // Pause implements capture.Sink.
 func (p *Tape) Pause() {}
 
-// Studio records one leg. It implements whip.Intake and whip.Leg.
+// Studio records one leg. It implements whip.Intake and whip.Receiver.
 type Studio struct {
 	URL    string         // of the web server; the WHIP endpoint is under /whip/
 	Web    *http.ServeMux // for other routes of a test
@@ -101,18 +101,18 @@ func (s *Studio) Codecs() []string {
 }
 
 // Accept implements whip.Intake.
-func (s *Studio) Accept(context.Context, intake.Request) (whip.Leg, error) {
+func (s *Studio) Accept(context.Context, intake.Request) (whip.Receiver, error) {
 	s.Opened <- struct{}{}
 	return s, nil
 }
 
-// LastPacket implements whip.Leg. It is not known here.
+// LastPacket implements whip.Receiver. It is not known here.
 func (s *Studio) LastPacket() time.Time { return time.Time{} }
 
-// Close implements whip.Leg.
+// Close implements whip.Receiver.
 func (s *Studio) Close(how intake.Departure) { s.Closed <- how != intake.HungUp }
 
-// Track implements whip.Leg.
+// Track implements whip.Receiver.
 func (s *Studio) Track(ctx context.Context, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) error {
 	if err := s.begin(track.Codec(), receiver.GetParameters().Codecs); err != nil {
 		return err
