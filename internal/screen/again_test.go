@@ -93,4 +93,8 @@ func TestALateOutcomeOfAnEarlierCallCanBeClosed(t *testing.T) {
 	if got := c.call("a"); got.Number != 3 || got.Published != "clear" {
 		t.Errorf("number %d is %s: %v", got.Number, got.Published, c.report("a").Reasons)
 	}
+	// Known fault: the clear call had the audio of the flagged one deleted at once.
+	if got := c.call("a"); got.AudioUntil == nil || !got.AudioUntil.Equal(third.EndedAt.Add(30*day)) {
+		t.Errorf("the audio is kept until %v", got.AudioUntil)
+	}
 }

@@ -222,7 +222,11 @@ func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Ste
 	}
 	c.AudioUntil = nil
 	if c.Final && ended && slices.ContainsFunc(segments, func(g store.SegmentRow) bool { return g.AudioKey != "" }) {
-		until := c.EndedAt.Add(d.cfg.KeepAudio[r.Decision])
+		keep, err := d.keepAudio(ctx, tx, c, r.Decision)
+		if err != nil {
+			return nil, err
+		}
+		until := c.EndedAt.Add(keep)
 		c.AudioUntil = &until
 	}
 	if err := tx.SaveCall(ctx, c); err != nil || !news {
@@ -238,6 +242,20 @@ func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Ste
 		First:    c.Decisions == 1,
 	}
 	return decided, d.announce(ctx, tx, c, r, previous)
+}
+
+// keepAudio returns how long the audio of a call is kept after its end. Earlier calls with its id have their audio under the
+// same id: the longest retention of all outcomes counts.
+func (d *Decider) keepAudio(ctx context.Context, tx *store.Tx, c *store.Call, outcome string) (time.Duration, error) {
+	keep := d.cfg.KeepAudio[outcome]
+	if c.Number <= 1 {
+		return keep, nil
+	}
+	earlier, err := tx.Outcomes(ctx, c.ID)
+	for _, o := range earlier {
+		keep = max(keep, d.cfg.KeepAudio[o])
+	}
+	return keep, err
 }
 
 // announce stores a new decision with its review, its webhook message and its audit line.

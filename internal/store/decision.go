@@ -61,6 +61,23 @@ func (t *Tx) LastOutcome(ctx context.Context, call string) (outcome string, err 
 	return outcome, nil
 }
 
+// Outcomes returns the outcomes that a call was announced with, also those of earlier calls with its id.
+func (t *Tx) Outcomes(ctx context.Context, call string) (outcomes []string, err error) {
+	rows, err := t.tx.QueryContext(ctx, "SELECT DISTINCT outcome FROM decision WHERE call_id = $1", call)
+	if err != nil {
+		return nil, fmt.Errorf("read outcomes of call %s: %w", call, err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var outcome string
+		if err := rows.Scan(&outcome); err != nil {
+			return nil, fmt.Errorf("read outcomes of call %s: %w", call, err)
+		}
+		outcomes = append(outcomes, outcome)
+	}
+	return outcomes, rows.Err()
+}
+
 // States of a review.
 const (
 	ReviewWaiting = "waiting"
