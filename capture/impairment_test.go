@@ -9,7 +9,7 @@ import (
 	"callscreen/capture"
 )
 
-// The table of the README: effects of bad networks on a call of 60 s, at the packet level, without retransmission.
+// The table in docs/measurements.md: effects of bad networks on a call of 60 s, at the packet level, without retransmission.
 func TestImpairments(t *testing.T) {
 	type row struct {
 		name     string
