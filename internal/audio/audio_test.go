@@ -174,7 +174,7 @@ func TestS3(t *testing.T) {
 	}
 	suites(t, s)
 	if _, err := audio.New(t.Context(), strings.Replace(address, "calls", "other", 1), ""); err == nil ||
-		!strings.Contains(err.Error(), "no bucket other") {
+		!strings.Contains(err.Error(), "bucket other does not exist") {
 		t.Error(err)
 	}
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
