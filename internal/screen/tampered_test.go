@@ -71,9 +71,11 @@ func TestAudioThatWasExchangedIsNotUploaded(t *testing.T) {
 				n.call("a", 2)
 				of := map[string][]store.SegmentRow{}
 				for _, call := range []string{"a", "other"} {
-					if of[call], err = n.store.Segments(t.Context(), call); err != nil {
+					list, err := n.store.Segments(t.Context(), call)
+					if err != nil {
 						t.Fatal(err)
 					}
+					of[call] = list
 				}
 				plain := make([]byte, of["a"][0].AudioBytes) // not what was recorded, whatever it sounds like
 				copy(plain, "RIFF")
