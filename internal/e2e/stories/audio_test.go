@@ -1,7 +1,9 @@
 package stories_test
 
 import (
+	"bytes"
 	"encoding/binary"
+	"io"
 	"math"
 	"os"
 	"sync"
@@ -9,6 +11,7 @@ import (
 
 	"callscreen/capture"
 	"callscreen/encode"
+	"callscreen/internal/demo"
 )
 
 // markerHz is the tone of the synthetic fixtures. Audio with the tone is synthetic speech.
@@ -100,6 +103,42 @@ var codecs = []codec{
 	{"audio/PCMU", 0, 8000, 8000},
 	{"audio/PCMA", 8, 8000, 8000},
 	{"audio/G722", 9, 8000, 16000},
+	{"audio/opus", opusType, 48000, 16000},
+}
+
+const opusType = 111
+
+// opusPackets returns the packets of the two voices of the demo, of 20 ms each. The second has the tone under it.
+var opusPackets = sync.OnceValue(func() (packets [2][][]byte) {
+	for i, file := range [][]byte{demo.Human, demo.Synthetic} {
+		r, err := encode.NewOggReader(bytes.NewReader(file))
+		if err != nil {
+			panic(err)
+		}
+		for {
+			p, _, err := r.NextPacket()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				panic(err)
+			}
+			packets[i] = append(packets[i], bytes.Clone(p))
+		}
+	}
+	return packets
+})
+
+// opusSilence is a frame of 20 ms without sound.
+var opusSilence = []byte{0xf8, 0xff, 0xfe}
+
+// opusPacket returns the packet of a voice at a place in it.
+func opusPacket(place time.Duration, synthetic bool) []byte {
+	packets := opusPackets()[0]
+	if synthetic {
+		packets = opusPackets()[1]
+	}
+	return packets[int(place/step)%len(packets)]
 }
 
 // encoder encodes the audio of one stream.
@@ -119,3 +158,27 @@ func (e *encoder) encode(pcm []int16) []byte {
 	}
 	return e.wide.Encode(nil, pcm)
 }
+
+// packetOf returns the packet with d of the voice of a party from a place in it.
+func (e *encoder) packetOf(place, d time.Duration, sounds sound) []byte {
+	if e.pt == opusType {
+		if sounds == noVoice {
+			return opusSilence
+		}
+		return opusPacket(place, sounds == syntheticVoice)
+	}
+	pcm := voices()[e.rate].at(nil, place, d, sounds == syntheticVoice)
+	if sounds == noVoice {
+		clear(pcm)
+	}
+	return e.encode(pcm)
+}
+
+// sound is the content of a packet.
+type sound int
+
+const (
+	humanVoice sound = iota
+	syntheticVoice
+	noVoice
+)

@@ -77,6 +77,16 @@ var liveCases = []struct {
 		p.codec = codecs[2]
 		p.stream.enc = newEncoder(p.codec)
 	}), "flagged"},
+	{"Opus behind PCMU under the same SSRC was malformed", halfWay(codecs[0], func(_ *story, p *party) {
+		p.codec = codecs[3]
+		p.stream.enc = newEncoder(p.codec)
+	}), "flagged"},
+	{"half of each Opus packet was cut", halfWay(codecs[3], func(_ *story, p *party) {
+		p.stream.faulty = func(ts uint32) uint32 { return ts / 2 }
+	}), "flagged"},
+	{"a wobble of Opus timestamps made holes", halfWay(codecs[3], func(st *story, p *party) {
+		p.stream.faulty = func(ts uint32) uint32 { return ts - 7 + uint32(st.rng.IntN(15)) }
+	}), "flagged"},
 	{"a codec of the same rate was not taken", halfWay(codecs[0], func(_ *story, p *party) {
 		p.codec = codecs[1]
 		p.stream.enc = newEncoder(p.codec)
@@ -163,7 +173,7 @@ var liveCases = []struct {
 			for i := range noise {
 				noise[i] = capturedNoise(st.rng)
 			}
-			st.send(p.stream, noise, false)
+			st.transmit(p.stream, p.stream.enc.encode(noise), step, false)
 			st.say(agent, step, human)
 		}
 	}, "only_noise"},

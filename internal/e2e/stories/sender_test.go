@@ -176,10 +176,14 @@ func (st *story) stream(c codec) *stream {
 	return &stream{enc: newEncoder(c), ssrc: st.rng.Uint32(), seq: uint16(st.rng.Uint32()), ts: st.rng.Uint32()}
 }
 
-// send sends a packet of audio.
-func (st *story) send(to *stream, pcm []int16, tone bool) {
+// send sends a packet with d of the voice of a party from a place in it.
+func (st *story) send(to *stream, place, d time.Duration, sounds sound) {
+	st.transmit(to, to.enc.packetOf(place, d, sounds), d, sounds == syntheticVoice)
+}
+
+// transmit sends d of audio in one packet.
+func (st *story) transmit(to *stream, payload []byte, d time.Duration, tone bool) {
 	c := to.enc.codec
-	d := capture.Duration(int64(len(pcm)), c.rate)
 	ts := to.ts
 	if to.faulty != nil {
 		ts = to.faulty(ts)
@@ -192,7 +196,7 @@ func (st *story) send(to *stream, pcm []int16, tone bool) {
 			Timestamp:      ts,
 			SSRC:           to.ssrc,
 		},
-		Payload: to.enc.encode(pcm),
+		Payload: payload,
 	}
 	to.seq++
 	to.count++

@@ -221,13 +221,19 @@ func (st *story) act(p *party) {
 		st.join(p)
 	}
 	if !now.Before(p.next) && p.session != nil && p.lost.IsZero() && !p.announced {
-		p.next = now.Add(p.packet)
-		tone := !now.Before(p.tone[0]) && now.Before(p.tone[1])
-		pcm := voices()[p.codec.rate].at(nil, p.place, p.packet, tone)
-		if p.mute && !tone {
-			clear(pcm)
+		length := p.packet
+		if p.stream.enc.pt == opusType {
+			length = step
 		}
-		st.send(p.stream, pcm, tone)
+		p.next = now.Add(length)
+		sounds := humanVoice
+		switch {
+		case !now.Before(p.tone[0]) && now.Before(p.tone[1]):
+			sounds = syntheticVoice
+		case p.mute:
+			sounds = noVoice
+		}
+		st.send(p.stream, p.place, length, sounds)
 	}
 	p.place += step
 	if p.session != nil && p.lost.IsZero() {
@@ -235,7 +241,7 @@ func (st *story) act(p *party) {
 	}
 	for _, o := range p.old {
 		if now.Before(o.until) && !o.session.ended() {
-			st.send(o.stream, voices()[o.stream.enc.rate].at(nil, p.place, step, false), false)
+			st.send(o.stream, p.place, step, humanVoice)
 			st.deliver(o.stream, o.session, o.track)
 		}
 	}
