@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -147,6 +148,38 @@ func TestUploadsAreTheirPlaceInTheRecording(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(b.dir, "*")); len(left) != scored {
 		t.Errorf("%d files are kept, %d segments were scored", len(left), scored)
+	}
+}
+
+// The names of calls and legs that are the same in a file name do not share a file: each segment is uploaded as it was cut,
+// and nothing that is kept is replaced, also not by a second run.
+func TestNamesThatLookAlikeDoNotShareAFile(t *testing.T) {
+	long := strings.Repeat("x", 100)
+	names := []string{"call 1", "call+1", "call_1", "通話", "電話", long + "1", long + "2", "call 1"}
+	dir := t.TempDir()
+	for range 2 {
+		b := newBench(t, simulator.Script{}, func(c *replay.ScreenerConfig, _ *replay.Replay) { c.Keep, c.Dir = true, dir })
+		kept := map[string]string{}
+		for i, name := range names {
+			file, want := "human.wav", "clear"
+			if i%2 == 1 {
+				file, want = "synthetic.wav", "flagged"
+			}
+			r, err := b.screen(b.call(name), audio+file)
+			if err != nil || r.Decision != want {
+				t.Errorf("%s is %s, want %s: %v", name, r.Decision, want, err)
+			}
+			for _, s := range r.Segments {
+				if s.WAV != "" && kept[s.WAV] != "" {
+					t.Errorf("%s of %q is that of %q too", s.WAV, name, kept[s.WAV])
+				}
+				kept[s.WAV] = name
+			}
+		}
+		b.finish()
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) < 4*len(names) {
+		t.Errorf("only %d files are kept", len(left))
 	}
 }
 

@@ -2,9 +2,11 @@ package replay
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -74,8 +76,8 @@ func (s *Screener) Take(ctx context.Context, seg *PendingSegment, audio capture.
 		s.fail(seg, report.ReasonStorage, err)
 		return err
 	}
-	name := fmt.Sprintf("%s-%s-%03d.wav", fileName(seg.call.ID()), fileName(seg.report.Leg), audio.Seq)
-	if err := s.write(name, audio.Rate, audio.PCM); err != nil {
+	name, err := s.write(fmt.Sprintf("%s-%s-%03d", fileName(seg.call.ID()), fileName(seg.report.Leg), audio.Seq), audio.Rate, audio.PCM)
+	if err != nil {
 		err = fmt.Errorf("keep segment %d of leg %s of call %s: %w", audio.Seq, seg.report.Leg, seg.call.ID(), err)
 		s.fail(seg, report.ReasonStorage, err)
 		return err
@@ -92,14 +94,23 @@ func (s *Screener) Take(ctx context.Context, seg *PendingSegment, audio capture.
 	}
 }
 
-func (s *Screener) write(name string, rate int, pcm []int16) (err error) {
-	f, err := s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+// write writes a WAV file. A file that exists is never replaced: it is the evidence of another segment, or of an earlier run.
+func (s *Screener) write(base string, rate int, pcm []int16) (name string, err error) {
+	name = base + ".wav"
+	f, err := s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	for n := 2; errors.Is(err, fs.ErrExist) && n <= maxSameName; n++ {
+		name = fmt.Sprintf("%s-%d.wav", base, n)
+		f, err = s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return encode.WriteWAV(f, rate, pcm)
+	return name, encode.WriteWAV(f, rate, pcm)
 }
+
+// maxSameName bounds the files of one name.
+const maxSameName = 10_000
 
 // Done ends the queue: Take must not be called after it. Run returns once all queued segments are settled.
 func (s *Screener) Done() { s.once.Do(func() { close(s.queue) }) }
@@ -193,8 +204,7 @@ func (s *Screener) clean(c written) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name := strings.TrimSuffix(c.file, ".wav") + "-cleaned.wav"
-	return name, s.write(name, c.audio.Rate, pcm)
+	return s.write(strings.TrimSuffix(c.file, ".wav")+"-cleaned", c.audio.Rate, pcm)
 }
 
 func (s *Screener) discard(name string) {
@@ -217,7 +227,11 @@ func (s *Screener) settled(seg *PendingSegment) {
 	}
 }
 
-// fileName keeps of a name what is harmless in a file name.
+// maxFileName bounds the part of a file name that comes from a call id or a leg name.
+const maxFileName = 80
+
+// fileName keeps of a name what is harmless in a file name. A name that this changes gets a part of its hash, so that different
+// names stay different.
 func fileName(name string) string {
 	out := []byte(name)
 	for i, b := range out {
@@ -227,8 +241,9 @@ func fileName(name string) string {
 			out[i] = '_'
 		}
 	}
-	if len(out) == 0 {
-		return "_"
+	if string(out) == name && name != "" && len(name) <= maxFileName {
+		return name
 	}
-	return string(out[:min(len(out), 80)])
+	sum := sha256.Sum256([]byte(name))
+	return fmt.Sprintf("%s-%x", out[:min(len(out), maxFileName)], sum[:4])
 }
