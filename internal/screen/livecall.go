@@ -45,6 +45,9 @@ type liveLeg struct {
 	channel  int          // of a stereo track, -1 for all
 	holder   *LiveSession // that records, or has announced the leg
 	broken   bool         // the connection of the last session was lost
+	// wasBroken and received are broken and the received packets when the session of the holder began to record.
+	wasBroken bool
+	received  uint64
 }
 
 // maxAlternatives bounds the metadata that the senders of one leg announce.

@@ -27,6 +27,7 @@ func (s *LiveSession) Call() *LiveCall { return s.call }
 // returns capture.ErrTakenOver. Further tracks of the same session are recorded beside the first.
 func (s *LiveSession) Record(ctx context.Context, leg string, track capture.Track, negotiated ...webrtc.RTPCodecParameters) error {
 	c := s.call
+	received := c.recorder.Stats()[leg].Packets.Received
 	c.mu.Lock()
 	record := c.recorder.Record
 	if l := c.legs[leg]; l != nil {
@@ -34,6 +35,9 @@ func (s *LiveSession) Record(ctx context.Context, leg string, track capture.Trac
 			record = c.recorder.Join
 		} else if l.holder != nil && l.holder != s && l.holder.recorded[leg] {
 			c.takenOver++
+		}
+		if l.holder != s || !s.recorded[leg] {
+			l.wasBroken, l.received = l.broken, received
 		}
 		l.holder, l.broken = s, false
 	}
@@ -85,6 +89,7 @@ func (d Departure) String() string { return [...]string{"hung_up", "closed", "lo
 // Leave ends the session. After the last session the call ends: soon if that hung up, later if it may come back.
 func (s *LiveSession) Leave(how Departure) {
 	c := s.call
+	stats := c.recorder.Stats()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.left {
@@ -97,8 +102,14 @@ func (s *LiveSession) Leave(how Departure) {
 			continue
 		}
 		l.holder = nil
-		if s.recorded[name] || how == Lost { // a session that sent nothing does not bring a broken leg back
-			l.broken = how == Lost || s.replaced // the sender did not end this leg
+		switch {
+		case how == Lost || s.recorded[name] && s.replaced: // the sender did not end this leg
+			l.broken = true
+		case !s.recorded[name]:
+		case stats[name].Packets.Received > l.received:
+			l.broken = false
+		default: // a session of which nothing arrived does not bring a broken leg back
+			l.broken = l.wasBroken
 		}
 	}
 	c.change()

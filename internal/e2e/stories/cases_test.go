@@ -141,6 +141,19 @@ var liveCases = []struct {
 		st.leave(p, intake.Lost, time.Hour)
 		st.pass(15 * time.Second)
 	}, "interrupted"},
+	{"a session of which nothing arrived brought a broken leg back", func(st *story) {
+		agent := st.party("agent", codecs[0], gateway)
+		p := st.party("caller", codecs[0], gateway)
+		st.say(agent, 6*time.Second, human)
+		st.say(p, 12*time.Second, human)
+		st.leave(p, intake.Lost, time.Hour)
+		st.pass(11 * time.Second)
+		st.loss = 1
+		st.again(p)
+		st.pass(time.Second)
+		st.loss = 0
+		st.leave(p, intake.HungUp, time.Hour)
+	}, "interrupted"},
 	{"all packets of the caller were lost", func(st *story) {
 		p := st.party("caller", codecs[0], gateway)
 		st.loss = 1
