@@ -30,6 +30,23 @@ const (
 	KindNoise      // comfort noise, RFC 3389: the sender is silent
 )
 
+// The longest payloads of telephone-event, with four events of before, and of comfort noise, with all coefficients of a model.
+const (
+	maxEvent = 20
+	maxNoise = 32
+)
+
+// holds reports whether a payload can be of the kind: a voice under a payload type without audio must not pass as understood.
+func (k Kind) holds(payload []byte) bool {
+	switch k {
+	case KindEvent:
+		return len(payload)%4 == 0 && len(payload) <= maxEvent
+	case KindNoise:
+		return len(payload) <= maxNoise
+	}
+	return true
+}
+
 // PayloadType describes an RTP payload type as it was negotiated.
 type PayloadType struct {
 	Kind Kind

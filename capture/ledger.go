@@ -18,7 +18,7 @@ const (
 	UnrecordedCodec       Reason = "codec"        // payload type not negotiated, or rejected by its decoder
 	UnrecordedMalformed   Reason = "malformed"    // not RTP, or a broken RTP packet
 	UnrecordedOtherSource Reason = "other_source" // from another address than the sender's
-	UnrecordedOverlap     Reason = "overlap"      // sent while a newer stream of the leg was recorded
+	UnrecordedOverlap     Reason = "overlap"      // another packet of its number, or a newer stream of the leg, was recorded
 	UnrecordedLate        Reason = "late"         // arrived after its place was filled
 	UnrecordedBacklog     Reason = "backlog"      // recorded, and dropped because too many segments waited
 	UnrecordedDisk        Reason = "disk"         // recorded, and dropped because it could not be stored

@@ -190,7 +190,7 @@ func (l *Leg) push(datagram []byte, arrival time.Time, f *formats) {
 	switch {
 	case p.broken:
 		s.reason = UnrecordedMalformed
-	case !ok || s.format.Kind == KindAudio && s.format.Decoder == nil:
+	case !ok || s.format.Kind == KindAudio && s.format.Decoder == nil || !s.format.Kind.holds(p.payload):
 		s.reason = UnrecordedCodec
 	}
 	if s.reason != "" {
@@ -198,7 +198,7 @@ func (l *Leg) push(datagram []byte, arrival time.Time, f *formats) {
 	}
 	var st *stream
 	st, s.seq = l.stream(p, arrival)
-	if !l.place(st, s.seq, arrival) {
+	if !l.place(st, s.seq, printOf(p)) {
 		l.release(arrival)
 		return
 	}

@@ -1,6 +1,9 @@
 package capture
 
-import "time"
+import (
+	"hash/crc32"
+	"time"
+)
 
 // order is the jitter buffer of one SSRC: it returns packets in the order of their sequence numbers. It is a ring that
 // reuses its buffers.
@@ -11,6 +14,7 @@ type order struct {
 	held    int   // packets in the ring
 	started bool
 	seen    [seenWindow / 64]uint64 // by sequence number: the packet arrived, or a copy of it was used
+	prints  [printWindow]uint32     // by sequence number: checksum of the packet that arrived, 0 if only a copy of it was used
 }
 
 // orderSlots exceeds the packets of the longest wait, 1 s, at 10 ms a packet.
@@ -18,6 +22,17 @@ const orderSlots = 128
 
 // seenWindow exceeds maxJump, so that each packet of a sequence is known to be new or not.
 const seenWindow = 4096
+
+// printWindow exceeds the packets between a packet and its second copy.
+const printWindow = 256
+
+// checksums is the table of a checksum that processors compute.
+var checksums = crc32.MakeTable(crc32.Castagnoli)
+
+// printOf returns a checksum of the payload of a packet, never 0. Header extensions differ between the copies of a packet.
+func printOf(p packet) uint32 {
+	return crc32.Update(uint32(p.payloadType), checksums, p.payload) | 1
+}
 
 type slot struct {
 	used    bool
@@ -43,6 +58,7 @@ func (o *order) reset() {
 	}
 	o.started, o.held, o.next, o.highest = false, 0, 0, 0
 	clear(o.seen[:])
+	clear(o.prints[:])
 }
 
 // extend returns the extended sequence number nearest to the highest seen.
@@ -57,12 +73,23 @@ func (o *order) extend(seq uint16) int64 {
 func (o *order) advance(seq int64) {
 	for n := max(o.highest+1, seq-seenWindow+1); n <= seq; n++ {
 		o.seen[n%seenWindow/64] &^= 1 << (n % 64)
+		o.prints[n&(printWindow-1)] = 0
 	}
 	o.highest = seq
 }
 
-func (o *order) mark(seq int64)           { o.seen[seq%seenWindow/64] |= 1 << (seq % 64) }
-func (o *order) arrived(seq int64) bool   { return o.seen[seq%seenWindow/64]&(1<<(seq%64)) != 0 }
+func (o *order) mark(seq int64)         { o.seen[seq%seenWindow/64] |= 1 << (seq % 64) }
+func (o *order) arrived(seq int64) bool { return o.seen[seq%seenWindow/64]&(1<<(seq%64)) != 0 }
+
+// repeats reports whether a packet that arrived before is a further copy of it, and not another packet of its number.
+func (o *order) repeats(seq int64, print uint32) bool {
+	if o.highest-seq >= printWindow {
+		return false // no network holds a copy for so long
+	}
+	known := o.prints[seq&(printWindow-1)]
+	return known == 0 || known == print
+}
+
 func (o *order) at(seq int64) *slot       { return &o.slots[seq&(orderSlots-1)] }
 func (o *order) full() bool               { return o.held >= orderSlots*3/4 }
 func (o *order) last() (s *slot, ok bool) { s = o.at(o.highest); return s, o.has(o.highest) }

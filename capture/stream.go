@@ -71,12 +71,12 @@ func (l *Leg) stream(p packet, arrival time.Time) (st *stream, seq int64) {
 		}
 		n := s.order.extend(p.seq)
 		d := n - s.order.highest
-		part := d <= maxJump && d >= -orderSlots && l.fits(s, d, arrival) && !s.contradicts(n, p.ts)
+		part := d <= maxJump && d >= -orderSlots && l.fits(s, d, arrival) && !s.contradicts(n, p)
 		if part && (st == nil || abs(d) <= abs(seq-st.order.highest)) {
 			st, seq = s, n
 		}
 	}
-	if st != nil && (seq > st.order.highest || st.behind < maxBehind) {
+	if st != nil && (seq > st.order.highest || st.behind < maxBehind || l.belated(st, seq, p.ts)) {
 		return st, seq
 	}
 	if c := l.current; c != nil && c.ssrc == p.ssrc && l.timeline.plausible(p.ts, arrival) {
@@ -100,10 +100,26 @@ func (l *Leg) afterBlackout(p packet, arrival time.Time) (seq int64, ok bool) {
 	return seq, seq > o.highest && l.fits(l.current, seq-o.highest, arrival)
 }
 
-// contradicts reports whether another packet with the same sequence number had another timestamp.
-func (s *stream) contradicts(seq int64, ts uint32) bool {
+// belated reports whether a packet is one that a stream misses: its number has not arrived, and its timestamp is that of its
+// number. A restart has other timestamps.
+func (l *Leg) belated(s *stream, seq int64, ts uint32) bool {
+	last := s.order.at(s.order.highest)
+	if s.order.arrived(seq) || last.seq != s.order.highest || last.format.ClockRate == 0 || l.timeline.packet == 0 {
+		return false
+	}
+	ticks := l.timeline.packet * int64(last.format.ClockRate) / l.timeline.rate
+	off := int64(int32(last.ts-ts)) - (last.seq-seq)*ticks
+	return abs(off) <= ticks
+}
+
+// contradicts reports whether another packet with the same sequence number had another timestamp or payload.
+func (s *stream) contradicts(seq int64, p packet) bool {
+	if !s.order.started || seq > s.order.highest {
+		return false
+	}
 	known := s.order.at(seq)
-	return s.order.started && seq <= s.order.highest && known.seq == seq && known.ts != ts
+	return known.seq == seq && known.ts != p.ts ||
+		s.order.highest-seq < printWindow && s.order.arrived(seq) && !s.order.repeats(seq, printOf(p))
 }
 
 // maxTransit is the change of the transit time that is believed, as when a full queue on the way is dropped.
@@ -169,7 +185,7 @@ func (l *Leg) shut(st *stream) {
 }
 
 // place makes room for a packet. It returns false for a packet whose place was filled before, which is booked.
-func (l *Leg) place(st *stream, seq int64, arrival time.Time) bool {
+func (l *Leg) place(st *stream, seq int64, print uint32) bool {
 	o := st.order
 	switch {
 	case !o.started:
@@ -185,6 +201,11 @@ func (l *Leg) place(st *stream, seq int64, arrival time.Time) bool {
 	}
 	if o.arrived(seq) {
 		st.behind++
+		if !o.repeats(seq, print) {
+			l.books.outside++
+			l.books.unrecord(UnrecordedOverlap, 1, l.packetTime())
+			return false
+		}
 		l.stat.Duplicate++
 		l.books.duplicate.add(1, 0)
 		return false
@@ -195,6 +216,7 @@ func (l *Leg) place(st *stream, seq int64, arrival time.Time) bool {
 	}
 	if seq < o.next {
 		st.behind++
+		o.prints[seq&(printWindow-1)] = print
 		l.late(st, seq)
 		return false
 	}
@@ -211,6 +233,7 @@ func (l *Leg) place(st *stream, seq int64, arrival time.Time) bool {
 		l.step(st)
 	}
 	o.mark(seq)
+	o.prints[seq&(printWindow-1)] = print
 	return true
 }
 
