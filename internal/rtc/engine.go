@@ -39,6 +39,17 @@ type Engine struct {
 	port   int
 }
 
+// receiveAll has every packet of a peer reach the recorder, which books it: those of an SSRC that was not declared, copies and
+// late ones, which SRTP would drop as a replay without a word, and large ones.
+func receiveAll(settings *webrtc.SettingEngine) {
+	settings.SetHandleUndeclaredSSRCWithoutAnswer(true)
+	settings.DisableSRTPReplayProtection(true)
+	settings.SetReceiveMTU(maxDatagram)
+}
+
+// maxDatagram bounds the size of a packet that is read. A PCM packet of 200 ms is longer than an Ethernet frame.
+const maxDatagram = 4096
+
 // ReceiveBuffer is the requested receive buffer, in bytes. It holds packets while the machine is busy: half a second at
 // 200 calls.
 const ReceiveBuffer = 4 << 20
@@ -68,6 +79,7 @@ func New(cfg Config) (_ *Engine, err error) {
 	e.close = append(e.close, udp.Close)
 	checkBuffer(cfg.Log)
 	settings := webrtc.SettingEngine{LoggerFactory: logs{cfg.Log}}
+	receiveAll(&settings)
 	settings.SetICEUDPMux(udp)
 	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if cfg.TCPPort >= 0 {

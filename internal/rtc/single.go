@@ -11,6 +11,7 @@ import (
 // Single returns an API for one connection with its own socket. closeMux closes the socket.
 func Single(conn net.PacketConn) (api *webrtc.API, closeMux func() error, err error) {
 	settings := webrtc.SettingEngine{LoggerFactory: logs{slog.New(slog.DiscardHandler)}}
+	receiveAll(&settings)
 	mux := webrtc.NewICEUDPMux(logs{slog.New(slog.DiscardHandler)}.NewLogger("ice"), conn)
 	settings.SetICEUDPMux(mux)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})

@@ -232,7 +232,7 @@ func (s *session) negotiate(
 	}
 	if !counter {
 		prepare(pc)
-		err = pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: body})
+		err = pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: rtc.WithoutSources(body)})
 	} else {
 		if err := pc.GracefulClose(); err != nil {
 			return pc, nil, err
@@ -251,7 +251,7 @@ func (s *session) negotiate(
 
 // answer answers a counter-offer.
 func (s *session) answer(ctx context.Context, pc *webrtc.PeerConnection, resource *url.URL, offer string) error {
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: rtc.WithoutSources(offer)}); err != nil {
 		return err
 	}
 	answer, err := pc.CreateAnswer(nil)

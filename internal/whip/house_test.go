@@ -175,9 +175,31 @@ func (h *house) post(sdp string, header ...string) answer {
 // sender is a WHIP client that uses pion.
 type sender struct {
 	pc    *webrtc.PeerConnection
-	track *webrtc.TrackLocalStaticRTP
+	track *rawTrack
 	stop  context.CancelFunc
 	work  sync.WaitGroup
+}
+
+// rawTrack is a track that can also send under an SSRC that its description does not declare.
+type rawTrack struct {
+	*webrtc.TrackLocalStaticRTP
+	mu  sync.Mutex
+	out webrtc.TrackLocalWriter
+}
+
+func (r *rawTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.out = ctx.WriteStream()
+	return r.TrackLocalStaticRTP.Bind(ctx)
+}
+
+// raw sends a packet of PCMU with the header as it is.
+func (r *rawTrack) raw(h rtp.Header) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, err := r.out.WriteRTP(&h, make([]byte, 160))
+	return err
 }
 
 func newSender(t *testing.T, trickle bool) (*sender, string) {
@@ -193,12 +215,14 @@ func newSender(t *testing.T, trickle bool) (*sender, string) {
 		t.Fatal(err)
 	}
 	s := &sender{pc: pc}
-	if s.track, err = webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{
+	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{
 		MimeType:  webrtc.MimeTypePCMU,
 		ClockRate: 8000,
-	}, "a", "s"); err != nil {
+	}, "a", "s")
+	if err != nil {
 		t.Fatal(err)
 	}
+	s.track = &rawTrack{TrackLocalStaticRTP: track}
 	if _, err := pc.AddTransceiverFromTrack(s.track, webrtc.RTPTransceiverInit{
 		Direction: webrtc.RTPTransceiverDirectionSendonly,
 	}); err != nil {

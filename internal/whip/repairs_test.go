@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/rtp"
+
 	"callscreen/internal/intake"
 	"callscreen/internal/whip"
 )
@@ -44,6 +46,48 @@ func TestOffersOfRealSendersAreRepaired(t *testing.T) {
 			h.until("media", func() bool { return h.heard("caller") > 5 })
 		})
 	}
+}
+
+// The packets of an SSRC that the offer does not declare used to be dropped beside those of one that it declares.
+func TestAnUndeclaredSSRCIsReceived(t *testing.T) {
+	h := newHouse(t, nil)
+	s, offer := newSender(t, false)
+	if !strings.Contains(offer, "a=ssrc:") {
+		t.Fatalf("the offer declares no SSRC: %s", offer)
+	}
+	s.accept(t, h.post(offer))
+	h.until("media", func() bool { return h.heard("caller") > 5 })
+	s.stop()
+	s.work.Wait()
+	for _, ssrc := range []uint32{77, 78} {
+		before := h.heard("caller")
+		seq := uint16(0)
+		h.until("the packets of another SSRC", func() bool {
+			seq++
+			if err := s.track.raw(rtp.Header{Version: 2, SequenceNumber: seq, Timestamp: uint32(seq) * 160, SSRC: ssrc}); err != nil {
+				t.Fatal(err)
+			}
+			return h.heard("caller") > before+20
+		})
+	}
+}
+
+// SRTP used to drop copies and packets that came late, so that no ledger had them.
+func TestCopiesAndLatePacketsAreReceived(t *testing.T) {
+	h := newHouse(t, nil)
+	s, offer := newSender(t, false)
+	s.accept(t, h.post(offer))
+	h.until("media", func() bool { return h.heard("caller") > 5 })
+	s.stop()
+	s.work.Wait()
+	time.Sleep(100 * time.Millisecond) // until all that was sent has arrived
+	before := h.heard("caller")
+	for range 50 {
+		if err := s.track.raw(rtp.Header{Version: 2, SequenceNumber: 3, Timestamp: 480, SSRC: 79}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.until("all copies", func() bool { return h.heard("caller") == before+50 })
 }
 
 // Video is refused, and the audio of the same offer is accepted.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
+
+	"callscreen/internal/rtc"
 )
 
 // offer is a checked and repaired SDP offer.
@@ -28,8 +30,8 @@ func refuse(status int, format string, args ...any) error {
 	return &refused{status: status, text: fmt.Sprintf(format, args...)}
 }
 
-// readOffer checks an offer and repairs two faults that pion answers wrongly: without a BUNDLE group it refuses the media
-// with port 0, without a mid it fails.
+// readOffer checks an offer and repairs what pion answers or receives wrongly: without a BUNDLE group it refuses the media with
+// port 0, without a mid it fails, and with declared SSRCs it drops the packets of all others.
 func readOffer(body string) (*offer, error) {
 	var d sdp.SessionDescription
 	if err := d.UnmarshalString(body); err != nil {
@@ -83,7 +85,7 @@ func readOffer(body string) (*offer, error) {
 	if err != nil {
 		return nil, refuse(400, "the body is no SDP: %v", err)
 	}
-	o.sdp = string(out)
+	o.sdp = rtc.WithoutSources(string(out))
 	return o, nil
 }
 
