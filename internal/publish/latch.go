@@ -38,6 +38,7 @@ type latch struct {
 	last       time.Time      // arrival of the newest packet of the source
 	candidates []*candidate
 	strangers  int64 // packets that were given up
+	lost       time.Duration
 }
 
 // candidate is a stream of an address that is not the source.
@@ -112,6 +113,9 @@ func (l *latch) lock(out []arrival, c *candidate) []arrival {
 // drop gives up the first n packets that are held.
 func (l *latch) drop(c *candidate, n int) {
 	l.strangers += int64(n)
+	for _, a := range c.held[:n] {
+		l.lost += playing(a.packet)
+	}
 	c.held = c.held[:copy(c.held, c.held[n:])]
 }
 
@@ -162,4 +166,20 @@ func (l *latch) unused() int64 {
 		n += int64(len(c.held))
 	}
 	return n
+}
+
+// unusedTime returns the time of their audio.
+func (l *latch) unusedTime() time.Duration {
+	d := l.lost
+	for _, c := range l.candidates {
+		for _, a := range c.held {
+			d += playing(a.packet)
+		}
+	}
+	return d
+}
+
+// playing estimates the time of the audio of a packet: the usual time, or that of PCM of this size.
+func playing(p *rtp.Packet) time.Duration {
+	return max(20*time.Millisecond, time.Duration(len(p.Payload))*time.Millisecond/8)
 }

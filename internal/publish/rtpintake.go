@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"encoding/binary"
 	"maps"
 	"net/netip"
 	"slices"
@@ -14,8 +15,10 @@ import (
 const (
 	comfortNoise    = 13 // RFC 3551
 	comfortNoiseOld = 19
-	// largestPacket is the size of an Ethernet frame. Audio packets are far smaller.
-	largestPacket = 1500
+	// largestPacket is the size of a jumbo frame. A PCM packet of 200 ms is longer than an Ethernet frame.
+	largestPacket = 9000
+	// largestOther bounds the payload of comfort noise.
+	largestOther = 32
 	// notNegotiated is the payload type of packets that cannot be decoded. The server counts them as such, because no
 	// offer contains it.
 	notNegotiated = 96
@@ -76,18 +79,44 @@ func (r *rtpIntake) take(out []*rtp.Packet, datagram []byte, from netip.AddrPort
 		r.unsent.Garbage++
 		return out
 	case datagram[1] >= 192 && datagram[1] <= 223: // RFC 5761 section 4
-		r.unsent.RTCP++
-		return r.control(out, datagram, from)
+		// The range is that of payload types from 64 with a marker too.
+		if packets, err := rtcp.Unmarshal(datagram); err == nil {
+			r.unsent.RTCP++
+			return r.control(out, packets, from)
+		}
 	}
-	p := &rtp.Packet{}
-	if err := p.Unmarshal(datagram); err != nil {
+	p, ok := parse(datagram)
+	if !ok {
 		r.unsent.Garbage++
 		return out
 	}
-	p.Payload = slices.Clone(p.Payload)
 	r.seen = r.latch.take(r.seen[:0], arrival{from, p, r.kind(p), now})
 	return r.forward(out)
 }
+
+// parse parses an RTP packet. One with a valid header and a broken rest has the rest as its payload, and an unknown payload
+// type: it has a place in the sequence and cannot be decoded.
+func parse(datagram []byte) (*rtp.Packet, bool) {
+	const fixed = 12
+	p := &rtp.Packet{}
+	if err := p.Unmarshal(datagram); err == nil {
+		p.Payload = slices.Clone(p.Payload)
+		return p, true
+	}
+	if len(datagram) <= fixed {
+		return nil, false
+	}
+	return &rtp.Packet{Header: rtp.Header{
+		Version:        2,
+		PayloadType:    notNegotiated,
+		SequenceNumber: binary.BigEndian.Uint16(datagram[2:]),
+		Timestamp:      binary.BigEndian.Uint32(datagram[4:]),
+		SSRC:           binary.BigEndian.Uint32(datagram[8:]),
+	}, Payload: append(make([]byte, brokenPayload), datagram[fixed:]...)}, true
+}
+
+// brokenPayload makes the payload of a broken packet longer than one without audio.
+const brokenPayload = 8
 
 // isSTUN looks for the magic cookie of RFC 8489.
 func isSTUN(b []byte) bool { return len(b) >= 20 && b[0] <= 3 && string(b[4:8]) == "\x21\x12\xa4\x42" }
@@ -105,7 +134,7 @@ func (r *rtpIntake) kind(p *rtp.Packet) kind {
 		return otherPacket
 	case known:
 		return audioPacket
-	case p.PayloadType == comfortNoise, p.PayloadType == comfortNoiseOld:
+	case (p.PayloadType == comfortNoise || p.PayloadType == comfortNoiseOld) && len(p.Payload) <= largestOther:
 		return otherPacket
 	case len(p.Payload) <= 4: // telephone-event, RFC 4733 section 2.3, or comfort noise
 		return otherPacket
@@ -168,7 +197,7 @@ func (r *rtpIntake) put(out []*rtp.Packet, a arrival) []*rtp.Packet {
 	if a.kind == audioPacket {
 		r.codec = codec
 	}
-	if a.kind != otherPacket || p.PayloadType == comfortNoise {
+	if a.kind != otherPacket || p.PayloadType == comfortNoise || p.PayloadType == comfortNoiseOld {
 		r.heard, r.bye = a.at, false
 	}
 	return out
@@ -182,11 +211,7 @@ func count(by *map[uint8]int64, payloadType uint8) {
 }
 
 // control looks for a BYE of the stream, RFC 3550 section 6.6.
-func (r *rtpIntake) control(out []*rtp.Packet, datagram []byte, from netip.AddrPort) []*rtp.Packet {
-	packets, err := rtcp.Unmarshal(datagram)
-	if err != nil {
-		return out
-	}
+func (r *rtpIntake) control(out []*rtp.Packet, packets []rtcp.Packet, from netip.AddrPort) []*rtp.Packet {
 	for _, p := range packets {
 		b, ok := p.(*rtcp.Goodbye)
 		if !ok {
@@ -205,9 +230,11 @@ func (r *rtpIntake) control(out []*rtp.Packet, datagram []byte, from netip.AddrP
 func (r *rtpIntake) counts() Unsent {
 	u := r.unsent
 	u.Strangers = r.latch.unused()
-	u.Strays = r.splice.strays
-	if r.splice.next != nil {
+	u.Strays, u.Copies = r.splice.strays, r.splice.copies
+	u.unknownTime = r.latch.unusedTime() + r.splice.strayTime
+	if next := r.splice.next; next != nil {
 		u.Strays++
+		u.unknownTime += playing(next)
 	}
 	u.Types, u.Undecodable = maps.Clone(u.Types), maps.Clone(u.Undecodable)
 	return u

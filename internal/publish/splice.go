@@ -2,6 +2,7 @@ package publish
 
 import (
 	"cmp"
+	"hash/crc32"
 	"time"
 
 	"github.com/pion/rtp"
@@ -20,6 +21,9 @@ const defaultClock = 8000
 // SSRC, sequence numbers and timestamps, or with the old SSRC and other numbers. All packets of a stream are shifted by
 // the same amounts; the first stream is not shifted. The numbers must continue, because an SRTP receiver rejects
 // numbers that run backwards as a replay, RFC 3711 section 3.3.2.
+//
+// A packet whose number was sent before is a copy if it has the same payload, and is left out. With another payload it is of
+// another stream: SRTP must not encrypt two packets under one number.
 //
 // It is a state machine without a clock, and not safe for concurrent use.
 type splice struct {
@@ -44,8 +48,21 @@ type splice struct {
 	nextAt    time.Time
 	nextClock int64
 
-	strays, streams int64
+	strays, streams, copies int64
+	strayTime               time.Duration
+
+	sent [sentWindow]forwarded // the last packets of the stream, by received number
 }
+
+// forwarded is a packet that was sent.
+type forwarded struct {
+	seq     uint16
+	known   bool
+	payload uint32 // checksum
+}
+
+// sentWindow exceeds maxMisorder.
+const sentWindow = 256
 
 // transitWindow is short enough to neglect the drift between two clocks.
 const transitWindow = 5 * time.Second
@@ -57,16 +74,20 @@ func (s *splice) put(out []*rtp.Packet, p *rtp.Packet, clock int64, audio bool, 
 	switch {
 	case !s.started:
 		if !audio {
-			s.strays++
+			s.stray(p)
 			return out
 		}
 		s.started, s.streams, s.ssrc, s.highest = true, 1, p.SSRC, p.SequenceNumber
 		s.rebase(p, cmp.Or(clock, defaultClock), now)
+		s.note(p)
 		return append(out, p)
+	case s.copied(p):
+		s.copies++
+		return out
 	case s.belongs(p):
 		if s.next != nil { // the old stream continues, so there is no new one
+			s.stray(s.next)
 			s.next = nil
-			s.strays++
 		}
 		if clock != 0 && clock != s.clock {
 			s.rebase(p, clock, now)
@@ -74,11 +95,11 @@ func (s *splice) put(out []*rtp.Packet, p *rtp.Packet, clock int64, audio bool, 
 		s.pass(p, now)
 		return append(out, p)
 	case !audio:
-		s.strays++
+		s.stray(p)
 		return out
 	case s.next == nil || s.next.SSRC != p.SSRC || s.next.SequenceNumber+1 != p.SequenceNumber:
 		if s.next != nil {
-			s.strays++
+			s.stray(s.next)
 		}
 		s.next, s.nextAt, s.nextClock = p, now, clock
 		return out
@@ -93,7 +114,31 @@ func (s *splice) put(out []*rtp.Packet, p *rtp.Packet, clock int64, audio bool, 
 
 func (s *splice) belongs(p *rtp.Packet) bool {
 	d := int16(p.SequenceNumber - s.highest)
-	return p.SSRC == s.ssrc && d < maxDropout && d > -maxMisorder
+	return p.SSRC == s.ssrc && d < maxDropout && d > -maxMisorder && !s.repeats(p)
+}
+
+// repeats reports whether the number of a packet of the stream was sent before.
+func (s *splice) repeats(p *rtp.Packet) bool {
+	known := s.sent[p.SequenceNumber%sentWindow]
+	return p.SSRC == s.ssrc && known.known && known.seq == p.SequenceNumber
+}
+
+// copied reports whether the packet itself was sent before.
+func (s *splice) copied(p *rtp.Packet) bool {
+	return s.repeats(p) && s.sent[p.SequenceNumber%sentWindow].payload == checksum(p)
+}
+
+// note remembers a packet that is forwarded. Its number must be the received one.
+func (s *splice) note(p *rtp.Packet) {
+	s.sent[p.SequenceNumber%sentWindow] = forwarded{p.SequenceNumber, true, checksum(p)}
+}
+
+func checksum(p *rtp.Packet) uint32 { return crc32.ChecksumIEEE(p.Payload) ^ uint32(p.PayloadType) }
+
+// stray counts a packet that is not forwarded.
+func (s *splice) stray(p *rtp.Packet) {
+	s.strays++
+	s.strayTime += playing(p)
 }
 
 // rebase makes a packet the origin of timestamps at another clock rate, which are unrelated to those before.
@@ -110,6 +155,7 @@ func (s *splice) join(first *rtp.Packet, clock int64, arrival time.Time) {
 	s.seqBy = sent + 1 - first.SequenceNumber
 	s.tsBy = uint32(at) + s.base - first.Timestamp
 	s.ssrc, s.highest = first.SSRC, first.SequenceNumber-1
+	s.sent = [sentWindow]forwarded{}
 	s.streams++
 	if clock != 0 && clock != s.clock {
 		s.rebase(first, clock, arrival)
@@ -119,6 +165,7 @@ func (s *splice) join(first *rtp.Packet, clock int64, arrival time.Time) {
 // pass renumbers a packet of the stream.
 func (s *splice) pass(p *rtp.Packet, arrival time.Time) {
 	ahead := int16(p.SequenceNumber - s.highest)
+	s.note(p)
 	p.SequenceNumber += s.seqBy
 	p.Timestamp += s.tsBy
 	p.SSRC = 0 // the session has its own SSRC

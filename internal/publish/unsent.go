@@ -6,11 +6,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
-// tolerated is the number of packets, half a second of audio, that may be strays or of another address without making a
-// publication fail: the end of an earlier call, or a packet of a scanner.
-const tolerated = 25
+// tolerated is the number of packets that may be strays or of another address without making a publication fail: the end of an
+// earlier call, or a packet of a scanner. toleratedTime is the time of their audio.
+const (
+	tolerated     = 25
+	toleratedTime = tolerated * 20 * time.Millisecond
+)
 
 // Unsent counts received datagrams that were not forwarded with their audio.
 type Unsent struct {
@@ -25,9 +29,12 @@ type Unsent struct {
 	Encrypted   int64           // SRTP; forwarded as undecodable
 	Overdue     int64           // not sent in time, for example without a connection
 	RTCP        int64           // only read for BYE
+	Copies      int64           // second copies of packets that were sent
+
+	unknownTime time.Duration // of the audio of Strangers and Strays
 }
 
-// String lists the counts above 0, without RTCP, which is normal. It returns "" if all are 0.
+// String lists the counts above 0, without RTCP and copies, which are normal. It returns "" if all are 0.
 func (u Unsent) String() string {
 	var parts []string
 	add := func(n int64, what string) {
@@ -82,7 +89,7 @@ func (u Unsent) Err() error {
 			n, pt, pt,
 		))
 	}
-	if n := u.unknown(); n > tolerated {
+	if n := u.unknown(); n > tolerated || u.unknownTime > toleratedTime {
 		errs = append(errs, fmt.Errorf(
 			"%d packets were not sent: %d came from another address, %d of another stream (hint: give each leg its own port)",
 			n, u.Strangers, u.Strays,
