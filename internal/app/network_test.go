@@ -137,6 +137,29 @@ func TestANetworkThatDoesNotComeBack(t *testing.T) {
 	}
 }
 
+// A sender whose network fails, and who hangs up by a request that still arrives, as one that gives up before the sidecar does,
+// leaves an interrupted leg. The call used to be clear, if the request came before ICE had failed.
+func TestAHangUpAfterTheNetworkFailed(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, simulator.Script{}, nil, nil)
+	start := time.Now()
+	dark := func() bool { return time.Since(start) > 6*time.Second }
+	ctx, cancel := context.WithTimeout(t.Context(), 18*time.Second) // ICE takes 5 s to notice, and 30 s to give up
+	defer cancel()
+	media, err := publish.Opus(bytes.NewReader(demo.Human))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := "http://" + s.app.Addr() + "/whip/dark/caller"
+	if _, err := publish.Run(ctx, media, &publish.Options{To: to, Impairment: publish.Impairment{Blackout: dark}}); err != nil {
+		t.Error(err)
+	}
+	r := s.ended("dark")
+	if r.Decision != "inconclusive" || !slices.Contains(r.Reasons, "interrupted") {
+		t.Errorf("%s, %v", r.Decision, r.Reasons)
+	}
+}
+
 // A call works over IPv6 alone.
 func TestACallOverIPv6(t *testing.T) {
 	t.Parallel()

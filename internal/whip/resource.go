@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 
-	"callscreen/internal/intake"
 	"callscreen/internal/problem"
 )
 
@@ -37,7 +36,7 @@ func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet, http.MethodHead:
 		w.WriteHeader(http.StatusNoContent)
 	case http.MethodDelete:
-		c.end(intake.HungUp)
+		c.end(c.departure())
 		w.WriteHeader(http.StatusOK)
 	case http.MethodPatch:
 		if err := s.patch(w, r, c); err != nil {

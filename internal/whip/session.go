@@ -166,6 +166,21 @@ func (c *session) onState(state webrtc.PeerConnectionState) {
 	}
 }
 
+// broken is the silence after which a connection that ICE reports as disconnected is broken.
+const broken = 2 * time.Second
+
+// departure returns how a sender leaves that asks for it. One whose connection is broken has gone on, and was not heard: its
+// request came another way.
+func (c *session) departure() intake.Departure {
+	switch c.pc.ConnectionState() {
+	case webrtc.PeerConnectionStateDisconnected, webrtc.PeerConnectionStateFailed:
+		if last := c.leg.LastPacket(); !last.IsZero() && time.Since(last) > broken {
+			return intake.Lost
+		}
+	}
+	return intake.HungUp
+}
+
 // end closes the session, once, and returns when it is closed.
 func (c *session) end(how intake.Departure) {
 	c.ended.Do(func() {
