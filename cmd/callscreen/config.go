@@ -48,9 +48,13 @@ func newConfig(e env) *cobra.Command {
 	return cmd
 }
 
-// loadConfig loads and validates the configuration. One error holds the problems of both steps.
-func loadConfig(e env, file string) (config.Config, error) {
+// loadConfig loads the configuration, applies flags to it, and validates the result: a flag may replace a value of the file
+// that only the flag makes valid. One error holds the problems of all steps.
+func loadConfig(e env, file string, flags ...func(*config.Config)) (config.Config, error) {
 	c, err := config.Load(file, e.environ)
+	for _, apply := range flags {
+		apply(&c)
+	}
 	var problems, invalid config.Problems
 	if err != nil && !errors.As(err, &problems) {
 		return c, err

@@ -85,16 +85,20 @@ func runReplay(ctx context.Context, e env, f replayFlags, thresholdSet bool, arg
 	if f.script != "" && !f.simulate {
 		return usagef("--script needs the simulator (hint: add --simulate)")
 	}
-	cfg, err := loadConfig(e, f.config)
+	threshold := func(c *config.Config) {
+		if thresholdSet {
+			c.Policy.Threshold = f.threshold
+			c.Policy.ClearBelow = min(c.Policy.ClearBelow, f.threshold)
+		}
+	}
+	usual := config.Default()
+	threshold(&usual)
+	if err := usual.Policy.Validate(); err != nil {
+		return usagef("--threshold: %s", strings.TrimPrefix(oneLine(err), "threshold: "))
+	}
+	cfg, err := loadConfig(e, f.config, threshold)
 	if err != nil {
 		return err
-	}
-	if thresholdSet {
-		cfg.Policy.Threshold = f.threshold
-		cfg.Policy.ClearBelow = min(cfg.Policy.ClearBelow, f.threshold)
-		if err := cfg.Policy.Validate(); err != nil {
-			return usagef("--threshold: %s", strings.TrimPrefix(oneLine(err), "threshold: "))
-		}
 	}
 	files, listErr := recordings(args)
 	if len(files) == 0 {

@@ -28,22 +28,24 @@ progress and waits for their decisions. The second terminates the process at onc
 webhooks without dropping a call.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(e, file)
+			if format != "" && format != "text" && format != "json" {
+				return usagef("--log-format: %q is not a log format (hint: text or json)", format)
+			}
+			flags := func(c *config.Config) {
+				if format != "" {
+					c.Log.Format = format
+				}
+				if verbose {
+					c.Log.Level = "debug"
+				}
+			}
+			cfg, err := loadConfig(e, file, flags)
 			if err != nil {
 				return err
 			}
 			tokens, err := auth.ReadTokens(e.environ)
 			if err != nil {
 				return err
-			}
-			if format != "" {
-				cfg.Log.Format = format
-			}
-			if verbose {
-				cfg.Log.Level = "debug"
-			}
-			if cfg.Validate() != nil { // it was valid before
-				return usagef("--log-format: %q is not a log format (hint: text or json)", format)
 			}
 			log, level := serveLog(e, cfg.Log)
 			meter := app.NewMeter()
@@ -80,7 +82,7 @@ webhooks without dropping a call.`,
 				log.Warn("analysis is simulated: scores are not real detections")
 			}
 			defer onHangup(func() {
-				if err := reload(cmd.Context(), e, file, a); err != nil {
+				if err := reload(cmd.Context(), e, file, flags, a); err != nil {
 					log.Error(
 						"reloading configuration failed, the previous one stays in use",
 						"error",
@@ -125,8 +127,8 @@ func onHangup(do func()) (stop func()) {
 }
 
 // reload reads the configuration and the tokens again and applies them.
-func reload(ctx context.Context, e env, file string, a *app.App) error {
-	cfg, err := loadConfig(e, file)
+func reload(ctx context.Context, e env, file string, flags func(*config.Config), a *app.App) error {
+	cfg, err := loadConfig(e, file, flags)
 	if err != nil {
 		return err
 	}
