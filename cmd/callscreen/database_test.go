@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -139,7 +140,8 @@ func sameRows(t *testing.T, a, b string) bool {
 func TestAuditVerb(t *testing.T) {
 	dir := history(t)
 	environ := []string{"CALLSCREEN_DATA_DIR=" + dir}
-	if code, out, errs := verb(t, environ, "", "audit", "print", "c-1"); code != 0 || !strings.Contains(out, `"what":"call.decided"`) {
+	if code, out, errs := verb(t, environ, "", "audit", "print", "c-1"); code != 0 ||
+		!strings.Contains(out, `"what":"call.decided"`) || !strings.Contains(out, `"hash":"`) {
 		t.Errorf("%d\n%s%s", code, out, errs)
 	}
 	if code, out, _ := verb(t, environ, "", "audit", "print", "other"); code != 0 || out != "" {
@@ -150,6 +152,7 @@ func TestAuditVerb(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	keptHeads(t, environ, db)
 	if _, err := db.Exec("UPDATE audit SET actor = 'nobody' WHERE seq = 1"); err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +162,72 @@ func TestAuditVerb(t *testing.T) {
 	}
 	if code, _, errs := verb(t, []string{"CALLSCREEN_DATA_DIR=" + t.TempDir()}, "", "audit", "verify"); code != 1 ||
 		!strings.Contains(errs, "hint: check data_dir") {
+		t.Errorf("%d %s", code, errs)
+	}
+}
+
+// keptHeads cuts off and rewrites the end of the audit as a writer of the database can, with its stored head. audit verify
+// detects it if it is given a head that was kept elsewhere. In the end the audit is as before.
+func keptHeads(t *testing.T, environ []string, db *sql.DB) {
+	t.Helper()
+	dir := t.TempDir()
+	replayed := func(times int) {
+		t.Helper()
+		for range times {
+			if code, _, errs := verb(t, environ, "", "webhooks", "replay", "msg_1", "crm"); code != 0 {
+				t.Fatal(errs)
+			}
+			if _, err := db.Exec("UPDATE webhook_delivery SET state = 'dead' WHERE message_id = 'msg_1'"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	replayed(3)
+	key, file := filepath.Join(dir, "audit.key"), filepath.Join(dir, "head.txt")
+	code, public, errs := verb(t, nil, "", "audit", "keygen", "bank.example", key)
+	if code != 0 || !strings.HasPrefix(public, "bank.example+") {
+		t.Fatalf("%d %s%s", code, public, errs)
+	}
+	code, head, errs := verb(t, append(environ, "CALLSCREEN_AUDIT_KEY_FILE="+key), "", "audit", "head")
+	if code != 0 || !strings.Contains(head, "— bank.example ") {
+		t.Fatalf("%d %s%s", code, head, errs)
+	}
+	if err := os.WriteFile(file, []byte(head), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	verify := func(want int, says string) {
+		t.Helper()
+		code, out, errs := verb(t, environ, "", "audit", "verify", "--head", file, "--key", public)
+		if code != want || !strings.Contains(out+errs, says) {
+			t.Errorf("%d, want %d and %q: %s%s", code, want, says, out, errs)
+		}
+	}
+	verify(0, "it contains 1 kept heads")
+	run := func(statements ...string) {
+		t.Helper()
+		for _, s := range statements {
+			if _, err := db.Exec(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run("CREATE TABLE kept AS SELECT * FROM audit", "CREATE TABLE kept_head AS SELECT * FROM audit_head")
+	const toLast = "UPDATE audit_head SET seq = (SELECT max(seq) FROM audit), hash = (SELECT hash FROM audit ORDER BY seq DESC LIMIT 1)"
+	run("DELETE FROM audit WHERE seq > 1", toLast)
+	if code, out, errs := verb(t, environ, "", "audit", "verify"); code != 0 {
+		t.Errorf("without a kept head: %d %s%s", code, out, errs)
+	}
+	verify(1, "the end of the chain is missing, the kept head is line")
+	run("DELETE FROM audit", "UPDATE audit_head SET seq = 0, hash = ''")
+	verify(1, "audit line 1: the end of the chain is missing")
+	// Lines are written again until there are as many as before.
+	run("INSERT INTO audit SELECT * FROM kept WHERE seq = 1", toLast)
+	replayed(5)
+	verify(1, "the chain was rewritten")
+	run("DELETE FROM audit", "INSERT INTO audit SELECT * FROM kept", "DROP TABLE kept")
+	run("DELETE FROM audit_head", "INSERT INTO audit_head SELECT * FROM kept_head", "DROP TABLE kept_head")
+	verify(0, "it contains 1 kept heads")
+	if code, _, errs := verb(t, environ, "", "audit", "verify", "--key", public); code != 2 || !strings.Contains(errs, "add --head FILE") {
 		t.Errorf("%d %s", code, errs)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"callscreen/capture"
 	"callscreen/capture/vad"
+	"callscreen/internal/anchor"
 	"callscreen/internal/audio"
 	"callscreen/internal/auth"
 	"callscreen/internal/config"
@@ -239,7 +240,14 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		Observe:       a.observe,
 		Log:           a.opt.Log,
 	})
+	var signer *anchor.Signer
+	if cfg.AuditKey != "" {
+		if signer, err = anchor.ParseSigner(cfg.AuditKey.Reveal()); err != nil {
+			return fmt.Errorf("audit_key_file: %w", err)
+		}
+	}
 	a.maintenance, err = screen.NewMaintenance(screen.MaintenanceConfig{
+		Signer:      signer,
 		Worker:      a.worker,
 		Store:       a.store,
 		Decider:     a.decider,
@@ -302,6 +310,7 @@ func (a *App) buildCalls(context.Context) (err error) {
 		hooks:     a.hooks,
 		store:     a.store,
 		draining:  a.draining.Load,
+		auditHead: a.maintenance.AuditHead,
 		policies:  func() int { return len(a.decider.PoliciesInForce(a.node)) },
 		webhooks:  cfg.Webhooks,
 	})

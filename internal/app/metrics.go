@@ -36,6 +36,7 @@ type sources struct {
 	hooks     *hooks
 	store     *store.Store
 	draining  func() bool
+	auditHead func() store.Head
 	policies  func() int       // different policies that the live nodes decide by
 	webhooks  []config.Webhook // the ones that are configured, so that the labels are bounded
 }
@@ -66,6 +67,12 @@ var (
 		"callscreen_analysis_breaker_open",
 		"1 while submissions are suspended because the API failed several times in a row.",
 		nil,
+		nil,
+	)
+	auditDesc = prometheus.NewDesc(
+		"callscreen_audit_head",
+		"Number of the last line of the audit log a minute ago, by its hash.",
+		[]string{"hash"},
 		nil,
 	)
 	backlogDesc = prometheus.NewDesc(
@@ -177,6 +184,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 		unclosedDesc,
 		takenOverDesc,
 		policiesDesc,
+		auditDesc,
 	} {
 		ch <- d
 	}
@@ -205,6 +213,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(droppedDesc, float64(t.Dropped))
 	counter(tamperedDesc, float64(m.of.worker.Refused()+m.of.review.Refused()))
 	m.ledgers(ch, t)
+	head := m.of.auditHead()
+	ch <- prometheus.MustNewConstMetric(auditDesc, prometheus.GaugeValue, float64(head.Seq), head.Hash)
 	open := 0.0
 	if m.of.worker.BreakerOpen() {
 		open = 1

@@ -125,6 +125,7 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 		{"callscreen_ledgers_unclosed", nil, 0},
 		{"callscreen_sessions_taken_over_total", nil, 0},
 		{"callscreen_policies_in_force", nil, 1},
+		{"callscreen_audit_head", nil, 1}, // the policy
 		{"callscreen_event_listeners", nil, 0},
 		{"callscreen_database_up", nil, 1},
 	} {

@@ -29,6 +29,8 @@ type Config struct {
 	Webhooks     []Webhook     `yaml:"webhooks"`
 	WebhookAllow []string      `yaml:"webhook_allow"`
 	Auth         Auth          `yaml:"auth"`
+	AuditKeyFile string        `yaml:"audit_key_file"`
+	AuditKey     Secret        `yaml:"-"` // CALLSCREEN_AUDIT_KEY, or the content of AuditKeyFile
 	Log          Log           `yaml:"log"`
 	Trace        Trace         `yaml:"trace"`
 }

@@ -44,6 +44,8 @@ var help = map[string]string{
 	"audio_key_file": "File of keys, one a line, made by callscreen keygen. Audio is encrypted before it is written to " +
 		"disk: with the first key. All keys decrypt. Alternative: environment variable " +
 		"CALLSCREEN_AUDIO_KEY. Empty: audio is not encrypted.",
+	"audit_key_file": "File with the key that signs the heads of the audit log, made by callscreen audit keygen. Alternative: " +
+		"environment variable CALLSCREEN_AUDIT_KEY. Empty: heads are not signed.",
 	"analysis": "The analysis API. The API key comes from the environment variable DATASPIKE_API_KEY or from " +
 		"api_key_file.",
 	"analysis.base_url":     "Base URL of the API. https://sandboxapi.dataspike.io is the vendor's sandbox.",
@@ -107,7 +109,7 @@ var help = map[string]string{
 		"still have audio are kept longer. At least 24h. 0s: until they are erased.",
 	"webhooks": "Webhook endpoints: [{name: crm, url: https://crm.example.com/hook, events: [call.flagged], " +
 		"secret_files: [hook.secret]}]. Events: call.flagged, call.cleared, call.inconclusive, " +
-		"segment.scored, analysis.error. Each file contains one whsec_ secret. With two secrets, messages " +
+		"segment.scored, analysis.error, audit.head. Each file contains one whsec_ secret. With two secrets, messages " +
 		"carry both signatures.",
 	"webhook_allow": "Destinations that webhooks may be sent to: [crm.example.com, 10.1.0.0/16]. A host name permits " +
 		"that host at public addresses, a network permits its addresses. The check happens when the " +

@@ -24,6 +24,7 @@ const (
 	envClientSecret = "CALLSCREEN_OIDC_CLIENT_SECRET"
 	envJWTSecret    = "CALLSCREEN_JWT_SECRET"
 	envAudioKey     = "CALLSCREEN_AUDIO_KEY"
+	envAuditKey     = "CALLSCREEN_AUDIT_KEY"
 	envTURNSecret   = "CALLSCREEN_TURN_SECRET"
 )
 
@@ -41,6 +42,7 @@ func Load(file string, environ []string) (Config, error) {
 	c.applyEnv(environ, &ps)
 	c.Analysis.APIKey = readSecret(environ, envKey, "analysis.api_key_file", c.Analysis.APIKeyFile, &ps)
 	c.AudioKey = readSecret(environ, envAudioKey, "audio_key_file", c.AudioKeyFile, &ps)
+	c.AuditKey = readSecret(environ, envAuditKey, "audit_key_file", c.AuditKeyFile, &ps)
 	c.Auth.OIDC.ClientSecret = readSecret(environ, envClientSecret, "auth.oidc.client_secret_file", c.Auth.OIDC.ClientSecretFile, &ps)
 	c.Auth.JWT.Secret = readSecret(environ, envJWTSecret, "auth.jwt.secret_file", c.Auth.JWT.SecretFile, &ps)
 	c.WebRTC.TURNSecret = readSecret(environ, envTURNSecret, "webrtc.turn_secret_file", c.WebRTC.TURNSecretFile, &ps)

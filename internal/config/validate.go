@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"callscreen/encode"
+	"callscreen/internal/anchor"
 	"callscreen/internal/hook/event"
 	"callscreen/internal/seal"
 )
@@ -61,6 +62,11 @@ func (c Config) Validate() error {
 	if c.AudioKey != "" {
 		if _, err := seal.Parse(c.AudioKey.Reveal()); err != nil {
 			ps.add("audio_key_file", "callscreen keygen > audio.key", "%s", err.Error())
+		}
+	}
+	if c.AuditKey != "" {
+		if _, err := anchor.ParseSigner(c.AuditKey.Reveal()); err != nil {
+			ps.add("audit_key_file", "callscreen audit keygen bank.example audit.key", "%s", err.Error())
 		}
 	}
 	c.validateAnalysis(&ps)

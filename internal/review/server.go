@@ -45,6 +45,7 @@ type Server struct {
 	drawing drawing
 	trials  chan struct{} // semaphore of concurrent backtests
 	refused atomic.Int64  // reads of audio
+	heard   heard
 	pages   pages
 	assets  assets
 }

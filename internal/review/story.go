@@ -103,6 +103,8 @@ func lineWords(l store.Line) string {
 		return "deleted the audio, as configured by retention"
 	case store.AuditErased:
 		return "erased the call: " + text(l, "why")
+	case store.AuditListened:
+		return "listened to a segment"
 	case store.AuditReplayed:
 		return "sent a webhook message again to " + text(l, "endpoint")
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"callscreen/internal/store"
 )
 
 func TestWaveform(t *testing.T) {
@@ -70,6 +72,32 @@ func TestWaveformIsKept(t *testing.T) {
 	}
 	if _, v, body := o.do("GET", "/api/v1/calls/c2/waveform", "vera", ""); v["complete"] != true {
 		t.Error(body)
+	}
+}
+
+// Each listener of a segment is in the audit, once for the several requests of a player.
+func TestListeningIsAudited(t *testing.T) {
+	o := newOffice(t, nil)
+	g := o.say("c1", "caller", 0, 0, 5*time.Second, 0.9)
+	o.hangUp("c1", 20*time.Second, "caller")
+	for _, who := range []string{"anna", "anna", "anna"} {
+		if resp, _, _ := o.do("GET", "/api/v1/segments/"+g.ID+"/audio", who, "", "Range", "bytes=100-200"); resp.StatusCode != 206 {
+			t.Fatalf("HTTP %d", resp.StatusCode)
+		}
+	}
+	lines, err := o.store.AuditOf(t.Context(), "c1")
+	o.must(err)
+	var heard []string
+	for _, l := range lines {
+		if l.What == store.AuditListened {
+			heard = append(heard, l.Actor+" "+l.Segment)
+		}
+	}
+	if len(heard) != 1 || heard[0] != "reviewer "+g.ID {
+		t.Errorf("%q", heard)
+	}
+	if _, _, page := o.do("GET", "/calls/c1", "anna", ""); !strings.Contains(page, "listened to a segment") {
+		t.Error("the history of the page does not show it")
 	}
 }
 

@@ -9,11 +9,13 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/riverqueue/river"
 
 	"callscreen/analyzer"
+	"callscreen/internal/anchor"
 	"callscreen/internal/audio"
 	"callscreen/internal/store"
 )
@@ -32,6 +34,8 @@ type MaintenanceConfig struct {
 	MaxAge time.Duration
 	// KeepRecords is the retention of everything but the audio. 0: until a call is erased.
 	KeepRecords time.Duration
+	// Signer signs the heads of the audit log. nil does not sign them.
+	Signer *anchor.Signer
 	// OwnParts returns the parts that this process, or its spool, still answers for.
 	OwnParts func() map[store.PartKey]bool
 	Now      func() time.Time // for tests
@@ -42,6 +46,9 @@ type MaintenanceConfig struct {
 type Maintenance struct {
 	cfg    MaintenanceConfig
 	client *river.Client[*sql.Tx]
+
+	head     atomic.Pointer[store.Head] // of the audit, at the last sweep
+	anchored string                     // day of the last announced head; used by the sweep alone
 }
 
 const (
@@ -229,7 +236,7 @@ func (e *Maintenance) sweep(ctx context.Context) error {
 	if n > 0 {
 		e.cfg.Log.Warn("segments without a job got a new one", "segments", n)
 	}
-	return errors.Join(err, e.overdue(ctx), e.expire(ctx), e.forget(ctx))
+	return errors.Join(err, e.overdue(ctx), e.expire(ctx), e.forget(ctx), e.anchor(ctx))
 }
 
 // overdueAfter is the time that the job of a segment gets to fail it before maintenance does.

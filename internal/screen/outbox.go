@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"callscreen/internal/hook/event"
@@ -62,23 +63,33 @@ func (d *Decider) announceSegment(ctx context.Context, tx *store.Tx, g store.Seg
 	}{g.Call, g.Simulated, segmentReport(g, 0)}, to)
 }
 
-// addMessage queues a message in the form of Standard Webhooks. The same event always has the same id.
+// addMessage queues a message about a call. The same event always has the same id.
 func addMessage(ctx context.Context, tx *store.Tx, name, call, what string, at time.Time, data any, to []string) error {
-	body, err := json.Marshal(struct {
-		Type      string    `json:"type"`
-		Timestamp time.Time `json:"timestamp"`
-		Data      any       `json:"data"`
-	}{name, at.UTC(), data})
+	body, err := message(name, at, data)
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256([]byte(name + "\x00" + call + "\x00" + what + "\x00" + at.UTC().Format(time.RFC3339Nano)))
 	_, err = tx.AddMessage(ctx, store.Message{
-		ID:        "msg_" + hex.EncodeToString(sum[:12]),
+		ID:        messageID(name, call, what, at.UTC().Format(time.RFC3339Nano)),
 		Event:     name,
 		Call:      call,
 		CreatedAt: at,
 		Body:      string(body),
 	}, to)
 	return err
+}
+
+// messageID returns the id of a message, which is the same whenever and wherever its event is announced.
+func messageID(of ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(of, "\x00")))
+	return "msg_" + hex.EncodeToString(sum[:12])
+}
+
+// message returns the body of a message in the form of Standard Webhooks.
+func message(name string, at time.Time, data any) ([]byte, error) {
+	return json.Marshal(struct {
+		Type      string    `json:"type"`
+		Timestamp time.Time `json:"timestamp"`
+		Data      any       `json:"data"`
+	}{name, at.UTC(), data})
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"callscreen/analyzer"
+	"callscreen/internal/hook/event"
 	"callscreen/internal/report"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
@@ -44,7 +45,14 @@ func openShared(t *testing.T, url string) *store.Store {
 // twoNodes runs two nodes on the segments that one of them has recorded. Both submit segments, and none is submitted twice.
 func twoNodes(t *testing.T, url string) {
 	const calls, segments = 8, 5
-	messages := func(c *screen.DeciderConfig) { c.Subscribers = func(string) []string { return []string{"crm"} } }
+	messages := func(c *screen.DeciderConfig) {
+		c.Subscribers = func(name string) []string {
+			if name == event.AuditHead {
+				return nil
+			}
+			return []string{"crm"}
+		}
+	}
 	a := newNode(t, options{store: openShared(t, url), name: "a", desk: messages})
 	b := newNode(t, options{store: openShared(t, url), name: "b", desk: messages, audio: a.audio}) // shared, as with S3
 	b.api.told(func(_ context.Context, n int) (analyzer.Job, error) {

@@ -29,6 +29,7 @@ const (
 	AuditReview     = "review.changed"
 	AuditReplayed   = "webhook.replayed"
 	AuditEndpoint   = "webhook.endpoint"
+	AuditListened   = "audio.listened" // a person fetched the audio of a segment
 )
 
 // Detail holds further fields of an audit line. It must not contain personal data, because erasing a call keeps its
@@ -45,13 +46,16 @@ type Line struct {
 	Segment string    `json:"segment"`
 	Policy  int64     `json:"policy_version"`
 	Detail  Detail    `json:"detail"`
+	// Previous and Hash chain a line to the line before it.
+	Previous string `json:"previous"`
+	Hash     string `json:"hash"`
 
-	text, previous, hash string
+	text string
 }
 
 // digest returns the hash that chains a line to the line before it.
 func (l *Line) digest() (string, error) {
-	data, err := json.Marshal([]any{l.Seq, millis(l.At), l.Actor, l.What, l.Call, l.Segment, l.Policy, l.text, l.previous})
+	data, err := json.Marshal([]any{l.Seq, millis(l.At), l.Actor, l.What, l.Call, l.Segment, l.Policy, l.text, l.Previous})
 	if err != nil {
 		return "", err
 	}
@@ -64,7 +68,7 @@ func (l *Line) digest() (string, error) {
 func (t *Tx) Audit(ctx context.Context, l Line) error {
 	if err := t.tx.QueryRowContext(ctx, "SELECT seq, hash FROM audit_head WHERE id = 1"+t.s.forUpdate()).Scan(
 		&l.Seq,
-		&l.previous,
+		&l.Previous,
 	); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
@@ -77,7 +81,7 @@ func (t *Tx) Audit(ctx context.Context, l Line) error {
 		return fmt.Errorf("audit: %w", err)
 	}
 	l.text = string(text)
-	if l.hash, err = l.digest(); err != nil {
+	if l.Hash, err = l.digest(); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	if _, err := t.exec(
@@ -92,12 +96,12 @@ func (t *Tx) Audit(ctx context.Context, l Line) error {
 		l.Segment,
 		l.Policy,
 		l.text,
-		l.previous,
-		l.hash,
+		l.Previous,
+		l.Hash,
 	); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	if _, err := t.exec(ctx, "UPDATE audit_head SET seq = $1, hash = $2 WHERE id = 1", l.Seq, l.hash); err != nil {
+	if _, err := t.exec(ctx, "UPDATE audit_head SET seq = $1, hash = $2 WHERE id = 1", l.Seq, l.Hash); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return nil
@@ -107,7 +111,7 @@ const auditColumns = "seq, at_ms, actor, what, call_id, segment_id, policy_versi
 
 func scanLine(r *sql.Rows) (l Line, err error) {
 	var at int64
-	if err := r.Scan(&l.Seq, &at, &l.Actor, &l.What, &l.Call, &l.Segment, &l.Policy, &l.text, &l.previous, &l.hash); err != nil {
+	if err := r.Scan(&l.Seq, &at, &l.Actor, &l.What, &l.Call, &l.Segment, &l.Policy, &l.text, &l.Previous, &l.Hash); err != nil {
 		return l, err
 	}
 	l.At = fromMillis(at)
@@ -149,17 +153,31 @@ type BrokenError struct {
 
 func (e *BrokenError) Error() string { return fmt.Sprintf("audit line %d: %s", e.Seq, e.Why) }
 
-// VerifyAudit checks the chain from its start and returns the number of lines and the last hash. The error is a
-// *BrokenError for the first broken line. A chain that was rewritten from some line to its end is consistent: compare
-// the last hash with a copy stored elsewhere.
-func (s *Store) VerifyAudit(ctx context.Context) (lines int64, last string, err error) {
-	// Read the head first: lines that are appended meanwhile then only extend the chain.
-	var head int64
-	var hash string
-	if err := s.reader.QueryRowContext(ctx, "SELECT seq, hash FROM audit_head WHERE id = 1").Scan(&head, &hash); err != nil {
-		return 0, "", fmt.Errorf("read audit log: %w", err)
+// Head is the last line of the audit at some time. A copy that is kept elsewhere shows whether the lines before it were
+// changed or cut off.
+type Head struct {
+	Seq  int64
+	Hash string
+}
+
+// Head returns the number and the hash of the last audit line, zero if there is none.
+func (s *Store) Head(ctx context.Context) (h Head, err error) {
+	if err := s.reader.QueryRowContext(ctx, "SELECT seq, hash FROM audit_head WHERE id = 1").Scan(&h.Seq, &h.Hash); err != nil {
+		return h, fmt.Errorf("read audit log: %w", err)
 	}
-	rows, err := s.reader.QueryContext(ctx, "SELECT "+auditColumns+" FROM audit WHERE seq <= $1 ORDER BY seq", head)
+	return h, nil
+}
+
+// VerifyAudit checks the chain from its start, and that it contains the kept heads. It returns the number of lines and the
+// last hash. The error is a *BrokenError for the first broken line. Without a kept head, a chain that was rewritten or cut
+// off together with its stored head is consistent.
+func (s *Store) VerifyAudit(ctx context.Context, kept ...Head) (lines int64, last string, err error) {
+	// Read the head first: lines that are appended meanwhile then only extend the chain.
+	head, err := s.Head(ctx)
+	if err != nil {
+		return 0, "", err
+	}
+	rows, err := s.reader.QueryContext(ctx, "SELECT "+auditColumns+" FROM audit WHERE seq <= $1 ORDER BY seq", head.Seq)
 	err = each(rows, err, func(r *sql.Rows) error {
 		l, err := scanLine(r)
 		if err != nil {
@@ -172,18 +190,31 @@ func (s *Store) VerifyAudit(ctx context.Context) (lines int64, last string, err 
 			return err
 		case l.Seq != lines:
 			return &BrokenError{lines, "is missing"}
-		case l.previous != last:
+		case l.Previous != last:
 			return &BrokenError{l.Seq, "does not follow the line before it"}
-		case digest != l.hash:
+		case digest != l.Hash:
 			return &BrokenError{l.Seq, "was changed"}
 		}
-		last = l.hash
+		for _, k := range kept {
+			if k.Seq == l.Seq && k.Hash != l.Hash {
+				return &BrokenError{l.Seq, "is another than the kept head has: the chain was rewritten"}
+			}
+		}
+		last = l.Hash
 		return nil
 	})
-	if err == nil && (lines != head || last != hash) {
-		err = &BrokenError{lines + 1, fmt.Sprintf("the end of the chain is missing, it should have %d lines", head)}
+	if err != nil {
+		return lines, last, err
 	}
-	return lines, last, err
+	if lines != head.Seq || last != head.Hash {
+		return lines, last, &BrokenError{lines + 1, fmt.Sprintf("the end of the chain is missing, it should have %d lines", head.Seq)}
+	}
+	for _, k := range kept {
+		if k.Seq > lines {
+			return lines, last, &BrokenError{lines + 1, fmt.Sprintf("the end of the chain is missing, the kept head is line %d", k.Seq)}
+		}
+	}
+	return lines, last, nil
 }
 
 // AddAudit appends a line in a transaction of its own.

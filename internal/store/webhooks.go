@@ -68,6 +68,20 @@ func (t *Tx) AddMessage(ctx context.Context, m Message, endpoints []string) (boo
 	return true, nil
 }
 
+// ForgetMessages deletes messages of an event that were created before a time, with their deliveries.
+func (t *Tx) ForgetMessages(ctx context.Context, event string, before time.Time) error {
+	const old = "SELECT id FROM webhook_message WHERE event = $1 AND created_ms < $2"
+	for _, q := range []string{
+		"DELETE FROM webhook_delivery WHERE message_id IN (" + old + ")",
+		"DELETE FROM webhook_message WHERE id IN (" + old + ")",
+	} {
+		if _, err := t.exec(ctx, q, event, millis(before)); err != nil {
+			return fmt.Errorf("delete old messages: %w", err)
+		}
+	}
+	return nil
+}
+
 const deliveryColumns = "d.message_id, m.event, m.call_id, m.created_ms, m.body, d.endpoint, d.state, d.attempts, d.next_ms, " +
 	"d.first_ms, d.settled_ms, d.last_status, d.last_error"
 

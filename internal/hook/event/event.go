@@ -8,9 +8,10 @@ const (
 	CallInconclusive = "call.inconclusive"
 	SegmentScored    = "segment.scored"
 	AnalysisError    = "analysis.error"
+	AuditHead        = "audit.head"
 )
 
 // All returns every event, in the order of the documentation.
 func All() []string {
-	return []string{CallFlagged, CallCleared, CallInconclusive, SegmentScored, AnalysisError}
+	return []string{CallFlagged, CallCleared, CallInconclusive, SegmentScored, AnalysisError, AuditHead}
 }
