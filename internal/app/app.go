@@ -79,6 +79,8 @@ type App struct {
 	puller      *whep.Puller
 	legs        legControl
 	metrics     *metrics
+	scrape      scrape
+	checks      *latest[health]
 	trace       *trace.Tracer // nil: no traces
 	draining    atomic.Bool
 	cleanups    []cleanup // close runs them, the last first
@@ -299,6 +301,8 @@ func (a *App) buildCalls(context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
+	a.checks = newLatest(func() health { return a.health(context.Background()) })
+	a.onClose("checks", a.checks.end)
 	a.metrics = newMetrics(cmp.Or(a.opt.Version, "unknown"), a.opt.Meter, sources{
 		live:      a.live,
 		whip:      a.whip,
@@ -314,6 +318,8 @@ func (a *App) buildCalls(context.Context) (err error) {
 		policies:  func() int { return len(a.decider.PoliciesInForce(a.node)) },
 		webhooks:  cfg.Webhooks,
 	})
+	a.scrape = newScrape(a.metrics.registry)
+	a.onClose("metrics", a.scrape.values.end)
 	return nil
 }
 

@@ -74,9 +74,23 @@ func disagreement(versions map[int64][]string) string {
 		"(hint: give all nodes the same section policy, and reload or restart them)"
 }
 
+// checked returns the last check. While a check takes too long, the last one holds, and decisions may be late.
+func (a *App) checked() health {
+	h, at := a.checks.get()
+	switch age := time.Since(at); {
+	case at.IsZero():
+		h.Faults = map[string]string{"checks": "no check has ended yet (hint: the database, the disk or the processor is too slow)"}
+	case age > databaseAnswers:
+		h.Delayed = maps.Clone(h.Delayed)
+		h.Delayed["checks"] = fmt.Sprintf("the last check ended %v ago (hint: the database, the disk or the processor is too slow)",
+			age.Round(time.Second))
+	}
+	return h
+}
+
 // ready answers /readyz.
-func (a *App) ready(w http.ResponseWriter, r *http.Request) {
-	h := a.health(r.Context())
+func (a *App) ready(w http.ResponseWriter, _ *http.Request) {
+	h := a.checked()
 	if h.Ready {
 		answer(w, h)
 		return

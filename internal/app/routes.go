@@ -30,7 +30,7 @@ func (a *App) handlers() (public, admin http.Handler) {
 		managed.HandleFunc(pattern, a.auth.Require("admin", handle))
 	}
 	a.review.Register(mux, managed)
-	managed.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
+	managed.Handle("GET /metrics", promhttp.HandlerFor(a.scrape, promhttp.HandlerOpts{}))
 	return mux, managed
 }
 

@@ -172,10 +172,11 @@ func (l *Live) forget(c *LiveCall) {
 // Totals returns sums over the calls in progress and the earlier ones.
 func (l *Live) Totals() Totals {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	t := l.past
 	t.Unrecorded = maps.Clone(t.Unrecorded)
-	for c := range l.all {
+	all := slices.Collect(maps.Keys(l.all))
+	l.mu.Unlock()
+	for _, c := range all { // without the lock, which a leg that joins needs
 		t.add(c)
 	}
 	return t
