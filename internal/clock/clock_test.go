@@ -1,0 +1,103 @@
+package clock
+
+import (
+	"testing"
+	"time"
+)
+
+// bench is a clock whose wall and monotonic times are set by the test.
+type bench struct {
+	wall time.Time
+	mono time.Duration
+}
+
+func (b *bench) pass(d time.Duration) { b.wall, b.mono = b.wall.Add(d), b.mono+d }
+
+func (b *bench) clock() *Clock {
+	return newClock(func() time.Time { return b.wall }, func() time.Duration { return b.mono })
+}
+
+func TestAnAgeDoesNotGrowByAJump(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{time.Hour, -time.Hour, 24 * time.Hour, -24 * time.Hour, time.Second, 30 * 24 * time.Hour} {
+		b := &bench{wall: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+		c := b.clock()
+		before := c.Now()
+		b.pass(time.Minute)
+		b.wall = b.wall.Add(jump)
+		after := c.Now()
+		due := c.Steady().Add(10 * time.Second)
+		for range 10 {
+			b.pass(time.Second)
+			c.Check()
+		}
+		if age := c.Since(before); age > 70*time.Second+max(min(jump, tolerance), 0) {
+			t.Errorf("jump of %v: a record of 70 s ago has an age of %v", jump, age)
+		}
+		if age := c.Since(after); age > 10*time.Second {
+			t.Errorf("jump of %v: a record of 10 s ago has an age of %v", jump, age)
+		}
+		if c.Steady().Before(due) || c.Steady().Sub(due) > tolerance {
+			t.Errorf("jump of %v: a wait of 10 s is off by %v", jump, c.Steady().Sub(due))
+		}
+		if c.Earliest().After(before.Add(80 * time.Second)) {
+			t.Errorf("jump of %v: a deletion is due too early", jump)
+		}
+	}
+}
+
+func TestAJumpIsToldOnceWithItsSize(t *testing.T) {
+	t.Parallel()
+	b := &bench{wall: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	c := b.clock()
+	told := map[time.Duration]int{}
+	look := func(times int) {
+		for range times {
+			b.pass(2 * time.Second)
+			if j := c.Check(); j != 0 {
+				told[j]++
+			}
+		}
+	}
+	look(10)
+	b.wall = b.wall.Add(time.Hour)
+	look(10)
+	b.wall = b.wall.Add(-3 * time.Hour)
+	look(10)
+	b.wall = b.wall.Add(2 * time.Hour)
+	look(10)
+	for _, want := range []time.Duration{time.Hour, -3 * time.Hour, 2 * time.Hour} {
+		if told[want] != 1 {
+			t.Errorf("%v was told %d times: %v", want, told[want], told)
+		}
+	}
+	if len(told) != 3 {
+		t.Error(told)
+	}
+}
+
+// A machine that starts with a wrong clock and is corrected must not keep records without end.
+func TestAClockThatStaysSetIsBelieved(t *testing.T) {
+	t.Parallel()
+	b := &bench{wall: time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)}
+	c := b.clock()
+	b.wall = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for range int(believed/time.Minute) + 2 {
+		b.pass(time.Minute)
+		c.Check()
+	}
+	if d := c.Now().Sub(c.Steady()); d != 0 || !c.Earliest().Equal(c.Now()) {
+		t.Errorf("steady time is %v behind a day later", d)
+	}
+	// A clock that drifts is no jump.
+	for range 1000 {
+		b.pass(2 * time.Second)
+		b.wall = b.wall.Add(10 * time.Millisecond)
+		if j := c.Check(); j != 0 {
+			t.Fatal(j)
+		}
+	}
+	if d := c.Now().Sub(c.Steady()); d.Abs() > tolerance {
+		t.Error(d)
+	}
+}
