@@ -46,6 +46,7 @@ type Spool struct {
 	entries map[string]Entry
 	bytes   int64
 	pending int64 // space reserved for audio being written
+	health  health
 }
 
 // Entry describes an entry without opening it.
@@ -171,8 +172,8 @@ func (s *Spool) Put(id string, size int64, audio func(*os.File) error, document 
 			return err
 		}
 		defer release()
-		if e.Bytes, err = s.write(id+audioSuffix, audio); err != nil {
-			return fmt.Errorf("spool audio of %s: %w", id, noSpace(err))
+		if e.Bytes, err = s.write(id+audioSuffix, size, audio); err != nil {
+			return fmt.Errorf("spool audio of %s: %w", id, err)
 		}
 	}
 	defer func() {
@@ -185,13 +186,13 @@ func (s *Spool) Put(id string, size int64, audio func(*os.File) error, document 
 		return fmt.Errorf("spool %s: %w", id, err)
 	}
 	// The document is written last: if it exists, the audio is complete.
-	n, err := s.write(id+metaSuffix, func(f *os.File) error { _, err := f.Write(text); return err })
+	n, err := s.write(id+metaSuffix, int64(len(text)), func(f *os.File) error { _, err := f.Write(text); return err })
 	if err != nil {
-		return fmt.Errorf("spool %s: %w", id, noSpace(err))
+		return fmt.Errorf("spool %s: %w", id, err)
 	}
 	e.Bytes += n
 	if err := s.syncDir(); err != nil {
-		return fmt.Errorf("spool %s: %w", id, err)
+		return fmt.Errorf("spool %s: %w", id, s.wrote(size, err))
 	}
 	if audio == nil {
 		if err := s.delete(id + audioSuffix); err != nil {
@@ -249,8 +250,9 @@ func (s *Spool) room(size int64) error {
 	return nil
 }
 
-// write creates a file atomically: it is complete or absent.
-func (s *Spool) write(name string, fill func(*os.File) error) (size int64, err error) {
+// write creates a file of about the wanted size atomically: it is complete or absent.
+func (s *Spool) write(name string, want int64, fill func(*os.File) error) (size int64, err error) {
+	defer func() { err = s.wrote(want, err) }()
 	temp := name + tempSuffix
 	f, err := s.root.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -365,10 +367,13 @@ func (s *Spool) Stats() Stats {
 	return st
 }
 
-// Room returns an error if nothing can be recorded.
+// Room returns an error if nothing can be recorded: there is no space, or the last write failed, whatever the free space.
 func (s *Spool) Room() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.written(); err != nil {
+		return err
+	}
 	return s.room(0)
 }
 
