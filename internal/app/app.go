@@ -72,6 +72,7 @@ type App struct {
 	forwarder   *screen.Forwarder
 	worker      *screen.Worker
 	maintenance *screen.Maintenance
+	lease       *screen.Lease // nil: the database has no other node
 	live        *screen.Live
 	intake      *intake.Intake
 	review      *review.Server
@@ -142,7 +143,7 @@ func (a *App) openStores(ctx context.Context) (err error) {
 		URL:      cfg.Database.Reveal(),
 		Dir:      cfg.DataDir,
 		Owner:    true,
-		MaxConns: 20 + cfg.Analysis.MaxInFlight,
+		MaxConns: cmp.Or(cfg.DatabaseConnections, store.DefaultConns+cfg.Analysis.MaxInFlight),
 		Log:      a.opt.Log,
 	}); err != nil {
 		return err
@@ -152,6 +153,11 @@ func (a *App) openStores(ctx context.Context) (err error) {
 	a.onClose("connections of the sign-on", func() error { a.auth.CloseIdleConnections(); return nil })
 	if a.node, err = nodeName(cfg.DataDir); err != nil {
 		return err
+	}
+	if a.store.Shared() {
+		if err = a.join(ctx); err != nil {
+			return err
+		}
 	}
 	kept, err := audio.New(ctx, cfg.Audio, filepath.Join(cfg.DataDir, "audio"))
 	if err != nil {
@@ -175,6 +181,8 @@ func (a *App) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	a.onClose("spool", a.spool.Close)
+	probing := start(context.WithoutCancel(ctx), func(ctx context.Context) error { a.spool.Watch(ctx); return nil })
+	a.onClose("probe of the spool", probing.stop)
 	return nil
 }
 
@@ -193,7 +201,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	version, err := a.store.UsePolicy(ctx, rules, time.Now())
+	version, err := a.store.UsePolicy(ctx, rules, a.store.Now())
 	if err != nil {
 		return err
 	}
@@ -205,6 +213,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		OnCommit:      a.committed,
 		OnSettled:     a.settled,
 		Observe:       a.observe,
+		Now:           a.store.Now,
 		KeepAudio: map[string]time.Duration{
 			"clear":        cfg.Retention.Clear,
 			"flagged":      cfg.Retention.Flagged,
@@ -221,6 +230,8 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		MaxAge:     cfg.Spool.MaxAge,
 		OnPromised: a.opt.OnPromised,
 		Observe:    a.observe,
+		Now:        a.store.Now,
+		Since:      a.store.Since,
 		Log:        a.opt.Log,
 	})
 	interval := time.Duration(float64(time.Second) / cfg.Analysis.RatePerSecond)
@@ -240,6 +251,9 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		ResendInDoubt: cfg.Analysis.ResendInDoubt,
 		RetryCleaned:  cfg.Analysis.RetryCleaned,
 		Observe:       a.observe,
+		Lease:         a.lease,
+		Now:           a.store.Now,
+		Since:         a.store.Since,
 		Log:           a.opt.Log,
 	})
 	var signer *anchor.Signer
@@ -260,6 +274,10 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		KeepRecords: cfg.Retention.Records,
 		LocalAudio:  a.audioNode() != "",
 		OwnParts:    a.ownParts,
+		Lease:       a.lease,
+		Now:         a.store.Now,
+		Expiry:      a.store.Earliest,
+		Since:       a.store.Since,
 		Log:         a.opt.Log,
 	})
 	return err
@@ -281,6 +299,7 @@ func (a *App) buildCalls(context.Context) (err error) {
 		Segment:   cfg.Segment.Segmenter(),
 		Simulated: a.opt.Simulated,
 		Grace:     cfg.WebRTC.Grace,
+		Now:       a.store.Now,
 		NewVAD:    func(hz int) (capture.VAD, error) { return vad.New(hz, nil) },
 		Log:       a.opt.Log,
 	})

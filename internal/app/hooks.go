@@ -25,6 +25,7 @@ func (a *App) dispatcher(endpoints []hook.Endpoint, allow outbound.List) *hook.D
 		Endpoints: endpoints,
 		Allow:     allow,
 		Observe:   a.told,
+		Due:       a.store.Due,
 		Log:       a.opt.Log,
 	})
 }

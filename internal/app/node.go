@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -8,6 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
+
+	"callscreen/internal/screen"
 )
 
 // nodeName returns the name of this node among those that share a database. It is kept in the data folder, like the
@@ -25,6 +30,59 @@ func nodeName(dir string) (string, error) {
 		return "", fmt.Errorf("data_dir: %w", err)
 	}
 	return name, nil
+}
+
+// leaveTime bounds the query that gives the name of the node back.
+const leaveTime = 2 * time.Second
+
+// join takes the name of this node in the database, until close.
+func (a *App) join(ctx context.Context) error {
+	home, err := origin(a.opt.Config.DataDir)
+	if err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	if err := a.store.Join(ctx, a.node, home); err != nil {
+		return err
+	}
+	a.lease = &screen.Lease{}
+	a.onClose("name of the node", func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+		defer cancel()
+		if err := a.store.Leave(ctx); err != nil { // a restart takes it all the same
+			a.opt.Log.Warn("giving back the name of the node failed", "node", a.node, "error", err)
+		}
+		return nil
+	})
+	return nil
+}
+
+// origin identifies a data_dir on a running machine: a copy of it, also in a copy of the machine, has another origin.
+func origin(dir string) (string, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return "", err
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil { // not Linux
+		boot = nil
+	}
+	info, err := os.Stat(filepath.Join(dir, "node"))
+	if err != nil {
+		return "", err
+	}
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return strings.Join([]string{host, path, fileID(info), strings.TrimSpace(string(boot))}, " "), nil
+}
+
+// fileID returns device and number of a file.
+func fileID(info fs.FileInfo) string {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+	}
+	return ""
 }
 
 // writeNode makes the name durable before anything is recorded under it.

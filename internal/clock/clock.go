@@ -18,13 +18,23 @@ type Clock struct {
 	now  func() time.Time
 	mono func() time.Duration
 
-	mu     sync.Mutex
-	anchor time.Time     // steady time
-	at     time.Duration // monotonic time of the anchor
-	since  time.Duration // monotonic time at which the clock was first seen off the steady time
-	off    bool
-	ahead  time.Duration // of the clock, at the last Check
+	mu      sync.Mutex
+	anchor  time.Time       // steady time
+	at      time.Duration   // monotonic time of the anchor
+	periods []period        // between jumps, the current one last
+	since   time.Duration   // monotonic time at which the current one began
+	looked  time.Duration   // monotonic time of the last look
+	jumps   []time.Duration // that Check has not returned
 }
+
+// period is a time in which the clock did not jump.
+type period struct {
+	begin, end time.Time // by the clock; begin is zero for the first period
+	ahead      time.Duration
+}
+
+// maxPeriods bounds the memory of jumps.
+const maxPeriods = 64
 
 // New returns a Clock that reads the time from now. Nil means the clock of the machine.
 func New(now func() time.Time) *Clock {
@@ -36,64 +46,88 @@ func New(now func() time.Time) *Clock {
 }
 
 func newClock(now func() time.Time, mono func() time.Duration) *Clock {
-	return &Clock{now: now, mono: mono, anchor: now().Round(0), at: mono()}
+	return &Clock{now: now, mono: mono, anchor: now().Round(0), at: mono(), looked: mono(), periods: make([]period, 1)}
 }
 
 // Now returns the time of the clock, for records that people read.
 func (c *Clock) Now() time.Time { return c.now() }
 
-// Steady returns a time that never jumps, for waits and leases within this process.
+// Steady returns a time that does not jump, for waits and leases within this process.
 func (c *Clock) Steady() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.steady()
+	_, steady := c.look()
+	return steady
 }
 
-func (c *Clock) steady() time.Time { return c.anchor.Add(c.mono() - c.at) }
-
-// Since returns the age of a record that Now had stamped. A jump of the clock can make it too small for as long as the jump
-// is not believed, and never too large.
+// Since returns the age of a record that Now had stamped, in this process or an earlier one. A jump of the clock before or
+// after does not make it too large.
 func (c *Clock) Since(stamp time.Time) time.Duration {
-	now, steady := c.now().Round(0), c.Steady()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, steady := c.look()
 	stamp = stamp.Round(0)
-	age := now.Sub(stamp)
-	if !stamp.After(steady) { // otherwise it was stamped after a jump
-		age = min(age, steady.Sub(stamp))
+	age, known := time.Duration(0), false
+	for i, p := range c.periods {
+		begin, end := p.begin.Add(-tolerance), p.end.Add(tolerance)
+		if i == len(c.periods)-1 {
+			end = now.Add(tolerance)
+		}
+		if stamp.Before(begin) || stamp.After(end) {
+			continue
+		}
+		if a := steady.Sub(stamp.Add(-p.ahead)); !known || a < age {
+			age, known = a, true
+		}
+	}
+	if !known { // a clock that was wrong in an earlier process
+		age = now.Sub(stamp)
 	}
 	return max(age, 0)
 }
 
 // Earliest returns the earlier of clock and steady time, for deletions that cannot be undone.
 func (c *Clock) Earliest() time.Time {
-	now, steady := c.now(), c.Steady()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, steady := c.look()
 	if steady.Before(now) {
 		return steady
 	}
 	return now
 }
 
-// Check returns how far the clock has jumped since the last Check, 0 if it has not. It must be called every few seconds.
-func (c *Clock) Check() (jump time.Duration) {
+// Check returns how far the clock has jumped, each jump once. It must be called every few seconds.
+func (c *Clock) Check() (jumps []time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, mono, steady := c.now().Round(0), c.mono(), c.steady()
-	ahead := now.Sub(steady)
-	if d := ahead - c.ahead; d.Abs() > tolerance {
-		jump = d
-	}
-	switch {
-	case ahead.Abs() <= tolerance:
-		c.follow(now, mono)
-	case !c.off || jump != 0:
-		c.off, c.since, c.ahead = true, mono, ahead
-	case mono-c.since >= believed:
-		c.follow(now, mono)
-	default:
-		c.ahead = ahead
-	}
-	return jump
+	c.look()
+	jumps, c.jumps = c.jumps, nil
+	return jumps
 }
 
-func (c *Clock) follow(now time.Time, mono time.Duration) {
-	c.anchor, c.at, c.off, c.ahead = now, mono, false, 0
+// look reads both times and notes a jump. The lock must be held.
+func (c *Clock) look() (now, steady time.Time) {
+	now, mono := c.now().Round(0), c.mono()
+	steady = c.anchor.Add(mono - c.at)
+	ahead := now.Sub(steady)
+	last := &c.periods[len(c.periods)-1]
+	if d := ahead - last.ahead; d.Abs() > tolerance {
+		c.jumps = append(c.jumps, d)
+		last.end = steady.Add(last.ahead) // the jump was at some time since the last look
+		if len(c.periods) == maxPeriods {
+			c.periods = append(c.periods[:1], c.periods[2:]...)
+		}
+		c.periods = append(c.periods, period{begin: now.Add(c.looked - mono)})
+		c.since = mono
+		last = &c.periods[len(c.periods)-1]
+	}
+	last.end, last.ahead, c.looked = now, ahead, mono
+	if ahead.Abs() <= tolerance || mono-c.since >= believed {
+		c.anchor, c.at, steady = now, mono, now
+		for i := range c.periods {
+			c.periods[i].ahead -= ahead
+		}
+	}
+	return now, steady
 }

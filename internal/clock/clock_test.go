@@ -54,7 +54,7 @@ func TestAJumpIsToldOnceWithItsSize(t *testing.T) {
 	look := func(times int) {
 		for range times {
 			b.pass(2 * time.Second)
-			if j := c.Check(); j != 0 {
+			for _, j := range c.Check() {
 				told[j]++
 			}
 		}
@@ -93,11 +93,38 @@ func TestAClockThatStaysSetIsBelieved(t *testing.T) {
 	for range 1000 {
 		b.pass(2 * time.Second)
 		b.wall = b.wall.Add(10 * time.Millisecond)
-		if j := c.Check(); j != 0 {
+		if j := c.Check(); len(j) != 0 {
 			t.Fatal(j)
 		}
 	}
 	if d := c.Now().Sub(c.Steady()); d.Abs() > tolerance {
 		t.Error(d)
+	}
+}
+
+// A clock that is wrong for a while stamps records. They are as old as they are after it was set right.
+func TestRecordsOfAWrongClockHaveTheirAge(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{time.Hour, -time.Hour, 24 * time.Hour, -24 * time.Hour} {
+		b := &bench{wall: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+		c := b.clock()
+		b.pass(time.Minute)
+		b.wall = b.wall.Add(jump)
+		b.pass(time.Second)
+		wrong := c.Now()
+		b.pass(time.Minute)
+		c.Check()
+		b.wall = b.wall.Add(-jump)
+		right := c.Now()
+		b.pass(30 * time.Second)
+		if age := c.Since(wrong); (age - 90*time.Second).Abs() > 2*tolerance {
+			t.Errorf("jump of %v: a record of the wrong clock, 90 s ago, has an age of %v", jump, age)
+		}
+		if age := c.Since(right); (age - 30*time.Second).Abs() > 2*tolerance {
+			t.Errorf("jump of %v: a record of 30 s ago has an age of %v", jump, age)
+		}
+		if old := c.Now().Add(-100 * time.Hour); c.Since(old) < 99*time.Hour-jump.Abs() {
+			t.Errorf("jump of %v: a record of an earlier process has an age of %v", jump, c.Since(old))
+		}
 	}
 }

@@ -12,27 +12,28 @@ import (
 // Config holds all settings. The yaml tags are the names of the keys in the file. The environment variable of a key is
 // CALLSCREEN_ and its path in capitals, joined by underscores.
 type Config struct {
-	Listen       string        `yaml:"listen"`
-	AdminListen  string        `yaml:"admin_listen"`
-	TLS          TLS           `yaml:"tls"`
-	WebRTC       WebRTC        `yaml:"webrtc"`
-	DataDir      string        `yaml:"data_dir"`
-	Database     Secret        `yaml:"database"`
-	Audio        string        `yaml:"audio"`
-	AudioKeyFile string        `yaml:"audio_key_file"`
-	AudioKey     Secret        `yaml:"-"` // CALLSCREEN_AUDIO_KEY, or the content of AudioKeyFile
-	Analysis     Analysis      `yaml:"analysis"`
-	Segment      Segment       `yaml:"segment"`
-	Spool        Spool         `yaml:"spool"`
-	Policy       policy.Policy `yaml:"policy"`
-	Retention    Retention     `yaml:"retention"`
-	Webhooks     []Webhook     `yaml:"webhooks"`
-	WebhookAllow []string      `yaml:"webhook_allow"`
-	Auth         Auth          `yaml:"auth"`
-	AuditKeyFile string        `yaml:"audit_key_file"`
-	AuditKey     Secret        `yaml:"-"` // CALLSCREEN_AUDIT_KEY, or the content of AuditKeyFile
-	Log          Log           `yaml:"log"`
-	Trace        Trace         `yaml:"trace"`
+	Listen              string        `yaml:"listen"`
+	AdminListen         string        `yaml:"admin_listen"`
+	TLS                 TLS           `yaml:"tls"`
+	WebRTC              WebRTC        `yaml:"webrtc"`
+	DataDir             string        `yaml:"data_dir"`
+	Database            Secret        `yaml:"database"`
+	DatabaseConnections int           `yaml:"database_connections"`
+	Audio               string        `yaml:"audio"`
+	AudioKeyFile        string        `yaml:"audio_key_file"`
+	AudioKey            Secret        `yaml:"-"` // CALLSCREEN_AUDIO_KEY, or the content of AudioKeyFile
+	Analysis            Analysis      `yaml:"analysis"`
+	Segment             Segment       `yaml:"segment"`
+	Spool               Spool         `yaml:"spool"`
+	Policy              policy.Policy `yaml:"policy"`
+	Retention           Retention     `yaml:"retention"`
+	Webhooks            []Webhook     `yaml:"webhooks"`
+	WebhookAllow        []string      `yaml:"webhook_allow"`
+	Auth                Auth          `yaml:"auth"`
+	AuditKeyFile        string        `yaml:"audit_key_file"`
+	AuditKey            Secret        `yaml:"-"` // CALLSCREEN_AUDIT_KEY, or the content of AuditKeyFile
+	Log                 Log           `yaml:"log"`
+	Trace               Trace         `yaml:"trace"`
 }
 
 // WebRTC configures live audio.

@@ -38,6 +38,8 @@ var help = map[string]string{
 	"data_dir":     "Directory of the database, the spool and the audio.",
 	"database": "postgres://... stores the tables in PostgreSQL, which several nodes can share. Empty: SQLite in " +
 		"data_dir.",
+	"database_connections": "Maximum number of connections of this node to PostgreSQL. max_connections of the server must be " +
+		"larger than the sum over all nodes. 0: 20, and one for each of analysis.max_in_flight.",
 	"audio": "Audio store: s3://bucket/prefix?endpoint=https://host for an S3-compatible store, or the absolute " +
 		"path of a directory that all nodes share. Empty: a directory in data_dir, which only this node can " +
 		"read.",

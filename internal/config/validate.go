@@ -69,6 +69,9 @@ func (c Config) Validate() error {
 			ps.add("audit_key_file", "callscreen audit keygen bank.example audit.key", "%s", err.Error())
 		}
 	}
+	if n := c.DatabaseConnections; n != 0 && n < leastConnections {
+		ps.add("database_connections", "0 chooses by analysis.max_in_flight", "is %d, must be 0 or at least %d", n, leastConnections)
+	}
 	c.validateAnalysis(&ps)
 	c.validateSegment(&ps)
 	split(&ps, "policy", "see callscreen config describe", c.Policy.Validate())
@@ -97,6 +100,9 @@ func (c Config) Validate() error {
 	slices.SortStableFunc(ps, func(a, b Problem) int { return strings.Compare(section(a.Path), section(b.Path)) })
 	return ps.err()
 }
+
+// leastConnections lets heartbeats, deliveries and the job queue go on beside each other.
+const leastConnections = 5
 
 func section(path string) string {
 	s, _, _ := strings.Cut(path, ".")

@@ -233,6 +233,15 @@ func TestGoneDisablesAnEndpoint(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	}
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) { // it is disabled after the delivery is saved
+		since, _, err := r.store.Store.Disabled(t.Context(), "crm")
+		if err != nil || time.Now().After(end) {
+			t.Fatal("the endpoint is not disabled", err)
+		}
+		if !since.IsZero() {
+			break
+		}
+	}
 	r.tell("msg_2", "crm")
 	if d := r.next(); d.State != "dead" || d.ID != "msg_2" || !strings.Contains(d.LastError, "410") {
 		t.Errorf("%+v", d)

@@ -44,7 +44,9 @@ type Config struct {
 	// Observe, if not nil, is called after each attempt. err is nil if the endpoint accepted the message.
 	Observe func(m store.Delivery, start, end time.Time, err error)
 	Log     *slog.Logger
-	// Now and Random are replaced in tests.
+	// Due returns the time of leases and retries, which all nodes share and which does not jump. Default: Now.
+	Due func() time.Time
+	// Now and Random are replaced in tests. Receivers compare the timestamp of a message, which is Now, with their clocks.
 	Now    func() time.Time
 	Random func() float64
 }
@@ -87,6 +89,9 @@ func NewDispatcher(cfg Config) *Dispatcher {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Due == nil {
+		cfg.Due = cfg.Now
 	}
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64
@@ -166,7 +171,7 @@ func (d *Dispatcher) Flush(ctx context.Context) {
 // due counts the due deliveries to configured endpoints.
 func (d *Dispatcher) due(ctx context.Context) (due int, err error) {
 	for _, e := range d.cfg.Endpoints {
-		n, err := d.cfg.Store.DeliveriesDue(ctx, e.Name, d.cfg.Now())
+		n, err := d.cfg.Store.DeliveriesDue(ctx, e.Name, d.cfg.Due())
 		if err != nil {
 			return due, err
 		}
@@ -200,7 +205,7 @@ func (d *Dispatcher) serve(ctx context.Context, e Endpoint) {
 func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error) {
 	d.underWay.Add(1)
 	defer d.underWay.Add(-1)
-	m, _, err := d.cfg.Store.ClaimDelivery(ctx, e.Name, d.cfg.Now(), lease)
+	m, _, err := d.cfg.Store.ClaimDelivery(ctx, e.Name, d.cfg.Due(), lease)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
@@ -209,7 +214,7 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 	}
 	since, reason, err := d.cfg.Store.Disabled(ctx, e.Name)
 	if err != nil {
-		return true, errors.Join(err, d.save(ctx, m, store.DeliveryPending, d.cfg.Now().Add(idle), 0, err.Error()))
+		return true, errors.Join(err, d.save(ctx, m, store.DeliveryPending, d.cfg.Due().Add(idle), 0, err.Error()))
 	}
 	if !since.IsZero() {
 		d.dead.Add(1)
@@ -284,7 +289,7 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 		"error",
 		text,
 	)
-	return true, d.save(ctx, m, store.DeliveryPending, d.cfg.Now().Add(wait), status, text)
+	return true, d.save(ctx, m, store.DeliveryPending, d.cfg.Due().Add(wait), status, text)
 }
 
 func (d *Dispatcher) observe(m store.Delivery, start time.Time, status int, err error) {

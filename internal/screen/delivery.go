@@ -260,7 +260,7 @@ func (c *Forwarder) deliverAudio(ctx context.Context, id string, doc document) e
 
 // tooOld reports whether audio recorded at that time has waited too long.
 func (c *Forwarder) tooOld(at time.Time) bool {
-	return c.cfg.MaxAge > 0 && c.cfg.Now().Sub(at) > c.cfg.MaxAge
+	return c.cfg.MaxAge > 0 && c.cfg.Since(at) > c.cfg.MaxAge
 }
 
 // giveUp drops audio that could not be delivered in time.

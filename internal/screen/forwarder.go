@@ -42,7 +42,9 @@ type ForwarderConfig struct {
 	// Observe, if not nil, gets a step once the database has a segment.
 	Observe func(Step)
 	Now     func() time.Time // for tests
-	Log     *slog.Logger
+	// Since returns the age of a time that Now has returned. Default: their difference.
+	Since func(time.Time) time.Duration
+	Log   *slog.Logger
 }
 
 // Forwarder writes recorded calls into the spool, and forwards them from there to the audio store and the database, in
@@ -83,6 +85,9 @@ func NewForwarder(cfg ForwarderConfig) *Forwarder {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Since == nil {
+		cfg.Since = func(t time.Time) time.Duration { return cfg.Now().Sub(t) }
 	}
 	c := &Forwarder{cfg: cfg, lanes: map[store.PartKey]*route{}, held: map[string]document{}, news: make(chan struct{}, carriers)}
 	c.takeUp()
@@ -300,7 +305,7 @@ func (c *Forwarder) failed(l *route, err error) {
 	if l.since.IsZero() {
 		l.since = now
 	}
-	tell := now.Sub(c.told) > time.Minute
+	tell := now.Sub(c.told).Abs() > time.Minute
 	if tell {
 		c.told = now
 	}

@@ -24,7 +24,9 @@ type LiveConfig struct {
 	Grace time.Duration
 	// Linger is the time that a call stays open after all legs have hung up, so that another leg can join. Default 2 s.
 	Linger time.Duration
-	Log    *slog.Logger
+	// Now returns the time at which calls begin. Default: that of the machine.
+	Now func() time.Time
+	Log *slog.Logger
 }
 
 // Book stores live calls. Its methods must not wait for the database.
@@ -71,6 +73,9 @@ func NewLive(cfg LiveConfig) *Live {
 	def(&cfg.Linger, 2*time.Second)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Live{

@@ -18,6 +18,7 @@ import (
 type LiveCall struct {
 	live     *Live
 	part     store.Part
+	began    time.Time // with a monotonic reading
 	recorder *capture.Recorder
 
 	changed chan struct{} // progress must be saved
@@ -54,13 +55,15 @@ type liveLeg struct {
 const maxAlternatives = 8
 
 func newLiveCall(l *Live, a Announced) (*LiveCall, error) {
+	began := time.Now()
 	c := &LiveCall{
+		began:    began,
 		live:     l,
 		legs:     map[string]*liveLeg{},
 		reported: map[string]bool{},
 		changed:  make(chan struct{}, 1),
 		part: store.Part{
-			PartKey:   store.PartKey{Call: a.Call, Part: time.Now().UnixMilli(), Node: l.cfg.Node},
+			PartKey:   store.PartKey{Call: a.Call, Part: l.cfg.Now().UnixMilli(), Node: l.cfg.Node},
 			Simulated: l.cfg.Simulated,
 		},
 	}
@@ -217,7 +220,7 @@ func (c *LiveCall) record() {
 			c.save(time.Time{})
 		}
 	}
-	c.save(time.Now())
+	c.save(time.UnixMilli(c.part.Part).Add(time.Since(c.began)).UTC()) // not by a clock that may have been set meanwhile
 }
 
 // take stores a segment. One that cannot be stored is moved to the unrecorded audio of its leg.

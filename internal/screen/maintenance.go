@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -38,8 +37,14 @@ type MaintenanceConfig struct {
 	Signer *anchor.Signer
 	// OwnParts returns the parts that this process, or its spool, still answers for.
 	OwnParts func() map[store.PartKey]bool
-	Now      func() time.Time // for tests
-	Log      *slog.Logger
+	// Lease, if not nil, is the one that the Worker depends on.
+	Lease *Lease
+	Now   func() time.Time // for tests
+	// Expiry returns the time that ends retention. Default: Now.
+	Expiry func() time.Time
+	// Since returns the age of a time that Now has returned. Default: their difference.
+	Since func(time.Time) time.Duration
+	Log   *slog.Logger
 }
 
 // Maintenance runs the job queue and takes over the work of nodes that died.
@@ -49,14 +54,20 @@ type Maintenance struct {
 
 	head     atomic.Pointer[store.Head] // of the audit, at the last sweep
 	anchored string                     // day of the last announced head; used by the sweep alone
+
+	others neighbours
+	ahead  bool // the clock of this machine differs from that of the database
 }
 
 const (
-	heartbeatEvery = 2 * time.Second
-	silentAfter    = 20 * time.Second // without a heartbeat a node counts as dead
-	lookEvery      = 5 * time.Second
-	sweepEvery     = time.Minute
-	fetchEvery     = 100 * time.Millisecond
+	lookEvery  = 5 * time.Second
+	lookTime   = 30 * time.Second // for one attempt
+	sweepEvery = time.Minute
+	sweepTime  = 10 * time.Minute
+	fetchEvery = 100 * time.Millisecond
+	clockEvery = 2 * time.Second
+	// wrongBy is the difference between the clocks of machine and database that is logged.
+	wrongBy = 5 * time.Second
 )
 
 // NewMaintenance returns a Maintenance.
@@ -66,6 +77,12 @@ func NewMaintenance(cfg MaintenanceConfig) (*Maintenance, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Expiry == nil {
+		cfg.Expiry = cfg.Now
+	}
+	if cfg.Since == nil {
+		cfg.Since = func(t time.Time) time.Duration { return cfg.Now().Sub(t) }
 	}
 	if cfg.OwnParts == nil {
 		cfg.OwnParts = func() map[store.PartKey]bool { return nil }
@@ -90,6 +107,7 @@ func NewMaintenance(cfg MaintenanceConfig) (*Maintenance, error) {
 		RescueStuckJobsAfter:        jobTimeout + 15*time.Second,
 		CompletedJobRetentionPeriod: 10 * time.Minute,
 		Logger:                      slog.New(queueLog{cfg.Log.Handler()}),
+		Test:                        cfg.Store.QueueTime(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("job queue: %w", err)
@@ -106,8 +124,13 @@ func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 		}
 		return err
 	}
+	if n, err := e.cfg.Store.PullIn(ctx); err != nil && ctx.Err() == nil {
+		return err
+	} else if n > 0 {
+		e.cfg.Log.Warn("work was due too far ahead, the clock was set back; it is due now", "rows", n)
+	}
 	// Before the first job is done, so that its decision takes the policies of the other nodes into account.
-	if err := e.heartbeat(ctx); err != nil && ctx.Err() == nil {
+	if err := e.timed(ctx, heartbeatTime, e.heartbeat); err != nil && ctx.Err() == nil {
 		e.cfg.Log.Warn("first heartbeat failed, retrying", "error", err)
 	}
 	working := context.WithoutCancel(ctx)
@@ -115,11 +138,14 @@ func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 		return fmt.Errorf("job queue: %w", err)
 	}
 	var all sync.WaitGroup
-	all.Go(func() {
-		e.every(ctx, heartbeatEvery, "heartbeat", func() error { return e.heartbeat(ctx) })
-	})
-	all.Go(func() { e.every(ctx, lookEvery, "look after other nodes", func() error { return e.LookAfter(ctx) }) })
-	all.Go(func() { e.every(ctx, sweepEvery, "sweep", func() error { return e.sweep(ctx) }) })
+	for _, task := range []task{
+		{"heartbeat", heartbeatEvery, heartbeatTime, e.heartbeat},
+		{"look after other nodes", lookEvery, lookTime, e.LookAfter},
+		{"sweep", sweepEvery, sweepTime, e.sweep},
+		{"check of the clocks", clockEvery, lookTime, e.clocks},
+	} {
+		all.Go(func() { e.every(ctx, task) })
+	}
 	all.Wait()
 	e.cfg.Worker.Stop()
 	stop, cancel := context.WithTimeout(working, grace)
@@ -134,9 +160,15 @@ func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 
 // heartbeat shows the other nodes that this one is alive and by which policy it decides, and reads their policies.
 func (e *Maintenance) heartbeat(ctx context.Context) error {
-	if err := e.cfg.Store.Heartbeat(ctx, e.cfg.Node, e.cfg.Decider.PolicyVersion()); err != nil {
+	start := time.Now()
+	err := e.cfg.Store.Heartbeat(ctx, e.cfg.Node, e.cfg.Decider.PolicyVersion())
+	if errors.Is(err, store.ErrFenced) {
+		return e.fenced(ctx)
+	}
+	if err != nil {
 		return err
 	}
+	e.cfg.Lease.renew(start)
 	live, err := e.cfg.Store.LivePolicies(ctx, silentAfter)
 	if err != nil {
 		return err
@@ -151,18 +183,32 @@ func (e *Maintenance) heartbeat(ctx context.Context) error {
 	return e.cfg.Decider.UseOthers(others)
 }
 
+// task is periodic work. Each attempt has a deadline: a query that hangs must not stop it for good.
+type task struct {
+	name            string
+	interval, limit time.Duration
+	do              func(context.Context) error
+}
+
+// timed runs one attempt of a task.
+func (e *Maintenance) timed(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return do(ctx)
+}
+
 // every repeats a task. A failed task is repeated at the next tick.
-func (e *Maintenance) every(ctx context.Context, interval time.Duration, what string, do func() error) {
-	tick := time.NewTicker(interval)
+func (e *Maintenance) every(ctx context.Context, t task) {
+	tick := time.NewTicker(t.interval)
 	defer tick.Stop()
 	failed := false
 	for {
-		err := do()
+		err := e.timed(ctx, t.limit, t.do)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil && !failed {
-			e.cfg.Log.Warn("maintenance task failed, retrying", "task", what, "error", err)
+			e.cfg.Log.Warn("maintenance task failed, retrying", "task", t.name, "error", err)
 		}
 		failed = err != nil
 		select {
@@ -173,58 +219,35 @@ func (e *Maintenance) every(ctx context.Context, interval time.Duration, what st
 	}
 }
 
-// LookAfter takes over the jobs and parts of dead nodes. Run calls it every few seconds.
-func (e *Maintenance) LookAfter(ctx context.Context) error {
-	if !e.cfg.Store.Shared() {
-		// No other process records into this database, so all open parts are of earlier processes or imported.
-		return e.endParts(ctx, "", "interrupted")
-	}
-	// Open parts of this node that it does not record: their end was lost with the spool.
-	if err := e.endParts(ctx, e.cfg.Node, "interrupted"); err != nil {
-		return err
-	}
-	nodes, err := e.cfg.Store.Silent(ctx, silentAfter)
-	if err != nil {
-		return err
-	}
-	for _, node := range nodes {
-		if node == e.cfg.Node {
-			continue // this process was frozen
-		}
-		n, err := e.cfg.Store.Release(ctx, node)
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			e.cfg.Log.Warn("node silent, jobs taken over", "node", node, "jobs", n)
-		}
-		if err := e.endParts(ctx, node, "node_lost"); err != nil {
-			return err
+// clocks logs clocks that were set, and their differences.
+func (e *Maintenance) clocks(ctx context.Context) error {
+	for _, j := range e.cfg.Store.CheckClocks() {
+		e.cfg.Log.Warn(
+			"clock was set",
+			"clock",
+			j.Clock,
+			"by",
+			j.By.Round(time.Millisecond),
+			"hint",
+			"waits and limits go on; times of records follow the clock",
+		)
+		if j.By < 0 && j.Clock == "database" {
+			if _, err := e.cfg.Store.PullIn(ctx); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
-}
-
-// endParts ends the open parts of a node, or of all nodes if it is "", except those that this process answers for.
-func (e *Maintenance) endParts(ctx context.Context, node, how string) error {
-	own := map[store.PartKey]bool{}
-	maps.Copy(own, e.cfg.OwnParts()) // before, for those that end meanwhile
-	open, err := e.cfg.Store.OpenParts(ctx, node)
-	if err != nil {
-		return err
-	}
-	maps.Copy(own, e.cfg.OwnParts()) // and after, for those that begin
-	for _, k := range open {
-		if own[k] {
-			continue
-		}
-		warning := interruptedWarning
-		if how == "node_lost" {
-			warning = "the recording node is silent; the rest of its spool is delivered when it is back"
-		}
-		e.cfg.Log.Warn("interrupted call ended", "call", k.Call, "node", k.Node, "how", how)
-		if err := e.cfg.Decider.Progress(ctx, store.Part{PartKey: k, EndedAt: e.cfg.Now(), How: how, Warnings: []string{warning}}); err != nil {
-			return err
+	offset := e.cfg.Store.ClockOffset()
+	if wrong := offset.Abs() > wrongBy; wrong != e.ahead {
+		e.ahead = wrong
+		if wrong {
+			e.cfg.Log.Warn(
+				"clock differs from that of the database, whose time is used",
+				"ahead",
+				offset.Round(time.Millisecond),
+				"hint",
+				"run NTP on both machines; signatures of webhooks carry the time of this machine",
+			)
 		}
 	}
 	return nil
@@ -236,20 +259,26 @@ func (e *Maintenance) sweep(ctx context.Context) error {
 	if n > 0 {
 		e.cfg.Log.Warn("segments without a job got a new one", "segments", n)
 	}
-	return errors.Join(err, e.overdue(ctx), e.expire(ctx), e.forget(ctx), e.anchor(ctx))
+	return errors.Join(err, e.overdue(ctx), e.expire(ctx), e.forget(ctx), e.anchor(ctx), e.removeNodes(ctx))
 }
 
 // overdueAfter is the time that the job of a segment gets to fail it before maintenance does.
 const overdueAfter = 10 * time.Minute
 
+// overdueAtOnce is the number of segments that one sweep examines.
+const overdueAtOnce = 1000
+
 // overdue fails segments that no node could submit: the node that has their audio is gone.
 func (e *Maintenance) overdue(ctx context.Context) error {
 	now := e.cfg.Now()
-	list, err := e.cfg.Store.Overdue(ctx, now.Add(-e.cfg.MaxAge-overdueAfter), 100)
+	list, err := e.cfg.Store.Overdue(ctx, now.Add(-e.cfg.MaxAge-overdueAfter), overdueAtOnce)
 	if err != nil {
 		return err
 	}
 	for _, g := range list {
+		if e.cfg.Since(g.RecordedAt) <= e.cfg.MaxAge+overdueAfter {
+			continue // the clock was set since
+		}
 		e.cfg.Log.Error(
 			"segment submission timed out, segment failed",
 			"call",

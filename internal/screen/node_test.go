@@ -43,6 +43,7 @@ type node struct {
 	clock     *clock
 	keep      time.Duration // records, see MaintenanceConfig
 	inFlight  int           // 4 if it is 0
+	wire      func(*screen.MaintenanceConfig)
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next commit
@@ -226,7 +227,7 @@ func (n *node) work(change func(*screen.WorkerConfig)) (stop func()) {
 
 func (n *node) engine(w *screen.Worker, inFlight int) *screen.Maintenance {
 	n.t.Helper()
-	engine, err := screen.NewMaintenance(screen.MaintenanceConfig{
+	cfg := screen.MaintenanceConfig{
 		Worker:      w,
 		Store:       n.store,
 		Decider:     n.desk,
@@ -242,7 +243,11 @@ func (n *node) engine(w *screen.Worker, inFlight int) *screen.Maintenance {
 			n.recording.Range(func(k, _ any) bool { own[k.(store.PartKey)] = true; return true })
 			return own
 		},
-	})
+	}
+	if n.wire != nil {
+		n.wire(&cfg)
+	}
+	engine, err := screen.NewMaintenance(cfg)
 	if err != nil {
 		n.t.Fatal(err)
 	}

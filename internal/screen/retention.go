@@ -13,7 +13,7 @@ import (
 func (e *Maintenance) expire(ctx context.Context) error {
 	const page = 100
 	for {
-		calls, err := e.cfg.Store.ExpiredAudio(ctx, e.cfg.Node, e.cfg.Now(), page)
+		calls, err := e.cfg.Store.ExpiredAudio(ctx, e.cfg.Node, e.cfg.Expiry(), page)
 		if err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (e *Maintenance) forget(ctx context.Context) error {
 	if e.cfg.KeepRecords <= 0 {
 		return nil
 	}
-	calls, err := e.cfg.Store.ExpiredCalls(ctx, e.cfg.Now().Add(-e.cfg.KeepRecords), forgetAtOnce)
+	calls, err := e.cfg.Store.ExpiredCalls(ctx, e.cfg.Expiry().Add(-e.cfg.KeepRecords), forgetAtOnce)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 }
 
 // tooOld reports whether a segment has waited too long to be submitted.
-func (w *Worker) tooOld(g store.SegmentRow) bool { return w.cfg.Now().Sub(g.RecordedAt) > w.cfg.MaxAge }
+func (w *Worker) tooOld(g store.SegmentRow) bool { return w.cfg.Since(g.RecordedAt) > w.cfg.MaxAge }
 
 // lasting returns a context for storing what is already known. It outlives the context of an attempt that is stopped.
 func lasting(ctx context.Context) (context.Context, context.CancelFunc) {

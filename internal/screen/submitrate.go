@@ -28,7 +28,13 @@ func (w *Worker) waitForTurn(ctx context.Context) error {
 	if !ok {
 		return later(time.Second)
 	}
-	return w.pause(ctx, wait)
+	if err := w.pause(ctx, wait); err != nil {
+		return err
+	}
+	if !w.cfg.Lease.Held() {
+		return later(time.Second)
+	}
+	return nil
 }
 
 // pause waits, but returns at once when the program stops.

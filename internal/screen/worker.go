@@ -50,8 +50,12 @@ type WorkerConfig struct {
 	KeyRetry time.Duration
 	// Observe, if not nil, gets each submission and poll.
 	Observe func(Step)
-	Now     func() time.Time // for tests
-	Log     *slog.Logger
+	// Lease, if not nil, bounds the requests to the API: they end when it runs out.
+	Lease *Lease
+	Now   func() time.Time // for tests
+	// Since returns the age of a time that Now has returned. Default: their difference.
+	Since func(time.Time) time.Duration
+	Log   *slog.Logger
 }
 
 // Worker advances one segment each time its job is due: it submits the segment, or polls its job, and settles it. Each
@@ -89,6 +93,12 @@ func NewWorker(cfg WorkerConfig) *Worker {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Since == nil {
+		cfg.Since = func(t time.Time) time.Duration { return cfg.Now().Sub(t) }
+	}
+	if cfg.Lease != nil {
+		cfg.API = leased{cfg.API, cfg.Lease}
 	}
 	w := &Worker{cfg: cfg, stopping: make(chan struct{})}
 	w.breaker = gobreaker.NewCircuitBreaker[analyzer.Job](gobreaker.Settings{
@@ -134,11 +144,14 @@ func (w *Worker) Timeout(*river.Job[store.SegmentJob]) time.Duration { return jo
 
 // NextRetry implements river.Worker. It applies to errors of the database.
 func (w *Worker) NextRetry(job *river.Job[store.SegmentJob]) time.Time {
-	return time.Now().Add(retry.After(len(job.Errors)))
+	return w.cfg.Store.Due().Add(retry.After(len(job.Errors)))
 }
 
 // Work implements river.Worker.
 func (w *Worker) Work(ctx context.Context, job *river.Job[store.SegmentJob]) error {
+	if !w.cfg.Lease.Held() {
+		return later(time.Second)
+	}
 	g, err := w.cfg.Store.Segment(ctx, job.Args.Segment)
 	if errors.Is(err, store.ErrNotFound) || err == nil && g.Settled() {
 		return nil // erased, or another node was faster
@@ -173,8 +186,8 @@ func later(d time.Duration) error {
 
 // await polls the job of a segment for a limited time.
 func (w *Worker) await(ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow) error {
-	end := g.SubmittedAt.Add(w.cfg.Deadline)
-	polling, cancel := context.WithTimeout(ctx, min(max(end.Sub(w.cfg.Now()), 5*time.Second), pollTime))
+	left := func() time.Duration { return w.cfg.Deadline - w.cfg.Since(g.SubmittedAt) }
+	polling, cancel := context.WithTimeout(ctx, min(max(left(), 5*time.Second), pollTime))
 	defer cancel()
 	start := w.cfg.Now()
 	result, err := w.cfg.API.Wait(polling, g.JobID)
@@ -187,7 +200,7 @@ func (w *Worker) await(ctx context.Context, job *river.Job[store.SegmentJob], g 
 	case kind == analyzer.KindUnauthorized && !w.tooOld(g):
 		return later(w.cfg.KeyRetry)
 	case kind == analyzer.KindCanceled || kind == analyzer.KindTimeout:
-		if w.cfg.Now().Before(end) {
+		if left() > 0 || !w.cfg.Lease.Held() {
 			return river.JobSnooze(0) // not finished: others first
 		}
 		return w.fail(ctx, job, g, string(analyzer.KindTimeout), fmt.Sprintf("job %s is not finished after %v", g.JobID, w.cfg.Deadline))

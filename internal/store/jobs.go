@@ -88,18 +88,26 @@ func (t *Tx) Complete(ctx context.Context, job *river.Job[SegmentJob]) (err erro
 	return nil
 }
 
-// Release returns the jobs of a dead node to the queue, so that another node starts them at once. SQLite has a single
-// node: all jobs are returned.
+// Release returns the running jobs of a node to the queue, so that they start again at once. SQLite has a single node: all
+// jobs are returned.
 func (s *Store) Release(ctx context.Context, node string) (n int64, err error) {
+	err = s.InTx(ctx, func(t *Tx) error {
+		n, err = t.release(ctx, node)
+		return err
+	})
+	return n, err
+}
+
+func (t *Tx) release(ctx context.Context, node string) (int64, error) {
 	query, args := "UPDATE river_job SET state = 'available' WHERE state = 'running'", []any(nil)
-	if s.postgres {
+	if t.s.postgres {
 		query, args = query+" AND attempted_by[array_upper(attempted_by, 1)] = $1", []any{node}
 	}
-	r, err := s.db.ExecContext(ctx, query, args...)
+	n, err := t.exec(ctx, query, args...)
 	if err != nil {
 		return 0, fmt.Errorf("release the jobs of node %s: %w", node, err)
 	}
-	return r.RowsAffected()
+	return n, nil
 }
 
 // Rewake creates jobs for unsettled segments that lost theirs, and returns the number of jobs.

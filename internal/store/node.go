@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -16,18 +17,35 @@ func (s *Store) nowMillis(arg int) string {
 	return fmt.Sprintf("$%d", arg)
 }
 
-// Heartbeat records that a node is alive, and the version of the policy that it decides by.
-func (s *Store) Heartbeat(ctx context.Context, node string, policyVersion int64) error {
+// Heartbeat records that a node is alive, and the version of the policy that it decides by. It reads the clock of the
+// database. After Join it fails with ErrFenced if another node has taken over.
+func (s *Store) Heartbeat(ctx context.Context, node string, policyVersion int64) (err error) {
+	defer func() { s.suspect(err) }()
+	us := "0"
+	if s.postgres {
+		us = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+	}
 	now := s.nowMillis(2)
-	if _, err := s.db.ExecContext(
-		ctx,
-		`INSERT INTO node (id, started_ms, seen_ms, policy_version) VALUES ($1, `+now+`, `+now+`, $3)
-		ON CONFLICT (id) DO UPDATE SET seen_ms = excluded.seen_ms, policy_version = excluded.policy_version`,
-		node,
-		millis(time.Now()),
-		policyVersion,
-	); err != nil {
+	query := "INSERT INTO node (id, started_ms, seen_ms, policy_version) VALUES ($1, " + now + ", " + now + `, $3)
+		ON CONFLICT (id) DO UPDATE SET seen_ms = excluded.seen_ms, policy_version = excluded.policy_version
+		RETURNING ` + us
+	args := []any{node, millis(s.Now()), policyVersion}
+	if l := s.lease.Load(); l != nil && l.node == node {
+		query = "UPDATE node SET seen_ms = " + now + ", policy_version = $3 " +
+			"WHERE id = $1 AND instance = $4 AND generation = $5 RETURNING " + us
+		args = append(args, l.instance, l.generation)
+	}
+	var server int64
+	start := time.Now()
+	err = s.db.QueryRowContext(ctx, query, args...).Scan(&server)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("node %s: %w", node, ErrFenced)
+	}
+	if err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
+	}
+	if s.postgres {
+		s.serverSaid(server, start)
 	}
 	return nil
 }
@@ -46,7 +64,7 @@ func (s *Store) LivePolicies(ctx context.Context, within time.Duration) (list []
 		ctx,
 		"SELECT p.version, p.body, n.id FROM node n JOIN policy p ON p.version = n.policy_version "+
 			"WHERE n.seen_ms >= ("+s.nowMillis(1)+") - $2 ORDER BY p.version, n.id",
-		millis(time.Now()),
+		millis(s.Now()),
 		within.Milliseconds(),
 	)
 	err = each(rows, err, func(r *sql.Rows) error {
@@ -68,23 +86,75 @@ func (s *Store) LivePolicies(ctx context.Context, within time.Duration) (list []
 	return list, nil
 }
 
-// Silent returns the nodes without a heartbeat for this long.
-func (s *Store) Silent(ctx context.Context, since time.Duration) (nodes []string, err error) {
-	rows, err := s.db.QueryContext(
-		ctx,
-		"SELECT id FROM node WHERE seen_ms < ("+s.nowMillis(1)+") - $2",
-		millis(time.Now()),
-		since.Milliseconds(),
-	)
+// NodeBeat is the last heartbeat of a node.
+type NodeBeat struct {
+	Node string
+	Seen int64         // changes with each heartbeat
+	Age  time.Duration // by the clock of the database
+}
+
+// Beats returns the last heartbeats of all nodes.
+func (s *Store) Beats(ctx context.Context) (list []NodeBeat, err error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT id, seen_ms, ("+s.nowMillis(1)+") - seen_ms FROM node", millis(s.Now()))
 	err = each(rows, err, func(r *sql.Rows) error {
-		var id string
-		defer func() { nodes = append(nodes, id) }()
-		return r.Scan(&id)
+		var b NodeBeat
+		var age int64
+		err := r.Scan(&b.Node, &b.Seen, &age)
+		b.Age = duration(age)
+		list = append(list, b)
+		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list silent nodes: %w", err)
+		return nil, fmt.Errorf("list heartbeats: %w", err)
+	}
+	return list, nil
+}
+
+// Working returns the nodes that have open parts or running jobs.
+func (s *Store) Working(ctx context.Context) (nodes map[string]bool, err error) {
+	nodes = map[string]bool{}
+	query := "SELECT DISTINCT node FROM part WHERE ended_ms = 0"
+	if s.postgres {
+		query += " UNION SELECT DISTINCT attempted_by[array_upper(attempted_by, 1)] FROM river_job WHERE state = 'running'"
+	}
+	rows, err := s.db.QueryContext(ctx, query)
+	err = each(rows, err, func(r *sql.Rows) error {
+		var id sql.NullString
+		err := r.Scan(&id)
+		nodes[id.String] = true
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list nodes at work: %w", err)
 	}
 	return nodes, nil
+}
+
+// keepNodes is the time for which the row of a silent node is kept.
+const keepNodes = time.Hour
+
+// RemoveNode deletes the row of a silent node that has no open part and no segment that only it can submit. It reports
+// whether it did.
+func (s *Store) RemoveNode(ctx context.Context, b NodeBeat) (done bool, err error) {
+	if b.Age < keepNodes {
+		return false, nil
+	}
+	err = s.InTx(ctx, func(t *Tx) error {
+		n, err := t.exec(
+			ctx,
+			`DELETE FROM node WHERE id = $1 AND seen_ms = $2
+			AND NOT EXISTS (SELECT 1 FROM part p WHERE p.node = node.id AND p.ended_ms = 0)
+			AND NOT EXISTS (SELECT 1 FROM segment s WHERE s.audio_node = node.id AND s.state IN ('recorded', 'submitted'))`,
+			b.Node,
+			b.Seen,
+		)
+		done = n > 0
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("remove node %s: %w", b.Node, err)
+	}
+	return done, nil
 }
 
 // OpenParts returns the unfinished parts of a node, or of all nodes if node is "".

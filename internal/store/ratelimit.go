@@ -14,12 +14,14 @@ func (s *Store) Reserve(ctx context.Context, name string, interval, longest time
 	if s.postgres { // one clock for all nodes
 		now = "(CASE WHEN $3::bigint > 0 THEN (extract(epoch FROM clock_timestamp()) * 1000000)::bigint END)"
 	}
-	// GCRA without a burst: tat_us is the time of the next slot.
-	query := `UPDATE limiter SET tat_us = (CASE WHEN tat_us > ` + now + ` THEN tat_us ELSE ` + now + ` END) + $2
-		WHERE name = $1 AND tat_us <= ` + now + ` + $4 RETURNING tat_us - $2 - ` + now
+	// GCRA without a burst: tat_us is the time of the next slot. No reservation leaves it later than longest + interval, so a
+	// later one is of a clock that was set back since.
+	slot := "(CASE WHEN tat_us > " + now + " AND tat_us <= " + now + " + $4 + $2 THEN tat_us ELSE " + now + " END)"
+	query := "UPDATE limiter SET tat_us = " + slot + " + $2 WHERE name = $1 AND (tat_us <= " + now + " + $4 OR tat_us > " + now +
+		" + $4 + $2) RETURNING tat_us - $2 - " + now
 	for range 2 {
 		var us int64
-		rows, err := s.db.QueryContext(ctx, query, name, interval.Microseconds(), time.Now().UnixMicro(), longest.Microseconds())
+		rows, err := s.db.QueryContext(ctx, query, name, interval.Microseconds(), s.Due().UnixMicro(), longest.Microseconds())
 		err = each(rows, err, func(r *sql.Rows) error { ok = true; return r.Scan(&us) })
 		if err != nil {
 			return 0, false, fmt.Errorf("rate limit: %w", err)

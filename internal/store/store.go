@@ -14,15 +14,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the PostgreSQL driver
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	_ "modernc.org/sqlite" // the SQLite driver
+
+	"callscreen/internal/clock"
 )
 
 // Errors that callers check for.
@@ -43,9 +45,13 @@ type Options struct {
 	// Owner locks the directory for this process, also with PostgreSQL, because the spool is there too. It updates the
 	// tables of SQLite. Tools that read the database of a running sidecar leave it false.
 	Owner bool
-	// MaxConns limits the connections to PostgreSQL. Default: 20.
+	// MaxConns limits the connections to PostgreSQL. Default: DefaultConns.
 	MaxConns int
-	Log      *slog.Logger
+	// Lookup, if not nil, resolves the host of the database, for tests.
+	Lookup func(ctx context.Context, host string) ([]string, error)
+	// Clock, if not nil, replaces the clock of the machine, for tests.
+	Clock func() time.Time
+	Log   *slog.Logger
 
 	migrate bool
 }
@@ -58,6 +64,12 @@ type Store struct {
 	postgres   bool
 	lock       *os.File
 	log        *slog.Logger
+	conns      int          // to PostgreSQL, at most
+	bounded    bool         // transactions have a deadline
+	machine    *clock.Clock // of this machine
+	shared     *clock.Clock // of the database server, or that of the machine
+	server     atomic.Pointer[sharedClock]
+	lease      atomic.Pointer[lease] // nil before Join, and with SQLite
 }
 
 // fileName is the SQLite database in its directory.
@@ -65,7 +77,13 @@ const fileName = "callscreen.db"
 
 // Open opens a database. A PostgreSQL database must have been created by Migrate.
 func Open(ctx context.Context, opt Options) (_ *Store, err error) {
-	s := &Store{postgres: opt.URL != "", log: opt.Log}
+	s := &Store{
+		postgres: opt.URL != "",
+		log:      opt.Log,
+		bounded:  opt.Owner && opt.URL != "",
+		machine:  clock.New(opt.Clock),
+	}
+	s.shared = s.machine
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -80,22 +98,21 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 		}
 	}
 	if s.postgres {
-		if s.db, err = sql.Open("pgx", opt.URL); err != nil {
-			return nil, fmt.Errorf("database: %w", withoutPassword(err, opt.URL))
+		if err = s.openPostgres(opt); err != nil {
+			return nil, err
 		}
-		conns := opt.MaxConns
-		if conns == 0 {
-			conns = 20
-		}
-		s.db.SetMaxOpenConns(conns)
-		s.db.SetMaxIdleConns(conns)
-		s.reader = s.db
 		s.driver = riverdatabasesql.New(s.db)
 	} else if err = s.openSQLite(opt); err != nil {
 		return nil, err
 	}
 	if err = s.db.PingContext(ctx); err != nil {
 		return nil, fmt.Errorf("database: %w", withoutPassword(err, opt.URL))
+	}
+	if s.postgres {
+		if err = s.readClock(ctx); err != nil {
+			return nil, withoutPassword(err, opt.URL)
+		}
+		s.shared = clock.New(s.databaseNow)
 	}
 	if opt.migrate || !s.postgres && opt.Owner {
 		if err = s.Migrate(ctx); err != nil {
@@ -104,7 +121,7 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	} else if err = s.checkSchema(ctx); err != nil {
 		return nil, err
 	}
-	if s.jobs, err = river.NewClient(s.driver, &river.Config{Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	if s.jobs, err = river.NewClient(s.driver, &river.Config{Logger: slog.New(slog.DiscardHandler), Test: s.QueueTime()}); err != nil {
 		return nil, fmt.Errorf("job queue: %w", err)
 	}
 	return s, nil
@@ -192,8 +209,24 @@ type Tx struct {
 	s  *Store
 }
 
-// InTx runs do in a transaction, which is committed if do returns nil.
+// InTx runs do in a transaction, which is committed if do returns nil. It fails with ErrFenced, and do does not run, if
+// another node has taken over the work of this one.
 func (s *Store) InTx(ctx context.Context, do func(tx *Tx) error) error {
+	return s.inTx(ctx, func(t *Tx) error {
+		if err := t.fence(ctx); err != nil {
+			return err
+		}
+		return do(t)
+	})
+}
+
+func (s *Store) inTx(ctx context.Context, do func(tx *Tx) error) (err error) {
+	defer func() { s.suspect(err) }()
+	if s.bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, writeTime)
+		defer cancel()
+	}
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin a transaction: %w", err)

@@ -57,9 +57,10 @@ func (t *Tx) AddMessage(ctx context.Context, m Message, endpoints []string) (boo
 	for _, e := range endpoints {
 		if _, err := t.exec(
 			ctx,
-			"INSERT INTO webhook_delivery (message_id, endpoint, state, next_ms, first_ms) VALUES ($1, $2, 'pending', $3, $3)",
+			"INSERT INTO webhook_delivery (message_id, endpoint, state, next_ms, first_ms) VALUES ($1, $2, 'pending', $3, $4)",
 			m.ID,
 			e,
+			t.s.dueMillis(m.CreatedAt),
 			millis(m.CreatedAt),
 		); err != nil {
 			return false, fmt.Errorf("save %s message of call %s: %w", m.Event, m.Call, err)
@@ -81,6 +82,9 @@ func (t *Tx) ForgetMessages(ctx context.Context, event string, before time.Time)
 	}
 	return nil
 }
+
+// dueMillis returns when a message that was created at a time is due: at once, also if the clock that stamped it is ahead.
+func (s *Store) dueMillis(created time.Time) int64 { return min(millis(created), millis(s.Due())) }
 
 const deliveryColumns = "d.message_id, m.event, m.call_id, m.created_ms, m.body, d.endpoint, d.state, d.attempts, d.next_ms, " +
 	"d.first_ms, d.settled_ms, d.last_status, d.last_error"
@@ -160,9 +164,12 @@ func (s *Store) ClaimDelivery(
 // SaveDelivery saves the result of an attempt: State, NextAt, LastStatus and LastError. It does not change a delivery
 // that was settled meanwhile.
 func (s *Store) SaveDelivery(ctx context.Context, d Delivery) error {
-	_, err := s.db.ExecContext(ctx, `UPDATE webhook_delivery SET state = $3, next_ms = $4, settled_ms = $5, last_status = $6, last_error = $7
-		WHERE message_id = $1 AND endpoint = $2 AND state = 'pending' AND attempts = $8`,
-		d.ID, d.Endpoint, d.State, millis(d.NextAt), millis(d.SettledAt), d.LastStatus, d.LastError, d.Attempts)
+	err := s.InTx(ctx, func(t *Tx) error {
+		_, err := t.exec(ctx, `UPDATE webhook_delivery SET state = $3, next_ms = $4, settled_ms = $5, last_status = $6, last_error = $7
+			WHERE message_id = $1 AND endpoint = $2 AND state = 'pending' AND attempts = $8`,
+			d.ID, d.Endpoint, d.State, millis(d.NextAt), millis(d.SettledAt), d.LastStatus, d.LastError, d.Attempts)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("save delivery of %s to %s: %w", d.ID, d.Endpoint, err)
 	}
@@ -222,10 +229,11 @@ func (s *Store) Replay(ctx context.Context, message, endpoint, who string, now t
 	return s.InTx(ctx, func(t *Tx) error {
 		n, err := t.exec(
 			ctx,
-			"UPDATE webhook_delivery SET state = 'pending', attempts = 0, next_ms = $3, first_ms = $3, settled_ms = 0 "+
+			"UPDATE webhook_delivery SET state = 'pending', attempts = 0, next_ms = $3, first_ms = $4, settled_ms = 0 "+
 				"WHERE message_id = $1 AND endpoint = $2 AND state = 'dead'",
 			message,
 			endpoint,
+			s.dueMillis(now),
 			millis(now),
 		)
 		if err != nil {

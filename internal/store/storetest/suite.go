@@ -37,7 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store, past Past) {
 		"calls expire when nothing is left to do":            expiredCalls,
 		"erasing a call leaves the audit":                    erasing,
 		"segments that lost their job get another":           rewake,
-		"silent nodes are seen":                              silent,
+		"heartbeats are seen":                                heartbeats,
 		"the policies of live nodes are known":               livePolicies,
 		"everything is exported and imported":                transfer,
 		"the same policy has one version":                    policyVersions,
@@ -199,15 +199,20 @@ func lists(t *testing.T, s *store.Store) {
 	}
 }
 
-func silent(t *testing.T, s *store.Store) {
+func heartbeats(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
 	must(t, s.Heartbeat(ctx, "a", 0))
-	must(t, s.Heartbeat(ctx, "a", 0))
-	if nodes, err := s.Silent(ctx, time.Minute); err != nil || len(nodes) != 0 {
-		t.Error(nodes, err)
+	first, err := s.Beats(ctx)
+	if err != nil || len(first) != 1 || first[0].Node != "a" || first[0].Age > time.Minute {
+		t.Fatal(first, err)
 	}
-	if nodes, err := s.Silent(ctx, -time.Minute); err != nil || len(nodes) != 1 || nodes[0] != "a" {
-		t.Error(nodes, err)
+	stale := first[0]
+	stale.Seen--
+	if _, done, err := s.TakeOver(ctx, stale); err != nil || done {
+		t.Errorf("a node that has sent a heartbeat since was taken over, %v", err)
+	}
+	if _, done, err := s.TakeOver(ctx, first[0]); err != nil || !done {
+		t.Errorf("a node without a further heartbeat was not taken over, %v", err)
 	}
 }
 

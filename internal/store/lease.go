@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"callscreen/internal/wait"
+)
+
+// Errors about the name of a node.
+var (
+	// ErrFenced means that another node took this one for dead and continues its work. Nothing was written.
+	ErrFenced = errors.New("this node was taken for dead, another node continues its work")
+	// ErrNodeInUse means that another process uses the name of this node.
+	ErrNodeInUse = errors.New("another process uses the name of this node")
+)
+
+const (
+	// quietFor is the time without a heartbeat after which the process that had the name of a node is gone.
+	quietFor = 12 * time.Second
+	// recentBeat is the age of a heartbeat whose sender may be alive.
+	recentBeat = 20 * time.Second
+)
+
+// lease is the right of this process to write as a node.
+type lease struct {
+	node, origin, instance string
+	generation             int64
+}
+
+// Join takes the name of a node for this process. origin identifies its data_dir, which a lock keeps for one process: the
+// same origin is a restart, another one with heartbeats is a second process with a copy of the name, and gets ErrNodeInUse.
+// Later writes of this store fail with ErrFenced once another node has taken over.
+func (s *Store) Join(ctx context.Context, node, origin string) error {
+	if !s.postgres { // the lock of data_dir permits one process
+		return nil
+	}
+	l := &lease{node: node, origin: origin, instance: rand.Text()}
+	if old := s.lease.Load(); old != nil {
+		l.instance = old.instance
+	}
+	watched := int64(-1)
+	for start := time.Now(); ; {
+		holder, seen, err := s.claim(ctx, l, watched, time.Since(start) >= quietFor)
+		if err != nil {
+			return err
+		}
+		if holder == "" {
+			s.lease.Store(l)
+			return nil
+		}
+		if watched >= 0 && seen != watched {
+			return fmt.Errorf(
+				"%w: %s, at %s (hint: delete the file node in data_dir if data_dir was copied; a new name is chosen)",
+				ErrNodeInUse,
+				node,
+				holder,
+			)
+		}
+		watched = seen
+		if err := wait.For(ctx, 500*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// claim takes the row of a node unless another process may hold it, whose origin and last heartbeat it returns then. It
+// takes the row in any case if that process was quiet: its last heartbeat is still the watched one.
+func (s *Store) claim(ctx context.Context, l *lease, watched int64, quiet bool) (holder string, seen int64, err error) {
+	err = s.inTx(ctx, func(t *Tx) error {
+		holder = ""
+		if _, err := t.exec(
+			ctx,
+			"INSERT INTO node (id, started_ms, seen_ms) VALUES ($1, "+s.nowMillis(2)+", 0) ON CONFLICT (id) DO NOTHING",
+			l.node,
+			millis(s.Now()),
+		); err != nil {
+			return err
+		}
+		var instance, origin string
+		var age, generation int64
+		if err := t.tx.QueryRowContext(
+			ctx,
+			"SELECT instance, origin, seen_ms, generation, ("+s.nowMillis(2)+") - seen_ms FROM node WHERE id = $1 FOR UPDATE",
+			l.node,
+			millis(s.Now()),
+		).Scan(&instance, &origin, &seen, &generation, &age); err != nil {
+			return err
+		}
+		free := instance == "" || instance == l.instance || origin == l.origin || age > recentBeat.Milliseconds()
+		if !free && (!quiet || seen != watched) {
+			holder = origin
+			return nil
+		}
+		l.generation = generation + 1
+		_, err := t.exec(
+			ctx,
+			"UPDATE node SET instance = $2, origin = $3, generation = $4, seen_ms = "+s.nowMillis(5)+" WHERE id = $1",
+			l.node,
+			l.instance,
+			l.origin,
+			l.generation,
+			millis(s.Now()),
+		)
+		return err
+	})
+	if err != nil {
+		return "", 0, fmt.Errorf("join as node %s: %w", l.node, err)
+	}
+	return holder, seen, nil
+}
+
+// Rejoin takes the name of this node again after ErrFenced, with a new generation. Jobs of the old one must have stopped.
+func (s *Store) Rejoin(ctx context.Context) error {
+	l := s.lease.Load()
+	if l == nil {
+		return nil
+	}
+	return s.Join(ctx, l.node, l.origin)
+}
+
+// Leave gives the name of this node back, so that its data_dir can move to another machine at once.
+func (s *Store) Leave(ctx context.Context) error {
+	l := s.lease.Swap(nil)
+	if l == nil {
+		return nil
+	}
+	if _, err := s.db.ExecContext(
+		ctx,
+		"UPDATE node SET instance = '' WHERE id = $1 AND instance = $2 AND generation = $3",
+		l.node,
+		l.instance,
+		l.generation,
+	); err != nil {
+		return fmt.Errorf("leave as node %s: %w", l.node, err)
+	}
+	return nil
+}
+
+// fence returns ErrFenced unless this process still holds the name of its node. The lock on the row makes a take-over wait
+// for the end of the transaction, and does not hinder heartbeats. It is the one check of every write of a node: InTx calls it.
+func (t *Tx) fence(ctx context.Context) error {
+	l := t.s.lease.Load()
+	if l == nil {
+		return nil
+	}
+	var one int
+	err := t.tx.QueryRowContext(
+		ctx,
+		"SELECT 1 FROM node WHERE id = $1 AND instance = $2 AND generation = $3 FOR KEY SHARE",
+		l.node,
+		l.instance,
+		l.generation,
+	).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("node %s: %w", l.node, ErrFenced)
+	}
+	return err
+}
+
+// TakeOver gives the jobs of a silent node back to the queue and fences the node, unless it has sent a heartbeat since the
+// given one. It returns the number of jobs, and whether the node was taken over.
+func (s *Store) TakeOver(ctx context.Context, b NodeBeat) (jobs int64, done bool, err error) {
+	err = s.InTx(ctx, func(t *Tx) error {
+		var now int64
+		err := t.tx.QueryRowContext(ctx, "SELECT seen_ms FROM node WHERE id = $1"+s.forUpdate(), b.Node).Scan(&now)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && now != b.Seen {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, "UPDATE node SET generation = generation + 1 WHERE id = $1", b.Node); err != nil {
+			return err
+		}
+		done = true
+		jobs, err = t.release(ctx, b.Node)
+		return err
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("take over from node %s: %w", b.Node, err)
+	}
+	return jobs, done, nil
+}
