@@ -4,6 +4,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -64,7 +66,8 @@ type App struct {
 	rtc         *rtc.Engine
 	store       *store.Store
 	audio       audio.Store
-	keys        *seal.Keys // nil: audio is not sealed
+	shared      *audio.Marked // nil: only this node has its audio
+	keys        *seal.Keys    // nil: audio is not sealed
 	spool       *spool.Spool
 	hooks       *hooks
 	board       *review.Board
@@ -171,6 +174,12 @@ func (a *App) openStores(ctx context.Context) (err error) {
 			return fmt.Errorf("audio_key_file: %w", err)
 		}
 	}
+	if err := os.MkdirAll(filepath.Join(cfg.DataDir, "spool"), 0o700); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	if cfg.Audio != "" {
+		kept = a.marked(ctx, kept)
+	}
 	a.audio = audio.Sealed(kept, a.keys, filepath.Join(cfg.DataDir, "spool"))
 	const mb = 1_000_000
 	a.spool, err = spool.Open(
@@ -252,6 +261,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		RetryCleaned:  cfg.Analysis.RetryCleaned,
 		Observe:       a.observe,
 		Lease:         a.lease,
+		Able:          a.seesAudio(),
 		Now:           a.store.Now,
 		Since:         a.store.Since,
 		Log:           a.opt.Log,
@@ -281,6 +291,36 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		Log:         a.opt.Log,
 	})
 	return err
+}
+
+// marked wraps the audio store that all nodes share, and watches its marker.
+func (a *App) marked(ctx context.Context, in audio.Store) audio.Store {
+	a.shared = audio.NewMarked(in, audio.MarkedConfig{
+		Identity: a.store.AudioIdentity,
+		Samples:  a.store.AudioSamples,
+		Proposal: strings.ToLower(rand.Text()),
+		Temp:     filepath.Join(a.opt.Config.DataDir, "spool"),
+	})
+	watching := start(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		a.shared.Watch(ctx, func(err error) {
+			if err != nil {
+				a.opt.Log.Error("audio store not usable, its segments are left to other nodes", "error", err)
+			} else {
+				a.opt.Log.Info("audio store usable again")
+			}
+		})
+		return nil
+	})
+	a.onClose("check of the audio store", watching.stop)
+	return a.shared
+}
+
+// seesAudio returns the check that this node sees the audio of all nodes, nil if it has its own.
+func (a *App) seesAudio() func() bool {
+	if a.shared == nil {
+		return nil
+	}
+	return func() bool { return !errors.Is(a.shared.Fault(), audio.ErrForeign) }
 }
 
 // audioNode returns the name of this node if no other node can read its audio, else "".

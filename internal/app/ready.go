@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"callscreen/internal/audio"
 	"callscreen/internal/problem"
 )
 
@@ -33,6 +35,17 @@ func (a *App) health(ctx context.Context) health {
 	}
 	if err := a.spool.Room(); err != nil {
 		h.Faults["spool"] = err.Error()
+	}
+	if a.shared != nil {
+		if err := a.shared.Fault(); errors.Is(err, audio.ErrForeign) {
+			h.Faults["audio"] = fmt.Sprintf("node %s: %v", a.node, err)
+		} else if err != nil {
+			h.Delayed["audio"] = err.Error()
+		}
+	}
+	if !a.lease.Held() {
+		h.Delayed["lease"] = "node " + a.node + " could not renew its lease in the database; other nodes go on with its segments " +
+			"(hint: check the connection to the database, nothing is lost)"
 	}
 	ctx, cancel := context.WithTimeout(ctx, databaseAnswers)
 	defer cancel()

@@ -43,12 +43,15 @@ func (f *Folder) Put(_ context.Context, key, file string) error {
 	}
 	err := os.Link(file, filepath.Join(f.dir, filepath.FromSlash(key)))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		if errors.Is(err, fs.ErrNotExist) {
+		if _, gone := os.Stat(file); errors.Is(gone, fs.ErrNotExist) {
 			return fmt.Errorf("store audio %s: %w: %w", key, ErrNotFound, err)
 		}
 		if err = f.copy(key, file); err != nil {
 			return fmt.Errorf("store audio %s: %w", key, err)
 		}
+	}
+	if _, err := f.root.Stat(key); err != nil { // the path leads to another directory than the open one: it was unmounted
+		return fmt.Errorf("store audio %s: it cannot be seen after it was written: %w", key, err)
 	}
 	return f.sync(sub)
 }

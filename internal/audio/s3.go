@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -57,10 +58,18 @@ func (s *S3) Close() error {
 	return nil
 }
 
+const (
+	// putTime and askTime bound single requests, retries included, to a store that is slow or does not end its answer.
+	putTime = 50 * time.Second
+	askTime = 20 * time.Second
+)
+
 func (s *S3) name(key string) string { return path.Join(s.prefix, key) }
 
 // Put implements Store. The object is uploaded in one piece with a checksum that the server verifies.
 func (s *S3) Put(ctx context.Context, key, file string) error {
+	ctx, cancel := context.WithTimeout(ctx, putTime)
+	defer cancel()
 	_, err := s.client.FPutObject(ctx, s.bucket, s.name(key), file, minio.PutObjectOptions{ContentType: "audio/wav", DisableMultipart: true})
 	if err != nil {
 		if strings.Contains(err.Error(), "no such file") {
@@ -89,6 +98,8 @@ func (s *S3) Open(ctx context.Context, key string) (Object, int64, error) {
 
 // Delete implements Store.
 func (s *S3) Delete(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	if err := s.client.RemoveObject(ctx, s.bucket, s.name(key), minio.RemoveObjectOptions{}); err != nil {
 		return fmt.Errorf("delete audio %s: %w", key, err)
 	}
@@ -97,6 +108,8 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 
 // Check implements Store.
 func (s *S3) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	ok, err := s.client.BucketExists(ctx, s.bucket)
 	if err != nil {
 		return fmt.Errorf(

@@ -174,7 +174,7 @@ func TestSegmentsThatFail(t *testing.T) {
 		},
 		"it was never sent in time": {age: 2 * time.Hour, want: "timeout", uploads: 0},
 		"its audio is gone": {
-			age: -1, want: "storage", uploads: 0,
+			age: -1, change: func(w *screen.WorkerConfig) { w.MaxAge = 3 * time.Hour }, want: "storage", uploads: 0,
 		},
 		"the job fails, also with cleaner audio": {
 			wait: func(context.Context, string, int) (analyzer.Result, error) {
@@ -197,6 +197,7 @@ func TestSegmentsThatFail(t *testing.T) {
 				if err := n.audio.Delete(t.Context(), id[9:11]+"/"+id+".wav"); err != nil {
 					t.Fatal(err)
 				}
+				n.clock.advance(2 * time.Hour) // until then it is looked for
 			} else {
 				n.clock.advance(c.age)
 			}

@@ -17,6 +17,7 @@ import (
 	"callscreen/internal/anchor"
 	"callscreen/internal/audio"
 	"callscreen/internal/store"
+	"callscreen/internal/wait"
 )
 
 // MaintenanceConfig describes a Maintenance.
@@ -134,8 +135,16 @@ func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 		e.cfg.Log.Warn("first heartbeat failed, retrying", "error", err)
 	}
 	working := context.WithoutCancel(ctx)
-	if err := e.client.Start(working); err != nil {
-		return fmt.Errorf("job queue: %w", err)
+	for {
+		err := e.client.Start(working)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		e.cfg.Log.Warn("job queue not started, retrying", "error", err)
+		_ = wait.For(ctx, heartbeatEvery)
 	}
 	var all sync.WaitGroup
 	for _, task := range []task{
@@ -153,7 +162,9 @@ func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 	if err := e.client.Stop(stop); err != nil {
 		now, cancel := context.WithTimeout(working, 5*time.Second)
 		defer cancel()
-		return e.client.StopAndCancel(now)
+		if err := e.client.StopAndCancel(now); err != nil { // its connections do not answer
+			e.cfg.Log.Warn("job queue not stopped in time, the next start or another node goes on", "error", err)
+		}
 	}
 	return nil
 }

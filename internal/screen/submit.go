@@ -57,7 +57,7 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 	if err != nil {
 		switch {
 		case errors.Is(err, audio.ErrNotFound):
-			return g, w.fail(ctx, job, g, report.ReasonStorage, err.Error())
+			return g, w.elsewhere(ctx, job, g, err)
 		case errors.Is(err, audio.ErrTampered):
 			w.tampered.Add(1)
 			w.cfg.Log.Error("stored audio refused, segment failed", "call", g.Call, "segment", g.ID, "error", err)

@@ -52,7 +52,9 @@ type WorkerConfig struct {
 	Observe func(Step)
 	// Lease, if not nil, bounds the requests to the API: they end when it runs out.
 	Lease *Lease
-	Now   func() time.Time // for tests
+	// Able, if not nil, reports whether this node sees the audio of all nodes. While it does not, segments are left to others.
+	Able func() bool
+	Now  func() time.Time // for tests
 	// Since returns the age of a time that Now has returned. Default: their difference.
 	Since func(time.Time) time.Duration
 	Log   *slog.Logger
@@ -149,8 +151,8 @@ func (w *Worker) NextRetry(job *river.Job[store.SegmentJob]) time.Time {
 
 // Work implements river.Worker.
 func (w *Worker) Work(ctx context.Context, job *river.Job[store.SegmentJob]) error {
-	if !w.cfg.Lease.Held() {
-		return later(time.Second)
+	if !w.cfg.Lease.Held() || w.cfg.Able != nil && !w.cfg.Able() {
+		return later(time.Second) // another node may take it
 	}
 	g, err := w.cfg.Store.Segment(ctx, job.Args.Segment)
 	if errors.Is(err, store.ErrNotFound) || err == nil && g.Settled() {

@@ -4,3 +4,8 @@
 ALTER TABLE node ADD COLUMN instance TEXT NOT NULL DEFAULT '';
 ALTER TABLE node ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 ALTER TABLE node ADD COLUMN generation BIGINT NOT NULL DEFAULT 0;
+-- The identity of the audio store that the nodes share, which is in a marker there too: one row.
+CREATE TABLE audio_store (
+  id       INTEGER PRIMARY KEY,
+  identity TEXT NOT NULL
+);
