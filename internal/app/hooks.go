@@ -13,11 +13,14 @@ import (
 type hooks struct {
 	mu                      sync.Mutex
 	now                     *hook.Dispatcher
+	retired                 map[*hook.Dispatcher]bool // whose last requests are under way
 	replaced                chan struct{}
-	delivered, failed, dead int64 // of earlier dispatchers
+	delivered, failed, dead int64 // of dispatchers that have ended
 }
 
-func newHooks(d *hook.Dispatcher) *hooks { return &hooks{now: d, replaced: make(chan struct{}, 1)} }
+func newHooks(d *hook.Dispatcher) *hooks {
+	return &hooks{now: d, retired: map[*hook.Dispatcher]bool{}, replaced: make(chan struct{}, 1)}
+}
 
 func (a *App) dispatcher(endpoints []hook.Endpoint, allow outbound.List) *hook.Dispatcher {
 	return hook.NewDispatcher(hook.Config{
@@ -36,16 +39,28 @@ func (h *hooks) current() *hook.Dispatcher {
 	return h.now
 }
 
-// replace puts another dispatcher in force. The running one finishes what it has begun.
+// replace puts another dispatcher in force. The requests of the running one end by themselves: cut off, they would be sent
+// again after their lease.
 func (h *hooks) replace(d *hook.Dispatcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delivered, failed, dead := h.now.Counts()
-	h.delivered, h.failed, h.dead = h.delivered+delivered, h.failed+failed, h.dead+dead
+	h.now.Retire()
+	h.retired[h.now] = true
 	h.now = d
 	select {
 	case h.replaced <- struct{}{}:
 	default:
+	}
+}
+
+// ended adds the counts of a retired dispatcher to the sums.
+func (h *hooks) ended(d *hook.Dispatcher) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.retired[d] {
+		delete(h.retired, d)
+		delivered, failed, dead := d.Counts()
+		h.delivered, h.failed, h.dead = h.delivered+delivered, h.failed+failed, h.dead+dead
 	}
 }
 
@@ -54,21 +69,27 @@ func (h *hooks) counts() (delivered, failed, dead int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delivered, failed, dead = h.now.Counts()
+	for d := range h.retired {
+		a, b, c := d.Counts()
+		delivered, failed, dead = delivered+a, failed+b, dead+c
+	}
 	return h.delivered + delivered, h.failed + failed, h.dead + dead
 }
 
 // run delivers until the context ends.
 func (h *hooks) run(ctx context.Context) {
-	for ctx.Err() == nil {
-		turn, end := context.WithCancel(ctx)
-		var running sync.WaitGroup
-		d := h.current()
-		running.Go(func() { d.Run(turn) })
+	var running sync.WaitGroup
+	defer running.Wait()
+	var started *hook.Dispatcher
+	for {
+		if d := h.current(); d != started {
+			started = d
+			running.Go(func() { d.Run(ctx); h.ended(d) })
+		}
 		select {
 		case <-h.replaced:
 		case <-ctx.Done():
+			return
 		}
-		end()
-		running.Wait()
 	}
 }

@@ -56,6 +56,8 @@ type Dispatcher struct {
 	cfg    Config
 	client *http.Client
 	wake   map[string]chan struct{}
+	retire chan struct{} // closed by Retire
+	once   sync.Once
 
 	delivered, failed, dead atomic.Int64
 	underWay                atomic.Int64
@@ -99,7 +101,7 @@ func NewDispatcher(cfg Config) *Dispatcher {
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "callscreen"
 	}
-	d := &Dispatcher{cfg: cfg, wake: map[string]chan struct{}{}}
+	d := &Dispatcher{cfg: cfg, wake: map[string]chan struct{}{}, retire: make(chan struct{})}
 	transport := cfg.Allow.Transport("webhook_allow")
 	transport.MaxIdleConnsPerHost = parallel
 	d.client = &http.Client{
@@ -138,7 +140,19 @@ func (d *Dispatcher) News() {
 	}
 }
 
-// Run delivers messages until the context ends.
+// Retire makes Run return once the requests under way have ended. It begins no others.
+func (d *Dispatcher) Retire() { d.once.Do(func() { close(d.retire) }) }
+
+func (d *Dispatcher) retired() bool {
+	select {
+	case <-d.retire:
+		return true
+	default:
+		return false
+	}
+}
+
+// Run delivers messages until the context ends, which cuts off requests, or until Retire, which does not.
 func (d *Dispatcher) Run(ctx context.Context) {
 	defer d.client.CloseIdleConnections()
 	var all sync.WaitGroup
@@ -182,7 +196,7 @@ func (d *Dispatcher) due(ctx context.Context) (due int, err error) {
 
 func (d *Dispatcher) serve(ctx context.Context, e Endpoint) {
 	troubled := false
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !d.retired() {
 		did, err := d.next(ctx, e)
 		if err != nil && ctx.Err() == nil && !troubled {
 			d.cfg.Log.Warn("reading webhook outbox failed", "endpoint", e.Name, "error", err, "hint", "it is retried")
@@ -195,6 +209,7 @@ func (d *Dispatcher) serve(ctx context.Context, e Endpoint) {
 		select {
 		case <-t.C:
 		case <-d.wake[e.Name]:
+		case <-d.retire:
 		case <-ctx.Done():
 		}
 		t.Stop()
