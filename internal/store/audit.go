@@ -119,24 +119,42 @@ func scanLine(r *sql.Rows) (l Line, err error) {
 	return l, nil
 }
 
-// Audit visits the lines of a call, or all lines if call is "", oldest first.
+// auditPage is the number of lines that are read at a time.
+const auditPage = 500
+
+// Audit visits the lines of a call, or all lines if call is "", oldest first. It reads them page by page, so that a slow
+// visitor holds no snapshot of the database. Lines that are appended meanwhile are visited too.
 func (s *Store) Audit(ctx context.Context, call string, visit func(Line) error) error {
-	query, args := "SELECT "+auditColumns+" FROM audit ORDER BY seq", []any(nil)
+	where := ""
 	if call != "" {
-		query, args = "SELECT "+auditColumns+" FROM audit WHERE call_id = $1 ORDER BY seq", []any{call}
+		where = "call_id = $3 AND "
 	}
-	rows, err := s.reader.QueryContext(ctx, query, args...)
-	err = each(rows, err, func(r *sql.Rows) error {
-		l, err := scanLine(r)
-		if err != nil {
-			return err
+	query := "SELECT " + auditColumns + " FROM audit WHERE " + where + "seq > $1 ORDER BY seq LIMIT $2"
+	for last := int64(0); ; {
+		args := []any{last, auditPage}
+		if call != "" {
+			args = append(args, call)
 		}
-		return visit(l)
-	})
-	if err != nil {
-		return fmt.Errorf("read audit log: %w", err)
+		var page []Line
+		rows, err := s.reader.QueryContext(ctx, query, args...)
+		err = each(rows, err, func(r *sql.Rows) error {
+			l, err := scanLine(r)
+			page = append(page, l)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("read audit log: %w", err)
+		}
+		for _, l := range page {
+			if err := visit(l); err != nil {
+				return fmt.Errorf("read audit log: %w", err)
+			}
+			last = l.Seq
+		}
+		if len(page) < auditPage {
+			return nil
+		}
 	}
-	return nil
 }
 
 // AuditOf returns the audit lines of a call, oldest first.

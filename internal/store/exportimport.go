@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // tables are the tables of this package, in the order of their dependencies. The job queue is not exported; its jobs
@@ -32,8 +34,43 @@ var tables = []struct {
 	{"webhook_endpoint", "name"},
 }
 
-// Export visits every row of all tables in one snapshot, in an order that Import accepts.
+// ErrStalled means that an export did not go on. Its snapshot was released.
+var ErrStalled = errors.New("the reader of the export does not go on")
+
+const (
+	// exportStall is the longest time that a visit of a row may take. Until the end of its snapshot the database keeps every
+	// row that is changed: the WAL of SQLite grows, and PostgreSQL cannot vacuum.
+	exportStall = time.Minute
+	// exportTime is the longest time of an export, however it goes on.
+	exportTime = 2 * time.Hour
+)
+
+// Export visits every row of all tables in one snapshot, in an order that Import accepts. The snapshot ends with ErrStalled if
+// a visit takes too long, also while it is still going on.
 func (s *Store) Export(ctx context.Context, visit func(table string, row map[string]any) error) error {
+	ctx, cancel := context.WithTimeout(ctx, exportTime)
+	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	stall := s.exportStall
+	if stall == 0 {
+		stall = exportStall
+	}
+	timer := time.AfterFunc(stall, func() { stop(ErrStalled) })
+	defer timer.Stop()
+	err := s.export(ctx, func(table string, row map[string]any) error {
+		timer.Reset(stall)
+		err := visit(table, row)
+		timer.Reset(stall) // the next row may take its time, too
+		return err
+	})
+	if err != nil && errors.Is(context.Cause(ctx), ErrStalled) {
+		return fmt.Errorf("export: %w for %v (hint: write it to a file first)", ErrStalled, stall)
+	}
+	return err
+}
+
+func (s *Store) export(ctx context.Context, visit func(table string, row map[string]any) error) error {
 	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: s.snapshot()})
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
@@ -62,7 +99,10 @@ func (s *Store) Export(ctx context.Context, visit func(table string, row map[str
 				}
 				row[c] = values[i]
 			}
-			return visit(table.name, row)
+			if err := visit(table.name, row); err != nil {
+				return err
+			}
+			return ctx.Err()
 		})
 		if err != nil {
 			return fmt.Errorf("export %s: %w", table.name, err)

@@ -49,6 +49,8 @@ type Options struct {
 	MaxConns int
 	// Lookup, if not nil, resolves the host of the database, for tests.
 	Lookup func(ctx context.Context, host string) ([]string, error)
+	// ExportStall limits the visit of a row during an export. Default: a minute.
+	ExportStall time.Duration
 	// Clock, if not nil, replaces the clock of the machine, for tests.
 	Clock func() time.Time
 	Log   *slog.Logger
@@ -58,18 +60,19 @@ type Options struct {
 
 // Store is a database. It is safe for concurrent use.
 type Store struct {
-	db, reader *sql.DB
-	driver     riverdriver.Driver[*sql.Tx]
-	jobs       *river.Client[*sql.Tx] // inserts only
-	postgres   bool
-	lock       *os.File
-	log        *slog.Logger
-	conns      int          // to PostgreSQL, at most
-	bounded    bool         // transactions have a deadline
-	machine    *clock.Clock // of this machine
-	shared     *clock.Clock // of the database server, or that of the machine
-	server     atomic.Pointer[sharedClock]
-	lease      atomic.Pointer[lease] // nil before Join, and with SQLite
+	db, reader  *sql.DB
+	driver      riverdriver.Driver[*sql.Tx]
+	jobs        *river.Client[*sql.Tx] // inserts only
+	postgres    bool
+	lock        *os.File
+	log         *slog.Logger
+	exportStall time.Duration
+	conns       int          // to PostgreSQL, at most
+	bounded     bool         // transactions have a deadline
+	machine     *clock.Clock // of this machine
+	shared      *clock.Clock // of the database server, or that of the machine
+	server      atomic.Pointer[sharedClock]
+	lease       atomic.Pointer[lease] // nil before Join, and with SQLite
 }
 
 // fileName is the SQLite database in its directory.
@@ -82,6 +85,8 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 		log:      opt.Log,
 		bounded:  opt.Owner && opt.URL != "",
 		machine:  clock.New(opt.Clock),
+
+		exportStall: opt.ExportStall,
 	}
 	s.shared = s.machine
 	if s.log == nil {
