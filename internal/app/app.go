@@ -53,6 +53,8 @@ type Options struct {
 	Level *slog.LevelVar
 	// Version is the version that /metrics names.
 	Version string
+	// Clock, if not nil, replaces the clock of the machine for everything durable, for tests.
+	Clock func() time.Time
 	// Meter is the one that also counts the requests of API. Default: a new one.
 	Meter *Meter
 }
@@ -147,6 +149,7 @@ func (a *App) openStores(ctx context.Context) (err error) {
 		Dir:      cfg.DataDir,
 		Owner:    true,
 		MaxConns: cmp.Or(cfg.DatabaseConnections, store.DefaultConns+cfg.Analysis.MaxInFlight),
+		Clock:    a.opt.Clock,
 		Log:      a.opt.Log,
 	}); err != nil {
 		return err

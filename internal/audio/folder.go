@@ -9,12 +9,15 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"sync"
 )
 
 // Folder stores audio in a directory.
 type Folder struct {
-	dir  string
-	root *os.Root
+	dir string
+
+	mu     sync.Mutex
+	opened *os.Root
 }
 
 // NewFolder opens a directory, which it creates if necessary.
@@ -26,11 +29,30 @@ func NewFolder(dir string) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open audio directory: %w", err)
 	}
-	return &Folder{dir: dir, root: root}, nil
+	return &Folder{dir: dir, opened: root}, nil
 }
 
 // Close closes the directory.
-func (f *Folder) Close() error { return f.root.Close() }
+func (f *Folder) Close() error { return f.root().Close() }
+
+func (f *Folder) root() *os.Root {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.opened
+}
+
+// Reopen opens the directory again: another one may have been mounted at its path.
+func (f *Folder) Reopen() error {
+	root, err := os.OpenRoot(f.dir)
+	if err != nil {
+		return fmt.Errorf("open audio directory: %w", err)
+	}
+	f.mu.Lock()
+	before := f.opened
+	f.opened = root
+	f.mu.Unlock()
+	return before.Close()
+}
 
 // Put implements Store. On the same file system it makes a hard link, which copies no data.
 func (f *Folder) Put(_ context.Context, key, file string) error {
@@ -38,7 +60,7 @@ func (f *Folder) Put(_ context.Context, key, file string) error {
 		return fmt.Errorf("%q is not a valid audio key", key)
 	}
 	sub := path.Dir(key)
-	if err := f.root.MkdirAll(sub, 0o700); err != nil {
+	if err := f.root().MkdirAll(sub, 0o700); err != nil {
 		return fmt.Errorf("store audio %s: %w", key, err)
 	}
 	err := os.Link(file, filepath.Join(f.dir, filepath.FromSlash(key)))
@@ -50,7 +72,7 @@ func (f *Folder) Put(_ context.Context, key, file string) error {
 			return fmt.Errorf("store audio %s: %w", key, err)
 		}
 	}
-	if _, err := f.root.Stat(key); err != nil { // the path leads to another directory than the open one: it was unmounted
+	if _, err := f.root().Stat(key); err != nil { // the path leads to another directory than the open one: it was unmounted
 		return fmt.Errorf("store audio %s: it cannot be seen after it was written: %w", key, err)
 	}
 	return f.sync(sub)
@@ -63,7 +85,7 @@ func (f *Folder) copy(key, file string) (err error) {
 	}
 	defer in.Close()
 	temp := key + ".tmp"
-	out, err := f.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	out, err := f.root().OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -71,15 +93,15 @@ func (f *Folder) copy(key, file string) (err error) {
 		err = out.Sync()
 	}
 	if err = errors.Join(err, out.Close()); err != nil {
-		return errors.Join(err, f.root.Remove(temp))
+		return errors.Join(err, f.root().Remove(temp))
 	}
-	return f.root.Rename(temp, key)
+	return f.root().Rename(temp, key)
 }
 
 // sync makes the names in a subdirectory durable, and the name of the subdirectory.
 func (f *Folder) sync(sub string) error {
 	for _, name := range []string{sub, "."} {
-		d, err := f.root.Open(name)
+		d, err := f.root().Open(name)
 		if err != nil {
 			return err
 		}
@@ -92,7 +114,7 @@ func (f *Folder) sync(sub string) error {
 
 // Open implements Store.
 func (f *Folder) Open(_ context.Context, key string) (Object, int64, error) {
-	file, err := f.root.Open(key)
+	file, err := f.root().Open(key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, fmt.Errorf("%w: %s", ErrNotFound, key)
 	}
@@ -108,7 +130,7 @@ func (f *Folder) Open(_ context.Context, key string) (Object, int64, error) {
 
 // Delete implements Store.
 func (f *Folder) Delete(_ context.Context, key string) error {
-	if err := f.root.Remove(key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := f.root().Remove(key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete audio: %w", err)
 	}
 	return nil
@@ -116,6 +138,6 @@ func (f *Folder) Delete(_ context.Context, key string) error {
 
 // Check implements Store.
 func (f *Folder) Check(context.Context) error {
-	_, err := f.root.Stat(".")
+	_, err := f.root().Stat(".")
 	return err
 }

@@ -75,6 +75,12 @@ func (m *Marked) Verify(ctx context.Context) (err error) {
 		m.err = err
 	}()
 	found, err := m.marker(ctx)
+	if again, ok := m.Store.(interface{ Reopen() error }); ok && errors.Is(err, ErrNotFound) {
+		if err := again.Reopen(); err != nil {
+			return err
+		}
+		found, err = m.marker(ctx)
+	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("read the marker of the audio store: %w", err)
 	}

@@ -128,6 +128,30 @@ func TestAudioIsNotStoredBelowAMountPoint(t *testing.T) {
 	}
 }
 
+// A directory that is mounted while the program runs is seen without a restart.
+func TestADirectoryThatIsMountedLateIsSeen(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	dir := filepath.Join(t.TempDir(), "audio")
+	var b book
+	first := b.marked(t, dir, "one")
+	if err := first.Put(ctx, "ab/a.wav", wavFile(t)); err != nil {
+		t.Fatal(err)
+	}
+	b.samples = []string{"ab/a.wav"}
+	if err := os.Rename(dir, dir+"-not-mounted"); err != nil {
+		t.Fatal(err)
+	}
+	late := b.marked(t, dir, "two")
+	if err := late.Verify(ctx); !errors.Is(err, audio.ErrForeign) {
+		t.Errorf("before: %v", err)
+	}
+	if err := errors.Join(os.Remove(dir), os.Rename(dir+"-not-mounted", dir), late.Verify(ctx)); err != nil {
+		t.Error(err)
+	}
+}
+
 // A store of an earlier version has no marker. Its audio shows that it is the right one.
 func TestAStoreWithItsAudioIsMarked(t *testing.T) {
 	t.Parallel()

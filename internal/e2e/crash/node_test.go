@@ -2,6 +2,7 @@ package crash_test
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -22,6 +23,7 @@ type node struct {
 	addr string
 	env  []string
 	more string // of the configuration
+	url  string // of the database; that of the world if it is ""
 
 	cmd    *exec.Cmd
 	logged sync.WaitGroup
@@ -55,7 +57,7 @@ segment: {first_speech: 1s, target_speech: 1s, min_speech: 500ms, max_duration: 
 webhooks:
   - {name: inbox, url: "http://%s/hook", events: [call.flagged, call.cleared, call.inconclusive], secret_files: [%q]}
 %s
-`, n.addr, n.dir, n.w.database, n.w.api.addr, n.w.hooks.addr, n.w.secret, n.more)
+`, n.addr, n.dir, cmp.Or(n.url, n.w.database), n.w.api.addr, n.w.hooks.addr, n.w.secret, n.more)
 	file := filepath.Join(t.TempDir(), "callscreen.yaml")
 	if err := os.WriteFile(file, []byte(cfg), 0o600); err != nil {
 		t.Fatal(err)
