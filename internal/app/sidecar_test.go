@@ -46,6 +46,13 @@ type sidecar struct {
 
 func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, change func(*config.Config)) *sidecar {
 	t.Helper()
+	return newSidecarWith(t, script, tokens, change, nil)
+}
+
+func newSidecarWith(
+	t *testing.T, script simulator.Script, tokens auth.Tokens, change func(*config.Config), with func(*app.Options),
+) *sidecar {
+	t.Helper()
 	s := &sidecar{t: t, stand: simulator.New(script), log: &testkit.Log{}}
 	api := httptest.NewServer(s.stand)
 	meter := app.NewMeter()
@@ -70,7 +77,7 @@ func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, chang
 	s.dir = cfg.DataDir
 	storetest.Empty(t, s.dir)
 	level := &slog.LevelVar{}
-	s.app, err = app.New(t.Context(), app.Options{
+	opt := app.Options{
 		Config:  cfg,
 		Tokens:  tokens,
 		API:     client,
@@ -78,7 +85,11 @@ func newSidecar(t *testing.T, script simulator.Script, tokens auth.Tokens, chang
 		Meter:   meter,
 		Log:     slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: level})),
 		Level:   level,
-	})
+	}
+	if with != nil {
+		with(&opt)
+	}
+	s.app, err = app.New(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"callscreen/internal/wait"
 )
 
 // ErrForeign reports that the store is not the one that the database knows: a directory that is not mounted, or another
@@ -118,13 +120,14 @@ func (m *Marked) marker(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(data)), errors.Join(err, o.Close())
 }
 
-// mark writes the marker into a store without one, unless the store should have audio and has none of it.
+// mark writes the marker into a store without one: if it has known audio, or if this process has just made the identity and
+// there is no audio yet. Without either, a store that looks new is one that is not mounted.
 func (m *Marked) mark(ctx context.Context, identity string) error {
 	keys, err := m.cfg.Samples(ctx)
 	if err != nil {
 		return fmt.Errorf("look for known audio: %w", err)
 	}
-	seen := len(keys) == 0
+	seen := len(keys) == 0 && identity == m.cfg.Proposal
 	for _, key := range keys {
 		o, _, err := m.Store.Open(ctx, key)
 		if err == nil {
@@ -202,10 +205,17 @@ func (m *Marked) Watch(ctx context.Context, changed func(error)) {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	failed := false
-	for {
+	check := func() error {
 		limited, cancel := context.WithTimeout(ctx, checkTime)
-		err := m.Verify(limited)
-		cancel()
+		defer cancel()
+		return m.Verify(limited)
+	}
+	for {
+		err := check()
+		if err != nil && !failed { // the node that makes the identity may be about to write the marker
+			_ = wait.For(ctx, time.Second)
+			err = check()
+		}
 		if ctx.Err() != nil {
 			return
 		}

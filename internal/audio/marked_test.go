@@ -63,6 +63,10 @@ func TestANodeWithAnotherStoreTouchesNothing(t *testing.T) {
 	if err := first.Put(ctx, key, wavFile(t)); err != nil {
 		t.Fatal(err)
 	}
+	// Also while there is no audio, because all of it was deleted.
+	if err := third.Verify(ctx); !errors.Is(err, audio.ErrForeign) {
+		t.Errorf("an empty directory was taken for a new store: %v", err)
+	}
 	b.samples = []string{key}
 	if o, _, err := second.Open(ctx, key); err != nil || o.Close() != nil || second.Verify(ctx) != nil {
 		t.Fatalf("the same directory: %v, %v", err, second.Fault())
