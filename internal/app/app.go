@@ -359,6 +359,7 @@ func (a *App) buildCalls(context.Context) (err error) {
 		Begun:   a.begun,
 		Erase:   a.maintenance.Erase,
 		Require: a.auth.Require,
+		Now:     a.store.Now,
 		Log:     a.opt.Log,
 	}); err != nil {
 		return err

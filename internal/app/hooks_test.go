@@ -36,7 +36,14 @@ func TestAReloadLetsAWebhookUnderWayEnd(t *testing.T) {
 	tell := func(id string) {
 		t.Helper()
 		if err := db.InTx(ctx, func(tx *store.Tx) error {
-			_, err := tx.AddMessage(ctx, store.Message{ID: id, Event: "call.flagged", Call: "c", CreatedAt: db.Now(), Body: "{}"}, []string{"crm"})
+			m := store.Message{
+				ID:        id,
+				Event:     "call.flagged",
+				Call:      "c",
+				CreatedAt: db.Now(),
+				Body:      "{}",
+			}
+			_, err := tx.AddMessage(ctx, m, []string{"crm"})
 			return err
 		}); err != nil {
 			t.Fatal(err)

@@ -151,10 +151,12 @@ func TestReadinessNamesANodeWithoutTheAudio(t *testing.T) {
 		t.Errorf("%v", h)
 	}
 	answer(right, http.StatusOK)
-	for end := time.Now().Add(30 * time.Second); !strings.Contains(wrong.log.String(), "audio store not usable"); time.Sleep(50 * time.Millisecond) {
+	end := time.Now().Add(30 * time.Second)
+	for !strings.Contains(wrong.log.String(), "audio store not usable") {
 		if time.Now().After(end) {
 			t.Fatal("the fault is not logged")
 		}
+		time.Sleep(50 * time.Millisecond)
 	}
 	if err := os.Remove(empty); err != nil {
 		t.Fatal(err)

@@ -46,7 +46,14 @@ func New(now func() time.Time) *Clock {
 }
 
 func newClock(now func() time.Time, mono func() time.Duration) *Clock {
-	return &Clock{now: now, mono: mono, anchor: now().Round(0), at: mono(), looked: mono(), periods: make([]period, 1)}
+	return &Clock{
+		now:     now,
+		mono:    mono,
+		anchor:  now().Round(0),
+		at:      mono(),
+		looked:  mono(),
+		periods: make([]period, 1),
+	}
 }
 
 // Now returns the time of the clock, for records that people read.

@@ -10,7 +10,7 @@ import (
 	"callscreen/internal/store"
 )
 
-// watch is what this node has seen of the heartbeats of another one.
+// watch holds the last heartbeat that this node has seen of another one.
 type watch struct {
 	seen  int64
 	since time.Time // when it was first seen, with a monotonic reading
@@ -153,10 +153,6 @@ func (e *Maintenance) fenced(ctx context.Context) error {
 		return errors.New("requests of before the take-over are still ending")
 	}
 	if err := e.cfg.Store.Rejoin(ctx); err != nil {
-		return err
-	}
-	// Another node has given the jobs of this one back; those fetched since would be started twice.
-	if _, err := e.cfg.Store.Release(ctx, e.cfg.Node); err != nil {
 		return err
 	}
 	e.cfg.Log.Warn("this node was taken for dead, it works again", "node", e.cfg.Node)

@@ -49,7 +49,7 @@ func TestAStalledExportDoesNotHoldTheWAL(t *testing.T) {
 		}
 		return info.Size()
 	}
-	// Checkpoints start anew at 4 MB. With a snapshot they could not, and each round would add 4 MB.
+	// The WAL is written from its start again at 4 MB. With a snapshot they could not, and each round would add 4 MB.
 	for end := time.Now().Add(time.Minute); ; {
 		before := wal()
 		write(300)

@@ -370,7 +370,8 @@ func goneNodes(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(soon(t), "INSERT INTO node (id, started_ms, seen_ms) SELECT 'gone-' || n, 1, 1 FROM generate_series(1, 20) n"); err != nil {
+	if _, err := db.ExecContext(soon(t), "INSERT INTO node (id, started_ms, seen_ms) SELECT 'gone-' || n, 1, 1 "+
+		"FROM generate_series(1, 20) n"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.ExecContext(soon(t), "INSERT INTO part (call_id, part, node) VALUES ('c', 1, 'gone-7')"); err != nil {

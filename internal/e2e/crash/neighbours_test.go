@@ -52,7 +52,7 @@ func TestDatabaseConnectionsFreeze(t *testing.T) {
 		}
 	}
 	w.report(
-		"| the open database connections of one of two nodes freeze %d times in %v | %v, %d failed for good | no take-over, no call interrupted |",
+		"| the database connections of one of two nodes freeze %d times in %v | %v, %d failed for good | no take-over |",
 		turn, away, v, failedForGood(w, nodes[1]),
 	)
 }
@@ -113,7 +113,7 @@ func TestOneNodeHasNoAudioFolder(t *testing.T) {
 	)
 }
 
-// The disk of data_dir runs out of inodes while it has free space. What was promised before is decided.
+// The disk of data_dir runs out of inodes while it has free space. Segments that were promised before are decided.
 func TestTheDiskHasNoInodes(t *testing.T) {
 	t.Parallel()
 	times(t)
