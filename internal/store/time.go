@@ -24,7 +24,7 @@ func (s *Store) databaseNow() time.Time {
 }
 
 // Now returns the time for records: that of the database server if there is one, so that all nodes agree.
-func (s *Store) Now() time.Time { return s.shared.Now().UTC() }
+func (s *Store) Now() time.Time { return s.shared.Now() }
 
 // Due returns the time that waits and leases are compared with. All nodes of a PostgreSQL database share it. With SQLite it
 // does not jump when the clock of the machine is set.
