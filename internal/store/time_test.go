@@ -46,3 +46,23 @@ func TestTheRateLimitSurvivesAClockThatIsSet(t *testing.T) {
 		}
 	}
 }
+
+func TestTheJobQueueHasATimeThatDoesNotJump(t *testing.T) {
+	t.Parallel()
+	var c setClock
+	s := open(t, store.Options{Dir: t.TempDir(), Owner: true, Clock: c.now})
+	queue := s.QueueTime().Time
+	if queue == nil {
+		t.Fatal("the job queue has the time of the machine")
+	}
+	before := queue.Now()
+	for _, ahead := range []time.Duration{time.Hour, -24 * time.Hour, 0} {
+		c.set(ahead)
+		if d := queue.Now().Sub(before); d < 0 || d > time.Minute {
+			t.Errorf("clock set by %v: the time of the job queue jumped by %v", ahead, d)
+		}
+		if now := queue.NowOrNil(); now == nil || now.Sub(before) < 0 || now.Sub(before) > time.Minute {
+			t.Errorf("clock set by %v: queries of the job queue have %v", ahead, now)
+		}
+	}
+}
