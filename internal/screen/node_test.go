@@ -235,6 +235,7 @@ func (n *node) engine(w *screen.Worker, inFlight int) *screen.Maintenance {
 		Node:        n.name,
 		MaxInFlight: inFlight,
 		KeepRecords: n.keep,
+		MaxAge:      3 * time.Hour, // no test of the worker is quicker than the maintenance
 		Now:         n.clock.now,
 		Log:         slog.New(slog.NewTextHandler(&n.log, nil)),
 		OwnParts: func() map[store.PartKey]bool {
