@@ -12,111 +12,170 @@ import (
 // Analyze submits a recording, retries transient errors, and waits for the score. onJob may be nil. Analyze calls it as
 // soon as the job has an id, so that a caller who stops can continue with Wait later and is not charged again.
 func (c *Client) Analyze(ctx context.Context, audio Audio, onJob func(id string)) (Result, error) {
-	var job Job
-	doubted, resent := false, false
-	err := c.retry(ctx, "submit", "", func() *Error {
-		resent = resent || doubted
-		var e *Error
-		job, e = c.submit(ctx, audio, doubted)
-		if e == nil {
-			return nil
-		}
-		if e.Kind == KindInDoubt {
-			if doubted || c.opt.NeverResend {
-				e.Retry = false
-				e.Hint = "it may have been charged; it is not sent again, see analysis.resend_in_doubt"
-			}
-			doubted = true
-		}
-		return e
-	})
+	job, resent, err := c.submitUntilKnown(ctx, audio)
 	if err != nil {
 		return Result{Resent: resent}, err
 	}
 	if job.ID != "" && onJob != nil {
 		onJob(job.ID)
 	}
-	polls, gap := 0, time.Duration(0)
-	if !job.Done() {
-		if job, polls, gap, err = c.wait(ctx, job.ID); err != nil {
-			return Result{JobID: job.ID, Polls: polls, Resent: resent}, err
+	var seen Result
+	if !job.Final() {
+		if job, seen, err = c.wait(ctx, job.ID); err != nil {
+			seen.JobID, seen.Resent = job.ID, resent
+			return seen, err
 		}
 	}
-	result, e := job.result()
-	result.Polls, result.Gap, result.Resent = polls, gap, resent
-	if e != nil {
-		return result, e
-	}
-	return result, nil
+	seen.Resent = resent
+	return job.with(seen)
+}
+
+// submitUntilKnown submits a recording until its outcome is known. An upload of unknown outcome is repeated once, and not before
+// the API answers.
+func (c *Client) submitUntilKnown(ctx context.Context, audio Audio) (job Job, resent bool, err error) {
+	var doubt *Error
+	err = c.retry(ctx, opSubmit, "", func(ctx context.Context) *Error {
+		if doubt != nil {
+			if c.Probe(ctx) != nil {
+				return doubt
+			}
+			resent = true
+		}
+		var e *Error
+		if job, e = c.submit(ctx, audio, doubt != nil); e == nil {
+			return nil
+		}
+		if e.Kind == KindInDoubt {
+			e.Retry = doubt == nil && !c.opt.NeverResend
+			doubt = e
+		}
+		return e
+	})
+	return job, resent, err
 }
 
 // Wait polls a job until it is finished or the deadline has passed. The first poll comes after PollInitial; later
-// intervals grow up to PollMax. A job that failed or has no valid score is an error.
+// intervals grow up to PollMax. A job that failed, is unknown for Grace, or has no valid score for Grace, is an error.
 func (c *Client) Wait(ctx context.Context, id string) (Result, error) {
-	job, polls, gap, err := c.wait(ctx, id)
+	job, seen, err := c.wait(ctx, id)
 	if err != nil {
-		return Result{JobID: id, Polls: polls}, err
+		seen.JobID = id
+		return seen, err
 	}
-	result, e := job.result()
-	result.Polls, result.Gap = polls, gap
-	if e != nil {
-		return result, e
-	}
-	return result, nil
+	return job.with(seen)
 }
 
-// notFoundTries is the number of consecutive 404 answers that are tolerated: a new job may need a moment to become
-// visible.
-const notFoundTries = 4
+// with returns the result of a finished job, with what was seen while it was polled.
+func (j Job) with(seen Result) (Result, error) {
+	r, e := j.result()
+	r.Polls, r.Gap, r.Resent, r.Answered, r.Odd = seen.Polls, seen.Gap, seen.Resent, seen.Answered, seen.Odd
+	if e != nil {
+		return r, e
+	}
+	return r, nil
+}
 
 var errNotDone = errors.New("not finished yet")
 
-// wait also returns the time between the last poll that saw the job unfinished and the one that saw it finished.
-func (c *Client) wait(ctx context.Context, id string) (job Job, polls int, gap time.Duration, err error) {
+// wait polls a job until it is final. seen.Gap is the time between the last poll that saw the job unfinished and the one that
+// saw it finished.
+func (c *Client) wait(ctx context.Context, id string) (job Job, seen Result, err error) {
 	unfinished := c.opt.Clock.Now()
+	w := &watch{mark: unfinished}
 	// Wait before the first poll too: no job finishes at once.
-	if err := c.sleep(ctx, c.opt.PollInitial); err != nil {
-		return Job{ID: id}, 0, 0, canceled("poll", id, err)
+	if err := c.sleep(ctx, c.firstPoll(ctx)); err != nil {
+		return Job{ID: id}, Result{}, canceled(opPoll, id, err)
 	}
-	unknown := 0
-	err = c.retry(ctx, "poll", id, func() *Error {
-		polls++
+	err = c.retry(ctx, opPoll, id, func(ctx context.Context) *Error {
+		seen.Polls++
 		asked := c.opt.Clock.Now()
 		var e *Error
 		job, e = c.poll(ctx, id)
+		now := c.opt.Clock.Now()
 		switch {
-		case e == nil && job.Done():
-			gap = c.opt.Clock.Now().Sub(unfinished)
+		case e == nil && job.Final():
+			seen.Gap = now.Sub(unfinished)
+			w.answered(now, false)
 			return nil
-		case e == nil:
-			unknown, unfinished = 0, asked
+		case e == nil && !job.Done():
+			unfinished = asked
+			w.answered(now, false)
 			return &Error{
-				Op:    "poll",
+				Op:    opPoll,
 				Kind:  KindTimeout,
 				JobID: id,
 				Retry: true,
 				Err:   fmt.Errorf("%w, its status is %q", errNotDone, printable(string(job.Status))),
 			}
+		case e == nil:
+			_, e = job.result()
+			e.Retry = w.answered(now, true) < c.opt.Grace
 		case e.Kind == KindJobNotFound:
-			unknown++
-			e.Retry = unknown < notFoundTries
+			e.Retry = w.answered(now, true) < c.opt.Grace
 		default:
-			unknown = 0
+			w.missed(now)
 		}
 		return e
 	})
+	seen.Answered, seen.Odd = w.end(c.opt.Clock.Now())
 	if job.ID == "" {
 		job.ID = id
 	}
-	return job, polls, gap, err
+	return job, seen, err
 }
 
-// retry calls try with growing intervals until it succeeds, fails permanently, or the deadline passes.
-func (c *Client) retry(ctx context.Context, op, id string, try func() *Error) error {
-	pace := c.pace()
+// firstPoll returns the delay before the first poll. A caller who has less time than PollInitial gets a poll too.
+func (c *Client) firstPoll(ctx context.Context) time.Duration {
+	if end, ok := ctx.Deadline(); ok {
+		return min(c.opt.PollInitial, max(time.Until(end)/2, 0))
+	}
+	return c.opt.PollInitial
+}
+
+// watch measures the time during which the API answers about a job. The time before a request without an answer does not count.
+type watch struct {
+	mark      time.Time // end of the last request
+	answering bool      // the last request was answered
+	strange   bool      // with an odd answer
+	sum, odd  time.Duration
+}
+
+// answered books an answer and returns the time since the answers are odd.
+func (w *watch) answered(now time.Time, odd bool) time.Duration {
+	d := now.Sub(w.mark)
+	w.sum += d
+	if odd {
+		w.odd += d
+	} else {
+		w.odd = 0
+	}
+	w.mark, w.answering, w.strange = now, true, odd
+	return w.odd
+}
+
+func (w *watch) missed(now time.Time) { w.mark, w.answering = now, false }
+
+// end books the time since the last request, if that was answered.
+func (w *watch) end(now time.Time) (sum, odd time.Duration) {
+	if w.answering {
+		w.answered(now, w.strange)
+	}
+	return w.sum, w.odd
+}
+
+// retry calls try with growing intervals until it succeeds, fails permanently, or the deadline passes. The context of a try ends
+// at the deadline.
+func (c *Client) retry(ctx context.Context, op, id string, try func(context.Context) *Error) error {
+	pace := c.pace(op)
 	var last *Error
 	err := backoff.RetryNotifyWithTimer(func() error {
-		if last = try(); last == nil {
+		left := pace.left()
+		if left <= 0 {
+			return backoff.Permanent(last)
+		}
+		request, cancel := context.WithTimeout(ctx, left)
+		defer cancel()
+		if last = try(request); last == nil {
 			return nil
 		}
 		if ctx.Err() != nil || !last.Retry {
@@ -130,7 +189,11 @@ func (c *Client) retry(ctx context.Context, op, id string, try func() *Error) er
 		return nil
 	case ctx.Err() != nil:
 		return canceled(op, id, context.Cause(ctx))
-	case last != nil && last.Retry: // the deadline has passed
+	case last != nil && last.Kind == KindInDoubt:
+		doubt := *last
+		doubt.Retry, doubt.Hint = false, "it may have been charged; it is not sent again, see analysis.resend_in_doubt"
+		return &doubt
+	case last != nil && last.Retry && last.Kind != KindJobNotFound && last.Kind != KindInvalidScore: // the deadline has passed
 		return &Error{
 			Op:     op,
 			Kind:   KindTimeout,
@@ -172,10 +235,16 @@ type pacing struct {
 	deadline time.Time
 	least    time.Duration
 	most     time.Duration
+	room     time.Duration // least time that a try gets before the deadline
 	atLeast  time.Duration // from Retry-After of the last answer
 }
 
-func (c *Client) pace() *pacing {
+// pace returns the pacing of an operation. An upload that is cut off by the deadline may be charged, so it gets more room.
+func (c *Client) pace(op string) *pacing {
+	room := c.opt.PollInitial / 2
+	if op == opSubmit {
+		room = c.opt.PollMax
+	}
 	return &pacing{
 		ExponentialBackOff: backoff.NewExponentialBackOff(
 			backoff.WithInitialInterval(c.opt.PollInitial),
@@ -188,15 +257,26 @@ func (c *Client) pace() *pacing {
 		deadline: c.opt.Clock.Now().Add(c.opt.Deadline),
 		least:    c.opt.PollInitial,
 		most:     c.opt.PollMax,
+		room:     room,
 	}
 }
 
-// NextBackOff returns the next interval, or backoff.Stop.
+func (p *pacing) left() time.Duration { return p.deadline.Sub(p.clock.Now()) }
+
+// NextBackOff returns the next interval, or backoff.Stop. The last try has room for its answer. The interval after it ends at the
+// deadline.
 func (p *pacing) NextBackOff() time.Duration {
 	d := min(max(p.ExponentialBackOff.NextBackOff(), p.least), p.most)
-	left := p.deadline.Sub(p.clock.Now())
+	left := p.left()
 	if left <= 0 || p.atLeast > left {
 		return backoff.Stop
 	}
-	return min(max(d, p.atLeast), left) // the last try is at the deadline
+	d = max(d, p.atLeast)
+	switch {
+	case d+p.room <= left:
+		return d
+	case p.atLeast+p.room <= left && left > 2*p.room:
+		return left - p.room
+	}
+	return left
 }

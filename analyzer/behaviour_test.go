@@ -54,6 +54,7 @@ func newRig(t testing.TB, script simulator.Script, change func(*analyzer.Options
 		PollInitial: time.Millisecond,
 		PollMax:     3 * time.Millisecond,
 		Deadline:    5 * time.Second,
+		Grace:       20 * time.Millisecond,
 		Log:         slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Observe: func(e analyzer.Event) {
 			r.mu.Lock()
@@ -90,7 +91,7 @@ func (r *rig) resends() (n int) {
 
 func answer(a simulator.Answer) *simulator.Answer { return &a }
 
-func short(o *analyzer.Options) { o.Deadline = 60 * time.Millisecond }
+func short(o *analyzer.Options) { o.Deadline, o.PollMax = 300*time.Millisecond, 100*time.Millisecond }
 
 // TestEveryMisbehaviourOfTheAPI covers the failures of a real service and their results.
 func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
@@ -147,7 +148,27 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 			0,
 			"retry possible in 1h0m0s",
 		},
-		{"500 passes", submit(simulator.Answer{Status: 500, Times: 2}), nil, "", 3, 1, 0, ""},
+		{"402", submit(simulator.Answer{Status: 402}), nil, analyzer.KindNoCredit, 1, 0, 0, "has no credit"},
+		{"405 passes", submit(simulator.Answer{Status: 405, Times: 2}), nil, "", 3, 1, 0, ""},
+		{"409 passes", submit(simulator.Answer{Status: 409, Times: 2}), nil, "", 3, 1, 0, ""},
+		{"a status nobody knows passes", submit(simulator.Answer{Status: 444, Times: 2}), nil, "", 3, 1, 0, ""},
+		{"501 passes", submit(simulator.Answer{Status: 501, Times: 2}), nil, "", 3, 1, 0, ""},
+		{"503 passes", submit(simulator.Answer{Status: 503, Times: 4}), nil, "", 5, 1, 0, ""},
+		{"500 passes", submit(simulator.Answer{Status: 500, Times: 1}), nil, "", 2, 1, 1, ""},
+		{"500 twice", submit(simulator.Answer{Status: 500}), nil, analyzer.KindInDoubt, 2, 0, 1, "may have been charged"},
+		{"502 twice", submit(simulator.Answer{Status: 502}), nil, analyzer.KindInDoubt, 2, 0, 1, "may have been charged"},
+		{"504 twice", submit(simulator.Answer{Status: 504}), nil, analyzer.KindInDoubt, 2, 0, 1, "may have been charged"},
+		{"524 twice", submit(simulator.Answer{Status: 524}), nil, analyzer.KindInDoubt, 2, 0, 1, "may have been charged"},
+		{
+			"504, and never sent again",
+			submit(simulator.Answer{Status: 504}),
+			func(o *analyzer.Options) { o.NeverResend = true },
+			analyzer.KindInDoubt,
+			1,
+			0,
+			0,
+			"analysis.resend_in_doubt",
+		},
 		{
 			"502 with HTML passes",
 			submit(simulator.Answer{Status: 502, Body: "<html><h1>Bad</h1></html>", ContentType: "text/html", Times: 1}),
@@ -155,7 +176,7 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 			"",
 			2,
 			1,
-			0,
+			1,
 			"",
 		},
 		{
@@ -171,9 +192,9 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 		{
 			"a redirect",
 			submit(simulator.Answer{Status: 307, Location: "http://127.0.0.1:1/"}),
-			nil,
-			analyzer.KindRejected,
-			1,
+			short,
+			analyzer.KindTimeout,
+			0,
 			0,
 			0,
 			"redirects elsewhere",
@@ -238,8 +259,41 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 		{"poll connections are lost for a while", poll(simulator.Answer{Reset: "before", Times: 3}), nil, "", 1, 1, 0, ""},
 		{"a poll is cut off", poll(simulator.Answer{Status: 200, Body: `{"id":"x","status":"comp`, Times: 1}), nil, "", 1, 1, 0, ""},
 		{"a poll gets HTML", poll(simulator.Answer{Status: 200, Body: "<html>login</html>", Times: 2}), nil, "", 1, 1, 0, ""},
-		{"the job is not visible yet", poll(simulator.Answer{Status: 404, Times: 3}), nil, "", 1, 1, 0, ""},
+		{
+			"the job is not visible yet",
+			poll(simulator.Answer{Status: 404, Times: 20}),
+			func(o *analyzer.Options) { o.Grace = 0 },
+			"",
+			1,
+			1,
+			0,
+			"",
+		},
 		{"the job is gone", poll(simulator.Answer{Status: 404}), nil, analyzer.KindJobNotFound, 1, 1, 0, "does not know this job"},
+		{"polls are refused in ways nobody knows", poll(simulator.Answer{Status: 418, Times: 5}), nil, "", 1, 1, 0, ""},
+		{"polls get 400 for a while", poll(simulator.Answer{Status: 400, Times: 5}), nil, "", 1, 1, 0, ""},
+		{"polls are redirected for a while", poll(simulator.Answer{Status: 302, Location: "/", Times: 5}), nil, "", 1, 1, 0, ""},
+		{
+			"polls get another job for a while",
+			poll(simulator.Answer{Body: `{"id":"another","status":"completed","score":0.99}`, Times: 5}),
+			nil,
+			"",
+			1,
+			1,
+			0,
+			"",
+		},
+		{
+			"completed, and the score follows",
+			poll(simulator.Answer{Body: `{"status":"completed"}`, Times: 3}),
+			func(o *analyzer.Options) { o.Grace = 0 },
+			"",
+			1,
+			1,
+			0,
+			"",
+		},
+		{"402 on a poll", poll(simulator.Answer{Status: 402}), nil, analyzer.KindNoCredit, 1, 1, 0, "HTTP 402"},
 		{"401 on a poll", poll(simulator.Answer{Status: 401}), nil, analyzer.KindUnauthorized, 1, 1, 0, "HTTP 401"},
 		{"never finished", result(simulator.Result{Never: true}), short, analyzer.KindTimeout, 1, 1, 0, `its status is "queued"`},
 		{
@@ -354,8 +408,8 @@ func TestARedirectCarriesNeitherKeyNorRecording(t *testing.T) {
 			{Submit: answer(simulator.Answer{Status: status, Location: other.URL})},
 			{Poll: answer(simulator.Answer{Status: status, Location: other.URL})},
 		} {
-			r := newRig(t, simulator.Script{Rules: []simulator.Rule{rule}}, nil)
-			if _, err := r.client.Analyze(t.Context(), recording(1, 100), nil); analyzer.Reason(err) != "rejected" {
+			r := newRig(t, simulator.Script{Rules: []simulator.Rule{rule}}, short)
+			if _, err := r.client.Analyze(t.Context(), recording(1, 100), nil); analyzer.Reason(err) != "timeout" {
 				t.Errorf("HTTP %d: error is %v", status, err)
 			}
 		}

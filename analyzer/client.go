@@ -23,15 +23,19 @@ type Options struct {
 	// PollInitial and PollMax are the shortest and the longest interval between two polls. The interval grows
 	// exponentially. Default: 1 s and 3 s.
 	PollInitial, PollMax time.Duration
-	// Deadline limits a submission with all its retries, and then the job. Default: 2 min.
+	// Deadline limits a submission with all its retries, and then the polling of the job, requests in flight included.
+	// Default: 2 min.
 	Deadline time.Duration
 	// RequestTimeout limits a single request. Default: 30 s.
 	RequestTimeout time.Duration
+	// Grace is the time after which an answer that contradicts the course of a job is final: an unknown job, and a completed
+	// job without a valid score. Default: 1 min.
+	Grace time.Duration
 	// NeverResend makes Analyze fail if the outcome of an upload is unknown, instead of sending the recording again. The
 	// recording is then charged at most once, possibly without a result.
 	NeverResend bool
-	// KeyRetry is the time after which a rejected key is tried again, by the next submission. Submissions before that fail
-	// at once. Default: a rejected key is never tried again.
+	// KeyRetry is the time after which a rejected key or an account without credit is tried again, by the next submission.
+	// Submissions before that fail at once. Default: it is never tried again.
 	KeyRetry time.Duration
 	// Clock is used for waiting and for dates. Default: the system clock.
 	Clock Clock
@@ -41,6 +45,9 @@ type Options struct {
 	// Log receives messages for the operator. Default: no log.
 	Log *slog.Logger
 }
+
+// DefaultGrace is the default of Options.Grace.
+const DefaultGrace = time.Minute
 
 // Event is a submission or a poll, with its result.
 type Event struct {
@@ -81,6 +88,7 @@ func New(key Key, opts *Options) (*Client, error) {
 	def(&c.opt.PollMax, max(3*time.Second, c.opt.PollInitial))
 	def(&c.opt.Deadline, 2*time.Minute)
 	def(&c.opt.RequestTimeout, 30*time.Second)
+	def(&c.opt.Grace, DefaultGrace)
 	if c.opt.Clock == nil {
 		c.opt.Clock = machineClock{}
 	}
@@ -124,6 +132,9 @@ type Result struct {
 	// Gap is the time between the last moment when the job was known to be unfinished and the moment when it was known to
 	// be finished. The API does not report when a job finished; Gap is the upper limit of the detection delay.
 	Gap time.Duration
+	// Answered is the time during which the API answered about the job. It is also set beside an error. Odd is the last part
+	// of it, during which the API did not know the job, or reported it as completed without a valid score.
+	Answered, Odd time.Duration
 	// Simulated reports that the score comes from package simulator and has no relation to the voice.
 	Simulated bool
 	Resent    bool // the recording was sent twice, because the outcome of the first upload is unknown
@@ -134,7 +145,7 @@ func (j Job) result() (Result, *Error) {
 	switch {
 	case j.Status == StatusFailed:
 		return Result{}, &Error{
-			Op:      "poll",
+			Op:      opPoll,
 			Kind:    KindJobFailed,
 			JobID:   j.ID,
 			Code:    j.ErrorCode,
@@ -142,7 +153,7 @@ func (j Job) result() (Result, *Error) {
 		}
 	case math.IsNaN(j.Score):
 		return Result{}, &Error{
-			Op:    "poll",
+			Op:    opPoll,
 			Kind:  KindInvalidScore,
 			JobID: j.ID,
 			Err:   errors.New("the completed job has no score within 0..1"),

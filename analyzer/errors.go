@@ -14,6 +14,7 @@ type Kind string
 
 const (
 	KindUnauthorized  Kind = "unauthorized"   // 401, 403: the API rejects the key
+	KindNoCredit      Kind = "no_credit"      // 402: the account has no credit
 	KindRejected      Kind = "rejected"       // the API rejects this recording
 	KindTooLarge      Kind = "too_large"      // the recording is not smaller than MaxSize, or 413
 	KindJobNotFound   Kind = "job_not_found"  // the API does not know the job

@@ -41,6 +41,12 @@ func (j Job) Result() (Result, error) {
 // Done reports whether the job is in a final state.
 func (j Job) Done() bool { return j.Status == StatusCompleted || j.Status == StatusFailed }
 
+// Final reports whether the job has a result: a valid score, or a failure. A job that is completed without a valid score is
+// done and not final. Its score may follow.
+func (j Job) Final() bool {
+	return j.Status == StatusFailed || j.Status == StatusCompleted && !math.IsNaN(j.Score)
+}
+
 // maxID is longer than any real id, and short enough for a URL path.
 const maxID = 256
 

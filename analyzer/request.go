@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -35,14 +33,14 @@ func (c *Client) Submit(ctx context.Context, audio Audio) (Job, error) {
 func (c *Client) submit(ctx context.Context, audio Audio, resend bool) (Job, *Error) {
 	start := c.opt.Clock.Now()
 	job, e := c.upload(ctx, audio)
-	c.observe(Event{Op: "submit", Err: e, Took: c.opt.Clock.Now().Sub(start), Resend: resend})
+	c.observe(Event{Op: opSubmit, Err: e, Took: c.opt.Clock.Now().Sub(start), Resend: resend})
 	return job, e
 }
 
 func (c *Client) upload(ctx context.Context, audio Audio) (Job, *Error) {
 	if audio.Size >= MaxSize {
 		return Job{}, &Error{
-			Op:   "submit",
+			Op:   opSubmit,
 			Kind: KindTooLarge,
 			Err:  fmt.Errorf("the recording has %d bytes, the API accepts less than %d", audio.Size, MaxSize),
 			Hint: "cut it into shorter segments",
@@ -50,7 +48,7 @@ func (c *Client) upload(ctx context.Context, audio Audio) (Job, *Error) {
 	}
 	u, err := newUpload(audio)
 	if err != nil {
-		return Job{}, &Error{Op: "submit", Kind: KindUnreadable, Err: err}
+		return Job{}, &Error{Op: opSubmit, Kind: KindUnreadable, Err: err}
 	}
 	defer func() { _ = u.close() }() // closing a file that was only read
 	refused, no := c.mayAsk()
@@ -59,44 +57,42 @@ func (c *Client) upload(ctx context.Context, audio Audio) (Job, *Error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opt.RequestTimeout)
 	defer cancel()
-	// From here on the API may have the whole recording, even if the answer is lost.
-	var sent atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(info httptrace.WroteRequestInfo) {
-		if info.Err == nil {
-			sent.Store(true)
-		}
-	}})
-	// Without GetBody, net/http cannot send the recording a second time by itself.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.String()+submitPath, io.NopCloser(u.body))
+	handed := &handover{size: u.size, body: u.body}
+	// Without GetBody, net/http cannot send the recording a second time by itself. It would also do so after a stream error
+	// that leaves the outcome open.
+	req, err := http.NewRequestWithContext(handed.watch(ctx), http.MethodPost, c.base.String()+submitPath, io.NopCloser(handed))
 	if err != nil {
-		return Job{}, &Error{Op: "submit", Kind: KindNetwork, Err: err}
+		return Job{}, &Error{Op: opSubmit, Kind: KindNetwork, Err: err}
 	}
 	req.ContentLength = u.size
 	req.Header.Set("Content-Type", u.contentType)
-	body, status, after, e := c.do(req, "submit", "")
+	body, status, after, e := c.do(req, opSubmit, "")
 	job := Job{}
 	if e == nil {
-		job, e = c.submitAnswer(body, status, after)
-	} else if e.Kind == KindNetwork && sent.Load() {
-		e.Kind, e.Hint = KindInDoubt, "the upload was sent, but its outcome is unknown"
+		job, e = submitAnswer(body, status, handed.sent(), after)
+	} else if e.Kind == KindNetwork && handed.sent() && !unprocessed(e.Err) {
+		e.Kind, e.Hint = KindInDoubt, hintInDoubt
 	}
+	c.account(refused, e)
+	return job, e
+}
+
+// account records whether the API accepts the key and the account. refused is the refusal that the request retested, or nil.
+func (c *Client) account(refused *refusal, e *Error) {
 	switch {
-	case e != nil && e.Kind == KindUnauthorized:
-		if c.refused.Swap(&refusal{err: e, at: c.opt.Clock.Now()}) == nil {
-			c.opt.Log.Error(
-				"analysis API rejects the key, submissions stopped",
-				"status",
-				e.Status,
-				"asked_again_after",
-				c.opt.KeyRetry,
-				"hint",
-				e.Hint,
-			)
+	case e != nil && e.Kind.Class() == ClassAccount:
+		before := c.refused.Swap(&refusal{err: e, at: c.opt.Clock.Now()})
+		if before != nil && before.err.Kind == e.Kind {
+			return
 		}
+		text := "analysis API rejects the key, submissions stopped"
+		if e.Kind == KindNoCredit {
+			text = "analysis account has no credit, submissions stopped"
+		}
+		c.opt.Log.Error(text, "status", e.Status, "asked_again_after", c.opt.KeyRetry, "hint", e.Hint)
 	case e == nil && refused != nil && c.refused.CompareAndSwap(refused, nil):
 		c.opt.Log.Info("analysis API accepts the key again")
 	}
-	return job, e
 }
 
 // mayAsk returns an error while the key is rejected and no retry is due. It returns the refusal that this request
@@ -117,24 +113,31 @@ func (c *Client) mayAsk() (about *refusal, no *Error) {
 	}
 }
 
-func (c *Client) submitAnswer(body []byte, status int, after time.Duration) (Job, *Error) {
-	if e := statusError("submit", status, body, after); e != nil {
+// submitAnswer parses the answer to an upload. An answer of success that names no job leaves an upload in doubt: a server
+// accepted it, possibly the API.
+func submitAnswer(body []byte, status int, sent bool, after time.Duration) (Job, *Error) {
+	if e := statusError(opSubmit, status, sent, body, after); e != nil {
 		return Job{}, e
 	}
 	job, ok := parseJob(body)
-	if !ok || job.ID == "" && !job.Done() {
-		// A server accepted the upload, possibly the API.
-		return Job{}, &Error{
-			Op:      "submit",
-			Kind:    KindInDoubt,
-			Status:  status,
-			Message: printable(string(body)),
-			Retry:   true,
-			Err:     errors.New("the answer has no job id"),
-		}
+	if ok && (job.ID != "" || job.Final()) {
+		return job, nil
 	}
-	return job, nil
+	e := &Error{
+		Op:      opSubmit,
+		Kind:    KindInvalidAnswer,
+		Status:  status,
+		Message: printable(string(body)),
+		Retry:   true,
+		Err:     errors.New("the answer has no job id"),
+	}
+	if sent {
+		e.Kind = KindInDoubt
+	}
+	return Job{}, e
 }
+
+var errOtherJob = errors.New("the answer is about another job")
 
 // Poll requests the state of a job once.
 func (c *Client) Poll(ctx context.Context, id string) (Job, error) {
@@ -148,43 +151,60 @@ func (c *Client) Poll(ctx context.Context, id string) (Job, error) {
 func (c *Client) poll(ctx context.Context, id string) (Job, *Error) {
 	start := c.opt.Clock.Now()
 	job, e := c.ask(ctx, id)
-	c.observe(Event{Op: "poll", Err: e, Took: c.opt.Clock.Now().Sub(start)})
+	c.observe(Event{Op: opPoll, Err: e, Took: c.opt.Clock.Now().Sub(start)})
 	return job, e
 }
 
 func (c *Client) ask(ctx context.Context, id string) (Job, *Error) {
 	if !validID(id) {
-		return Job{}, &Error{Op: "poll", Kind: KindInvalidAnswer, Err: fmt.Errorf("%q is not a job id", printable(id))}
+		return Job{}, &Error{Op: opPoll, Kind: KindInvalidAnswer, Err: fmt.Errorf("%q is not a job id", printable(id))}
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opt.RequestTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.String()+jobPath+url.PathEscape(id), nil)
 	if err != nil {
-		return Job{}, &Error{Op: "poll", Kind: KindNetwork, JobID: id, Err: err}
+		return Job{}, &Error{Op: opPoll, Kind: KindNetwork, JobID: id, Err: err}
 	}
-	body, status, after, e := c.do(req, "poll", id)
+	body, status, after, e := c.do(req, opPoll, id)
 	if e != nil {
 		return Job{}, e
 	}
-	if e := statusError("poll", status, body, after); e != nil {
+	if e := statusError(opPoll, status, false, body, after); e != nil {
 		e.JobID = id
 		return Job{}, e
 	}
 	job, ok := parseJob(body)
-	if !ok || job.Status == "" {
-		return Job{}, &Error{
-			Op:      "poll",
+	if !ok || job.Status == "" || job.ID != "" && job.ID != id {
+		e := &Error{
+			Op:      opPoll,
 			Kind:    KindInvalidAnswer,
 			JobID:   id,
 			Status:  status,
 			Message: printable(string(body)),
 			Retry:   true,
 		}
+		if ok && job.ID != "" && job.ID != id {
+			e.Err = errOtherJob
+		}
+		return Job{}, e
 	}
 	if job.ID == "" {
 		job.ID = id
 	}
 	return job, nil
+}
+
+// probeID is no job of the API. Its answer shows that the API answers, and costs nothing.
+const probeID = "callscreen-probe"
+
+// Probe asks the API about a job that does not exist. It returns nil if the API answers, also if it rejects the key. Nothing is
+// submitted.
+func (c *Client) Probe(ctx context.Context) error {
+	_, e := c.ask(ctx, probeID)
+	if e == nil || errors.Is(e, errOtherJob) || e.Status >= 400 && e.Status < 500 && e.Status != http.StatusRequestTimeout {
+		return nil
+	}
+	return e
 }
 
 // do sends a request and reads the answer, of any status.
@@ -237,36 +257,6 @@ func (c *Client) retryAfter(value string) time.Duration {
 		return min(max(at.Sub(c.opt.Clock.Now()), 0), maxAfter)
 	}
 	return 0
-}
-
-// statusError converts an HTTP status to an error, or nil for success.
-func statusError(op string, status int, body []byte, after time.Duration) *Error {
-	if status >= 200 && status < 300 {
-		return nil
-	}
-	e := &Error{Op: op, Status: status, Message: answerMessage(body), RetryAfter: after}
-	switch {
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		e.Kind, e.Hint = KindUnauthorized, "check DATASPIKE_API_KEY, and that the key is valid for this base URL"
-	case status == http.StatusTooManyRequests:
-		e.Kind, e.Retry, e.Hint = KindRateLimited, true, "lower analysis.rate_per_second if this continues"
-	case status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly:
-		e.Kind, e.Retry = KindUnavailable, true
-	case status == http.StatusRequestEntityTooLarge:
-		e.Kind, e.Hint = KindTooLarge, "shorten segment.max_duration"
-	case status == http.StatusNotFound && op == "poll":
-		e.Kind, e.Hint = KindJobNotFound, "the API does not know this job"
-	case status >= 300 && status < 400:
-		e.Kind, e.Hint = KindRejected, "the API redirects elsewhere; redirects are not followed, check analysis.base_url"
-	case status == http.StatusNotFound:
-		e.Kind, e.Hint = KindRejected, "check analysis.base_url"
-	default:
-		e.Kind = KindRejected
-	}
-	if e.Kind == KindUnauthorized || e.Kind == KindRejected || e.Kind == KindTooLarge {
-		e.RetryAfter = 0
-	}
-	return e
 }
 
 // answerMessage returns the message of an error page, shortened: the field message of JSON, otherwise the text.
