@@ -47,8 +47,9 @@ const (
 
 // statusKind returns the kind of an HTTP status, and a hint. sent means that the API may have the whole recording.
 //
-// RFC 9110 section 15.6 decides which 5xx leave an upload in doubt. 501, 503 and 505 state that the request was not carried
-// out. 502 and 504 come from a gateway that had passed it on. 500 and unregistered codes do not state whether a job exists.
+// RFC 9110 section 15.6 decides which 5xx leave an upload in doubt. 500, 501, 503 and 505 are definite: the server itself states
+// that it did not carry out the request. 502 and 504 come from a gateway that had passed the request on and does not know the
+// outcome. Codes from 520 on are those of content delivery networks, which are gateways too.
 func statusKind(op string, status int, sent bool) (Kind, string) {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -71,10 +72,8 @@ func statusKind(op string, status int, sent bool) (Kind, string) {
 		return KindRejected, ""
 	case http.StatusRequestEntityTooLarge:
 		return KindTooLarge, "shorten segment.max_duration"
-	case http.StatusNotImplemented, http.StatusServiceUnavailable, http.StatusHTTPVersionNotSupported:
-		return KindUnavailable, ""
 	}
-	if status >= 500 && sent {
+	if sent && (status == http.StatusBadGateway || status == http.StatusGatewayTimeout || status >= 520) {
 		return KindInDoubt, hintInDoubt
 	}
 	return KindUnavailable, redirectHint(status)
