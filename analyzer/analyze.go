@@ -243,7 +243,7 @@ type pacing struct {
 func (c *Client) pace(op string) *pacing {
 	room := c.opt.PollInitial / 2
 	if op == opSubmit {
-		room = c.opt.PollMax
+		room = min(c.opt.RequestTimeout, c.opt.Deadline/4)
 	}
 	return &pacing{
 		ExponentialBackOff: backoff.NewExponentialBackOff(
