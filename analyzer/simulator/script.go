@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -21,6 +22,18 @@ type Script struct {
 	Seed uint64 `yaml:"seed"`
 	// Rules change the behaviour for some recordings. The first matching rule applies.
 	Rules []Rule `yaml:"rules"`
+	// Outages change the behaviour for some time. They come before the rules.
+	Outages []Outage `yaml:"outages"`
+}
+
+// Outage replaces the answers to all requests of a period. Times of its answers is ignored.
+type Outage struct {
+	// From and To limit the period, counted from the first request. A To of 0 means no end.
+	From time.Duration `yaml:"from"`
+	To   time.Duration `yaml:"to"`
+	// Submit and Poll, if set, replace the answer to a request.
+	Submit *Answer `yaml:"submit"`
+	Poll   *Answer `yaml:"poll"`
 }
 
 // Rule changes the behaviour for the recordings that it matches.
@@ -67,6 +80,10 @@ type Answer struct {
 	Reset string `yaml:"reset"`
 	// Delay is the delay before the answer.
 	Delay time.Duration `yaml:"delay"`
+	// Accept makes the recording a job, whatever the answer to its submission is. A Reset "after" does so too.
+	Accept bool `yaml:"accept"`
+	// Hang keeps the request without an answer until the client gives up.
+	Hang bool `yaml:"hang"`
 }
 
 // Result is the result of a job.
@@ -124,17 +141,29 @@ func (s Script) validate() error {
 		return fmt.Errorf("script: latency is %v, must not be negative", s.Latency)
 	}
 	for i, r := range s.Rules {
-		for name, a := range map[string]*Answer{"submit": r.Submit, "poll": r.Poll} {
-			if a == nil {
-				continue
-			}
-			if a.Status != 0 && (a.Status < 200 || a.Status > 599) {
-				return fmt.Errorf("script: rules[%d].%s.status is %d, must be within 200..599", i, name, a.Status)
-			}
-			if a.Reset != "" && a.Reset != "before" && a.Reset != "after" {
-				return fmt.Errorf("script: rules[%d].%s.reset is %q, must be before or after", i, name, a.Reset)
-			}
+		if err := errors.Join(r.Submit.validate("rules", i, "submit"), r.Poll.validate("rules", i, "poll")); err != nil {
+			return err
 		}
+	}
+	for i, o := range s.Outages {
+		if o.From < 0 || o.To != 0 && o.To <= o.From {
+			return fmt.Errorf("script: outages[%d] is from %v to %v, must not be empty", i, o.From, o.To)
+		}
+		if err := errors.Join(o.Submit.validate("outages", i, "submit"), o.Poll.validate("outages", i, "poll")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Answer) validate(list string, i int, name string) error {
+	switch {
+	case a == nil:
+		return nil
+	case a.Status != 0 && (a.Status < 200 || a.Status > 599):
+		return fmt.Errorf("script: %s[%d].%s.status is %d, must be within 200..599", list, i, name, a.Status)
+	case a.Reset != "" && a.Reset != "before" && a.Reset != "after":
+		return fmt.Errorf("script: %s[%d].%s.reset is %q, must be before or after", list, i, name, a.Reset)
 	}
 	return nil
 }

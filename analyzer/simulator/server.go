@@ -29,6 +29,7 @@ type Server struct {
 	jobs    map[string]*job
 	order   []string       // ids of jobs, oldest first
 	used    map[string]int // number of answers given, by rule and recording
+	first   time.Time      // of the first request
 }
 
 // Stats counts requests.
@@ -91,6 +92,11 @@ func (s *Server) Uploads() []Upload {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Simulated", "true")
+	s.mu.Lock()
+	if s.first.IsZero() {
+		s.first = s.now()
+	}
+	s.mu.Unlock()
 	if token := r.Header.Get("ds-api-token"); token == "" || s.script.Token != "" && token != s.script.Token {
 		drain(r)
 		problem(w, http.StatusUnauthorized, "the token is not accepted")
@@ -144,8 +150,12 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rule, i := s.rule(n, u)
-	if a := rule.Submit; a != nil && s.use("submit", i, u.SHA256, a.Times) {
-		if a.Reset == "after" {
+	a, _ := s.outage()
+	if a == nil && rule.Submit != nil && s.use("submit", i, u.SHA256, rule.Submit.Times) {
+		a = rule.Submit
+	}
+	if a != nil {
+		if a.Accept || a.Reset == "after" {
 			s.accept(i, rule, u)
 		}
 		a.give(w, r)
@@ -159,6 +169,19 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Unlock()
 	write(w, answer)
+}
+
+// outage returns the answers of the present outage, nil without one.
+func (s *Server) outage() (submit, poll *Answer) {
+	s.mu.Lock()
+	at := s.now().Sub(s.first)
+	s.mu.Unlock()
+	for _, o := range s.script.Outages {
+		if at >= o.From && (o.To == 0 || at < o.To) {
+			return o.Submit, o.Poll
+		}
+	}
+	return nil, nil
 }
 
 // rule returns the first matching rule and its index.
@@ -213,6 +236,10 @@ func (s *Server) job(w http.ResponseWriter, r *http.Request) {
 	s.stats.Polls++
 	j := s.jobs[id]
 	s.mu.Unlock()
+	if _, a := s.outage(); a != nil {
+		a.give(w, r)
+		return
+	}
 	if j == nil {
 		problem(w, http.StatusNotFound, "no such job")
 		return
@@ -275,6 +302,10 @@ func usualScore(u Upload) float64 {
 func (a Answer) give(w http.ResponseWriter, r *http.Request) {
 	if a.Reset != "before" {
 		drain(r)
+	}
+	if a.Hang {
+		<-r.Context().Done()
+		return
 	}
 	if a.Delay > 0 {
 		t := time.NewTimer(a.Delay)

@@ -288,6 +288,10 @@ rules:
 		"rules: 3",
 		"a: [",
 		"rules: [{match: {sometimes: 1}}]",
+		"outages: [{from: 2s, to: 1s}]",
+		"outages: [{from: -1s}]",
+		"outages: [{submit: {status: 99}}]",
+		"outages: [{poll: {reset: perhaps}}]",
 	} {
 		if _, err := simulator.ParseScript(strings.NewReader(bad)); err == nil {
 			t.Errorf("%q is taken", bad)
@@ -295,6 +299,29 @@ rules:
 	}
 	if _, err := simulator.ParseScript(strings.NewReader("")); err != nil {
 		t.Errorf("an empty script: %v", err)
+	}
+}
+
+// An outage replaces all answers for its time. Jobs that it accepts are there afterwards.
+func TestAnOutage(t *testing.T) {
+	script, err := simulator.ParseScript(strings.NewReader(
+		"outages: [{from: 10s, to: 20s, submit: {status: 504, accept: true}, poll: {status: 200, body: '<html>'}}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	stand := simulator.New(script).WithClock(func() time.Time { return now })
+	for _, c := range []struct {
+		pass                   time.Duration
+		submit, poll, accepted int
+	}{{0, 200, 404, 1}, {10 * time.Second, 504, 200, 2}, {9 * time.Second, 504, 200, 3}, {time.Second, 200, 404, 4}} {
+		now = now.Add(c.pass)
+		body, kind := form(t, "file", "RIFF....WAVE")
+		sent, _ := ask(stand, http.MethodPost, submit, "key", body, kind)
+		asked, _ := ask(stand, http.MethodGet, job+"x", "key", nil, "")
+		if sent != c.submit || asked != c.poll || stand.Stats().Accepted != c.accepted {
+			t.Errorf("at %v: submission %d, poll %d, %+v", now, sent, asked, stand.Stats())
+		}
 	}
 }
 
@@ -312,7 +339,12 @@ func FuzzScript(f *testing.F) {
 				return // takes time, or needs a connection
 			}
 		}
-		s.Token, s.FailRate = "", 0
+		for _, r := range s.Rules {
+			if r.Submit != nil && r.Submit.Hang || r.Poll != nil && r.Poll.Hang {
+				return
+			}
+		}
+		s.Token, s.FailRate, s.Outages = "", 0, nil
 		stand := simulator.New(s)
 		body, kind := form(t, "file", "RIFF....WAVE")
 		code, a := ask(stand, http.MethodPost, submit, "key", body, kind)
