@@ -68,11 +68,11 @@ func (c *Client) Wait(ctx context.Context, id string) (Result, error) {
 // with returns the result of a finished job, with what was seen while it was polled.
 func (j Job) with(seen Result) (Result, error) {
 	r, e := j.result()
-	r.Polls, r.Gap, r.Resent, r.Answered, r.Odd = seen.Polls, seen.Gap, seen.Resent, seen.Answered, seen.Odd
+	seen.JobID, seen.Score, seen.Verdict, seen.Simulated = r.JobID, r.Score, r.Verdict, r.Simulated
 	if e != nil {
-		return r, e
+		return seen, e
 	}
-	return r, nil
+	return seen, nil
 }
 
 var errNotDone = errors.New("not finished yet")
@@ -95,11 +95,11 @@ func (c *Client) wait(ctx context.Context, id string) (job Job, seen Result, err
 		switch {
 		case e == nil && job.Final():
 			seen.Gap = now.Sub(unfinished)
-			w.answered(now, false)
+			w.answered(now, "")
 			return nil
 		case e == nil && !job.Done():
 			unfinished = asked
-			w.answered(now, false)
+			w.answered(now, "")
 			return &Error{
 				Op:    opPoll,
 				Kind:  KindTimeout,
@@ -109,15 +109,18 @@ func (c *Client) wait(ctx context.Context, id string) (job Job, seen Result, err
 			}
 		case e == nil:
 			_, e = job.result()
-			e.Retry = w.answered(now, true) < c.opt.Grace
+			e.Retry = w.answered(now, e.Kind) < c.opt.Grace
 		case e.Kind == KindJobNotFound:
-			e.Retry = w.answered(now, true) < c.opt.Grace
+			e.Retry = w.answered(now, e.Kind) < c.opt.Grace
 		default:
 			w.missed(now)
 		}
 		return e
 	})
-	seen.Answered, seen.Odd = w.end(c.opt.Clock.Now())
+	if w.answering {
+		w.answered(c.opt.Clock.Now(), w.oddKind)
+	}
+	seen.Answered, seen.Odd, seen.OddKind = w.sum, w.odd, w.oddKind
 	if job.ID == "" {
 		job.ID = id
 	}
@@ -136,32 +139,24 @@ func (c *Client) firstPoll(ctx context.Context) time.Duration {
 type watch struct {
 	mark      time.Time // end of the last request
 	answering bool      // the last request was answered
-	strange   bool      // with an odd answer
+	oddKind   Kind      // of the last answer, "" if that was regular
 	sum, odd  time.Duration
 }
 
 // answered books an answer and returns the time since the answers are odd.
-func (w *watch) answered(now time.Time, odd bool) time.Duration {
+func (w *watch) answered(now time.Time, odd Kind) time.Duration {
 	d := now.Sub(w.mark)
 	w.sum += d
-	if odd {
+	if odd != "" {
 		w.odd += d
 	} else {
 		w.odd = 0
 	}
-	w.mark, w.answering, w.strange = now, true, odd
+	w.mark, w.answering, w.oddKind = now, true, odd
 	return w.odd
 }
 
 func (w *watch) missed(now time.Time) { w.mark, w.answering = now, false }
-
-// end books the time since the last request, if that was answered.
-func (w *watch) end(now time.Time) (sum, odd time.Duration) {
-	if w.answering {
-		w.answered(now, w.strange)
-	}
-	return w.sum, w.odd
-}
 
 // retry calls try with growing intervals until it succeeds, fails permanently, or the deadline passes. The context of a try ends
 // at the deadline.

@@ -135,6 +135,8 @@ type Result struct {
 	// Answered is the time during which the API answered about the job. It is also set beside an error. Odd is the last part
 	// of it, during which the API did not know the job, or reported it as completed without a valid score.
 	Answered, Odd time.Duration
+	// OddKind is KindJobNotFound or KindInvalidScore if Odd is not 0.
+	OddKind Kind
 	// Simulated reports that the score comes from package simulator and has no relation to the voice.
 	Simulated bool
 	Resent    bool // the recording was sent twice, because the outcome of the first upload is unknown

@@ -84,6 +84,8 @@ func lineWords(l store.Line) string {
 		return "skipped a segment: " + inWords(text(l, "reason"))
 	case store.AuditResent:
 		return "sent a segment again, because the outcome of the first upload was unknown"
+	case store.AuditHeld:
+		return "does not send a segment again: the outcome of its upload is unknown, and it may have been charged"
 	case store.AuditSurplus:
 		return "found that a segment was analysed twice, and charged twice"
 	case store.AuditCleaned:

@@ -163,6 +163,26 @@ func (d *Decider) Settle(ctx context.Context, g store.SegmentRow, r store.Settle
 	return nil
 }
 
+// Hold makes a segment wait for a person and decides its call. It does not change a segment that waits already.
+func (d *Decider) Hold(ctx context.Context, g store.SegmentRow, detail string) error {
+	var decided *Step
+	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
+		c, err := tx.LockCall(ctx, g.Call)
+		if err != nil {
+			return err
+		}
+		if held, err := tx.Hold(ctx, g, detail, d.cfg.Now()); err != nil || !held {
+			return err
+		}
+		decided, err = d.decide(ctx, tx, &c)
+		return err
+	})
+	if err == nil {
+		d.committed(g.Call, decided)
+	}
+	return err
+}
+
 // decide updates the summary of a locked call. A decision that stands is announced, once, and returned.
 func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Step, error) {
 	start := d.cfg.Now()

@@ -2,7 +2,6 @@ package screen
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -28,10 +27,5 @@ func (w *Worker) elsewhere(ctx context.Context, job *river.Job[store.SegmentJob]
 	}
 	wait := min(max(age/4, missingLeast), missingMost) // by age, because the attempts of all nodes count together
 	w.cfg.Log.Warn("segment audio not found, trying again, here or at another node", "call", g.Call, "segment", g.ID, "in", wait)
-	note, cancel := lasting(ctx)
-	defer cancel()
-	if err := w.cfg.Store.NotSubmitted(note, g.ID, w.cfg.Now().Add(wait)); err != nil {
-		return fmt.Errorf("postpone segment %s: %w", g.ID, err)
-	}
 	return later(wait)
 }

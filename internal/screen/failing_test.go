@@ -227,7 +227,7 @@ func TestWorkerAgainstTheStandIn(t *testing.T) {
 		"it answers 503 first":    {`rules: [{submit: {status: 503, times: 1}}]`, "caller0 scored, caller1 scored", 2},
 		"it answers 429 first":    {`rules: [{submit: {status: 429, retry_after: "1", times: 1}}]`, "caller0 scored, caller1 scored", 2},
 		"it answers 400":          {`rules: [{submit: {status: 400}}]`, "caller0 failed/rejected, caller1 failed/rejected", 0},
-		"it answers with HTML":    {`rules: [{submit: {body: "<html>"}}]`, "caller0 failed/in_doubt, caller1 failed/in_doubt", 0},
+		"it answers with HTML":    {`rules: [{submit: {body: "<html>"}}]`, "caller0 recorded/in_doubt, caller1 recorded/in_doubt", 0},
 		"it drops the connection": {`rules: [{submit: {reset: after, times: 1}}]`, "caller0 scored, caller1 scored", 4},
 		"its jobs fail": {
 			`rules: [{result: {failed: true, error_code: Unknown}}]`,
@@ -251,7 +251,7 @@ func TestWorkerAgainstTheStandIn(t *testing.T) {
 			if states(r) != c.want || stand.Stats().Accepted != c.uploads {
 				t.Errorf("%s, %d accepted: %+v", states(r), stand.Stats().Accepted, r)
 			}
-			if clear := r.Decision == "clear"; clear != !strings.Contains(c.want, "failed") {
+			if clear := r.Decision == "clear"; clear != (strings.Count(c.want, "scored") == 2) {
 				t.Errorf("%+v", r)
 			}
 			if fmt.Sprint(r.Simulated) != fmt.Sprint(strings.Contains(c.want, "scored")) {

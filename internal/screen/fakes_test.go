@@ -143,6 +143,26 @@ type api struct {
 	// submit and wait, if set, return the results of the n-th upload and of the n-th poll of a job, both counted from 1.
 	submit func(ctx context.Context, n int) (analyzer.Job, error)
 	wait   func(ctx context.Context, job string, n int) (analyzer.Result, error)
+	silent bool // probes get no answer
+	probes int
+}
+
+// Probe implements screen.API.
+func (a *api) Probe(context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.probes++
+	if a.silent {
+		return fault("poll", analyzer.KindNetwork, true)
+	}
+	return nil
+}
+
+// silence switches the answers to probes off or on.
+func (a *api) silence(silent bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.silent = silent
 }
 
 func (a *api) Submit(ctx context.Context, clip analyzer.Audio) (analyzer.Job, error) {
@@ -231,7 +251,13 @@ func standIn(t testing.TB, script string) (*analyzer.Client, *simulator.Server) 
 	}
 	stand := simulator.New(parsed)
 	server := httptest.NewServer(stand)
-	client, err := analyzer.New("key", &analyzer.Options{BaseURL: server.URL, PollInitial: time.Millisecond, PollMax: 5 * time.Millisecond})
+	client, err := analyzer.New("key", &analyzer.Options{
+		BaseURL:     server.URL,
+		PollInitial: time.Millisecond,
+		PollMax:     5 * time.Millisecond,
+		Grace:       50 * time.Millisecond,
+		KeyRetry:    10 * time.Millisecond,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // Findings returns the findings of the segments of a call, in the order of [store.Store.Segments], and the number of
-// segments that are not settled. While the call goes on, those are left out: the decision covers what was analysed so
+// segments that are neither settled nor held. While the call goes on, those are left out: the decision covers what was analysed so
 // far. Every decision about stored segments, also a backtest, must use this function.
 func Findings(segments []store.SegmentRow, ended bool) (findings []policy.Finding, open int) {
 	findings = make([]policy.Finding, 0, len(segments))
@@ -30,7 +30,11 @@ func Findings(segments []store.SegmentRow, ended bool) (findings []policy.Findin
 				f.Speech = 0 // the other leg has it
 			}
 		default:
-			open++
+			if g.Held() {
+				f.State = policy.Failed
+			} else {
+				open++
+			}
 		}
 		if f.State != policy.Skipped {
 			f.Seq = ordinals[g.Leg]

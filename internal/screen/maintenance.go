@@ -264,13 +264,17 @@ func (e *Maintenance) clocks(ctx context.Context) error {
 	return nil
 }
 
-// sweep gives segments without a job a new one, and deletes expired data.
+// earlierAfter is the time after its end from which a call is part of the backlog.
+const earlierAfter = time.Minute
+
+// sweep gives segments without a job a new one, puts live calls before the backlog, and deletes expired data.
 func (e *Maintenance) sweep(ctx context.Context) error {
 	n, err := e.cfg.Store.Rewake(ctx)
 	if n > 0 {
 		e.cfg.Log.Warn("segments without a job got a new one", "segments", n)
 	}
-	return errors.Join(err, e.overdue(ctx), e.expire(ctx), e.forget(ctx), e.anchor(ctx), e.removeNodes(ctx))
+	_, first := e.cfg.Store.LiveFirst(ctx, e.cfg.Now().Add(-earlierAfter))
+	return errors.Join(err, first, e.overdue(ctx), e.expire(ctx), e.forget(ctx), e.anchor(ctx), e.removeNodes(ctx))
 }
 
 // overdueAfter is the time that the job of a segment gets to fail it before maintenance does.
@@ -305,10 +309,14 @@ func (e *Maintenance) overdue(ctx context.Context) error {
 		if g.AudioNode != "" {
 			detail += ", and only node " + g.AudioNode + " has its audio"
 		}
+		reason := string(analyzer.KindTimeout)
+		if g.Held() {
+			reason = g.Reason
+		}
 		err := e.cfg.Decider.Settle(
 			ctx,
 			g,
-			store.Settlement{State: store.SegmentFailed, Reason: string(analyzer.KindTimeout), Detail: detail, At: now},
+			store.Settlement{State: store.SegmentFailed, Reason: reason, Detail: detail, At: now},
 			nil,
 		)
 		if err != nil && !errors.Is(err, store.ErrSettled) && !errors.Is(err, store.ErrNotFound) {

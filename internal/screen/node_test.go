@@ -44,6 +44,7 @@ type node struct {
 	keep      time.Duration // records, see MaintenanceConfig
 	inFlight  int           // 4 if it is 0
 	wire      func(*screen.MaintenanceConfig)
+	worker    *screen.Worker // of the last call of work
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next commit
@@ -212,7 +213,8 @@ func (n *node) work(change func(*screen.WorkerConfig)) (stop func()) {
 	if change != nil {
 		change(&cfg)
 	}
-	engine := n.engine(screen.NewWorker(cfg), cmp.Or(n.inFlight, 4))
+	n.worker = screen.NewWorker(cfg)
+	engine := n.engine(n.worker, cmp.Or(n.inFlight, 4))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {

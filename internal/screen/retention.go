@@ -53,7 +53,7 @@ func (e *Maintenance) deleteAudio(ctx context.Context, call string) (had []store
 		return nil, err
 	}
 	for _, g := range segments {
-		if g.AudioKey == "" || !g.Settled() || g.AudioNode != "" && g.AudioNode != e.cfg.Node {
+		if g.AudioKey == "" || g.Busy() || g.AudioNode != "" && g.AudioNode != e.cfg.Node {
 			continue
 		}
 		if err := e.cfg.Audio.Delete(ctx, g.AudioKey); err != nil {
@@ -74,7 +74,7 @@ func (e *Maintenance) Erase(ctx context.Context, call, who, why string) error {
 	if err != nil {
 		return err
 	}
-	busy := c.State == store.CallLive || slices.ContainsFunc(segments, func(g store.SegmentRow) bool { return !g.Settled() })
+	busy := c.State == store.CallLive || slices.ContainsFunc(segments, store.SegmentRow.Busy)
 	for k := range e.cfg.OwnParts() {
 		busy = busy || k.Call == call
 	}

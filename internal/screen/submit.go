@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/riverqueue/river"
-	"github.com/sony/gobreaker/v2"
 
 	"callscreen/analyzer"
 	"callscreen/encode"
@@ -22,8 +22,11 @@ import (
 
 // submit uploads a segment that has no job yet.
 func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow) (store.SegmentRow, error) {
-	if w.tooOld(g) {
-		return g, w.fail(ctx, job, g, string(analyzer.KindTimeout), fmt.Sprintf("submission timed out after %v", w.cfg.MaxAge))
+	switch {
+	case w.tooOld(g):
+		return g, w.failOld(ctx, job, g)
+	case g.Doubt(w.cfg.ResendInDoubt) == store.Hold:
+		return g, w.hold(ctx, g)
 	}
 	switch spared, err := w.spared(ctx, g); {
 	case errors.Is(err, store.ErrNotFound):
@@ -33,8 +36,17 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 	case spared:
 		return g, w.finish(ctx, job, g, store.Settlement{State: store.SegmentSkipped, Reason: ReasonSampled, At: w.cfg.Now()})
 	}
+	p, err := w.enter(ctx, g)
+	if err != nil {
+		return g, err
+	}
+	defer p.release()
 	if err := w.waitForTurn(ctx); err != nil {
 		return g, err
+	}
+	upload, err := w.upload(ctx, g) // before the attempt is recorded: a failure leaves the doubt about an earlier upload as it is
+	if err != nil {
+		return g, w.noAudio(ctx, job, g, err)
 	}
 	g, doubt, err := w.cfg.Store.BeginSubmit(ctx, g.ID, w.cfg.Node, w.cfg.Now(), w.cfg.ResendInDoubt)
 	switch {
@@ -42,39 +54,12 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 		return g, errGone
 	case err != nil || g.JobID != "":
 		return g, err
-	case doubt == store.GiveUp:
-		return g, w.fail(
-			ctx,
-			job,
-			g,
-			string(analyzer.KindInDoubt),
-			"the outcome of the upload is unknown; it may have been paid for (hint: see analysis.resend_in_doubt)",
-		)
+	case doubt == store.Hold:
+		return g, w.hold(ctx, g)
 	case doubt == store.Resend:
 		w.cfg.Log.Warn("upload of unknown outcome repeated; it may be paid for twice", "call", g.Call, "segment", g.ID)
 	}
-	upload, err := w.upload(ctx, g)
-	if err != nil {
-		switch {
-		case errors.Is(err, audio.ErrNotFound):
-			return g, w.elsewhere(ctx, job, g, err)
-		case errors.Is(err, audio.ErrTampered):
-			w.tampered.Add(1)
-			w.cfg.Log.Error("stored audio refused, segment failed", "call", g.Call, "segment", g.ID, "error", err)
-			return g, w.fail(ctx, job, g, report.ReasonTampered, err.Error())
-		}
-		return g, errors.Join(err, w.cfg.Store.NotSubmitted(ctx, g.ID, w.cfg.Now()))
-	}
-	j, err := w.breaker.Execute(func() (analyzer.Job, error) {
-		ctx, cancel := context.WithTimeout(ctx, submitTime)
-		defer cancel()
-		start := w.cfg.Now()
-		j, err := w.cfg.API.Submit(ctx, upload)
-		step := segmentStep(StepSubmit, g, start, w.cfg.Now(), err)
-		step.Resend = doubt == store.Resend
-		observe(w.cfg.Observe, step)
-		return j, err
-	})
+	j, err := w.send(ctx, p, g, upload, doubt == store.Resend)
 	if err != nil {
 		return g, w.refused(ctx, job, g, err)
 	}
@@ -83,11 +68,52 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 			return g, err
 		}
 	}
-	if j.Done() {
+	if j.Final() {
 		result, err := j.Result()
 		return g, w.conclude(ctx, job, g, result, err)
 	}
 	return g, nil
+}
+
+// noAudio handles a segment whose audio cannot be uploaded.
+func (w *Worker) noAudio(ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow, err error) error {
+	switch {
+	case errors.Is(err, audio.ErrNotFound):
+		return w.elsewhere(ctx, job, g, err)
+	case errors.Is(err, audio.ErrTampered):
+		w.tampered.Add(1)
+		w.cfg.Log.Error("stored audio refused, segment failed", "call", g.Call, "segment", g.ID, "error", err)
+		return w.fail(ctx, job, g, report.ReasonTampered, err.Error())
+	}
+	return err
+}
+
+// send uploads a segment, and tells the gate what the API answered.
+func (w *Worker) send(
+	ctx context.Context, p *pass, g store.SegmentRow, upload analyzer.Audio, resend bool,
+) (j analyzer.Job, err error) {
+	ctx, cancel := context.WithTimeout(ctx, submitTime)
+	defer cancel()
+	start := w.cfg.Now()
+	j, err = w.cfg.API.Submit(ctx, upload)
+	step := segmentStep(StepSubmit, g, start, w.cfg.Now(), err)
+	step.Resend = resend
+	observe(w.cfg.Observe, step)
+	w.accountAnswer(err)
+	kind := analyzer.Kind(analyzer.Reason(err))
+	switch {
+	case err == nil || analyzer.ClassOf(err) != analyzer.ClassService || kind == analyzer.KindRateLimited:
+		p.answered()
+	case kind == analyzer.KindCanceled: // by this process
+	default:
+		p.failed(unknownOutcome(kind))
+	}
+	return j, err
+}
+
+// unknownOutcome reports whether the API may have accepted an upload that ended with an error.
+func unknownOutcome(kind analyzer.Kind) bool {
+	return kind == analyzer.KindInDoubt || kind == analyzer.KindCanceled || kind == analyzer.KindTimeout
 }
 
 // tooOld reports whether a segment has waited too long to be submitted.
@@ -103,31 +129,24 @@ func (w *Worker) refused(ctx context.Context, job *river.Job[store.SegmentJob], 
 	stopped := ctx.Err() != nil
 	ctx, cancel := lasting(ctx)
 	defer cancel()
-	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		if err := w.cfg.Store.NotSubmitted(ctx, g.ID, w.cfg.Now()); err != nil {
-			return err
-		}
-		return later(w.cfg.Rest / 10)
-	}
 	kind := analyzer.Kind(analyzer.Reason(err))
-	again, after := analyzer.Retryable(err)
+	class := analyzer.ClassOf(err)
+	_, after := analyzer.Retryable(err)
 	var known *analyzer.Error
 	switch {
-	case kind == analyzer.KindInDoubt || kind == analyzer.KindCanceled || kind == analyzer.KindTimeout || stopped && !errors.As(err, &known):
+	case unknownOutcome(kind) || stopped && !errors.As(err, &known):
 		// The outcome stays unknown. The next attempt decides about a second upload.
-		return later(time.Second)
-	case kind == analyzer.KindUnauthorized: // the key is at fault, the segment is kept
-		after = w.cfg.KeyRetry
-	case !again:
+		return later(w.cfg.Rest)
+	case class == analyzer.ClassAudio:
 		return w.fail(ctx, job, g, string(kind), err.Error())
 	}
-	wait := max(retry.After(g.Attempts), after)
-	if kind == analyzer.KindUnauthorized {
-		wait = after
+	wait, level := max(retry.After(g.Attempts), after), slog.LevelWarn
+	if class == analyzer.ClassAccount {
+		wait, level = w.cfg.KeyRetry, slog.LevelDebug // the client reports the account once
 	} else if w.BreakerOpen() {
 		wait = min(time.Second, w.cfg.Rest) // the API is the bottleneck, not the schedule
 	}
-	w.cfg.Log.Warn("segment submission failed, retrying", "call", g.Call, "segment", g.ID, "in", wait, "error", err)
+	w.cfg.Log.Log(ctx, level, "segment submission failed, retrying", "call", g.Call, "segment", g.ID, "in", wait, "error", err)
 	if err := w.cfg.Store.NotSubmitted(ctx, g.ID, w.cfg.Now().Add(wait)); err != nil {
 		return err
 	}

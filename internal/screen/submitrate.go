@@ -7,17 +7,8 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// waitForTurn waits until the API may be called and the rate limit allows a submission.
+// waitForTurn waits until the rate limit allows a submission.
 func (w *Worker) waitForTurn(ctx context.Context) error {
-	end := time.Now().Add(slotWait)
-	for w.BreakerOpen() {
-		if time.Now().After(end) {
-			return later(time.Second)
-		}
-		if err := w.pause(ctx, 250*time.Millisecond); err != nil {
-			return err
-		}
-	}
 	if w.cfg.Interval <= 0 {
 		return nil
 	}

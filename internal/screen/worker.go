@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
-	"github.com/sony/gobreaker/v2"
 
 	"callscreen/analyzer"
 	"callscreen/internal/audio"
@@ -25,6 +24,8 @@ type API interface {
 	Submit(ctx context.Context, clip analyzer.Audio) (analyzer.Job, error)
 	// Wait polls a job until it is finished or the context ends.
 	Wait(ctx context.Context, id string) (analyzer.Result, error)
+	// Probe returns nil if the API answers. It submits nothing.
+	Probe(ctx context.Context) error
 }
 
 // WorkerConfig describes a Worker.
@@ -36,10 +37,13 @@ type WorkerConfig struct {
 	Node    string
 	// Interval is the least time between two submissions of all nodes together. 0: none.
 	Interval time.Duration
-	// Deadline is the longest time that a job may take. After it, the segment fails.
+	// Deadline is the longest time that a job may take while the API answers. After it, the segment fails.
 	Deadline time.Duration
-	// MaxAge is the longest time that a segment waits for its submission. After it, the segment fails.
+	// MaxAge is the longest time that a segment waits for its submission, or for an API that does not answer about its job.
+	// After it, the segment fails.
 	MaxAge time.Duration
+	// Grace is the time after which an unknown job, or a completed job without a valid score, fails its segment.
+	Grace time.Duration
 	// Plan decides which segments need no analysis.
 	Plan          Plan
 	ResendInDoubt bool
@@ -65,7 +69,8 @@ type WorkerConfig struct {
 type Worker struct {
 	river.WorkerDefaults[store.SegmentJob]
 	cfg      WorkerConfig
-	breaker  *gobreaker.CircuitBreaker[analyzer.Job]
+	gate     *gate
+	account  atomic.Pointer[analyzer.Kind] // fault of the account, nil without one
 	stopping chan struct{}
 	tampered atomic.Int64 // segments
 }
@@ -73,13 +78,10 @@ type Worker struct {
 const (
 	// jobTimeout bounds one run of a job, so that others get their turn and the jobs of a dead node are noticed.
 	jobTimeout = 60 * time.Second
-	slotWait   = 15 * time.Second // for the rate limit, or for the API to recover
+	slotWait   = 15 * time.Second // for the rate limit
 	submitTime = 20 * time.Second
 	pollTime   = 20 * time.Second
-
-	noteTime = 5 * time.Second // for storing what is already known, also during shutdown
-
-	breakerFailures = 5
+	noteTime   = 5 * time.Second // for storing what is already known, also during shutdown
 )
 
 // NewWorker returns a Worker.
@@ -102,38 +104,32 @@ func NewWorker(cfg WorkerConfig) *Worker {
 	if cfg.Lease != nil {
 		cfg.API = leased{cfg.API, cfg.Lease}
 	}
-	w := &Worker{cfg: cfg, stopping: make(chan struct{})}
-	w.breaker = gobreaker.NewCircuitBreaker[analyzer.Job](gobreaker.Settings{
-		Name:        "analysis",
-		Timeout:     cfg.Rest,
-		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
-		IsSuccessful: func(err error) bool {
-			switch analyzer.Reason(err) {
-			case string(analyzer.KindNetwork), string(analyzer.KindUnavailable), string(analyzer.KindInDoubt), string(analyzer.KindTimeout):
-				return false
-			}
-			return true
-		},
-		OnStateChange: func(_ string, from, to gobreaker.State) {
-			switch {
-			case to == gobreaker.StateOpen && from == gobreaker.StateClosed:
-				cfg.Log.Error(
-					"analysis API failing, submissions suspended",
-					"failures",
-					breakerFailures,
-					"hint",
-					"nothing is lost, segments wait; check the network and analysis.base_url",
-				)
-			case to == gobreaker.StateClosed:
-				cfg.Log.Info("analysis API recovered")
-			}
-		},
-	})
-	return w
+	if cfg.Grace == 0 {
+		cfg.Grace = analyzer.DefaultGrace
+	}
+	return &Worker{cfg: cfg, gate: &gate{rest: cfg.Rest, log: cfg.Log}, stopping: make(chan struct{})}
 }
 
 // BreakerOpen reports whether submissions are suspended because the API failed several times in a row.
-func (w *Worker) BreakerOpen() bool { return w.breaker.State() == gobreaker.StateOpen }
+func (w *Worker) BreakerOpen() bool { return w.gate.closed() }
+
+// AccountFault returns why the API rejects the account or its key, "" if it accepts them.
+func (w *Worker) AccountFault() analyzer.Kind {
+	if k := w.account.Load(); k != nil {
+		return *k
+	}
+	return ""
+}
+
+// accountAnswer records whether an answer of the API rejects the account.
+func (w *Worker) accountAnswer(err error) {
+	if err == nil {
+		w.account.Store(nil)
+	} else if analyzer.ClassOf(err) == analyzer.ClassAccount {
+		kind := analyzer.Kind(analyzer.Reason(err))
+		w.account.Store(&kind)
+	}
+}
 
 // Refused returns the number of segments that failed because their stored audio was changed or exchanged.
 func (w *Worker) Refused() int64 { return w.tampered.Load() }
@@ -186,28 +182,61 @@ func later(d time.Duration) error {
 	return river.JobSnooze(d + rand.N(d/4+time.Millisecond))
 }
 
-// await polls the job of a segment for a limited time.
+// await polls the job of a segment for a limited time. The deadline counts the time in which the API answers, so an outage ends no
+// job that was paid for.
 func (w *Worker) await(ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow) error {
-	left := func() time.Duration { return w.cfg.Deadline - w.cfg.Since(g.SubmittedAt) }
-	polling, cancel := context.WithTimeout(ctx, min(max(left(), 5*time.Second), pollTime))
+	left := w.cfg.Deadline - g.Answered
+	if left <= 0 {
+		return w.fail(ctx, job, g, string(analyzer.KindTimeout), fmt.Sprintf("job %s is not finished after %v", g.JobID, w.cfg.Deadline))
+	}
+	polling, cancel := context.WithTimeout(ctx, min(left, pollTime))
 	defer cancel()
 	start := w.cfg.Now()
 	result, err := w.cfg.API.Wait(polling, g.JobID)
 	w.asked(g, start, result, err)
-	kind := analyzer.Kind(analyzer.Reason(err))
-	switch {
+	w.accountAnswer(err)
+	var known *analyzer.Error
+	switch kind := analyzer.Kind(analyzer.Reason(err)); {
 	case err == nil:
+		return w.conclude(ctx, job, g, result, nil)
 	case ctx.Err() != nil:
 		return river.JobSnooze(0)
-	case kind == analyzer.KindUnauthorized && !w.tooOld(g):
-		return later(w.cfg.KeyRetry)
-	case kind == analyzer.KindCanceled || kind == analyzer.KindTimeout:
-		if left() > 0 || !w.cfg.Lease.Held() {
-			return river.JobSnooze(0) // not finished: others first
+	case analyzer.ClassOf(err) == analyzer.ClassAudio:
+		return w.conclude(ctx, job, g, result, err)
+	case analyzer.ClassOf(err) == analyzer.ClassAccount:
+		if w.tooOld(g) {
+			return w.conclude(ctx, job, g, result, err)
 		}
-		return w.fail(ctx, job, g, string(analyzer.KindTimeout), fmt.Sprintf("job %s is not finished after %v", g.JobID, w.cfg.Deadline))
+		return later(w.cfg.KeyRetry)
+	case (kind == analyzer.KindJobNotFound || kind == analyzer.KindInvalidScore) && errors.As(err, &known) && !known.Retry:
+		return w.conclude(ctx, job, g, result, err)
 	}
-	return w.conclude(ctx, job, g, result, err)
+	return w.unfinished(ctx, job, g, result)
+}
+
+// unfinished stores for how long the API has answered about a job without a result, and has it polled again.
+func (w *Worker) unfinished(ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow, seen analyzer.Result) error {
+	if seen.Odd < seen.Answered {
+		g.Odd = 0 // a regular answer came in between
+	}
+	g.Odd += seen.Odd
+	g.Answered += seen.Answered
+	switch {
+	case seen.OddKind != "" && g.Odd >= w.cfg.Grace:
+		return w.fail(ctx, job, g, string(seen.OddKind), fmt.Sprintf("job %s: no other answer for %v", g.JobID, w.cfg.Grace))
+	case seen.Answered == 0 && w.tooOld(g):
+		detail := fmt.Sprintf("the API did not answer about job %s, and the segment is older than %v", g.JobID, w.cfg.MaxAge)
+		return w.fail(ctx, job, g, string(analyzer.KindTimeout), detail)
+	case seen.Answered == 0:
+		return later(min(w.cfg.Rest, time.Second)) // others first: the API does not answer about this job
+	}
+	w.account.Store(nil)
+	ctx, cancel := lasting(ctx)
+	defer cancel()
+	if err := w.cfg.Store.Polled(ctx, g); err != nil {
+		return err
+	}
+	return river.JobSnooze(0) // not finished: others first
 }
 
 // asked reports the outcome of polling.

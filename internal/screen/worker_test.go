@@ -79,8 +79,8 @@ func TestAnUploadInDoubt(t *testing.T) {
 		want    string
 	}{
 		"is made once more":         {1, true, 2, 1, "caller0 scored"},
-		"is made once more at most": {5, true, 2, 1, "caller0 failed/in_doubt"},
-		"is not made again":         {1, false, 1, 0, "caller0 failed/in_doubt"},
+		"is made once more at most": {5, true, 2, 1, "caller0 recorded/in_doubt"},
+		"is not made again":         {1, false, 1, 0, "caller0 recorded/in_doubt"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -16,6 +16,7 @@ const (
 	AuditFailed     = "segment.failed"
 	AuditSkipped    = "segment.skipped"     // left out by the sampling plan (analysis.enough_speech)
 	AuditResent     = "segment.resent"      // an upload of unknown outcome was repeated: may be charged twice
+	AuditHeld       = "segment.held"        // an upload of unknown outcome is not repeated: it waits for a person
 	AuditSurplus    = "segment.surplus_job" // a second job exists for a segment: charged twice
 	AuditCleaned    = "segment.sent_cleaned"
 	AuditDecided    = "call.decided"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
@@ -26,11 +27,12 @@ func Queue(audioNode string) string {
 	return audioNode
 }
 
-// Priorities under overload: first legs without any result, last segments that can only confirm a flag.
+// Priorities of the queue. A job that was paid for comes before new submissions, and live calls come before earlier ones.
 const (
-	firstOfLeg = 1
-	further    = 2
-	confirming = 3
+	paidFor    = 1 // the segment has a job at the API
+	firstOfLeg = 2 // no other segment of the leg
+	further    = 3
+	last       = 4 // can only confirm a flag, or belongs to a call that ended some time ago
 )
 
 // Wake creates the job of a segment in this transaction. Only nodes that have its audio process it.
@@ -55,24 +57,58 @@ func (t *Tx) Wake(ctx context.Context, segment, audioNode string) error {
 }
 
 func (t *Tx) priority(ctx context.Context, segment string) (n int, err error) {
-	var others, flagged bool
+	var others, flagged, submitted bool
 	err = t.tx.QueryRowContext(
 		ctx,
 		`SELECT EXISTS (SELECT 1 FROM segment o WHERE o.call_id = s.call_id AND o.leg = s.leg AND o.state <> 'skipped'
-			AND o.id <> s.id), c.decision = 'flagged'
+			AND o.id <> s.id), c.decision = 'flagged', s.job_id <> ''
 		FROM segment s JOIN call c ON c.id = s.call_id WHERE s.id = $1`,
 		segment,
 	).
-		Scan(&others, &flagged)
+		Scan(&others, &flagged, &submitted)
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("read priority of segment %s: %w", segment, err)
+	case submitted:
+		return paidFor, nil
 	case flagged:
-		return confirming, nil
+		return last, nil
 	case others:
 		return further, nil
 	}
 	return firstOfLeg, nil
+}
+
+// pollFirst puts the job of a submitted segment before all submissions.
+func (t *Tx) pollFirst(ctx context.Context, segment string) error {
+	if _, err := t.exec(
+		ctx,
+		"UPDATE river_job SET priority = $2 WHERE id = (SELECT alarm FROM segment WHERE id = $1)",
+		segment,
+		paidFor,
+	); err != nil {
+		return fmt.Errorf("order the job of segment %s: %w", segment, err)
+	}
+	return nil
+}
+
+// LiveFirst puts the submissions of calls that ended before a time behind all others. It returns their number.
+func (s *Store) LiveFirst(ctx context.Context, before time.Time) (n int64, err error) {
+	err = s.InTx(ctx, func(t *Tx) error {
+		n, err = t.exec(
+			ctx,
+			`UPDATE river_job SET priority = $2 WHERE priority < $2 AND state IN ('available', 'pending', 'retryable', 'scheduled') AND id IN
+			(SELECT s.alarm FROM segment s JOIN call c ON c.id = s.call_id
+				WHERE s.state IN ('recorded', 'submitted') AND s.state = 'recorded' AND c.ended_ms > 0 AND c.ended_ms < $1)`,
+			millis(before),
+			last,
+		)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("order the submissions: %w", err)
+	}
+	return n, nil
 }
 
 // Complete finishes a job of the queue in this transaction.

@@ -91,8 +91,9 @@ func (s *Store) AudioDeleted(ctx context.Context, call string, segments []Segmen
 func (t *Tx) audioLeft(ctx context.Context, call string) (n int, err error) {
 	err = t.tx.QueryRowContext(
 		ctx,
-		"SELECT count(*) FROM segment WHERE call_id = $1 AND (audio_key <> '' OR state IN ('recorded', 'submitted'))",
+		"SELECT count(*) FROM segment WHERE call_id = $1 AND (audio_key <> '' OR state = 'submitted' OR state = 'recorded' AND reason <> $2)",
 		call,
+		ReasonInDoubt,
 	).
 		Scan(&n)
 	return n, err

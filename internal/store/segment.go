@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"callscreen/analyzer"
 	"callscreen/internal/report"
 )
 
@@ -53,9 +54,12 @@ type SegmentRow struct {
 	NextAt        time.Time `json:"-"`
 	SubmitStarted time.Time `json:"-"` // start of an upload of unknown outcome
 	SubmittedAt   time.Time `json:"-"`
-	Resent        int       `json:"-"`
-	Worker        string    `json:"-"` // node of the last attempt
-	SettledAt     time.Time `json:"-"`
+	// Answered is the time during which the API answered about the job. Odd is the last part of it, with answers that contradict
+	// the course of a job.
+	Answered, Odd time.Duration `json:"-"`
+	Resent        int           `json:"-"`
+	Worker        string        `json:"-"` // node of the last attempt
+	SettledAt     time.Time     `json:"-"`
 }
 
 // Settled reports whether the state is final.
@@ -123,10 +127,10 @@ func (t *Tx) AddSegment(ctx context.Context, g SegmentRow) (bool, error) {
 const segmentColumns = `id, call_id, part, node, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, recorded_ms, state,
 	reason, detail, score, verdict, job_id, simulated, cleaned,
 	audio_key, audio_node, audio_sha256, audio_bytes, audio_deleted_ms, rate, voiced, attempts, next_ms, submit_started_ms,
-		submitted_ms, resent, worker, settled_ms, pieces`
+		submitted_ms, resent, worker, settled_ms, pieces, answered_ms, odd_ms`
 
 func scanSegment(row interface{ Scan(...any) error }) (g SegmentRow, err error) {
-	var offset, took, speech, lost, recorded, deleted, next, started, submitted, settled int64
+	var offset, took, speech, lost, recorded, deleted, next, started, submitted, settled, answered, odd int64
 	var voiced, pieces string
 	err = row.Scan(
 		&g.ID,
@@ -163,6 +167,8 @@ func scanSegment(row interface{ Scan(...any) error }) (g SegmentRow, err error) 
 		&g.Worker,
 		&settled,
 		&pieces,
+		&answered,
+		&odd,
 	)
 	if errors.Is(err, sql.ErrNoRows) {
 		return g, ErrNotFound
@@ -172,6 +178,7 @@ func scanSegment(row interface{ Scan(...any) error }) (g SegmentRow, err error) 
 	}
 	g.Offset, g.Duration, g.Speech, g.Lost = duration(offset), duration(took), duration(speech), duration(lost)
 	g.RecordedAt, g.AudioDeletedAt, g.NextAt = fromMillis(recorded), fromMillis(deleted), fromMillis(next)
+	g.Answered, g.Odd = duration(answered), duration(odd)
 	g.SubmitStarted, g.SubmittedAt, g.SettledAt = fromMillis(started), fromMillis(submitted), fromMillis(settled)
 	if pieces != "" {
 		if err := json.Unmarshal([]byte(pieces), &g.Pieces); err != nil {
@@ -240,14 +247,35 @@ func (t *Tx) lockSegment(ctx context.Context, id string) (SegmentRow, error) {
 	return scanSegment(t.tx.QueryRowContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE id = $1"+t.s.forUpdate(), id))
 }
 
+// ReasonInDoubt is the reason of a segment whose upload has an unknown outcome and is not repeated.
+const ReasonInDoubt = string(analyzer.KindInDoubt)
+
 // Doubt is the treatment of a segment with an upload of unknown outcome, which may have been charged.
 type Doubt int
 
 const (
 	NoDoubt Doubt = iota
 	Resend        // send it again, at most once; audited
-	GiveUp        // fail it: already sent again, or resending is disabled
+	Hold          // already sent again, or resending is disabled: it waits for a person or the end of its time
 )
+
+// Doubt returns the treatment of the segment. resend permits the one repeat of an upload.
+func (s SegmentRow) Doubt(resend bool) Doubt {
+	switch {
+	case s.SubmitStarted.IsZero():
+		return NoDoubt
+	case resend && s.Resent == 0:
+		return Resend
+	}
+	return Hold
+}
+
+// Held reports whether the segment waits for a person, because the outcome of its uploads is unknown. It counts as a failed
+// analysis meanwhile.
+func (s SegmentRow) Held() bool { return s.State == SegmentRecorded && s.Reason == ReasonInDoubt }
+
+// Busy reports whether the analysis of the segment goes on without a person.
+func (s SegmentRow) Busy() bool { return !s.Settled() && !s.Held() }
 
 // BeginSubmit records, before anything is sent, that a node starts to upload a segment. It returns the previous state
 // of the segment and the treatment of an earlier upload. It does not change a segment that has a job or is settled.
@@ -260,11 +288,10 @@ func (s *Store) BeginSubmit(ctx context.Context, id, node string, now time.Time,
 			return nil
 		}
 		resent := g.Resent
-		if !g.SubmitStarted.IsZero() {
-			if d = GiveUp; !resend || g.Resent > 0 {
-				return nil
-			}
-			d = Resend
+		switch d = g.Doubt(resend); d {
+		case Hold:
+			return nil
+		case Resend:
 			resent++
 		}
 		if _, err := t.exec(
@@ -311,8 +338,8 @@ func (s *Store) SaveJob(ctx context.Context, id, job, node string, now time.Time
 	err = s.InTx(ctx, func(t *Tx) error {
 		n, err := t.exec(
 			ctx,
-			"UPDATE segment SET job_id = $2, state = 'submitted', submitted_ms = $3, submit_started_ms = 0 WHERE id = $1 AND job_id = '' "+
-				"AND state = 'recorded'",
+			"UPDATE segment SET job_id = $2, state = 'submitted', submitted_ms = $3, submit_started_ms = 0, reason = '', detail = '', "+
+				"answered_ms = 0, odd_ms = 0 WHERE id = $1 AND job_id = '' AND state = 'recorded'",
 			id,
 			job,
 			millis(now),
@@ -321,7 +348,7 @@ func (s *Store) SaveJob(ctx context.Context, id, job, node string, now time.Time
 			return fmt.Errorf("save job of segment %s: %w", id, err)
 		}
 		if won = n == 1; won {
-			return nil
+			return t.pollFirst(ctx, id)
 		}
 		g, err := scanSegment(t.tx.QueryRowContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE id = $1", id))
 		if err != nil || g.JobID == job {
@@ -340,6 +367,56 @@ func (s *Store) SaveJob(ctx context.Context, id, job, node string, now time.Time
 	return won, err
 }
 
+// Polled saves for how long the API has answered about the job of a segment.
+func (s *Store) Polled(ctx context.Context, g SegmentRow) error {
+	return s.InTx(ctx, func(t *Tx) error {
+		_, err := t.exec(
+			ctx,
+			"UPDATE segment SET answered_ms = $3, odd_ms = $4 WHERE id = $1 AND job_id = $2 AND state = 'submitted'",
+			g.ID,
+			g.JobID,
+			g.Answered.Milliseconds(),
+			g.Odd.Milliseconds(),
+		)
+		return err
+	})
+}
+
+// Hold makes a segment wait for a person. It reports whether the segment did not wait yet. The call must be locked.
+func (t *Tx) Hold(ctx context.Context, g SegmentRow, detail string, now time.Time) (bool, error) {
+	n, err := t.exec(
+		ctx,
+		"UPDATE segment SET reason = $2, detail = $3 WHERE id = $1 AND job_id = '' AND state = 'recorded' AND reason = ''",
+		g.ID,
+		ReasonInDoubt,
+		detail,
+	)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return true, t.Audit(ctx, Line{
+		At:      now,
+		Actor:   "machine",
+		What:    AuditHeld,
+		Call:    g.Call,
+		Segment: g.ID,
+		Detail:  Detail{"began": g.SubmitStarted, "began_by": g.Worker, "resent": g.Resent},
+	})
+}
+
+// Fresh reports whether a node can submit a segment that has no upload of unknown outcome.
+func (s *Store) Fresh(ctx context.Context, node string, now time.Time) (fresh bool, err error) {
+	err = s.reader.QueryRowContext(
+		ctx,
+		`SELECT EXISTS (SELECT 1 FROM segment WHERE state IN ('recorded', 'submitted') AND state = 'recorded' AND submit_started_ms = 0
+			AND next_ms <= $1 AND audio_node IN ('', $2))`,
+		millis(now),
+		node,
+	).
+		Scan(&fresh)
+	return fresh, err
+}
+
 // AgainCleaned resets a segment whose job failed, so that a cleaned copy is submitted. It reports whether this call did
 // so.
 func (s *Store) AgainCleaned(ctx context.Context, id, job string, now time.Time) (done bool, err error) {
@@ -350,7 +427,7 @@ func (s *Store) AgainCleaned(ctx context.Context, id, job string, now time.Time)
 		}
 		if _, err := t.exec(
 			ctx,
-			"UPDATE segment SET state = 'recorded', job_id = '', cleaned = 1, submit_started_ms = 0 WHERE id = $1",
+			"UPDATE segment SET state = 'recorded', job_id = '', cleaned = 1, submit_started_ms = 0, answered_ms = 0, odd_ms = 0 WHERE id = $1",
 			id,
 		); err != nil {
 			return err
@@ -406,6 +483,7 @@ func (t *Tx) Settle(ctx context.Context, id string, r Settlement) error {
 // Backlog counts the segments that wait for analysis.
 type Backlog struct {
 	Recorded, Submitted int
+	Held                int       // wait for a person, and are in no other count
 	Oldest              time.Time // recording time of the oldest; zero if there is none
 }
 
@@ -414,10 +492,12 @@ func (s *Store) Backlog(ctx context.Context) (b Backlog, err error) {
 	var oldest sql.NullInt64
 	err = s.reader.QueryRowContext(
 		ctx,
-		`SELECT count(CASE WHEN state = 'recorded' THEN 1 END), count(CASE WHEN state = 'submitted' THEN 1 END), min(recorded_ms)
+		`SELECT count(CASE WHEN state = 'recorded' AND reason <> $1 THEN 1 END), count(CASE WHEN state = 'submitted' THEN 1 END),
+			count(CASE WHEN state = 'recorded' AND reason = $1 THEN 1 END), min(CASE WHEN reason <> $1 THEN recorded_ms END)
 		FROM segment WHERE state IN ('recorded', 'submitted')`,
+		ReasonInDoubt,
 	).
-		Scan(&b.Recorded, &b.Submitted, &oldest)
+		Scan(&b.Recorded, &b.Submitted, &b.Held, &oldest)
 	b.Oldest = fromMillis(oldest.Int64)
 	return b, err
 }

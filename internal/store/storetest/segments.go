@@ -77,7 +77,7 @@ func submission(t *testing.T, s *store.Store) {
 func doubt(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
 	record(t, s, "c", 2)
-	for i, want := range []store.Doubt{store.NoDoubt, store.Resend, store.GiveUp, store.GiveUp} {
+	for i, want := range []store.Doubt{store.NoDoubt, store.Resend, store.Hold, store.Hold} {
 		if _, d, err := s.BeginSubmit(ctx, "c-0", "n1", now, true); err != nil || d != want {
 			t.Errorf("attempt %d: %v %v", i, d, err)
 		}
@@ -85,7 +85,7 @@ func doubt(t *testing.T, s *store.Store) {
 	if n := audited(t, s, "c", store.AuditResent); n != 1 {
 		t.Errorf("%d lines about one resend", n)
 	}
-	for i, want := range []store.Doubt{store.NoDoubt, store.GiveUp} {
+	for i, want := range []store.Doubt{store.NoDoubt, store.Hold} {
 		if _, d, err := s.BeginSubmit(ctx, "c-1", "n1", now, false); err != nil || d != want {
 			t.Errorf("never resend, attempt %d: %v %v", i, d, err)
 		}
@@ -238,6 +238,98 @@ func rate(t *testing.T, s *store.Store) {
 	for i, w := range waits {
 		if d := time.Duration(i)*time.Hour - w; d.Abs() > time.Minute { // answers can arrive out of order
 			t.Errorf("number %d waits %v", i, w)
+		}
+	}
+}
+
+// held makes a segment wait for a person: it is in no count of the backlog, and a job that turns up late ends the waiting.
+func held(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 1)
+	hold := func() (ok bool) {
+		must(t, s.InTx(ctx, func(tx *store.Tx) error {
+			g, err := s.Segment(ctx, "c-0")
+			if err == nil {
+				ok, err = tx.Hold(ctx, g, "why", now)
+			}
+			return err
+		}))
+		return ok
+	}
+	if _, d, err := s.BeginSubmit(ctx, "c-0", "n1", now, false); err != nil || d != store.NoDoubt {
+		t.Fatal(d, err)
+	}
+	if fresh, err := s.Fresh(ctx, "n1", now); err != nil || fresh {
+		t.Errorf("an upload of unknown outcome counts as fresh: %v", err)
+	}
+	if !hold() || hold() || audited(t, s, "c", store.AuditHeld) != 1 {
+		t.Error("not held once")
+	}
+	if b, err := s.Backlog(ctx); err != nil || b.Held != 1 || b.Recorded != 0 || b.Submitted != 0 || !b.Oldest.IsZero() {
+		t.Errorf("%+v %v", b, err)
+	}
+	g, err := s.Segment(ctx, "c-0")
+	if err != nil || !g.Held() || g.Busy() || g.Settled() || g.Detail != "why" {
+		t.Errorf("%+v %v", g, err)
+	}
+	if won, err := s.SaveJob(ctx, "c-0", "job", "n1", now); !won || err != nil {
+		t.Fatal(won, err)
+	}
+	if g, err = s.Segment(ctx, "c-0"); err != nil || g.Held() || g.Reason != "" || g.Detail != "" || hold() {
+		t.Errorf("%+v %v", g, err)
+	}
+}
+
+// polled keeps for how long the API has answered about a job.
+func polled(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 1)
+	if fresh, err := s.Fresh(ctx, "n1", now); err != nil || !fresh {
+		t.Errorf("no fresh segment: %v", err)
+	}
+	if won, err := s.SaveJob(ctx, "c-0", "job", "n1", now); !won || err != nil {
+		t.Fatal(won, err)
+	}
+	g := store.SegmentRow{ID: "c-0", JobID: "another", Answered: time.Minute, Odd: time.Second}
+	for _, c := range []struct {
+		job  string
+		want time.Duration
+	}{{"another", 0}, {"job", time.Minute}} {
+		g.JobID = c.job
+		must(t, s.Polled(ctx, g))
+		if got, err := s.Segment(ctx, "c-0"); err != nil || got.Answered != c.want || got.Odd != c.want/60 {
+			t.Errorf("%+v %v", got, err)
+		}
+	}
+	if done, err := s.AgainCleaned(ctx, "c-0", "job", now); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	if got, err := s.Segment(ctx, "c-0"); err != nil || got.Answered != 0 || got.Odd != 0 {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// queueOrder puts the jobs of submitted segments first, and the submissions of calls that ended some time ago last.
+func queueOrder(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 3)
+	must(t, s.InTx(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.Wake(ctx, "c-0", ""), tx.Wake(ctx, "c-1", ""), tx.Wake(ctx, "c-2", ""))
+	}))
+	if won, err := s.SaveJob(ctx, "c-1", "job", "n1", now); !won || err != nil {
+		t.Fatal(won, err)
+	}
+	c, err := s.Call(ctx, "c")
+	must(t, err)
+	if n, err := s.LiveFirst(ctx, now.Add(time.Hour)); err != nil || n != 0 {
+		t.Errorf("%d submissions of a live call are put back: %v", n, err)
+	}
+	must(t, s.InTx(ctx, func(tx *store.Tx) error {
+		return tx.Progress(ctx, &c, store.Part{PartKey: key("c"), EndedAt: now})
+	}))
+	for i, want := range []int64{0, 2, 0} {
+		if n, err := s.LiveFirst(ctx, now.Add(time.Duration(i)*time.Second)); err != nil || n != want {
+			t.Errorf("%d submissions put back, want %d: %v", n, want, err)
 		}
 	}
 }
