@@ -14,7 +14,7 @@ const (
 	ClassAudio Class = "audio"
 	// ClassAccount is a fault of the key or of the account. Submissions stop, and recordings are kept until it is mended.
 	ClassAccount Class = "account"
-	// ClassService is a fault of the API or of the way to it. It says nothing about the recording, which is kept and tried again.
+	// ClassService is a fault of the API or of the way to it. The recording is kept and tried again.
 	ClassService Class = "service"
 )
 

@@ -108,6 +108,7 @@ var kinds = []analyzer.Kind{
 	analyzer.KindUnavailable,
 	analyzer.KindRateLimited,
 	analyzer.KindUnauthorized,
+	analyzer.KindNoCredit,
 	analyzer.KindRejected,
 	analyzer.KindTooLarge,
 	analyzer.KindInDoubt,

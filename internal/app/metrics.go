@@ -75,6 +75,18 @@ var (
 		[]string{"hash"},
 		nil,
 	)
+	accountDesc = prometheus.NewDesc(
+		"callscreen_analysis_account_refused",
+		"1 while the analysis API rejects the key, or the account has no credit.",
+		nil,
+		nil,
+	)
+	heldDesc = prometheus.NewDesc(
+		"callscreen_segments_held",
+		"Segments that wait for a person, because the outcome of their uploads is unknown. They are not in the backlog.",
+		nil,
+		nil,
+	)
 	backlogDesc = prometheus.NewDesc(
 		"callscreen_backlog_segments",
 		"Segments without a result, of all nodes.",
@@ -168,6 +180,8 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 		droppedDesc,
 		tamperedDesc,
 		breakerDesc,
+		accountDesc,
+		heldDesc,
 		backlogDesc,
 		oldestDesc,
 		spoolEntriesDesc,
@@ -220,6 +234,11 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		open = 1
 	}
 	gauge(breakerDesc, open)
+	refused := 0.0
+	if m.of.worker.AccountFault() != "" {
+		refused = 1
+	}
+	gauge(accountDesc, refused)
 	gauge(listenersDesc, float64(m.of.review.Listening()))
 	if drops, err := m.of.media.Drops(); err == nil {
 		counter(overflowDesc, float64(drops))
@@ -261,6 +280,7 @@ func (m *metrics) database(ch chan<- prometheus.Metric, gauge func(*prometheus.D
 	gauge(databaseDesc, 1)
 	ch <- prometheus.MustNewConstMetric(backlogDesc, prometheus.GaugeValue, float64(b.Recorded), store.SegmentRecorded)
 	ch <- prometheus.MustNewConstMetric(backlogDesc, prometheus.GaugeValue, float64(b.Submitted), store.SegmentSubmitted)
+	gauge(heldDesc, float64(b.Held))
 	age := 0.0
 	if !b.Oldest.IsZero() {
 		age = max(time.Since(b.Oldest).Seconds(), 0)

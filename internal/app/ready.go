@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"callscreen/analyzer"
 	"callscreen/internal/audio"
 	"callscreen/internal/problem"
 )
@@ -53,6 +54,16 @@ func (a *App) health(ctx context.Context) health {
 		h.Delayed["database"] = "does not answer; calls are recorded into the spool (hint: check the database, nothing is lost)"
 	} else {
 		h.Backlog = b.Recorded + b.Submitted
+		if b.Held > 0 {
+			h.Delayed["in_doubt"] = fmt.Sprintf(
+				"segments that wait for a person: %d; the outcome of their uploads is unknown, and they may have been paid for "+
+					"(hint: review their calls, which are inconclusive; see analysis.resend_in_doubt)",
+				b.Held,
+			)
+		}
+	}
+	if text := accountFault(a.worker.AccountFault()); text != "" {
+		h.Delayed["account"] = text
 	}
 	if a.worker.BreakerOpen() {
 		h.Delayed["analysis"] = "the API failed several times in a row, submissions are suspended; segments wait " +
@@ -70,6 +81,17 @@ func (a *App) health(ctx context.Context) health {
 	}
 	h.Ready = len(h.Faults) == 0
 	return h
+}
+
+// accountFault describes a fault of the account at the analysis API, "" without one.
+func accountFault(kind analyzer.Kind) string {
+	switch kind {
+	case "":
+		return ""
+	case analyzer.KindNoCredit:
+		return "the account at the analysis API has no credit, submissions are suspended; segments wait (hint: top it up)"
+	}
+	return "the analysis API rejects the key, submissions are suspended; segments wait (hint: check DATASPIKE_API_KEY and analysis.base_url)"
 }
 
 // disagreement describes the nodes that decide by different policies, "" if all decide by one.

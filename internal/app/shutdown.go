@@ -55,7 +55,7 @@ func (a *App) drain(base context.Context) {
 			return
 		case a.store.Shared():
 			return // another node, or this one later, goes on; Maintenance finishes running jobs
-		case err != nil || a.worker.BreakerOpen() || ctx.Err() != nil:
+		case err != nil || a.worker.BreakerOpen() || a.worker.AccountFault() != "" || ctx.Err() != nil:
 			a.opt.Log.Warn(
 				"segments not analysed before shutdown",
 				"recorded",

@@ -55,12 +55,16 @@ var help = map[string]string{
 	"analysis.poll_initial": "Delay before the first poll of a job. Later delays grow exponentially, with jitter, up to " +
 		"poll_max.",
 	"analysis.poll_max":        "Maximum delay between two polls of a job.",
-	"analysis.deadline":        "A job that is not done after this time counts as failed (timeout).",
-	"analysis.max_age":         "A segment that could not be submitted for this long counts as failed (timeout).",
+	"analysis.deadline":        "A job that is not done after this time counts as failed (timeout). serve counts the time in which the API " +
+		"answers about the job, so that an outage ends no job. replay counts all time, and gives the upload the same limit.",
+	"analysis.max_age":         "A segment that could not be submitted for this long, or whose upload or job has had no answer until then, " +
+		"counts as failed (timeout, in_doubt).",
 	"analysis.max_in_flight":   "Maximum number of segments that this node analyses concurrently.",
 	"analysis.rate_per_second": "Maximum number of submissions per second, over all nodes that share a database.",
-	"analysis.resend_in_doubt": "Submit a segment a second time if the connection was lost after the upload. The segment may then " +
-		"be charged twice. false: such a segment counts as failed.",
+	"analysis.resend_in_doubt": "Submit a segment a second time if the API may have accepted the upload without a definite answer: the " +
+		"connection was lost, a gateway answered 502 or 504, or the answer made no sense. It is sent again when the API answers, " +
+		"at most once, and may then be charged twice. false: such a segment is not sent again. It waits for a person until " +
+		"max_age, and its call is inconclusive.",
 	"analysis.retry_cleaned": "Retry a failed job once with a cleaned copy (trimmed to speech, level adjusted) if the audio may " +
 		"have caused the failure.",
 	"analysis.enough_speech": "Net speech of a leg that is analysed without gaps. After that, while its last score is below " +

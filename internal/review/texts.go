@@ -22,6 +22,7 @@ var reasonWords = map[string]string{
 	"analysis_failed":        "the analysis failed",
 	"unscreened_allowed":     "not everything was analysed, and the policy accepts that",
 	"unauthorized":           "the analysis API rejects the key",
+	"no_credit":              "the account at the analysis API has no credit",
 	"rejected":               "the analysis API rejects the audio",
 	"too_large":              "the audio is too large for the analysis API",
 	"job_not_found":          "the analysis API does not know the job",

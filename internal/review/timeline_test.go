@@ -172,6 +172,7 @@ func TestReasonsAreInWords(t *testing.T) {
 		policy.ReasonInvalidScore,
 		policy.ReasonUnscreenedAllowed,
 		string(analyzer.KindUnauthorized),
+		string(analyzer.KindNoCredit),
 		string(analyzer.KindRejected),
 		string(analyzer.KindTooLarge),
 		string(analyzer.KindJobNotFound),
