@@ -142,7 +142,8 @@ func (w *Worker) refused(ctx context.Context, job *river.Job[store.SegmentJob], 
 	}
 	wait, level := max(retry.After(g.Attempts), after), slog.LevelWarn
 	if class == analyzer.ClassAccount {
-		wait, level = w.cfg.KeyRetry, slog.LevelDebug // the client reports the account once
+		// The client reports the account once, and sends the next request after its own pause.
+		wait, level = w.cfg.KeyRetry/4, slog.LevelDebug
 	} else if w.BreakerOpen() {
 		wait = min(time.Second, w.cfg.Rest) // the API is the bottleneck, not the schedule
 	}

@@ -12,8 +12,8 @@ import (
 
 // verdict holds the results of a test: numbers of segments, calls, uploads and messages.
 type verdict struct {
-	promised, lost, undecided, paidTwice, audited int
-	drained                                       time.Duration
+	promised, lost, undecided, held, failed, paidTwice, audited int
+	drained                                                     time.Duration
 }
 
 func (v verdict) String() string {
@@ -27,7 +27,7 @@ func (v verdict) String() string {
 	)
 }
 
-// drain waits until no spool entry, segment, call or message is pending.
+// drain waits until no spool entry, segment, call or message is pending. Segments that wait for a person stay.
 func (w *world) drain(within time.Duration, nodes ...*node) time.Duration {
 	w.t.Helper()
 	return eventually(w.t, within, "drain", func() (bool, string) {
@@ -36,7 +36,7 @@ func (w *world) drain(within time.Duration, nodes ...*node) time.Duration {
 			files, _ := filepath.Glob(filepath.Join(n.dir, "spool", "*.json"))
 			spooled += len(files)
 		}
-		open := w.count(nodes[0], "SELECT count(*) FROM segment WHERE state IN ('recorded', 'submitted')")
+		open := w.count(nodes[0], "SELECT count(*) FROM segment WHERE state IN ('recorded', 'submitted') AND reason <> 'in_doubt'")
 		live := w.count(nodes[0], "SELECT count(*) FROM call WHERE state = 'live' OR final = 0")
 		hooks := w.count(nodes[0], "SELECT count(*) FROM webhook_delivery WHERE state = 'pending'")
 		logs := ""
@@ -76,6 +76,8 @@ func (w *world) judge(n *node) (v verdict) {
 		calls[call] = true
 		g, err := s.Segment(t.Context(), id)
 		switch {
+		case err == nil && g.Held():
+			v.held++ // its call is inconclusive
 		case err != nil:
 			v.lost++
 			t.Errorf("segment %s of call %s was promised and is lost: %v", id, call, err)
@@ -83,6 +85,7 @@ func (w *world) judge(n *node) (v verdict) {
 			v.undecided++
 			t.Errorf("segment %s of call %s is %s", id, call, g.State)
 		case g.State == store.SegmentFailed && g.Reason != "in_doubt":
+			v.failed++
 			t.Errorf("segment %s of call %s failed: %s %s", id, call, g.Reason, g.Detail)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,6 +120,7 @@ type world struct {
 	database string // of PostgreSQL; "" for SQLite
 	stand    *simulator.Server
 	api      *service
+	fault    atomic.Pointer[http.HandlerFunc] // answers all requests to the API while it is set
 	inbox    *inbox
 	hooks    *service
 	secret   string
@@ -157,6 +159,10 @@ func newWorld(t *testing.T, database string, script simulator.Script) *world {
 // answerLate accepts an upload at once and responds after a delay. A sidecar that is killed in between does not know the
 // outcome.
 func (w *world) answerLate(out http.ResponseWriter, r *http.Request) {
+	if fault := w.fault.Load(); fault != nil {
+		(*fault)(out, r)
+		return
+	}
 	if r.Method != http.MethodPost {
 		w.stand.ServeHTTP(out, r)
 		return
