@@ -163,10 +163,16 @@ func TestTheAPIIsAsDocumented(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("whsec_"+base64.StdEncoding.EncodeToString(make([]byte, 32))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := newSidecar(t, simulator.Script{}, auth.Tokens{"ingest": "in", "reviewer": "rev", "admin": "adm"}, func(c *config.Config) {
+	lost := simulator.Rule{Match: simulator.Match{To: 1}, Submit: &simulator.Answer{Status: http.StatusGatewayTimeout}}
+	script := simulator.Script{Rules: []simulator.Rule{lost}}
+	s := newSidecar(t, script, auth.Tokens{"ingest": "in", "reviewer": "rev", "admin": "adm"}, func(c *config.Config) {
+		c.Analysis.ResendInDoubt = false
 		c.Webhooks = []config.Webhook{{Name: "crm", URL: gone.URL, Events: []string{"call.flagged"}, SecretFiles: []string{secret}}}
 		c.Retention.Flagged = time.Hour
 	})
+	if sum, _ := s.play(t.Context(), demo.Human, "held", "caller", 5, publish.Impairment{}); sum.Err() != nil { // in doubt
+		t.Fatal(sum.Err())
+	}
 	if sum, _ := s.play(t.Context(), demo.Synthetic, "c1", "caller", 7, publish.Impairment{}); sum.Err() != nil {
 		t.Fatal(sum.Err())
 	}
@@ -174,6 +180,7 @@ func TestTheAPIIsAsDocumented(t *testing.T) {
 	if report.Decision != "flagged" {
 		t.Fatalf("%+v", report)
 	}
+	held := s.ended("held").Segments[0].ID
 	segment := report.Segments[0].ID
 	_, text := s.ask("GET", "/api/v1/openapi.json", "", "")
 	c := readContract(t, text)
@@ -232,6 +239,8 @@ func TestTheAPIIsAsDocumented(t *testing.T) {
 		{"GET /api/v1/segments/{id}/audio", "/api/v1/segments/x/audio", "rev", "", 404},
 		{"GET /api/v1/segments/{id}/audio", "/api/v1/segments/" + segment + "/audio", "rev", "bytes=44-99", 206},
 		{"GET /api/v1/segments/{id}/audio", "/api/v1/segments/" + segment + "/audio", "rev", "bytes=99999999-", 416},
+		{"POST /api/v1/segments/{id}/resend", "/api/v1/segments/" + held + "/resend", "adm", "", 204},
+		{"POST /api/v1/segments/{id}/resend", "/api/v1/segments/" + segment + "/resend", "adm", "", 404}, // it does not wait
 		{"GET /api/v1/events", "/api/v1/events?after=0", "rev", "", 200},
 		{"GET /api/v1/events", "/api/v1/events?after=x", "rev", "", 400},
 		{"GET /api/v1/openapi.json", "/api/v1/openapi.json", "", "", 200},

@@ -54,10 +54,10 @@ var help = map[string]string{
 	"analysis.api_key_file": "File that contains only the API key.",
 	"analysis.poll_initial": "Delay before the first poll of a job. Later delays grow exponentially, with jitter, up to " +
 		"poll_max.",
-	"analysis.poll_max":        "Maximum delay between two polls of a job.",
-	"analysis.deadline":        "A job that is not done after this time counts as failed (timeout). serve counts the time in which the API " +
+	"analysis.poll_max": "Maximum delay between two polls of a job.",
+	"analysis.deadline": "A job that is not done after this time counts as failed (timeout). serve counts the time in which the API " +
 		"answers about the job, so that an outage ends no job. replay counts all time, and gives the upload the same limit.",
-	"analysis.max_age":         "A segment that could not be submitted for this long, or whose upload or job has had no answer until then, " +
+	"analysis.max_age": "A segment that could not be submitted for this long, or whose upload or job has had no answer until then, " +
 		"counts as failed (timeout, in_doubt).",
 	"analysis.max_in_flight":   "Maximum number of segments that this node analyses concurrently.",
 	"analysis.rate_per_second": "Maximum number of submissions per second, over all nodes that share a database.",

@@ -231,6 +231,8 @@ func rowOfSegment(g store.SegmentRow, shift time.Duration, threshold float64) se
 		v.Kind, notes = "failed", append(notes, "Not analysed: "+inWords(g.Reason))
 	case g.State == store.SegmentSkipped:
 		v.Kind, notes = "skipped", append(notes, "Skipped: "+inWords(g.Reason))
+	case g.Held():
+		v.Kind, notes = "failed", append(notes, "Waits for a person: "+inWords(g.Reason))
 	default:
 		v.Kind, notes = "open", append(notes, "Being analysed")
 	}

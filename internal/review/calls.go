@@ -160,6 +160,19 @@ func (s *Server) erase(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// resend has a segment sent once more that waits for a person.
+func (s *Server) resend(w http.ResponseWriter, r *http.Request) error {
+	err := s.cfg.Decider.Resend(r.Context(), r.PathValue("id"), auth.Actor(r.Context()))
+	if errors.Is(err, store.ErrNotFound) {
+		return refuse(http.StatusNotFound, "no such segment waits for a person")
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
 // audio serves the audio of a segment. Ranges are supported.
 func (s *Server) audio(w http.ResponseWriter, r *http.Request) error {
 	g, err := s.cfg.Store.Segment(r.Context(), r.PathValue("id"))

@@ -102,6 +102,7 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/calls/{call}/waveform", "viewer", s.waveform, false},
 		{"POST /api/v1/calls/{call}/review", "reviewer", s.review, false},
 		{"GET /api/v1/segments/{id}/audio", "viewer", s.audio, false},
+		{"POST /api/v1/segments/{id}/resend", "admin", s.resend, false},
 		{"GET /api/v1/events", "viewer", s.stream, false},
 		{"GET /api/v1/openapi.json", "", s.openAPI, false},
 		{"GET /api/v1/webhooks/dead", "admin", s.deadLetters, false},

@@ -86,6 +86,8 @@ func lineWords(l store.Line) string {
 		return "sent a segment again, because the outcome of the first upload was unknown"
 	case store.AuditHeld:
 		return "does not send a segment again: the outcome of its upload is unknown, and it may have been charged"
+	case store.AuditResendOrdered:
+		return "ordered that a segment is sent once more, although it may have been charged"
 	case store.AuditSurplus:
 		return "found that a segment was analysed twice, and charged twice"
 	case store.AuditCleaned:

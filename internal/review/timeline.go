@@ -197,6 +197,8 @@ func (a axis) bar(v lane, g store.SegmentRow) bar {
 		b.Kind, what, b.Label = "failed", "not analysed: "+inWords(g.Reason), "failed"
 	case g.State == store.SegmentSkipped:
 		b.Kind, what, b.Label = "skipped", "skipped: "+inWords(g.Reason), "skipped"
+	case g.Held():
+		b.Kind, what, b.Label = "failed", "waits for a person: "+inWords(g.Reason), "in doubt"
 	default:
 		b.Kind, what, b.Label = "open", "being analysed", "…"
 	}

@@ -183,6 +183,31 @@ func (d *Decider) Hold(ctx context.Context, g store.SegmentRow, detail string) e
 	return err
 }
 
+// Resend has a segment that waits for a person sent once more, by order of a person. The error is store.ErrNotFound unless the
+// segment waits.
+func (d *Decider) Resend(ctx context.Context, segment, who string) error {
+	g, err := d.cfg.Store.Segment(ctx, segment)
+	if err != nil {
+		return err
+	}
+	var decided *Step
+	err = d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
+		c, err := tx.LockCall(ctx, g.Call)
+		if err != nil {
+			return err
+		}
+		if err := tx.OrderResend(ctx, segment, who, d.cfg.Now()); err != nil {
+			return err
+		}
+		decided, err = d.decide(ctx, tx, &c)
+		return err
+	})
+	if err == nil {
+		d.committed(g.Call, decided)
+	}
+	return err
+}
+
 // decide updates the summary of a locked call. A decision that stands is announced, once, and returned.
 func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Step, error) {
 	start := d.cfg.Now()

@@ -2,6 +2,7 @@ package screen_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -84,6 +85,30 @@ func TestASegmentInDoubtWaitsForAPerson(t *testing.T) {
 				t.Errorf("%+v %v", b, err)
 			}
 		})
+	}
+}
+
+// A person can order another upload of a segment that waits, also if uploads of unknown outcome are not repeated.
+func TestAPersonOrdersAnotherUpload(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("a", 1)
+	n.api.told(doubtful(1), nil)
+	n.work(func(w *screen.WorkerConfig) { w.ResendInDoubt = false })
+	id := n.final("a").Segments[0].ID
+	if err := n.desk.Resend(t.Context(), "none", "anna"); !errors.Is(err, store.ErrNotFound) {
+		t.Error(err)
+	}
+	if err := n.desk.Resend(t.Context(), id, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	n.await("it is scored", func() bool { return states(n.report("a")) == "caller0 scored" })
+	if r := n.final("a"); r.Decision != "clear" || len(n.api.uploaded()) != 2 || n.audited("a", store.AuditResendOrdered) != 1 ||
+		n.audited("a", store.AuditResent) != 1 || !r.Segments[0].Resent {
+		t.Errorf("%+v, %d uploads", r, len(n.api.uploaded()))
+	}
+	if err := n.desk.Resend(t.Context(), id, "anna"); !errors.Is(err, store.ErrNotFound) {
+		t.Error(err)
 	}
 }
 

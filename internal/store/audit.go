@@ -12,25 +12,27 @@ import (
 
 // Kinds of audit lines.
 const (
-	AuditScored     = "segment.scored"
-	AuditFailed     = "segment.failed"
-	AuditSkipped    = "segment.skipped"     // left out by the sampling plan (analysis.enough_speech)
-	AuditResent     = "segment.resent"      // an upload of unknown outcome was repeated: may be charged twice
-	AuditHeld       = "segment.held"        // an upload of unknown outcome is not repeated: it waits for a person
-	AuditSurplus    = "segment.surplus_job" // a second job exists for a segment: charged twice
-	AuditCleaned    = "segment.sent_cleaned"
-	AuditDecided    = "call.decided"
-	AuditResumed    = "call.resumed" // more was recorded after the decision
-	AuditLegPaused  = "leg.paused"
-	AuditLegResumed = "leg.resumed"
-	AuditLegStopped = "leg.stopped"
-	AuditErased     = "call.erased"
-	AuditExpired    = "call.audio_deleted"
-	AuditPolicy     = "policy.changed"
-	AuditReview     = "review.changed"
-	AuditReplayed   = "webhook.replayed"
-	AuditEndpoint   = "webhook.endpoint"
-	AuditListened   = "audio.listened" // a person fetched the audio of a segment
+	AuditScored  = "segment.scored"
+	AuditFailed  = "segment.failed"
+	AuditSkipped = "segment.skipped" // left out by the sampling plan (analysis.enough_speech)
+	AuditResent  = "segment.resent"  // an upload of unknown outcome was repeated: may be charged twice
+	AuditHeld    = "segment.held"    // an upload of unknown outcome is not repeated: it waits for a person
+	// AuditResendOrdered: a person ordered that a held segment is sent once more.
+	AuditResendOrdered = "segment.resend_ordered"
+	AuditSurplus       = "segment.surplus_job" // a second job exists for a segment: charged twice
+	AuditCleaned       = "segment.sent_cleaned"
+	AuditDecided       = "call.decided"
+	AuditResumed       = "call.resumed" // more was recorded after the decision
+	AuditLegPaused     = "leg.paused"
+	AuditLegResumed    = "leg.resumed"
+	AuditLegStopped    = "leg.stopped"
+	AuditErased        = "call.erased"
+	AuditExpired       = "call.audio_deleted"
+	AuditPolicy        = "policy.changed"
+	AuditReview        = "review.changed"
+	AuditReplayed      = "webhook.replayed"
+	AuditEndpoint      = "webhook.endpoint"
+	AuditListened      = "audio.listened" // a person fetched the audio of a segment
 )
 
 // Detail holds further fields of an audit line. It must not contain personal data, because erasing a call keeps its

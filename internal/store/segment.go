@@ -264,7 +264,7 @@ func (s SegmentRow) Doubt(resend bool) Doubt {
 	switch {
 	case s.SubmitStarted.IsZero():
 		return NoDoubt
-	case resend && s.Resent == 0:
+	case resend && s.Resent == 0 || s.Resent < 0:
 		return Resend
 	}
 	return Hold
@@ -292,7 +292,7 @@ func (s *Store) BeginSubmit(ctx context.Context, id, node string, now time.Time,
 		case Hold:
 			return nil
 		case Resend:
-			resent++
+			resent = max(resent, 0) + 1
 		}
 		if _, err := t.exec(
 			ctx,
@@ -401,6 +401,40 @@ func (t *Tx) Hold(ctx context.Context, g SegmentRow, detail string, now time.Tim
 		Call:    g.Call,
 		Segment: g.ID,
 		Detail:  Detail{"began": g.SubmitStarted, "began_by": g.Worker, "resent": g.Resent},
+	})
+}
+
+// OrderResend ends the waiting of a held segment: its upload is repeated once more. The error is ErrNotFound unless the segment is
+// held. Its call must be locked.
+func (t *Tx) OrderResend(ctx context.Context, id, who string, now time.Time) error {
+	g, err := t.lockSegment(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !g.Held() {
+		return ErrNotFound
+	}
+	if _, err := t.exec(ctx, "UPDATE segment SET reason = '', detail = '', resent = -1 WHERE id = $1", id); err != nil {
+		return fmt.Errorf("order another upload of segment %s: %w", id, err)
+	}
+	// The job of the queue sleeps until the end of the waiting.
+	if _, err := t.exec(
+		ctx,
+		`DELETE FROM river_job WHERE state IN ('available', 'pending', 'retryable', 'scheduled')
+			AND id = (SELECT alarm FROM segment WHERE id = $1)`,
+		id,
+	); err != nil {
+		return fmt.Errorf("order another upload of segment %s: %w", id, err)
+	}
+	if err := t.Wake(ctx, id, g.AudioNode); err != nil {
+		return err
+	}
+	return t.Audit(ctx, Line{
+		At:      now,
+		Actor:   who,
+		What:    AuditResendOrdered,
+		Call:    g.Call,
+		Segment: id,
 	})
 }
 
