@@ -92,16 +92,27 @@ func (t *Tx) pollFirst(ctx context.Context, segment string) error {
 	return nil
 }
 
-// LiveFirst puts the submissions of calls that ended before a time behind all others. It returns their number.
+// LiveFirst puts the submissions of calls that ended before a time behind all others, and keeps the order among them: the first
+// of each leg, further ones, and those that can only confirm a flag. The queue has no priority left for that, but it orders the
+// jobs of a priority by the time at which they are due. It returns their number.
 func (s *Store) LiveFirst(ctx context.Context, before time.Time) (n int64, err error) {
+	earlier := func(by string) string {
+		if s.postgres {
+			return "scheduled_at - interval '" + by + "'"
+		}
+		return "strftime('%Y-%m-%d %H:%M:%f', scheduled_at, '-" + by + "')"
+	}
 	err = s.InTx(ctx, func(t *Tx) error {
 		n, err = t.exec(
 			ctx,
-			`UPDATE river_job SET priority = $2 WHERE priority < $2 AND state IN ('available', 'pending', 'retryable', 'scheduled') AND id IN
-			(SELECT s.alarm FROM segment s JOIN call c ON c.id = s.call_id
-				WHERE s.state IN ('recorded', 'submitted') AND s.state = 'recorded' AND c.ended_ms > 0 AND c.ended_ms < $1)`,
+			`UPDATE river_job SET priority = $2, scheduled_at = CASE WHEN state <> 'available' THEN scheduled_at
+				WHEN priority <= $3 THEN `+earlier("20 years")+` ELSE `+earlier("10 years")+` END
+			WHERE priority < $2 AND state IN ('available', 'pending', 'retryable', 'scheduled') AND id IN
+				(SELECT s.alarm FROM segment s JOIN call c ON c.id = s.call_id
+					WHERE s.state IN ('recorded', 'submitted') AND s.state = 'recorded' AND c.ended_ms > 0 AND c.ended_ms < $1)`,
 			millis(before),
 			last,
+			firstOfLeg,
 		)
 		return err
 	})
