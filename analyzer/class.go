@@ -1,6 +1,7 @@
 package analyzer
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"time"
@@ -95,8 +96,14 @@ func statusError(op string, status int, sent bool, body []byte, after time.Durat
 	}
 	e := &Error{Op: op, Status: status, Message: answerMessage(body)}
 	e.Kind, e.Hint = statusKind(op, status, sent)
+	if e.Kind == KindJobNotFound && page(body) {
+		e.Kind, e.Hint = KindUnavailable, "" // of a proxy, which knows no jobs
+	}
 	if e.Kind.Class() == ClassService {
 		e.Retry, e.RetryAfter = true, after
 	}
 	return e
 }
+
+// page reports whether a body is markup, as servers in front of the API send it.
+func page(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }

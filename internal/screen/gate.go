@@ -103,32 +103,37 @@ func (p *pass) answered() {
 
 // unanswered reports that the API did not answer a probe. The failure of a probe concerns no upload.
 func (p *pass) unanswered() {
-	p.end(func(g *gate) { g.until = time.Now().Add(g.rest) })
+	p.end(func(g *gate) { g.fail(p, g.rest) })
 }
 
 // failed reports that the upload failed, or, in doubt, that its outcome is unknown.
 func (p *pass) failed(doubt bool) {
 	p.end(func(g *gate) {
 		g.sound, g.failed = false, time.Now()
-		g.failures++
 		pause := g.rest
 		if doubt {
 			g.doubts++
 			pause = min(g.rest<<min(max(g.doubts-gateDoubts, 0), 10), restsOfDoubt*g.rest)
 		}
-		switch {
-		case g.suspended && !p.trial: // it was under way before the suspension
-		case g.suspended:
-			g.until = time.Now().Add(pause)
-		case g.failures >= gateFailures || g.doubts >= gateDoubts:
-			g.suspended, g.until = true, time.Now().Add(pause)
-			g.log.Error(
-				"analysis API failing, submissions suspended",
-				"failures",
-				g.failures,
-				"hint",
-				"nothing is lost, segments wait; check the network and analysis.base_url",
-			)
-		}
+		g.fail(p, pause)
 	})
+}
+
+// fail counts a failure, and begins a suspension or its next pause.
+func (g *gate) fail(p *pass, pause time.Duration) {
+	g.failures++
+	switch {
+	case g.suspended && !p.trial: // it was under way before the suspension
+	case g.suspended:
+		g.until = time.Now().Add(pause)
+	case g.failures >= gateFailures || g.doubts >= gateDoubts:
+		g.suspended, g.until = true, time.Now().Add(pause)
+		g.log.Error(
+			"analysis API failing, submissions suspended",
+			"failures",
+			g.failures,
+			"hint",
+			"nothing is lost, segments wait; check the network and analysis.base_url",
+		)
+	}
 }

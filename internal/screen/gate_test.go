@@ -63,11 +63,11 @@ func TestTheGateTriesOneSubmissionAtATime(t *testing.T) {
 			}
 			c.end(p)
 			if c.pause > 0 {
-				time.Sleep(c.pause - 1)
+				time.Sleep(c.pause - time.Nanosecond)
 				if g.enter() != nil {
 					t.Fatalf("a trial before %v", c.pause)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 			}
 			again := g.enter()
 			if again == nil {
@@ -80,6 +80,20 @@ func TestTheGateTriesOneSubmissionAtATime(t *testing.T) {
 			t.Error("not open again")
 		}
 	})
+}
+
+// Probes without an answer suspend submissions as failed uploads do.
+func TestTheGateIsSuspendedByProbesWithoutAnAnswer(t *testing.T) {
+	g := tested(1, true)
+	for range gateFailures - 1 {
+		if g.closed() {
+			t.Fatal("closed early")
+		}
+		g.enter().unanswered()
+	}
+	if !g.closed() {
+		t.Error("not closed")
+	}
 }
 
 // The end of an upload that was under way before a suspension neither ends a trial nor begins another pause.
