@@ -17,6 +17,8 @@ const (
 	// carveBlock is the unit in which a file is searched for marks, and markBytes the length of the longest mark.
 	carveBlock = 1 << 20
 	markBytes  = 64
+	// sniffBytes is the number of bytes by which sniff recognises every format.
+	sniffBytes = 192
 	// maxMarks bounds the recordings of one file.
 	maxMarks = 1000
 )
@@ -29,10 +31,11 @@ func carve(r io.ReaderAt, size int64) ([]mark, error) {
 		magic string
 	}{
 		{8, "WAVE"}, {0, "OggS"}, {0, "fLaC"}, {0, "\x1aE\xdf\xa3"}, {4, "ftyp"}, {0, "FORM"}, {0, "#!AMR"}, {0, "caff"},
-		{0, ".snd"}, {0, "riff\x2e\x91"}, {0, "\x30\x26\xb2\x75"},
+		{0, ".snd"}, {0, "riff\x2e\x91"}, {0, "\x30\x26\xb2\x75"}, {8, "AVI LIST"}, {0, "FLV\x01"}, {0, "TTA1"},
+		{0, "nut/multimedia container\x00"}, {0, "Creative Voice File\x1a"}, {0, "\x00\x00\x01\xba"}, {0, ".RMF"}, {0, "MAC "},
 	}
 	var found []mark
-	search := mp3Search{r: r}
+	search, frames := mp3Search{r: r}, frameSearch{r: r, size: size}
 	buf := make([]byte, min(carveBlock+markBytes, size))
 	for block := int64(0); block < size; block += carveBlock {
 		n, err := r.ReadAt(buf, block)
@@ -64,6 +67,10 @@ func carve(r io.ReaderAt, size int64) ([]mark, error) {
 		}
 		for at := search.first(b[:min(len(b), carveBlock+3)], block); at >= 0; at = search.first(b[:min(len(b), carveBlock+3)], block) {
 			found = insertMP3(found, at)
+		}
+		b = b[:min(len(b), carveBlock+frameHead-1)]
+		for at, h, ok := frames.first(b, block); ok; at, h, ok = frames.first(b, block) {
+			found = insertMark(found, mark{at, "other", h.name})
 		}
 		if len(found) >= maxMarks {
 			return found[:maxMarks], nil
@@ -101,7 +108,7 @@ func insertMP3(found []mark, at int64) []mark {
 
 // startsRecording returns the kind and name of the recording whose header b is, or "".
 func startsRecording(b []byte) (kind, name string) {
-	kind, name = sniff(b[:min(16, len(b))])
+	kind, name = sniff(b[:min(32, len(b))])
 	ok := false
 	switch name {
 	case "WAV":
@@ -130,11 +137,40 @@ func startsRecording(b []byte) (kind, name string) {
 		ok = len(b) >= 40 && string(b[24:28]) == "wave"
 	case "Windows Media":
 		ok = len(b) >= 16 && string(b[4:16]) == "\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"
+	case "AVI":
+		ok = len(b) >= 24 && string(b[:4]) == "RIFF" && string(b[12:16]) == "LIST" && string(b[20:24]) == "hdrl"
+	case "Flash video":
+		ok = len(b) >= 13 && b[3] == 1 && b[4]&^5 == 0 && string(b[5:13]) == "\x00\x00\x00\x09\x00\x00\x00\x00"
+	case "True Audio":
+		ok = len(b) >= 22 && b[4] >= 1 && b[4] <= 3 && b[5] == 0 && b[6] >= 1 && b[6] <= maxChannels && b[7] == 0
+	case "NUT", "VOC":
+		ok = true
+	case "MPEG program stream":
+		ok = startsProgramStream(b)
+	case "RealMedia":
+		ok = len(b) >= 8 && b[4] == 0 && b[5] == 0 && b[6] == 0 && b[7] < 32
+	case "Monkey's Audio":
+		ok = len(b) >= 8 && b[5] <= 0x10 && b[4] != 0 && b[6] == 0 && b[7] == 0
 	}
 	if !ok {
 		return "", ""
 	}
 	return kind, name
+}
+
+// startsProgramStream reports whether b starts with a pack header and a system header or packet behind it.
+func startsProgramStream(b []byte) bool {
+	n := 12
+	if len(b) < 32 {
+		return false
+	}
+	switch {
+	case b[4]>>6 == 1 && b[4]&4 != 0:
+		n = 14 + int(b[13]&7)
+	case b[4]>>4 != 2:
+		return false
+	}
+	return string(b[n:n+3]) == "\x00\x00\x01" && b[n+3] >= 0xbb
 }
 
 // flacFrames reports whether a frame follows the metadata of the FLAC header at off. Matroska and Ogg hold the header alone.

@@ -10,6 +10,7 @@ type extent struct {
 	end     int64 // offset behind the container, or -1 for a format without a declared length
 	payload int64 // bytes of its media data, or -1 if not known
 	wav     wavExtent
+	rooms   []room // in order, without media
 }
 
 // wavExtent is the audio of a WAV file, by its header.
@@ -20,63 +21,48 @@ type wavExtent struct {
 
 // extentOf reads the structure of the container of the given name that starts at off.
 func extentOf(r io.ReaderAt, name string, off, size int64) extent {
-	e := extent{end: -1, payload: -1}
-	at := func(i, n int64) []byte {
-		b := make([]byte, n)
-		if k, _ := r.ReadAt(b, off+i); int64(k) < n || off+i+n > size {
-			return nil
+	l := layout{r: r, size: size, e: extent{end: -1, payload: -1}}
+	walk := map[string]func(int64){
+		"MPEG-4 (m4a, mp4)":   l.mp4,
+		"QuickTime":           l.mp4,
+		"Matroska or WebM":    l.matroska,
+		"AIFF":                l.form,
+		"Wave64":              l.wave64,
+		"CAF":                 l.caf,
+		"FLAC":                l.flac,
+		"AVI":                 l.riff,
+		"Windows Media":       l.asf,
+		"Flash video":         l.flv,
+		"MPEG program stream": l.programStream,
+		"VOC":                 l.voc,
+		"True Audio":          l.tta,
+		"NUT":                 l.nut,
+	}[name]
+	switch {
+	case name == "WAV":
+		e := wavExtentOf(r, off, size)
+		if e.wav.spec.align == 0 && e.end >= 0 {
+			l.riff(off)
+			e.rooms = l.e.rooms
 		}
-		return b
+		return e
+	case walk != nil:
+		l.e.payload = 0
+		walk(off)
+	case isFrames(name) && name != "MP3":
+		return chainExtent(r, off, size)
+	case name == "AU":
+		if b := l.bytes(off+4, 8); b != nil && binary.BigEndian.Uint32(b[4:]) != 0xffffffff {
+			start, n := int64(binary.BigEndian.Uint32(b)), int64(binary.BigEndian.Uint32(b[4:]))
+			l.e.end = off + start + n
+			l.e.payload = min(n, max(size-off-start, 0))
+			l.e.spare(off+24, min(off+start, size), false)
+		}
+	case name == "RealMedia":
+		l.e.end = size
 	}
-	switch name {
-	case "WAV":
-		return wavExtentOf(r, off, size)
-	case "MPEG-4 (m4a, mp4)", "QuickTime":
-		return mp4ExtentOf(r, off, size)
-	case "Matroska or WebM":
-		e.end = matroskaEnd(r, off, size)
-	case "AIFF":
-		if b := at(4, 4); b != nil {
-			e.end = off + 8 + int64(binary.BigEndian.Uint32(b))
-		}
-	case "AU":
-		if b := at(4, 8); b != nil && binary.BigEndian.Uint32(b[4:]) != 0xffffffff {
-			e.end = off + int64(binary.BigEndian.Uint32(b)) + int64(binary.BigEndian.Uint32(b[4:]))
-		}
-	case "Wave64":
-		if b := at(16, 8); b != nil && binary.LittleEndian.Uint64(b) < 1<<62 {
-			e.end = off + int64(binary.LittleEndian.Uint64(b))
-		}
-	case "CAF":
-		e.end = cafEnd(r, off, size)
-	case "AVI", "Windows Media", "RealMedia", "MPEG program stream":
-		e.end = size
-	}
-	if e.end > size {
-		e.end = size
-	}
-	return e
-}
-
-// cafEnd walks the chunks of a Core Audio file, up to the first that is none.
-func cafEnd(r io.ReaderAt, off, size int64) int64 {
-	at := off + 8
-	b := make([]byte, 12)
-	for range maxWAVChunks {
-		n, _ := r.ReadAt(b, at)
-		if n < 12 || !isPrintable(b[:4]) {
-			break
-		}
-		length := int64(binary.BigEndian.Uint64(b[4:]))
-		if length == -1 {
-			return size
-		}
-		if length < 0 || length > size-at-12 {
-			break
-		}
-		at += 12 + length
-	}
-	return min(at, size)
+	l.e.end = min(l.e.end, size)
+	return l.e
 }
 
 // wavExtentOf walks the chunks of a WAV file up to the end of its data chunk.
@@ -123,72 +109,6 @@ func wavExtentOf(r io.ReaderAt, off, size int64) extent {
 		at += 8 + length + length&1
 	}
 	return e
-}
-
-// mp4ExtentOf walks the boxes of an MPEG-4 or QuickTime file (ISO 14496-12, 4.2), up to the first that is none or that
-// starts another file.
-func mp4ExtentOf(r io.ReaderAt, off, size int64) extent {
-	e := extent{end: off}
-	b := make([]byte, 16)
-	media := false
-	for e.end+8 <= size {
-		n, _ := r.ReadAt(b, e.end)
-		if n < 8 || !isPrintable(b[5:8]) {
-			break
-		}
-		length := int64(binary.BigEndian.Uint32(b))
-		head := int64(8)
-		switch {
-		case length == 0:
-			length = size - e.end
-		case length == 1 && n == 16 && binary.BigEndian.Uint64(b[8:]) < 1<<62:
-			length, head = int64(binary.BigEndian.Uint64(b[8:])), 16
-		}
-		if length < head {
-			break
-		}
-		switch string(b[4:8]) {
-		case "ftyp":
-			if media {
-				return e
-			}
-		case "mdat":
-			e.payload += max(min(length, size-e.end)-head, 0)
-			media = true
-		case "moov", "moof":
-			media = true
-		}
-		e.end = min(e.end+length, size)
-	}
-	if e.end+8 > size {
-		e.end = size
-	}
-	return e
-}
-
-// matroskaEnd returns the end of the segment of a Matroska file, or -1 if its size is not declared (RFC 8794, section 6).
-func matroskaEnd(r io.ReaderAt, off, size int64) int64 {
-	at := off
-	for range 16 {
-		b := make([]byte, 16)
-		n, _ := r.ReadAt(b, at)
-		id, idBytes := ebmlID(b[:n])
-		length, lengthBytes := ebmlSize(b[idBytes:n])
-		if idBytes == 0 || lengthBytes == 0 {
-			return -1
-		}
-		if length < 0 {
-			return -1
-		}
-		at += int64(idBytes+lengthBytes) + length
-		if id == 0x18538067 { // Segment
-			return min(at, size)
-		}
-		if at >= size || at < off {
-			return -1
-		}
-	}
-	return -1
 }
 
 // ebmlID returns the element id at the start of b and its length in bytes, or 0.

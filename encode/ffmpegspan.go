@@ -15,21 +15,20 @@ const maxTracks = 16
 type ffmpegSpan struct {
 	in      ffmpegInput
 	info    mediaInfo
-	extent  extent
-	off     int64
+	span    span
 	tail    int64 // bytes behind the declared end that may be audio
 	demuxed int64 // bytes of the packets of all streams, or -1 if not known
 	sources []*ffmpegSource
 	failed  []int // audio streams that could not be started
 }
 
-// prepareFFmpeg probes a span.
-func (f *recording) prepareFFmpeg(s span) (*ffmpegSpan, error) {
+// prepareFFmpeg probes a span. It completes the plan of the span by the knowledge of its codecs.
+func (f *recording) prepareFFmpeg(s *span) (*ffmpegSpan, error) {
 	exe, err := findFFmpeg(f.opts)
 	if err != nil {
 		return nil, err
 	}
-	in, err := inputOf(exe, f.path, s.off, s.end, f.size)
+	in, err := inputOf(exe, f.path, s.off+s.lead, s.end, f.size)
 	if err != nil {
 		return nil, err
 	}
@@ -39,28 +38,35 @@ func (f *recording) prepareFFmpeg(s span) (*ffmpegSpan, error) {
 	info, err := probe(f.ctx, in)
 	if err != nil && s.extent.end > s.off && s.extent.end < s.end && f.ctx.Err() == nil {
 		// Some demuxers refuse bytes behind the declared end.
-		if in, err = inputOf(exe, f.path, s.off, s.extent.end, f.size); err == nil {
+		if in, err = inputOf(exe, f.path, s.off+s.lead, s.extent.end, f.size); err == nil {
 			info, err = probe(f.ctx, in)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	in.size = s.size()
+	in.size = s.size() - s.lead
 	in, info = withEdits(f.ctx, in, info)
+	info.locate(f.ctx, in)
+	if info.samples() {
+		s.inner = append(s.inner, s.coded...)
+	}
+	if s.kind == "ogg" {
+		l := layout{r: f, size: s.end}
+		l.ogg(s.off + s.lead)
+		s.extent.payload, s.extent.rooms = l.e.payload, append(s.extent.rooms, l.e.rooms...)
+	}
 	p := &ffmpegSpan{
 		in:      in,
 		info:    info,
-		extent:  s.extent,
-		off:     s.off,
+		span:    *s,
 		demuxed: -1,
 	}
-	if s.name != "WAV" && s.extent.end >= 0 && s.extent.end < s.end {
-		p.tail = countOther(io.NewSectionReader(f, s.extent.end, s.end-s.extent.end))
+	if (s.name != "WAV" || !info.pcm()) && s.extent.end >= 0 && s.extent.end < s.end {
+		p.tail = f.doubtfulTail(s.extent.end, s.end)
 	}
 	if s.name == "FLAC" {
-		audioEnd := flacTail(f, s.off, s.end)
-		p.tail = countOther(io.NewSectionReader(f, audioEnd, s.end-audioEnd))
+		p.tail = f.doubtfulTail(flacTail(f, s.off+s.lead, s.end), s.end)
 	}
 	if info.others > 0 {
 		p.demuxed = demux(f.ctx, in)
@@ -75,20 +81,6 @@ func (p *ffmpegSpan) formats() []Format {
 		out = append(out, Format{Rate: a.rate, Channels: a.channels, Container: p.info.container, Codec: a.codec})
 	}
 	return out
-}
-
-// countOther counts the bytes of r, without blocks of zeros or text.
-func countOther(r io.Reader) int64 {
-	w := newWindow(r, 16<<10)
-	var n int64
-	for w.have(1) {
-		w.have(4096)
-		if b := w.bytes(); len(b) >= 16 && !isZero(b) && !harmlessText(b) {
-			n += int64(len(b))
-		}
-		w.at = w.end
-	}
-	return n
 }
 
 // demux returns the size of all packets of all streams, or -1 if it is not known.
@@ -143,11 +135,21 @@ func (p *ffmpegSpan) account() Account {
 			rest -= n
 		}
 	}
-	demuxed, known, decoded := int64(0), true, 0.0
+	demuxed, known, decoded := int64(0), len(p.failed) == 0, 0.0
 	for _, s := range p.sources {
 		use, ok := s.log.used()
 		known = known && ok
 		demuxed += use.bytes
+	}
+	if p.demuxed >= 0 {
+		demuxed = p.demuxed
+	}
+	if payload := p.span.extent.payload; payload > 0 && demuxed > payload && p.info.pcm() {
+		p.tail = max(p.tail-(demuxed-payload), 0) // read on behind the stated end
+	}
+	complete := known && p.complete(demuxed)
+	for _, s := range p.sources {
+		use, _ := s.log.used()
 		length := float64(s.frames) / float64(s.format.Rate)
 		decoded += length
 		d := s.Damage()
@@ -159,6 +161,7 @@ func (p *ffmpegSpan) account() Account {
 		}
 		missing := s.stream.duration - length
 		switch {
+		case complete && errors.Is(s.err, io.EOF):
 		case s.stream.duration > 0 && missing > max(0.5, 0.02*s.stream.duration):
 			book(ReaderGaveUp, int64(float64(p.in.size)*missing/s.stream.duration)/int64(len(p.info.audio)), missing)
 		case s.err != nil && !errors.Is(s.err, io.EOF) && s.stream.duration == 0:
@@ -182,10 +185,7 @@ func (p *ffmpegSpan) account() Account {
 		// These bytes may be of any codec, so the lowest rate counts.
 		book(BehindStatedSize, p.tail, float64(p.tail)/slowRate)
 	}
-	if p.demuxed >= 0 {
-		demuxed = p.demuxed
-	}
-	if hidden := p.hidden(demuxed); known && len(p.failed) == 0 && len(p.info.audio) <= maxTracks && hidden > 0 {
+	if hidden := p.hidden(demuxed); known && len(p.info.audio) <= maxTracks && hidden > 0 {
 		rate := float64(demuxed) / max(decoded, 0.1)
 		book(ReaderGaveUp, hidden, float64(hidden)/max(rate, slowRate/8))
 	}
@@ -193,22 +193,42 @@ func (p *ffmpegSpan) account() Account {
 	return a
 }
 
+// complete reports whether the packets account for all media of the container. Then a declared duration is wrong: it may be
+// estimated by the size of the file, or count from the start of another track.
+func (p *ffmpegSpan) complete(demuxed int64) bool {
+	payload := p.span.extent.payload
+	switch p.info.container {
+	case "caf", "w64", "aiff":
+	default:
+		if len(p.info.audio) < 2 {
+			return false
+		}
+	}
+	return payload > 0 && len(p.info.audio) <= maxTracks && demuxed >= payload-payload/20
+}
+
 // hidden returns the number of bytes of the media data that no packet accounts for, beyond what the container needs.
 func (p *ffmpegSpan) hidden(demuxed int64) int64 {
 	payload := p.in.size - p.tail
-	if p.info.container == "mov" && p.extent.payload >= 0 {
-		payload = p.extent.payload
+	for _, room := range p.span.extent.rooms {
+		payload -= room.end - room.off
 	}
-	share := 0.5
+	share, slack := 0.5, int64(16<<10)
 	switch p.info.container {
-	case "mov", "flac", "aiff", "w64", "caf", "au", "voc", "amr", "aac", "wav", "wv", "tta", "ape":
+	case "flac", "aiff", "w64", "caf", "au", "voc", "amr", "aac", "wav", "wv", "tta", "ape", "ac3", "eac3", "dts":
 		share = 0.03
-		if p.info.others > 0 && p.info.container != "mov" {
+		if p.info.others > 0 {
 			share = 0.2 // tags of an attached picture
 		}
+	case "mov", "avi", "flv", "matroska", "mpeg":
+		if p.span.extent.payload > 0 {
+			payload, share, slack = p.span.extent.payload, 0.05, 4<<10
+		}
+	case "ogg":
+		payload, share = p.span.extent.payload, 0.05
 	}
 	hidden := payload - demuxed
-	if hidden < int64(share*float64(payload))+16<<10 {
+	if hidden < int64(share*float64(payload))+slack {
 		return 0
 	}
 	return hidden

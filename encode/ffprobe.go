@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -66,30 +67,45 @@ func (in ffmpegInput) arguments() []string {
 // probe returns container and streams from ffprobe. Without ffprobe it returns one stream about which nothing is known.
 func probe(ctx context.Context, in ffmpegInput) (mediaInfo, error) {
 	unknown := mediaInfo{container: "ffmpeg", audio: []audioStream{{codec: "unknown"}}}
+	out, err := runProbe(ctx, in, "-show_entries", "format=format_name:stream=codec_type,"+
+		"codec_name,sample_rate,channels,start_time,duration:stream_tags=title,language,DURATION:stream_disposition=attached_pic",
+		"-of", "json")
+	if errors.Is(err, errNoProbe) {
+		return unknown, nil
+	}
+	if err != nil {
+		return mediaInfo{}, err
+	}
+	return parseProbe(out, unknown)
+}
+
+// errNoProbe is the error if ffprobe is not installed.
+var errNoProbe = errors.New("ffprobe is not installed")
+
+// runProbe returns the output of ffprobe.
+func runProbe(ctx context.Context, in ffmpegInput, options ...string) ([]byte, error) {
 	dir, base := filepath.Split(in.exe)
 	exe, err := exec.LookPath(dir + strings.Replace(base, "ffmpeg", "ffprobe", 1))
 	if err != nil || exe == in.exe {
-		return unknown, nil
+		return nil, errNoProbe
 	}
 	ctx, cancel := context.WithTimeout(ctx, ffprobeLimit)
 	defer cancel()
-	args := []string{"-hide_banner", "-loglevel", "level+error", "-show_entries", "format=format_name:stream=codec_type," +
-		"codec_name,sample_rate,channels,start_time,duration:stream_tags=title,language,DURATION:stream_disposition=attached_pic",
-		"-of", "json"}
+	args := append([]string{"-hide_banner", "-loglevel", "level+error"}, options...)
 	cmd := command(ctx, exe, append(args, in.arguments()...)...)
 	log := newBoundedLog()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, log
 	if err := start(cmd, in.size); err != nil {
-		return mediaInfo{}, fmt.Errorf("ffprobe: %w", err)
+		return nil, fmt.Errorf("ffprobe: %w", err)
 	}
 	if err := cmd.Wait(); err != nil {
 		if message := log.last(); message != "" && ctx.Err() == nil {
-			return mediaInfo{}, fmt.Errorf("ffprobe: %s%w", message, notAudio(message))
+			return nil, fmt.Errorf("ffprobe: %s%w", message, notAudio(message))
 		}
-		return mediaInfo{}, fmt.Errorf("ffprobe: %w", err)
+		return nil, fmt.Errorf("ffprobe: %w", err)
 	}
-	return parseProbe(out.Bytes(), unknown)
+	return out.Bytes(), nil
 }
 
 // parseProbe reads the JSON of ffprobe.
@@ -138,6 +154,44 @@ func parseProbe(b []byte, unknown mediaInfo) (mediaInfo, error) {
 		return info, fmt.Errorf("video without sound: %w", ErrNotAudio)
 	}
 	return info, fmt.Errorf("no audio stream: %w", ErrNotAudio)
+}
+
+// pcm reports whether all audio streams are PCM.
+func (m mediaInfo) pcm() bool {
+	for _, a := range m.audio {
+		if !strings.HasPrefix(a.codec, "pcm_") {
+			return false
+		}
+	}
+	return true
+}
+
+// locate finds the start of the tracks of a Matroska file. ffprobe takes it from the first packets of the file, and a track
+// may start later.
+func (m mediaInfo) locate(ctx context.Context, in ffmpegInput) {
+	if m.container != "matroska" || len(m.audio) < 2 {
+		return
+	}
+	for i := range m.audio[:min(len(m.audio), maxTracks)] {
+		out, err := runProbe(ctx, in, "-select_streams", "a:"+strconv.Itoa(i), "-read_intervals", "%+#1",
+			"-show_entries", "packet=pts_time", "-of", "csv=p=0")
+		first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+		start, parseErr := strconv.ParseFloat(strings.Trim(first, ", \r"), 64)
+		if a := &m.audio[i]; err == nil && parseErr == nil && start > a.start {
+			a.duration = max(a.duration-(start-a.start), 0)
+			a.start = start
+		}
+	}
+}
+
+// samples reports whether all audio streams hold samples without further structure, so that any bytes can be decoded.
+func (m mediaInfo) samples() bool {
+	for _, a := range m.audio {
+		if !strings.HasPrefix(a.codec, "pcm_") && !strings.HasPrefix(a.codec, "adpcm_") {
+			return false
+		}
+	}
+	return true
 }
 
 // estimatedDuration reports whether ffprobe estimates the duration of a container by its bit rate.

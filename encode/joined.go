@@ -103,9 +103,18 @@ func (j *joined) Account() Account {
 		a.add(j.current.account())
 	}
 	if j.err != nil {
-		a.settle(j.parts[len(j.parts)-1].span.end-j.parts[0].span.off, 0)
+		a.settle(j.size(), 0)
 	}
 	return a
+}
+
+// size returns the bytes of all parts.
+func (j *joined) size() int64 {
+	var n int64
+	for _, p := range j.parts {
+		n += p.span.size()
+	}
+	return n
 }
 
 // Read implements Source.
@@ -177,7 +186,7 @@ func (j *joined) next() error {
 		}
 	}
 	a := Account{Size: p.span.size()}
-	n := countOther(j.rec.section(p.span.off, p.span.end))
+	n := doubtful(j.rec.section(p.span.off, p.span.end), false)
 	a.leave(FurtherPart, n, timeOf(n, slowRate))
 	a.Read = a.Size - n
 	j.account.add(a)

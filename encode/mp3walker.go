@@ -132,17 +132,6 @@ func (w *mp3Walker) junk(n int, h *mp3Header) {
 	w.account.leave(ReaderGaveUp, int64(n), timeOf(int64(n), rate))
 }
 
-// harmlessText reports whether b is text, with zeros and few other bytes.
-func harmlessText(b []byte) bool {
-	n := textBytes(b)
-	for _, v := range b {
-		if v == 0 {
-			n++
-		}
-	}
-	return (len(b)-n)*50 <= len(b)
-}
-
 // chain reports whether n frames like h follow each other from the start of b, as far as b reaches.
 func (w *mp3Walker) chain(b []byte, h mp3Header, n int) bool {
 	for ; n > 1; n-- {

@@ -11,7 +11,9 @@ type span struct {
 	kind, name string // of the format, as sniff returns them
 	extent     extent // what the container declares
 	streams    []oggStream
+	lead       int64   // bytes of a tag in front of the recording
 	inner      []span  // recordings inside the declared extent, in another format: they are a further track
+	coded      []span  // chains of frames in the media: recordings unless they are its codec
 	delay      float64 // seconds from the start of the span to the inner recordings
 }
 
@@ -30,12 +32,50 @@ func planOf(r io.ReaderAt, size int64) ([]span, error) {
 	if err != nil {
 		return nil, err
 	}
-	head := make([]byte, min(size, markBytes))
-	if _, err := r.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+	lead := id3Lead(r, size)
+	head := make([]byte, min(size-lead, sniffBytes))
+	if _, err := r.ReadAt(head, lead); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	kind, name := sniff(head[:min(16, len(head))])
-	return planRange(r, mark{0, kind, name}, marks, size, 0)
+	kind, name := sniff(head)
+	if kind == "" && lead > 0 {
+		kind, name = "mp3", "MP3"
+	}
+	behind := marksFrom(marks, lead)
+	spans, err := planRange(r, mark{lead, kind, name}, behind, size, 0)
+	if err != nil || lead == 0 {
+		return spans, err
+	}
+	tag := span{end: lead, extent: extent{end: lead}}
+	tag.extent.spare(min(10, lead), lead, true)
+	if err := tag.search(r, marks[:len(marks)-len(behind)], 0); err != nil {
+		return nil, err
+	}
+	spans[0].off, spans[0].lead = 0, lead
+	spans[0].inner = append(tag.inner, spans[0].inner...)
+	spans[0].extent.rooms = append(tag.extent.rooms, spans[0].extent.rooms...)
+	return spans, nil
+}
+
+// marksFrom returns the marks from an offset on.
+func marksFrom(marks []mark, off int64) []mark {
+	for len(marks) > 0 && marks[0].off < off {
+		marks = marks[1:]
+	}
+	return marks
+}
+
+// id3Lead returns the size of the ID3v2 tags in front of a recording.
+func id3Lead(r io.ReaderAt, size int64) int64 {
+	var lead int64
+	for range 16 {
+		n := id3Size(r, lead, size)
+		if n == 0 || n > size-lead {
+			break
+		}
+		lead += n
+	}
+	return lead
 }
 
 // planRange plans a file from the mark first to end. marks are the marks behind it.
@@ -44,22 +84,22 @@ func planRange(r io.ReaderAt, first mark, marks []mark, end int64, depth int) ([
 	for at := first; at.off < end; {
 		s := span{off: at.off, kind: at.kind, name: at.name, extent: extentOf(r, at.name, at.off, end)}
 		next := mark{off: end}
-		for len(marks) > 0 {
+		var within []mark
+		for ; len(marks) > 0; marks = marks[1:] {
 			m := marks[0]
-			if m.off > s.off && m.off >= s.extent.end && !s.reads(m) {
+			inRoom := s.extent.roomAt(m.off) != nil
+			if m.off > s.off && m.off >= s.extent.end && !inRoom && !s.reads(m) {
 				next = m
 				break
 			}
-			if m.off > s.off && m.off < s.extent.end && s.inner == nil && s.doubts(r, m, end) {
-				inner, err := planInner(r, &s, marks, end, depth)
-				if err != nil {
-					return nil, err
-				}
-				s.inner = inner
+			if m.off > s.off && (inRoom || m.off < s.extent.end && s.doubts(r, m, end)) {
+				within = append(within, m)
 			}
-			marks = marks[1:]
 		}
-		s.end = next.off
+		s.end = min(next.off, end)
+		if err := s.search(r, within, depth); err != nil {
+			return nil, err
+		}
 		parts, err := s.parts(r)
 		if err != nil {
 			return nil, err
@@ -70,15 +110,46 @@ func planRange(r io.ReaderAt, first mark, marks []mark, end int64, depth int) ([
 	return spans, nil
 }
 
-// planInner plans the recordings from the first mark on, up to the declared end of the span around them.
-func planInner(r io.ReaderAt, s *span, marks []mark, end int64, depth int) ([]span, error) {
-	if depth == maxNesting {
-		return nil, nil
+// search plans the recordings from the marks on, each up to the end of the room or of the extent that it is in.
+func (s *span) search(r io.ReaderAt, marks []mark, depth int) error {
+	for depth < maxNesting && len(marks) > 0 {
+		m, end := marks[0], s.extent.end
+		room := s.extent.roomAt(m.off)
+		if room != nil {
+			end = room.end
+		}
+		if end = min(end, s.end); end <= m.off {
+			end = s.end // no end is declared
+		}
+		rest := marksFrom(marks, end)
+		inner, err := planRange(r, m, marks[1:len(marks)-len(rest)], end, depth+1)
+		if err != nil {
+			return err
+		}
+		switch outer := s.extent.wav; {
+		case room != nil:
+			s.extent.take(m.off, end)
+			s.inner = append(s.inner, inner...)
+		case isFrames(m.name) && s.maybeCodec():
+			s.coded = append(s.coded, inner...)
+		default:
+			if s.inner == nil && outer.spec.align > 0 {
+				s.delay = float64(m.off-outer.dataStart) / float64(outer.spec.align) / float64(outer.spec.format.Rate)
+			}
+			s.inner = append(s.inner, inner...)
+		}
+		marks = rest
 	}
-	if outer := s.extent.wav; outer.spec.align > 0 {
-		s.delay = float64(marks[0].off-outer.dataStart) / float64(outer.spec.align) / float64(outer.spec.format.Rate)
+	return nil
+}
+
+// maybeCodec reports whether chains of frames in the media of a container can be its codec.
+func (s *span) maybeCodec() bool {
+	switch s.name {
+	case "AIFF", "AU", "CAF", "Wave64", "VOC", "FLAC", "True Audio":
+		return false
 	}
-	return planRange(r, marks[0], marks[1:], min(s.extent.end, end), depth+1)
+	return s.extent.wav.spec.align == 0
 }
 
 // reads reports whether the reader of the span reads on at a mark itself.
@@ -89,8 +160,14 @@ func (s *span) reads(m mark) bool {
 // doubts reports whether the recording at a mark inside the extent is read wrong as audio of the outer one.
 func (s *span) doubts(r io.ReaderAt, m mark, end int64) bool {
 	outer := s.extent.wav
+	if isFrames(s.name) {
+		return !isFrames(m.name)
+	}
+	if s.name == "MPEG program stream" && m.name == s.name {
+		return false // each of its packs starts like the first
+	}
 	if outer.spec.align == 0 {
-		return m.kind != "mp3" // MP3 may be the codec of the container
+		return true
 	}
 	inner := extentOf(r, m.name, m.off, end).wav
 	aligned := (inner.dataStart-outer.dataStart)%int64(outer.spec.align) == 0
@@ -134,7 +211,7 @@ func (s span) cut(at []int64, set func(i int, part *span)) []span {
 	for i := range len(at) + 1 {
 		part := s
 		if i > 0 {
-			part.off, part.inner = s.off+at[i-1], nil
+			part.off, part.inner, part.coded, part.extent.rooms = s.off+at[i-1], nil, nil, nil
 		}
 		if i < len(at) {
 			part.end = s.off + at[i]

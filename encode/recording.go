@@ -81,14 +81,14 @@ func (f *recording) prepare(s span, keep bool) prepared {
 		p.err = f.ctx.Err()
 		return p
 	}
-	fs, ffErr := f.prepareFFmpeg(s)
+	fs, ffErr := f.prepareFFmpeg(&s)
 	if ffErr == nil {
 		p.open = func() (*opened, error) {
 			o, err := fs.open(f.ctx)
 			if err != nil {
 				return nil, err
 			}
-			return f.openInner(s, o), nil
+			return f.complete(s, o), nil
 		}
 		if keep {
 			p.ready, ffErr = p.open()
@@ -127,7 +127,7 @@ func (f *recording) explain(nativeErr, ffErr error) error {
 func (f *recording) openNative(s span) (*opened, error) {
 	var src Source
 	var err error
-	section := f.section(s.off, s.end)
+	section := f.section(s.off+s.lead, s.end)
 	switch s.kind {
 	case "wav":
 		src, err = asSource(NewWAVReader(section))
@@ -142,9 +142,46 @@ func (f *recording) openNative(s span) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w, ok := src.(*WAVReader); ok {
+		for _, inner := range s.inner {
+			w.inner = append(w.inner, room{off: inner.off - s.off, end: inner.end - s.off})
+		}
+	}
 	o := &opened{tracks: []track{{src: src}}}
 	o.account = func() Account { return AccountOf(src) }
-	return f.openInner(s, o), nil
+	return f.complete(s, o), nil
+}
+
+// complete adds to an open span all that its reader does not see: the tag in front of it, recordings inside it, and spare
+// room that may hold audio.
+func (f *recording) complete(s span, o *opened) *opened {
+	if s.lead > 0 {
+		audio := o.account
+		o.account = func() Account {
+			a := audio()
+			a.Size += s.lead
+			a.Read += s.lead
+			return a
+		}
+	}
+	if len(s.extent.rooms) > 0 {
+		o.account = withUnread(o.account, func() Account { return f.spareAccount(s) })
+	}
+	return f.openInner(s, o)
+}
+
+// withUnread returns an account whose unread bytes were booked as read.
+func withUnread(account, unread func() Account) func() Account {
+	return func() Account {
+		a, more := account(), unread()
+		for reason, n := range more.Unread {
+			if n = min(n, a.Read); n > 0 {
+				a.Read -= n
+				a.leave(reason, n, more.UnreadTime[reason])
+			}
+		}
+		return a
+	}
 }
 
 // openInner opens the recordings inside the declared extent of another as a further track. If they cannot be read, they are
@@ -154,32 +191,28 @@ func (f *recording) openInner(s span, o *opened) *opened {
 		return o
 	}
 	var parts []prepared
-	for _, part := range s.inner {
+	var size int64
+	for i, part := range s.inner {
+		size += part.size()
+		if i >= maxTracks && part.kind == "other" {
+			parts = append(parts, prepared{span: part, err: fmt.Errorf("more than %d parts inside another", maxTracks)})
+			continue
+		}
 		parts = append(parts, f.prepare(part, false))
 	}
-	outer := o.account
-	start, end := s.inner[0].off, s.inner[len(s.inner)-1].end
 	inner, err := newJoined(f, parts)
 	if err == nil {
 		inner.nested = true
 		o.tracks = append(o.tracks, track{src: inner, delay: max(s.delay, 0)})
 	}
-	o.account = func() Account {
-		a := outer()
+	o.account = withUnread(o.account, func() Account {
+		if err == nil {
+			return inner.Account()
+		}
 		var lost Account
-		if err != nil {
-			lost.leave(FurtherPart, end-start, timeOf(end-start, slowRate))
-		} else {
-			lost = inner.Account()
-		}
-		for reason, n := range lost.Unread {
-			if n = min(n, a.Read); n > 0 {
-				a.Read -= n
-				a.leave(reason, n, lost.UnreadTime[reason])
-			}
-		}
-		return a
-	}
+		lost.leave(FurtherPart, size, timeOf(size, slowRate))
+		return lost
+	})
 	return o
 }
 
@@ -197,7 +230,7 @@ func (f *recording) openOgg(s span) (*opened, error) {
 	}
 	_, missing := findFFmpeg(f.opts)
 	if len(streams) == 0 || other != "" && missing == nil || len(s.streams) == 1 {
-		src, err := NewOpusReader(f.section(s.off, s.end))
+		src, err := NewOpusReader(f.section(s.off+s.lead, s.end))
 		if err != nil {
 			return nil, err
 		}
@@ -209,7 +242,7 @@ func (f *recording) openOgg(s span) (*opened, error) {
 	o := &opened{}
 	var readers []*OpusReader
 	for _, stream := range streams {
-		src, err := newOpusReader(f.section(s.off, s.end), &stream.serial)
+		src, err := newOpusReader(f.section(s.off+s.lead, s.end), &stream.serial)
 		if err != nil {
 			return nil, err
 		}

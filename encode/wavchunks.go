@@ -127,32 +127,26 @@ func (w *WAVReader) readSize64(size int64) (int64, error) {
 	return data, w.skipChunk("ds64", size+size&1-int64(n))
 }
 
-// skipChunk skips n bytes of a chunk that is not audio. A long chunk that is neither zeros nor text may hide audio and is
-// booked as unread.
+// skipChunk skips n bytes of a chunk that is not audio. Bytes that may be audio are booked as unread.
 func (w *WAVReader) skipChunk(id string, n int64) error {
-	zeros, text := int64(0), int64(0)
-	got := w.win.skip(n, func(b []byte) {
-		if isZero(b) {
-			zeros += int64(len(b))
-		} else {
-			text += int64(textBytes(b))
-			for _, v := range b {
-				if v == 0 {
-					zeros++
-				}
-			}
+	var got, other int64
+	if n < maxSmallRoom && w.small+n < 4*maxSmallRoom {
+		got = w.win.skip(n, nil)
+		w.small += got
+	} else {
+		body := &chunkBody{win: &w.win, left: n}
+		if w.scratch == nil {
+			w.scratch = make([]byte, judgeBlock)
 		}
-	})
+		other = doubtfulIn(body, w.scratch, isTagChunk(id))
+		got = n - body.left
+	}
 	rate := w.bytesPerSecond()
 	if rate == 0 {
 		rate = slowRate
 	}
-	other := got - zeros - text
-	if float64(got) < rate || float64(other) < 0.02*float64(got) {
-		w.account.Read += got
-	} else {
-		w.account.leave(OtherChunk, got, timeOf(got, rate))
-	}
+	w.account.Read += got - other
+	w.account.leave(OtherChunk, other, timeOf(other, rate))
 	if err := w.win.failure(); err != nil {
 		return fmt.Errorf("chunk %q: %w", id, err)
 	}
@@ -160,6 +154,22 @@ func (w *WAVReader) skipChunk(id string, n int64) error {
 		return fmt.Errorf("chunk %q: %w", id, ErrTruncated)
 	}
 	return nil
+}
+
+// chunkBody reads the bytes of a chunk from a window.
+type chunkBody struct {
+	win  *window
+	left int64
+}
+
+func (c *chunkBody) Read(p []byte) (int, error) {
+	if c.left <= 0 || !c.win.have(1) {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(int64(len(p)), c.left)], c.win.bytes())
+	c.win.at += n
+	c.left -= int64(n)
+	return n, nil
 }
 
 // dataSize returns the length of the audio, or -1 if the size is a placeholder. ffmpeg leaves 0xffffffff in a pipe, sox

@@ -30,6 +30,10 @@ type WAVReader struct {
 	behind  bool  // the position is behind the stated end, in bytes that no chunk declares
 	zeros   int64 // bytes of zeros behind the stated end that are silence if audio follows
 	silence int64 // frames of silence to return first
+	small   int64 // bytes of small chunks that were not judged
+	judge   sampleJudge
+	inner   []room // recordings that are read as such too, as offsets in r
+	scratch []byte
 	account Account
 	damage  Damage
 	err     error
@@ -41,7 +45,7 @@ const wavBuffer = 32 << 10
 // NewWAVReader reads up to the first sample. It owns r from then on, and closes it in Close if it is an [io.Closer]. On
 // an error r is left to the caller.
 func NewWAVReader(r io.Reader) (*WAVReader, error) {
-	w := &WAVReader{r: r, win: newWindow(r, wavBuffer), size: sizeOf(r)}
+	w := &WAVReader{r: r, win: newWindow(r, wavBuffer), size: sizeOf(r), judge: sampleJudge{age: judgeMemory}}
 	if err := w.readHeader(); err != nil {
 		return nil, fmt.Errorf("read wav: %w", err)
 	}
@@ -144,11 +148,19 @@ func (w *WAVReader) readFrames(dst []float32, limit int) int {
 		w.left -= int64(frames * align)
 	}
 	b = b[:frames*align]
+	w.judge.take(&w.spec, b)
 	if w.spec.swap {
 		swapBytes(b, align/ch)
 	}
 	bad := w.spec.convert(dst[:frames*ch], b)
 	w.take(len(b))
+	if n := w.judge.verdict(&w.spec); n > 0 && !w.readElsewhere(n) {
+		n = min(n, w.account.Read)
+		w.damage.Events++
+		w.damage.Lost += n / int64(align)
+		w.account.Read -= n
+		w.account.damage(n, timeOf(n, min(w.bytesPerSecond(), slowRate)))
+	}
 	if bad > 0 {
 		lost := int64((bad + ch - 1) / ch)
 		w.damage.Events++
@@ -157,6 +169,17 @@ func (w *WAVReader) readFrames(dst []float32, limit int) int {
 		w.account.damage(int64(bad*align/ch), seconds(float64(lost)/float64(w.spec.format.Rate)))
 	}
 	return frames * ch
+}
+
+// readElsewhere reports whether some of the last n bytes belong to a recording that is read as such.
+func (w *WAVReader) readElsewhere(n int64) bool {
+	end := w.win.offset()
+	for _, r := range w.inner {
+		if r.off < end && r.end > end-n {
+			return true
+		}
+	}
+	return false
 }
 
 // swapBytes reverses the bytes of each sample.
@@ -191,7 +214,7 @@ func (w *WAVReader) readBehind(dst []float32) int {
 		w.silence = w.zeros / int64(align)
 		w.zeros = 0
 		return 0
-	case isText(b):
+	case isText(b) && !smooth(b):
 		w.take(len(b))
 		return 0
 	}

@@ -1,0 +1,583 @@
+package encode
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"math"
+	"strings"
+)
+
+// layout walks the structure of a container.
+type layout struct {
+	r      io.ReaderAt
+	size   int64 // end of the file
+	e      extent
+	chunks int
+}
+
+// maxChunks bounds the elements of one container. The rest of a file with more is a room.
+const maxChunks = 2_000_000
+
+// bytes returns n bytes at offset at, or nil if the file has fewer.
+func (l *layout) bytes(at, n int64) []byte {
+	l.chunks++
+	if at < 0 || at+n > l.size || l.chunks > maxChunks {
+		return nil
+	}
+	b := make([]byte, n)
+	if k, _ := l.r.ReadAt(b, at); int64(k) < n {
+		return nil
+	}
+	return b
+}
+
+// maxIndex is the size up to which headers and indexes are taken for what they claim to be.
+const maxIndex = 64 << 10
+
+// index books a header or an index: a long one may hold audio.
+func (l *layout) index(off, end int64) {
+	if end-off > maxIndex {
+		l.e.spare(off, end, true)
+	}
+}
+
+// isTagChunk reports whether a chunk of the given name holds tags, pictures or data of other programs.
+func isTagChunk(id string) bool {
+	switch strings.ToLower(strings.TrimSpace(id)) {
+	case "id3", "appl", "bext", "ixml", "axml", "_pmx", "udta", "meta", "uuid", "list", "info", "smed", "cart", "umid":
+		return true
+	}
+	return false
+}
+
+// riff walks an AVI file, or a WAV file whose codec ffmpeg decodes.
+func (l *layout) riff(off int64) {
+	at := off
+	for {
+		b := l.bytes(at, 12)
+		if b == nil || string(b[:4]) != "RIFF" && string(b[:4]) != "RF64" || at > off && string(b[8:12]) != "AVIX" {
+			break
+		}
+		end := at + 8 + int64(binary.LittleEndian.Uint32(b[4:]))
+		if end > l.size || end <= at+12 {
+			end = l.size
+		}
+		if at = l.riffChunks(at+12, end, math.MaxInt); at < end {
+			break
+		}
+	}
+	l.e.end = min(at, l.size)
+}
+
+// riffChunks walks the chunks up to end, and returns the offset behind the last one.
+func (l *layout) riffChunks(at, end int64, streams int) int64 {
+	for at < end {
+		b := l.bytes(at, 8)
+		if b == nil || !isPrintable(b[:4]) {
+			return at
+		}
+		id, size := string(b[:4]), int64(binary.LittleEndian.Uint32(b[4:]))
+		body, next := at+8, at+8+size+size&1
+		next = min(next, end)
+		switch {
+		case id == "LIST" || id == "RIFF":
+			kind := l.bytes(body, 4)
+			switch {
+			case kind == nil:
+				return at
+			case string(kind) == "movi", string(kind) == "rec ":
+				if l.riffChunks(body+4, next, streams) < next {
+					l.e.spare(body+4, next, false)
+				}
+			case string(kind) == "hdrl":
+				header := make([]byte, min(next-body, maxIndex))
+				n, _ := l.r.ReadAt(header, body)
+				streams = bytes.Count(header[:n], []byte("strh"))
+				l.riffChunks(body+4, next, streams)
+			case string(kind) == "strl", string(kind) == "odml":
+				l.riffChunks(body+4, next, streams)
+			default:
+				l.e.spare(body, next, true)
+			}
+		case id == "idx1" || strings.HasPrefix(id, "ix"):
+			if b := l.bytes(body, min(16, size)); len(b) < 16 {
+				break
+			} else if id == "idx1" && (b[0] < '0' || b[0] > '9' || b[1] < '0' || b[1] > '9') {
+				l.e.spare(body, next, false)
+			}
+		case id == "fmt " || id == "fact" || id == "avih" || id == "strh" || id == "strf" || id == "strn" || id == "indx" || id == "dmlh":
+			l.index(body, next)
+		case id == "data" || id[0] >= '0' && id[0] <= '9' && id[1] >= '0' && id[1] <= '9' && int(id[0]-'0')*10+int(id[1]-'0') < streams:
+			l.e.payload += next - body
+		default:
+			l.e.spare(body, next, isTagChunk(id))
+		}
+		at = next
+	}
+	return at
+}
+
+// flv walks the tags of a Flash video file (Adobe, Video File Format Specification, Annex E).
+func (l *layout) flv(off int64) {
+	at := off + 9
+	if b := l.bytes(off+5, 4); b != nil {
+		at = off + int64(binary.BigEndian.Uint32(b)) + 4
+	}
+	for {
+		b := l.bytes(at, 11)
+		if b == nil || b[0] != 8 && b[0] != 9 && b[0] != 18 || b[8]|b[9]|b[10] != 0 {
+			break
+		}
+		n := int64(b[1])<<16 | int64(b[2])<<8 | int64(b[3])
+		if b[0] == 18 {
+			l.e.spare(at+11, min(at+11+n, l.size), true)
+		} else {
+			l.e.payload += n
+		}
+		if tail := l.bytes(at+11+n, 4); tail != nil && int64(binary.BigEndian.Uint32(tail)) != 11+n {
+			at += 11 + n
+			break
+		}
+		at += 15 + n
+	}
+	l.e.end = min(at, l.size)
+}
+
+// programStream walks the packets of an MPEG program stream (ISO 13818-1, 2.5; ISO 11172-1, 2.4).
+func (l *layout) programStream(off int64) {
+	at := off
+	for {
+		b := l.bytes(at, 6)
+		switch {
+		case b == nil || b[0] != 0 || b[1] != 0 || b[2] != 1 || b[3] < 0xb9:
+		case b[3] == 0xb9:
+			at += 4
+			continue
+		case b[3] == 0xba:
+			n := int64(12)
+			if b[4]>>6 == 1 {
+				if stuffing := l.bytes(at+13, 1); stuffing != nil {
+					n = 14 + int64(stuffing[0]&7)
+				}
+			}
+			at += n
+			continue
+		default:
+			n := 6 + int64(b[4])<<8 + int64(b[5])
+			switch {
+			case b[3] == 0xbe || b[3] == 0xbf || b[3] == 0xbc || b[3] >= 0xf0: // padding and private data
+				l.e.spare(at+6, min(at+n, l.size), false)
+			case b[3] != 0xbb:
+				l.e.payload += n
+			}
+			at += n
+			continue
+		}
+		break
+	}
+	l.e.end = min(at, l.size)
+}
+
+// voc walks the blocks of a Creative Voice file.
+func (l *layout) voc(off int64) {
+	b := l.bytes(off+20, 2)
+	if b == nil {
+		return
+	}
+	at := off + int64(binary.LittleEndian.Uint16(b))
+	for {
+		b := l.bytes(at, 4)
+		if b == nil || b[0] == 0 || b[0] > 9 {
+			if k := l.bytes(at, 1); k != nil && k[0] == 0 {
+				at++
+			}
+			break
+		}
+		n := int64(b[1]) | int64(b[2])<<8 | int64(b[3])<<16
+		if b[0] == 5 {
+			l.e.spare(at+4, min(at+4+n, l.size), false)
+		}
+		at += 4 + n
+	}
+	l.e.end = min(at, l.size)
+}
+
+// tta reads the table of frames of a True Audio file.
+func (l *layout) tta(off int64) {
+	b := l.bytes(off, 22)
+	if b == nil {
+		return
+	}
+	rate, samples := int64(binary.LittleEndian.Uint32(b[10:])), int64(binary.LittleEndian.Uint32(b[14:]))
+	length := max(256*rate/245, 1)
+	frames := (samples + length - 1) / length
+	table := l.bytes(off+22, 4*min(frames, 1<<20))
+	if table == nil {
+		return
+	}
+	end := off + 22 + 4*frames + 4
+	for ; len(table) >= 4; table = table[4:] {
+		end += int64(binary.LittleEndian.Uint32(table))
+	}
+	l.e.end = min(end, l.size)
+}
+
+// nut finds the index, with which the writer of a NUT file ends it.
+func (l *layout) nut(off int64) {
+	const start = "NX\xdd\x67\x2f\x23\xe6\x4e"
+	buf := make([]byte, 1<<20)
+	for at := off; at < l.size; at += int64(len(buf)) - 64 {
+		n, _ := l.r.ReadAt(buf[:min(int64(len(buf)), l.size-at)], at)
+		i := bytes.Index(buf[:n], []byte(start))
+		if i < 0 || i+len(start)+10 > n {
+			continue
+		}
+		b, length := buf[i+len(start):n], int64(0)
+		k := 0
+		for k < 8 {
+			length = length<<7 | int64(b[k]&0x7f)
+			if k++; b[k-1]&0x80 == 0 {
+				break
+			}
+		}
+		end := at + int64(i+len(start)+k) + length
+		if length > 4096 {
+			end += 4
+		}
+		l.e.end = min(end, l.size)
+		return
+	}
+}
+
+// asf walks the objects of a Windows Media file (Advanced Systems Format, 2.1).
+func (l *layout) asf(off int64) {
+	at := off
+	for {
+		b := l.bytes(at, 24)
+		if b == nil {
+			break
+		}
+		n := int64(binary.LittleEndian.Uint64(b[16:]))
+		known := string(b[4:8]) == "\x8e\x66\xcf\x11" || string(b[3:8]) == "\x33\x8e\x66\xcf\x11" || string(b[6:8]) == "\xcf\x11" ||
+			string(b[6:8]) == "\xd3\x11" || string(b[6:8]) == "\xd2\x11"
+		if !known || n < 24 {
+			break
+		}
+		next := min(at+n, l.size)
+		switch string(b[:4]) {
+		case "\x36\x26\xb2\x75": // data
+			l.e.payload += next - at - 50
+		case "\x30\x26\xb2\x75", "\x90\x08\x00\x33": // header, simple index
+			l.index(at, next)
+		default:
+			l.e.spare(at+24, next, false)
+		}
+		at = next
+	}
+	l.e.end = min(at, l.size)
+}
+
+// form walks the chunks of an AIFF file.
+func (l *layout) form(off int64) {
+	l.e.end = l.size
+	if b := l.bytes(off+4, 4); b != nil {
+		l.e.end = min(off+8+int64(binary.BigEndian.Uint32(b)), l.size)
+	}
+	at := off + 12
+	for at < l.e.end {
+		b := l.bytes(at, 8)
+		if b == nil || !isPrintable(b[:4]) {
+			break
+		}
+		n := int64(binary.BigEndian.Uint32(b[4:]))
+		next := min(at+8+n+n&1, l.e.end)
+		switch id := string(b[:4]); id {
+		case "SSND":
+			l.e.payload += next - at - 16
+		case "COMM", "FVER", "MARK", "INST":
+			l.index(at+8, next)
+		default:
+			l.e.spare(at+8, next, isTagChunk(id))
+		}
+		at = next
+	}
+	if at > off+12 {
+		l.e.end = min(l.e.end, at)
+	}
+}
+
+// caf walks the chunks of a Core Audio file, up to the first that is none.
+func (l *layout) caf(off int64) {
+	at := off + 8
+	for {
+		b := l.bytes(at, 12)
+		if b == nil || !isPrintable(b[:4]) {
+			break
+		}
+		n := int64(binary.BigEndian.Uint64(b[4:]))
+		if n == -1 {
+			n = l.size - at - 12
+		}
+		if n < 0 || n > l.size-at-12 {
+			break
+		}
+		next := at + 12 + n
+		switch id := string(b[:4]); id {
+		case "data":
+			l.e.payload += n - 4
+		case "desc", "kuki", "pakt", "chan":
+			l.index(at+12, next)
+		default:
+			l.e.spare(at+12, next, isTagChunk(id))
+		}
+		at = next
+	}
+	l.e.end = min(at, l.size)
+}
+
+// wave64 walks the chunks of a Wave64 file. Each starts at a multiple of 8 bytes.
+func (l *layout) wave64(off int64) {
+	l.e.end = l.size
+	if b := l.bytes(off+16, 8); b != nil && binary.LittleEndian.Uint64(b) < 1<<62 {
+		l.e.end = min(off+int64(binary.LittleEndian.Uint64(b)), l.size)
+	}
+	at := off + 40
+	for at < l.e.end {
+		b := l.bytes(at, 24)
+		if b == nil || !isPrintable(b[:4]) || binary.LittleEndian.Uint64(b[16:]) >= 1<<62 {
+			break
+		}
+		n := int64(binary.LittleEndian.Uint64(b[16:]))
+		if n < 24 {
+			break
+		}
+		next := min(at+(n+7)&^7, l.e.end)
+		switch id := string(b[:4]); id {
+		case "data":
+			l.e.payload += next - at - 24
+		case "fmt ", "fact":
+			l.index(at+24, next)
+		default:
+			l.e.spare(at+24, next, isTagChunk(id))
+		}
+		at = next
+	}
+	if at > off+40 {
+		l.e.end = min(l.e.end, at)
+	}
+}
+
+// flac walks the metadata of a FLAC file (RFC 9639, section 8). The end of its frames is not declared.
+func (l *layout) flac(off int64) {
+	at := off + 4
+	for {
+		b := l.bytes(at, 4)
+		if b == nil {
+			return
+		}
+		next := min(at+4+int64(b[1])<<16+int64(b[2])<<8+int64(b[3]), l.size)
+		switch b[0] & 0x7f {
+		case 0:
+		case 3, 5:
+			l.index(at+4, next)
+		default:
+			l.e.spare(at+4, next, b[0]&0x7f != 1)
+		}
+		if at = next; b[0]&0x80 != 0 {
+			return
+		}
+	}
+}
+
+// mp4 walks the boxes of an MPEG-4 or QuickTime file (ISO 14496-12, 4.2), up to the first that is none or that starts
+// another file.
+func (l *layout) mp4(off int64) {
+	l.e.end = off
+	media := false
+	for l.e.end+8 <= l.size {
+		at, head := l.e.end, int64(8)
+		b := l.bytes(at, min(16, l.size-at))
+		if b == nil || !isPrintable(b[5:8]) {
+			break
+		}
+		length := int64(binary.BigEndian.Uint32(b))
+		switch {
+		case length == 0:
+			length = l.size - at
+		case length == 1 && len(b) == 16 && binary.BigEndian.Uint64(b[8:]) < 1<<62:
+			length, head = int64(binary.BigEndian.Uint64(b[8:])), 16
+		}
+		if length < head {
+			break
+		}
+		next := min(at+length, l.size)
+		switch id := string(b[4:8]); id {
+		case "ftyp", "styp":
+			if media && id == "ftyp" {
+				return
+			}
+			l.index(at+head, next)
+		case "mdat":
+			l.e.payload += next - at - head
+			media = true
+		case "moov":
+			media = true
+			l.moov(at+head, next)
+		case "moof":
+			media = true
+			l.index(at+head, next)
+		case "sidx", "mfra", "wide", "pdin":
+			l.index(at+head, next)
+		default:
+			l.e.spare(at+head, next, isTagChunk(id))
+		}
+		l.e.end = next
+	}
+	if l.e.end+8 > l.size {
+		l.e.end = l.size
+	}
+}
+
+// moov books the boxes of the index of an MPEG-4 file that describe no samples.
+func (l *layout) moov(at, end int64) {
+	for at+8 <= end {
+		b := l.bytes(at, 8)
+		if b == nil {
+			return
+		}
+		length := int64(binary.BigEndian.Uint32(b))
+		if length < 8 || !isPrintable(b[5:8]) {
+			l.e.spare(at, end, false)
+			return
+		}
+		next := min(at+length, end)
+		switch id := string(b[4:8]); id {
+		case "mvhd", "mvex", "iods", "tkhd", "edts", "stsd", "stts", "stsc", "stsz", "stco", "co64", "ctts", "stss", "sgpd", "sbgp", "mdhd",
+			"hdlr", "vmhd", "smhd", "dinf", "tref", "nmhd", "gmhd", "sdtp", "stsh", "subs", "cslg", "tapt":
+		case "trak", "mdia", "minf", "stbl":
+			l.moov(at+8, next)
+		default:
+			l.e.spare(at+8, next, isTagChunk(id))
+		}
+		at = next
+	}
+}
+
+// Elements of Matroska (RFC 9559, section 5).
+const (
+	mkvHeader      = 0x1a45dfa3
+	mkvSegment     = 0x18538067
+	mkvCluster     = 0x1f43b675
+	mkvBlockGroup  = 0xa0
+	mkvBlockHead   = 4 // bytes of a block before the frames
+	mkvTags        = 0x1254c367
+	mkvAttachments = 0x1941a469
+)
+
+// matroska walks the elements of a Matroska or WebM file. The segment of a live stream declares no size.
+func (l *layout) matroska(off int64) {
+	at := off
+	segment := false
+	for {
+		b := l.bytes(at, min(16, l.size-at))
+		if len(b) < 2 {
+			break
+		}
+		id, idBytes := ebmlID(b)
+		length, lengthBytes := ebmlSize(b[idBytes:])
+		if idBytes == 0 || lengthBytes == 0 || id == mkvHeader && segment {
+			break
+		}
+		body := at + int64(idBytes+lengthBytes)
+		next := min(body+length, l.size)
+		if length < 0 && id != mkvSegment && id != mkvCluster {
+			break
+		}
+		switch id {
+		case mkvHeader:
+		case mkvSegment:
+			if segment {
+				l.e.end = at
+				return
+			}
+			segment = true
+			if length >= 0 {
+				l.e.end = next
+			}
+			next = body
+		case mkvCluster:
+			next = body
+		case 0x114d9b74, 0x1549a966, 0x1654ae6b, 0x1c53bb6b, 0x1043a770: // seek head, info, tracks, cues, chapters
+			l.index(body, next)
+		case 0xe7, 0xa7, 0xab, 0xbf: // time stamp, position, size, checksum
+			if length > 64 {
+				l.e.spare(body, next, false)
+			}
+		case 0xa3, mkvBlockGroup:
+			l.e.payload += max(next-body-mkvBlockHead, 0)
+		case mkvTags, mkvAttachments:
+			l.e.spare(body, next, true)
+		case 0xec:
+			l.e.spare(body, next, false)
+		default:
+			if l.e.end < 0 || idBytes < 4 {
+				l.stop(at)
+				return
+			}
+			l.e.spare(body, next, false)
+		}
+		at = next
+		if l.e.end >= 0 && at >= l.e.end {
+			return
+		}
+	}
+	l.stop(at)
+}
+
+// stop ends the container at an offset, where its structure breaks.
+func (l *layout) stop(at int64) {
+	if l.e.end >= 0 {
+		l.e.spare(at, l.e.end, false)
+		return
+	}
+	l.e.end = min(at, l.size)
+}
+
+// ogg walks the pages of an Ogg file (RFC 3533, section 6).
+func (l *layout) ogg(off int64) {
+	at := off
+	for at < l.size {
+		head := l.bytes(at, 27)
+		if head == nil || string(head[:5]) != "OggS\x00" {
+			next := l.find(at, "OggS\x00")
+			l.e.spare(at, next, false)
+			if at = next; at >= l.size {
+				break
+			}
+			continue
+		}
+		table := l.bytes(at+27, int64(head[26]))
+		n := 27 + int64(head[26])
+		for _, v := range table {
+			n += int64(v)
+			l.e.payload += int64(v)
+		}
+		at += n
+	}
+}
+
+// find returns the offset of the next bytes behind at, or the end of the file.
+func (l *layout) find(at int64, what string) int64 {
+	buf := make([]byte, 64<<10)
+	for at++; at < l.size; at += int64(len(buf)) - 8 {
+		n, err := l.r.ReadAt(buf[:min(int64(len(buf)), l.size-at)], at)
+		if i := bytes.Index(buf[:n], []byte(what)); i >= 0 {
+			return at + int64(i)
+		}
+		if err != nil || n == 0 {
+			break
+		}
+	}
+	return l.size
+}

@@ -1,0 +1,124 @@
+package encode
+
+import "math"
+
+// sampleJudge recognises bytes that are not samples of the declared format, although any bytes can be decoded as PCM:
+// compressed audio, or samples of another width. They sound like noise, and hide what they hold.
+//
+// The least significant bytes of real samples are spread evenly, and the most significant ones are not: their distributions
+// differ, in speech, in music and in noise up to the clipping level. In bytes of another format both are the same. In 8-bit
+// formats, whose bytes are all significant, compressed bytes are spread evenly, and the bytes of 16-bit samples alternate
+// between the two distributions.
+type sampleJudge struct {
+	low, high [256]int // in 8-bit formats: of the frames with an even and an odd number
+	samples   int
+	bytes     int64
+	odd       bool
+	last      float64
+	sum       float64 // of products of neighbours
+	squares   float64
+	suspect   int64 // bytes of an earlier window that was bad and is not booked
+	age       int   // windows since the last bad one
+}
+
+const (
+	judgeSamples = 4096 // of a window, at least
+	judgeSeconds = 0.2
+	// judgeMemory is the number of windows within which a second bad one confirms the first.
+	judgeMemory = 3
+)
+
+// width returns the bytes of a sample, or 0 for a format that is not judged. Floats of wrong bytes are no numbers.
+func (s *wavSpec) width() int {
+	switch s.format.Codec {
+	case "pcm_u8", "pcm_alaw", "pcm_mulaw":
+		return 1
+	case "pcm_f32le", "pcm_f64le":
+		return 0
+	}
+	return s.align / s.format.Channels
+}
+
+// take adds whole frames as they are in the file.
+func (j *sampleJudge) take(s *wavSpec, b []byte) {
+	width := s.width()
+	if width == 0 {
+		return
+	}
+	j.bytes += int64(len(b))
+	j.samples += len(b) / width
+	if width == 1 {
+		decode := func(v byte) float64 { return float64(v) - 128 }
+		switch s.format.Codec {
+		case "pcm_alaw":
+			decode = func(v byte) float64 { return float64(ALawToLinear(v)) }
+		case "pcm_mulaw":
+			decode = func(v byte) float64 { return float64(MuLawToLinear(v)) }
+		}
+		for ; len(b) >= s.align; b = b[s.align:] {
+			count := &j.low
+			if j.odd = !j.odd; j.odd {
+				count = &j.high
+			}
+			for _, v := range b[:s.align] {
+				count[v]++
+			}
+			j.step(decode(b[0]))
+		}
+		return
+	}
+	low, high := 0, width-1
+	if s.swap {
+		low, high = high, low
+	}
+	for i := 0; i+width <= len(b); i += width {
+		j.low[b[i+low]]++
+		j.high[b[i+high]]++
+		if i%s.align == 0 {
+			j.step(float64(int8(b[i+high])) + 0.5)
+		}
+	}
+}
+
+func (j *sampleJudge) step(x float64) {
+	j.sum += x * j.last
+	j.squares += x * x
+	j.last = x
+}
+
+// verdict returns the number of bytes, up to here, that are found not to be samples.
+func (j *sampleJudge) verdict(s *wavSpec) int64 {
+	if j.samples < judgeSamples || float64(j.samples) < judgeSeconds*float64(s.format.Rate*s.format.Channels) {
+		return 0
+	}
+	bad := j.bad(s.width())
+	n := j.bytes
+	suspect, age := j.suspect, j.age
+	*j = sampleJudge{odd: j.odd, suspect: suspect, age: age + 1}
+	switch {
+	case bad && age < judgeMemory:
+		j.suspect, j.age = 0, 0
+		return suspect + n
+	case bad:
+		j.suspect, j.age = n, 0
+	case age >= judgeMemory:
+		j.suspect = 0
+	}
+	return 0
+}
+
+// bad judges a window.
+func (j *sampleJudge) bad(width int) bool {
+	if correlation := j.sum / max(j.squares, 1); math.Abs(correlation) > 0.8 {
+		return false // neighbours resemble each other
+	}
+	apart := distance(&j.low, &j.high)
+	evenLow, evenHigh := distance(&j.low, nil), distance(&j.high, nil)
+	if width > 1 {
+		return evenHigh < 0.75 && (apart < 0.28 || apart < 0.6*min(evenLow, evenHigh))
+	}
+	if apart > 0.35 && min(evenLow, evenHigh) < 0.3 {
+		return true // 16-bit samples
+	}
+	return apart < 0.28 && max(evenLow, evenHigh) < 0.22
+}
