@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os/exec"
 	"strconv"
 	"sync"
@@ -42,7 +43,9 @@ type ffmpegSource struct {
 	wav    *WAVReader
 	format Format
 	stream audioStream
-	frames int64 // returned so far
+	frames int64  // returned so far
+	fold   *Mixer // of two channels to the one that the file declares, or nil
+	pair   []float32
 	limit  int64 // of bytes
 	once   sync.Once
 	stall  *time.Timer
@@ -73,7 +76,12 @@ func startFFmpeg(ctx context.Context, in ffmpegInput, info mediaInfo, index int)
 	args = append(args, "-map", "0:a:"+strconv.Itoa(index), "-af", ffmpegFilter(stream.rate, stream.channels))
 	if stream.rate > 0 && stream.channels > 0 {
 		// The format may change within the file, and the WAV must not.
-		args = append(args, "-ar", strconv.Itoa(min(stream.rate, maxRate)), "-ac", strconv.Itoa(min(stream.channels, maxChannels)))
+		channels := min(stream.channels, maxChannels)
+		if channels == 1 {
+			// Frames of a mono stream may have two channels, which the downmix of ffmpeg would cancel if they are of opposite phase.
+			channels, s.fold = 2, NewMixer(2)
+		}
+		args = append(args, "-ar", strconv.Itoa(min(stream.rate, maxRate)), "-ac", strconv.Itoa(channels))
 	}
 	args = append(args, "-map_metadata", "-1", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1")
 	s.cmd = command(ctx, in.exe, args...)
@@ -101,6 +109,11 @@ func startFFmpeg(ctx context.Context, in ffmpegInput, info mediaInfo, index int)
 	}
 	s.stall.Stop()
 	s.format = s.wav.Format()
+	if s.fold != nil && s.format.Channels == 2 {
+		s.format.Channels = 1
+	} else {
+		s.fold = nil
+	}
 	s.format.Container, s.format.Codec = info.container, stream.codec
 	return s, nil
 }
@@ -130,7 +143,7 @@ func (s *ffmpegSource) Read(dst []float32) (int, error) {
 		return 0, s.err
 	}
 	s.stall.Reset(ffmpegStall)
-	n, err := s.wav.Read(dst)
+	n, err := s.read(dst)
 	stalled := !s.stall.Stop()
 	s.frames += int64(n / s.format.Channels)
 	if err == nil && 4*int64(s.format.Channels)*s.frames > s.limit {
@@ -151,6 +164,27 @@ func (s *ffmpegSource) Read(dst []float32) (int, error) {
 	}
 	s.err = err
 	return 0, err
+}
+
+// read reads from the program.
+func (s *ffmpegSource) read(dst []float32) (int, error) {
+	if s.fold == nil {
+		return s.wav.Read(dst)
+	}
+	if len(dst) == 0 {
+		return 0, io.ErrShortBuffer
+	}
+	if cap(s.pair) < 2*len(dst) {
+		s.pair = make([]float32, 2*len(dst))
+	}
+	n, err := s.wav.Read(s.pair[:2*len(dst)])
+	out := s.fold.Mix(dst[:0], s.pair[:n])
+	if !s.fold.differ {
+		for i := range out {
+			out[i] *= math.Sqrt2 // ffmpeg lowers mono by 3 dB
+		}
+	}
+	return len(out), err
 }
 
 // Close kills the program if it is still running, and waits for it.

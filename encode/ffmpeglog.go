@@ -17,6 +17,8 @@ type boundedLog struct {
 	audio   int   // audio streams that the log lists for the input
 	bytes   int64 // of all packets of the input, or -1
 	output  bool
+	layout  int  // channels of the first frames
+	wider   bool // later frames have more
 }
 
 func newBoundedLog() *boundedLog { return &boundedLog{bytes: -1} }
@@ -68,6 +70,14 @@ func (l *boundedLog) end(line string) {
 		}
 		return
 	}
+	if _, layout, ok := strings.Cut(line, " chlayout:"); ok {
+		n := layoutChannels(layout)
+		l.wider = l.wider || l.layout > 0 && n > l.layout
+		if l.layout == 0 {
+			l.layout = n
+		}
+		return
+	}
 	if n, ok := parseTotal(line); ok {
 		l.bytes = n
 		return
@@ -78,6 +88,30 @@ func (l *boundedLog) end(line string) {
 	case !l.output && strings.Contains(line, "Stream #0:") && strings.Contains(line, ": Audio:"):
 		l.audio++
 	}
+}
+
+// layoutChannels returns the number of channels of a layout such as "stereo", "5.1(side)" or "3 channels".
+func layoutChannels(layout string) int {
+	switch layout = strings.TrimSpace(layout); layout {
+	case "mono":
+		return 1
+	case "stereo", "downmix":
+		return 2
+	case "quad":
+		return 4
+	}
+	var a, b int
+	if n, _ := fmt.Sscanf(layout, "%d.%d", &a, &b); n == 0 {
+		return 0
+	}
+	return a + b
+}
+
+// widened reports whether the number of channels grew within the stream.
+func (l *boundedLog) widened() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wider
 }
 
 func (l *boundedLog) damage() Damage {

@@ -181,6 +181,15 @@ func (p *ffmpegSpan) account() Account {
 	for i := len(p.info.audio); len(p.sources) > 0 && i < p.sources[0].log.audioStreams(); i++ {
 		book(FurtherTrack, p.in.size/int64(i+1), decoded)
 	}
+	for i, s := range p.sources {
+		if s.log.widened() && s.format.Channels > 1 {
+			book(FurtherTrack, p.in.size/int64(len(p.sources)-i+1), decoded)
+		}
+		if s.fold != nil && s.fold.Lost() > 0 {
+			lost := float64(s.fold.Lost()) / float64(s.format.Rate)
+			book(FurtherTrack, int64(float64(p.in.size)*lost/max(decoded, lost)), lost)
+		}
+	}
 	if p.tail > 0 {
 		// These bytes may be of any codec, so the lowest rate counts.
 		book(BehindStatedSize, p.tail, float64(p.tail)/slowRate)

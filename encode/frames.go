@@ -110,7 +110,11 @@ func layer2Frame(b []byte) frameHeader {
 	if layer == 3 {
 		size = (12*1000*kbits/hz + padding) * 4
 	}
-	return frameHeader{nameLayer2, size, uint32(b[1]&0xfe)<<8 | uint32(b[2]&0x0c)}
+	mono := uint32(0)
+	if b[3]>>6 == 3 {
+		mono = 1
+	}
+	return frameHeader{nameLayer2, size, uint32(b[1]&0xfe)<<8 | uint32(b[2]&0x0c) | mono}
 }
 
 // ac3Frame parses a header of AC-3 or E-AC-3 (ETSI TS 102 366, 4.3.1 and E.1.2.2).
@@ -137,7 +141,7 @@ func ac3Frame(b []byte) frameHeader {
 	case 2:
 		size = kbits * 6
 	}
-	return frameHeader{nameAC3, size, uint32(rate)}
+	return frameHeader{nameAC3, size, uint32(b[6]>>5)<<2 | uint32(rate)}
 }
 
 // dtsFrame parses the header of a DTS core frame of 16-bit words of either byte order (ETSI TS 102 114, 5.3).

@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"slices"
@@ -14,6 +15,7 @@ type oggStream struct {
 	first  int64 // offset of its first page
 	last   int64 // offset of its last page
 	bytes  int64 // of all its pages
+	stereo bool  // some packet of Opus has two channels, whatever the header declares
 }
 
 // oggLink is a link of a chain (RFC 3533, section 4): streams that are multiplexed, and end before the next link.
@@ -50,9 +52,23 @@ func scanOgg(r io.Reader) ([]oggLink, error) {
 		if i, ok := open[page.serial]; ok {
 			streams[i].last = at
 			streams[i].bytes += page.size
+			streams[i].stereo = streams[i].stereo || streams[i].native && page.stereo()
 		}
 	}
 	return linksOf(streams), nil
+}
+
+// stereo reports whether a packet that starts on a page of Opus is coded with two channels (RFC 6716, section 3.1).
+func (p *oggPage) stereo() bool {
+	at, start := 0, !p.continued
+	for _, n := range p.lacing {
+		if start && at < len(p.body) && p.body[at]&4 != 0 && !bytes.HasPrefix(p.body[at:], []byte("Opus")) {
+			return true
+		}
+		at += int(n)
+		start = n < 255
+	}
+	return false
 }
 
 // linksOf cuts the streams where none goes on.

@@ -21,19 +21,23 @@ type OpusReader struct {
 // NewOpusReader reads the headers. It owns r from then on, and closes it in Close if it is an [io.Closer]. On an error r
 // is left to the caller.
 func NewOpusReader(r io.Reader) (*OpusReader, error) {
-	return newOpusReader(r, nil)
+	return newOpusReader(r, nil, false)
 }
 
 // maxPreSkip bounds the samples (48,000 Hz) that are dropped at the start. Encoders need 80 ms at most.
 const maxPreSkip = 5760
 
-// newOpusReader reads the stream with the given serial number, or the first of Opus.
-func newOpusReader(r io.Reader, serial *uint32) (*OpusReader, error) {
+// newOpusReader reads the stream with the given serial number, or the first of Opus. If stereo is true it returns two
+// channels, whatever the header declares: a mono decoder would drop the difference of the channels.
+func newOpusReader(r io.Reader, serial *uint32, stereo bool) (*OpusReader, error) {
 	ogg, err := newOggReader(r, serial)
 	if err != nil {
 		return nil, err
 	}
 	channels := ogg.head.Channels
+	if stereo {
+		channels = 2
+	}
 	dec, err := NewOpusDecoder(channels)
 	if err != nil {
 		return nil, err

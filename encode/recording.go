@@ -230,7 +230,7 @@ func (f *recording) openOgg(s span) (*opened, error) {
 	}
 	_, missing := findFFmpeg(f.opts)
 	if len(streams) == 0 || other != "" && missing == nil || len(s.streams) == 1 {
-		src, err := NewOpusReader(f.section(s.off+s.lead, s.end))
+		src, err := newOpusReader(f.section(s.off+s.lead, s.end), nil, len(streams) > 0 && streams[0].stereo)
 		if err != nil {
 			return nil, err
 		}
@@ -242,7 +242,7 @@ func (f *recording) openOgg(s span) (*opened, error) {
 	o := &opened{}
 	var readers []*OpusReader
 	for _, stream := range streams {
-		src, err := newOpusReader(f.section(s.off+s.lead, s.end), &stream.serial)
+		src, err := newOpusReader(f.section(s.off+s.lead, s.end), &stream.serial, stream.stereo)
 		if err != nil {
 			return nil, err
 		}
