@@ -222,6 +222,9 @@ func (p *ffmpegSpan) hidden(demuxed int64) int64 {
 	for _, room := range p.span.extent.rooms {
 		payload -= room.end - room.off
 	}
+	for _, inner := range p.span.inner {
+		payload -= inner.size()
+	}
 	share, slack := 0.5, int64(16<<10)
 	switch p.info.container {
 	case "flac", "aiff", "w64", "caf", "au", "voc", "amr", "aac", "wav", "wv", "tta", "ape", "ac3", "eac3", "dts":
