@@ -150,3 +150,53 @@ func TestTagsAndPaddingAreNoAudio(t *testing.T) {
 		}
 	}
 }
+
+// A track that starts later than the first is whole: its declared end counts from the start of the file.
+func TestTrackThatStartsLaterIsWhole(t *testing.T) {
+	two := []string{"-map", "0:a", "-map", "1:a"}
+	for _, c := range []struct {
+		ext  string
+		args []string
+	}{
+		{"mka", []string{"-c:a", "flac"}},
+		{"webm", []string{"-c:a", "libopus"}},
+		{"avi", []string{"-c:a", "libmp3lame", "-ar", "16000"}},
+		{"mov", []string{"-c:a", "aac"}},
+	} {
+		for _, delay := range []string{"5", "20"} {
+			path := filepath.Join(t.TempDir(), "late."+c.ext)
+			args := []string{"-hide_banner", "-loglevel", "error", "-t", "9", "-i", fixture("human.wav"),
+				"-itsoffset", delay, "-t", "9", "-i", fixture("synthetic.wav")}
+			run(t, nil, "ffmpeg", append(append(append(args, two...), c.args...), path)...)
+			h := hear(t, path, nil)
+			if h.err != nil || h.tone < 5 || h.account.Unheard() > 200*time.Millisecond || len(h.tracks) != 2 {
+				t.Errorf("%s, %s s later: the tone is there for %.1f of %.1f s, %v, %d tracks, %+v",
+					c.ext, delay, h.tone, h.seconds, h.err, len(h.tracks), h.account)
+			}
+		}
+	}
+}
+
+// Bytes behind a stated size are booked once: as read if the reader went on, or else as unread.
+func TestStatedSizesThatAreTooSmall(t *testing.T) {
+	both := []string{"human.wav", "synthetic.wav"}
+	join2 := []string{"-filter_complex", "[0:a][1:a]concat=n=2:v=0:a=1"}
+	half := 9 * 32000
+	be := func(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
+	make2 := func(ext string, args ...string) []byte {
+		return muxed(t, ext, both, append(append(append([]string{}, join2...), "-ar", "16000"), args...)...)
+	}
+	au, aiff, caf := make2("au", "-c:a", "pcm_s16be"), make2("aiff"), make2("caf", "-c:a", "pcm_s16be")
+	ssnd, cafData := bytes.Index(aiff, []byte("SSND")), bytes.Index(caf, []byte("data"))
+	for name, b := range map[string][]byte{
+		"AU":   patch(au, 8, be(half)...),
+		"AIFF": patch(aiff, ssnd+4, be(half+8)...),
+		"CAF":  patch(caf, cafData+8, be(half+4)...),
+	} {
+		h := hearBytes(t, b)
+		read := min(int64(h.seconds*32000), h.account.Size-5000)
+		if h.err != nil || h.tone < 5 && h.account.Unheard() < 4*time.Second || h.account.Read < read {
+			t.Errorf("%s: the tone is there for %.1f of %.1f s, %v, %+v", name, h.tone, h.seconds, h.err, h.account)
+		}
+	}
+}
