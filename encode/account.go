@@ -21,6 +21,12 @@ const (
 	ReaderGaveUp Reason = "reader_gave_up"
 	// OtherChunk is a large block of data that the format does not define and that may be audio.
 	OtherChunk Reason = "other_chunk"
+	// OtherChannel is sound in the channels that the user chose to leave out.
+	OtherChannel Reason = "other_channel"
+	// CancelledInMix is sound that the channels of a mix cancel in each other.
+	CancelledInMix Reason = "cancelled_in_mix"
+	// AddedLater is what was added to the file while it was read.
+	AddedLater Reason = "added_later"
 )
 
 // Account books every byte of a file: Read + Damaged + the sum of Unread equals Size.
@@ -109,6 +115,15 @@ func (a *Account) leave(reason Reason, n int64, d time.Duration) {
 	a.UnreadTime[reason] += max(d, 1)
 }
 
+// LeaveOut books a share (0 to 1) of the bytes that were read as unread: their audio was decoded, and is not used.
+func (a *Account) LeaveOut(reason Reason, share float64, d time.Duration) {
+	if n := min(max(int64(share*float64(a.Read)), 1), a.Read); d > 0 && n > 0 {
+		a.Unread, a.UnreadTime = maps.Clone(a.Unread), maps.Clone(a.UnreadTime)
+		a.Read -= n
+		a.leave(reason, n, d)
+	}
+}
+
 // add books all entries of b. Size is added too.
 func (a *Account) add(b Account) {
 	a.Size += b.Size
@@ -129,6 +144,12 @@ func (a *Account) settle(size int64, bytesPerSecond float64) {
 	if rest := size - a.booked(); rest > 0 {
 		a.leave(ReaderGaveUp, rest, timeOf(rest, bytesPerSecond))
 	}
+}
+
+// grow books bytes that were added to the file after it was opened.
+func (a *Account) grow(n int64, bytesPerSecond float64) {
+	a.Size += n
+	a.leave(AddedLater, n, timeOf(n, bytesPerSecond))
 }
 
 // clone returns a copy that shares no map with a.

@@ -24,6 +24,7 @@ type joined struct {
 	account Account
 	damage  Damage
 	failed  error // of a track that did not end well
+	added   int64 // bytes that were added to the file meanwhile
 	err     error
 }
 
@@ -104,6 +105,7 @@ func (j *joined) Account() Account {
 	}
 	if j.err != nil {
 		a.settle(j.size(), 0)
+		a.grow(j.added, 0)
 	}
 	return a
 }
@@ -124,7 +126,9 @@ func (j *joined) Read(dst []float32) (int, error) {
 	}
 	for j.err == nil {
 		if j.current == nil {
-			j.err = j.next()
+			if j.err = j.next(); j.err != nil && !j.nested {
+				j.added = j.rec.added()
+			}
 			continue
 		}
 		if n := j.mix(dst); n > 0 {

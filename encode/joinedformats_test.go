@@ -3,10 +3,13 @@ package encode_test
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"callscreen/encode"
 )
 
 // formats returns a voice in formats that start without a mark, or that other readers take for their own audio.
@@ -106,6 +109,9 @@ func TestBytesThatAreNoSamplesAreDamaged(t *testing.T) {
 		"noise":                   {alone(1, 16, bytesOf(gauss(0.05))), false},
 		"loud noise":              {alone(1, 16, bytesOf(gauss(0.2))), false},
 		"8-bit speech":            {alone(1, 8, eightBits(voice(t, "human.wav", 16000, 8))), false},
+		"tone at the limit":       {alone(1, 16, bytesOf(sine(32767, 1004))), false},
+		"two tones":               {alone(1, 16, bytesOf(sine(16383, 697, 1633))), false},
+		"tones in mu-law":         {alone(7, 8, encode.EncodeMuLaw(nil, sine(16383, 3777, 1004))), false},
 		"silence":                 {alone(7, 8, bytes.Repeat([]byte{0xff}, 64_000)), false},
 	} {
 		h := hearBytes(t, c.file)
@@ -113,6 +119,17 @@ func TestBytesThatAreNoSamplesAreDamaged(t *testing.T) {
 			t.Errorf("%s: %v, %+v", name, h.err, h.account)
 		}
 	}
+}
+
+// sine returns four seconds of tones.
+func sine(level float64, hz ...float64) []int16 {
+	out := make([]int16, 64_000)
+	for i := range out {
+		for _, f := range hz {
+			out[i] += int16(level * math.Sin(2*math.Pi*f*float64(i)/16000))
+		}
+	}
+	return out
 }
 
 func eightBits(pcm []int16) []byte {

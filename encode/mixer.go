@@ -50,13 +50,11 @@ func (m *Mixer) Mix(dst, src []float32) []float32 {
 	}
 	even, odd := float64((m.channels+1)/2), float64(m.channels/2)
 	scale := 1 / math.Sqrt(even*even+odd*odd)
-	loudest := make([]float64, m.channels)
-	var mixed float64
+	shifted := make([][]float64, m.channels)
 	for i := 0; i+m.channels <= len(src); i += m.channels {
 		sum := 0.0
 		for ch, v := range src[i : i+m.channels] {
 			x := float64(v)
-			loudest[ch] += x * x
 			chain := &m.chains[ch][ch%2]
 			for k := range chain {
 				x = chain[k].step(x, coefficients[ch%2][k]*coefficients[ch%2][k])
@@ -64,27 +62,47 @@ func (m *Mixer) Mix(dst, src []float32) []float32 {
 			if ch%2 == 0 {
 				x, m.late[ch] = m.late[ch], x // the first chain is one sample behind
 			}
+			shifted[ch] = append(shifted[ch], x)
 			sum += x
 		}
-		sum *= scale
-		mixed += sum * sum
-		dst = append(dst, float32(sum))
+		dst = append(dst, float32(sum*scale))
 	}
-	if peak := loudestOf(loudest); peak > 1e-7*float64(len(dst)-start) && mixed*cancelled < peak*scale*scale {
+	if cancel(shifted) {
 		m.lost += int64(len(dst) - start)
 	}
 	return dst
 }
 
-// cancelled is the ratio of powers from which a channel counts as missing in the mix: 15 dB.
-const cancelled = 30
-
-func loudestOf(values []float64) float64 {
-	peak := 0.0
-	for _, v := range values {
-		peak = max(peak, v)
+// cancel reports whether the sum of the channels lacks one of them: two channels are opposite to each other, or the sum has
+// far less power than its parts.
+func cancel(channels [][]float64) bool {
+	const silent, opposite, share = 1e-7, -0.7, 0.03
+	power := make([]float64, len(channels))
+	var total, mixed float64
+	for i, x := range channels {
+		for j, y := range channels[:i] {
+			if c := product(x, y); c < opposite*math.Sqrt(product(x, x)*power[j]) && -c > silent*float64(len(x)) {
+				return true
+			}
+		}
+		power[i] = product(x, x)
+		total += power[i]
 	}
-	return peak
+	for k := range channels[0] {
+		sum := 0.0
+		for _, x := range channels {
+			sum += x[k]
+		}
+		mixed += sum * sum
+	}
+	return total > silent*float64(len(channels[0])) && mixed < share*total
+}
+
+func product(x, y []float64) (sum float64) {
+	for i, v := range x {
+		sum += v * y[i]
+	}
+	return sum
 }
 
 // same reports whether all channels are the same.

@@ -50,7 +50,8 @@ func Deinterleave(dst, src []float32, channels, ch int) []float32 {
 }
 
 // Downmix appends the mean of all channels of interleaved samples to dst and returns it. An incomplete last frame is
-// dropped. The mean cannot clip. Two channels of opposite phase cancel each other out.
+// dropped. The mean cannot clip. Two channels of opposite phase cancel each other out,
+// which [Mixer] avoids.
 func Downmix(dst, src []float32, channels int) []float32 {
 	if channels <= 1 {
 		return append(dst, src...)

@@ -25,6 +25,15 @@ func (f *recording) ReadAt(p []byte, off int64) (int, error) {
 	return f.f.ReadAt(p, off)
 }
 
+// added returns the number of bytes that were added to the file since it was opened.
+func (f *recording) added() int64 {
+	info, err := f.f.Stat()
+	if err != nil {
+		return 0
+	}
+	return max(info.Size()-f.size, 0)
+}
+
 // section returns a reader of a range of the file.
 func (f *recording) section(off, end int64) *io.SectionReader {
 	return io.NewSectionReader(f, off, end-off)
@@ -324,13 +333,16 @@ type fileSource struct {
 	rec     *recording
 	account func() Account
 	ended   bool
+	added   int64 // bytes that were added to the file meanwhile
 }
 
 // Read implements Source.
 func (s *fileSource) Read(dst []float32) (int, error) {
 	n, err := s.Source.Read(dst)
 	if err != nil && !errors.Is(err, io.ErrShortBuffer) {
-		s.ended = true
+		if s.ended = true; errors.Is(err, io.EOF) || errors.Is(err, ErrTruncated) {
+			s.added = s.rec.added()
+		}
 	}
 	return n, err
 }
@@ -343,6 +355,7 @@ func (s *fileSource) Account() Account {
 	a := s.account()
 	if s.ended {
 		a.settle(s.rec.size, byteRate(s.Source))
+		a.grow(s.added, byteRate(s.Source))
 	}
 	return a
 }

@@ -14,11 +14,10 @@ type sampleJudge struct {
 	samples   int
 	bytes     int64
 	odd       bool
-	last      float64
-	sum       float64 // of products of neighbours
-	squares   float64
-	suspect   int64 // bytes of an earlier window that was bad and is not booked
-	age       int   // windows since the last bad one
+	last      [2]float64
+	sums      [3]float64 // of products of samples that are 0, 1 and 2 apart
+	suspect   int64      // bytes of an earlier window that was bad and is not booked
+	age       int        // windows since the last bad one
 }
 
 const (
@@ -81,9 +80,10 @@ func (j *sampleJudge) take(s *wavSpec, b []byte) {
 }
 
 func (j *sampleJudge) step(x float64) {
-	j.sum += x * j.last
-	j.squares += x * x
-	j.last = x
+	j.sums[0] += x * x
+	j.sums[1] += x * j.last[0]
+	j.sums[2] += x * j.last[1]
+	j.last[1], j.last[0] = j.last[0], x
 }
 
 // verdict returns the number of bytes, up to here, that are found not to be samples.
@@ -109,16 +109,30 @@ func (j *sampleJudge) verdict(s *wavSpec) int64 {
 
 // bad judges a window.
 func (j *sampleJudge) bad(width int) bool {
-	if correlation := j.sum / max(j.squares, 1); math.Abs(correlation) > 0.8 {
-		return false // neighbours resemble each other
+	if j.unpredictable() < 0.35 {
+		return false
 	}
 	apart := distance(&j.low, &j.high)
 	evenLow, evenHigh := distance(&j.low, nil), distance(&j.high, nil)
 	if width > 1 {
-		return evenHigh < 0.75 && (apart < 0.28 || apart < 0.6*min(evenLow, evenHigh))
+		return evenHigh < 0.55 && (apart < 0.28 || apart < 0.6*min(evenLow, evenHigh))
 	}
 	if apart > 0.35 && min(evenLow, evenHigh) < 0.3 {
 		return true // 16-bit samples
 	}
 	return apart < 0.28 && max(evenLow, evenHigh) < 0.22
+}
+
+// unpredictable returns the share of the power that a linear prediction from two samples leaves. It is small for speech and
+// music at usual rates, and for tones of any frequency.
+func (j *sampleJudge) unpredictable() float64 {
+	if j.sums[0] == 0 {
+		return 0
+	}
+	r1, r2 := j.sums[1]/j.sums[0], j.sums[2]/j.sums[0]
+	if math.Abs(r1) > 0.999 {
+		return 0
+	}
+	first, second := r1*(1-r2)/(1-r1*r1), (r2-r1*r1)/(1-r1*r1)
+	return 1 - first*r1 - second*r2
 }

@@ -1,7 +1,10 @@
 package encode
 
+// FormatNameBytes is the number of bytes by which FormatName recognises every format.
+const FormatNameBytes = sniffBytes
+
 // FormatName returns the name of the format of a file that starts with head, such as "WAV" or "Matroska or WebM", or "" if
-// it is not known. 64 bytes are enough. An MP3 without a tag may be unknown.
+// it is not known. An MP3 without a tag may be unknown.
 func FormatName(head []byte) string {
 	_, name := sniff(head)
 	return name

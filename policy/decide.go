@@ -87,6 +87,9 @@ func (p Policy) DecideCall(c Call) Decision {
 		}
 		d.Outcome = max(d.Outcome, l.Outcome)
 	}
+	if call.OnUnscreened == Review && d.boundIgnored(call.MaxUnheard) {
+		heard, review = true, true
+	}
 	if !heard {
 		d.Outcome = OutcomeInconclusive
 		d.Reasons = []string{ReasonTooLittleSpeech}
@@ -147,6 +150,27 @@ func (p Policy) apply(l *LegDecision, a Account, findings []Finding) {
 		l.Outcome = OutcomeClear
 		l.Reasons = slices.Sorted(slices.Values(append(l.Reasons, ReasonUnscreenedAllowed)))
 	}
+}
+
+// boundIgnored makes a call inconclusive if the speech of all legs that were ignored exceeds the limit: speech that changes
+// from leg to leg is too little in each of them. It reports whether it did.
+func (d *Decision) boundIgnored(limit Limit) bool {
+	var ignored time.Duration
+	for _, l := range d.Legs {
+		if l.Ignored {
+			ignored += l.Speech
+		}
+	}
+	if ignored == 0 || !limit.exceeded(ignored, d.Speech) {
+		return false
+	}
+	for i := range d.Legs {
+		if l := &d.Legs[i]; l.Ignored && l.Speech > 0 {
+			l.Ignored, l.Outcome, l.Reasons = false, OutcomeInconclusive, []string{ReasonTooLittleSpeech}
+		}
+	}
+	d.Outcome = max(d.Outcome, OutcomeInconclusive)
+	return true
 }
 
 // require keeps a required leg from being ignored. present reports whether the call has the leg.

@@ -54,18 +54,16 @@ func (l *listing) fail(err error) { l.errs = append(l.errs, err) }
 // walk adds the files of a directory. An unreadable directory below it is an error, and the others are still listed.
 func (l *listing) walk(dir string) {
 	walkErr := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		hidden := path != dir && strings.HasPrefix(d.Name(), ".")
+		hidden := isHidden(dir, path)
 		switch {
 		case err != nil:
 			l.fail(fmt.Errorf("%s: %w (hint: check the permissions)", path, cause(err)))
 			if d != nil && d.IsDir() {
 				return fs.SkipDir
 			}
-		case d.IsDir() && hidden:
-			return fs.SkipDir
 		case d.IsDir():
 		case hidden && !looksLikeAudio(path):
-			// Desktop systems leave such files everywhere.
+			// Desktop systems and version control leave such files everywhere.
 		default:
 			l.file(path)
 		}
@@ -74,6 +72,20 @@ func (l *listing) walk(dir string) {
 	if walkErr != nil {
 		l.fail(fmt.Errorf("%s: %w", dir, walkErr))
 	}
+}
+
+// isHidden reports whether a file, or a directory between dir and it, has a name that starts with a dot.
+func isHidden(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	if err != nil || rel == "." {
+		return false
+	}
+	for _, name := range strings.Split(filepath.ToSlash(rel), "/") {
+		if strings.HasPrefix(name, ".") {
+			return true
+		}
+	}
+	return false
 }
 
 // file adds a file of a directory, or the file that a link points to.
@@ -102,7 +114,7 @@ func looksLikeAudio(path string) bool {
 		return false
 	}
 	defer f.Close()
-	head := make([]byte, 64)
+	head := make([]byte, encode.FormatNameBytes)
 	n, _ := io.ReadFull(f, head)
 	return encode.FormatName(head[:n]) != ""
 }
@@ -116,20 +128,32 @@ func cause(err error) error {
 	return err
 }
 
-// callID returns the file name without extension, with a number appended if two files share it.
-func callID(files []string, i int) string {
-	name := func(file string) string {
+// callIDs returns an id for each file: its name without extension, with a number appended if the name is in use. No two ids
+// are equal, and none differs from another only by the case of its letters.
+func callIDs(files []string) []string {
+	names := make([]string, len(files))
+	first := map[string]int{} // index of the file that has its name as it is
+	for i, file := range files {
 		base := filepath.Base(file)
-		return strings.TrimSuffix(base, filepath.Ext(base))
-	}
-	id, before := name(files[i]), 0
-	for _, f := range files[:i] {
-		if name(f) == id {
-			before++
+		names[i] = strings.TrimSuffix(base, filepath.Ext(base))
+		if _, ok := first[strings.ToLower(names[i])]; !ok {
+			first[strings.ToLower(names[i])] = i
 		}
 	}
-	if before > 0 {
-		return fmt.Sprintf("%s-%d", id, before+1)
+	count, used := map[string]int{}, map[string]bool{}
+	ids := make([]string, len(files))
+	for i, name := range names {
+		key := strings.ToLower(name)
+		if ids[i] = name; first[key] == i {
+			continue
+		}
+		for taken := true; taken; {
+			count[key] = max(count[key], 1) + 1
+			ids[i] = fmt.Sprintf("%s-%d", name, count[key])
+			_, natural := first[strings.ToLower(ids[i])]
+			taken = natural || used[strings.ToLower(ids[i])]
+		}
+		used[strings.ToLower(ids[i])] = true
 	}
-	return id
+	return ids
 }

@@ -146,9 +146,10 @@ func runReplay(ctx context.Context, e env, f replayFlags, thresholdSet bool, arg
 			NewVAD:   func() (capture.VAD, error) { return vad.New(cfg.Segment.SampleRate, nil) },
 		},
 	}
+	ids := callIDs(files)
 	for i, file := range files {
 		r.calls = append(r.calls, &replayed{file: file, call: replay.NewCall(replay.CallConfig{
-			ID: callID(files, i), File: file, Policy: cfg.Policy, Simulated: f.simulate,
+			ID: ids[i], File: file, Policy: cfg.Policy, Simulated: f.simulate,
 		}), read: make(chan struct{})})
 	}
 	code := r.run(ctx)

@@ -33,7 +33,7 @@ const frame = 20 // ms
 // Codecs are the codecs for recordings. Ogg Opus files are always sent unchanged.
 var Codecs = []string{"g722", "pcmu", "pcma", "opus"}
 
-// Load reads one channel of a recording, or the mean of all if channel is -1. An Ogg Opus file is sent unchanged. Any
+// Load reads one channel of a recording, or the mix of all if channel is -1. An Ogg Opus file is sent unchanged. Any
 // other file is encoded with codec; "opus" needs ffmpeg.
 func Load(ctx context.Context, file, codec string, channel int) (*Media, error) {
 	f, err := os.Open(file)
@@ -134,6 +134,7 @@ func encoded(ctx context.Context, file, codec string, channel int) (*Media, erro
 		return nil, err
 	}
 	block := make([]float32, format.Rate/10*format.Channels)
+	mixer := encode.NewMixer(format.Channels)
 	var mono, resampled []float32
 	var pcm []int16
 	size := rate * frame / 1000
@@ -143,7 +144,7 @@ func encoded(ctx context.Context, file, codec string, channel int) (*Media, erro
 			return nil, err
 		}
 		if channel < 0 {
-			mono = encode.Downmix(mono[:0], block[:n], format.Channels)
+			mono = mixer.Mix(mono[:0], block[:n])
 		} else {
 			mono = encode.Deinterleave(mono[:0], block[:n], format.Channels, channel)
 		}

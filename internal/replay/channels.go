@@ -21,6 +21,9 @@ func (r *Replay) lanes(call *Call, format encode.Format) (lanes []*lane, err err
 			return err
 		}
 		l := &lane{channel: channel, rates: [2]int{format.Rate, r.Segment.Rate}, resampler: resampler}
+		if channel < 0 {
+			l.mixer = encode.NewMixer(format.Channels)
+		}
 		l.open = func() (*LegFeed, error) { return NewLeg(call, name, vad, r.Segment, r.Intake) }
 		l.same = func(as int) {
 			call.Warn(fmt.Sprintf("mono_source: channel %d is the same as channel %d, and was analysed once", channel, as))
@@ -59,7 +62,8 @@ func (r *Replay) legName(channel int) string {
 
 // lane passes one channel of a file to its leg. Its buffers are reused from block to block.
 type lane struct {
-	channel   int // -1 for the mean of all
+	channel   int           // -1 for the mix of all
+	mixer     *encode.Mixer // nil unless channel is -1
 	rates     [2]int
 	resampler *encode.Resampler
 	leg       *LegFeed // nil while the channel is the same as another
@@ -95,7 +99,7 @@ func (l *lane) write(ctx context.Context, block []float32, channels int) error {
 		}
 	}
 	if l.channel < 0 {
-		l.mono = encode.Downmix(l.mono[:0], block, channels)
+		l.mono = l.mixer.Mix(l.mono[:0], block)
 	} else {
 		l.mono = encode.Deinterleave(l.mono[:0], block, channels, l.channel)
 	}

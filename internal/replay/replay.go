@@ -72,11 +72,15 @@ func (r *Replay) File(ctx context.Context, call *Call, path string) error {
 	if err != nil {
 		return err
 	}
-	err = r.read(ctx, src, lanes)
+	unheard := &unheardChannels{choice: r.Channels}
+	err = r.read(ctx, src, lanes, unheard)
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	account := encode.AccountOf(src)
+	if warning := unheard.book(&account, src.Format(), lanes); warning != "" {
+		call.Warn(warning)
+	}
 	for _, l := range lanes {
 		err = errors.Join(err, l.end(ctx, account))
 	}
@@ -106,7 +110,7 @@ func unreadWarnings(account encode.Account) (warnings []string) {
 	return warnings
 }
 
-func (r *Replay) read(ctx context.Context, src encode.Source, lanes []*lane) error {
+func (r *Replay) read(ctx context.Context, src encode.Source, lanes []*lane, unheard *unheardChannels) error {
 	format := src.Format()
 	frames := max(int(blockLength*time.Duration(format.Rate)/time.Second), 1)
 	block := make([]float32, frames*format.Channels)
@@ -122,6 +126,7 @@ func (r *Replay) read(ctx context.Context, src encode.Source, lanes []*lane) err
 				return err
 			}
 		}
+		unheard.count(block[:n], format.Channels)
 		position += int64(n / format.Channels)
 		at := capture.Duration(position, format.Rate)
 		if r.OnProgress != nil {
