@@ -25,7 +25,7 @@ const (
 	OtherChannel Reason = "other_channel"
 	// CancelledInMix is sound that the channels of a mix cancel in each other.
 	CancelledInMix Reason = "cancelled_in_mix"
-	// AddedLater is what was added to the file while it was read.
+	// AddedLater stands for bytes that were added to the file while it was read.
 	AddedLater Reason = "added_later"
 )
 

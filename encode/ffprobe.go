@@ -46,6 +46,9 @@ func inputOf(exe, path string, off, end, size int64) (ffmpegInput, error) {
 	if err != nil {
 		return ffmpegInput{}, err
 	}
+	if target, err := filepath.EvalSymlinks(abs); err == nil {
+		abs = target // /dev/stdin is another file in another process
+	}
 	// In a URL of the file protocol, a dash or a colon in the name has no meaning.
 	in := ffmpegInput{exe: exe, url: "file:" + abs, size: end - off}
 	if off > 0 || end < size {

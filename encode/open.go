@@ -25,6 +25,9 @@ func Open(ctx context.Context, path string, opts *Options) (Source, error) {
 	}
 	src, err := open(ctx, path, opts)
 	if err != nil {
+		if errors.Is(err, ErrNotAudio) {
+			err = withRawHint(err, path)
+		}
 		return nil, fmt.Errorf("open recording %q: %w", path, err)
 	}
 	return src, nil
@@ -42,7 +45,7 @@ func open(ctx context.Context, path string, opts *Options) (Source, error) {
 	case info.IsDir():
 		return nil, errors.New("is a directory; name the files in it")
 	case !info.Mode().IsRegular():
-		return nil, errors.New("is not a regular file; save the recording to a regular file")
+		return nil, errors.New("is not a regular file (hint: save the recording to a file first)")
 	case info.Size() == 0:
 		return nil, fmt.Errorf("file is empty: %w", ErrNotAudio)
 	}

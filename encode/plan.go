@@ -3,6 +3,7 @@ package encode
 import (
 	"errors"
 	"io"
+	"slices"
 )
 
 // span is a stretch of a file that one reader decodes. The spans of a file follow each other without a gap.
@@ -38,6 +39,9 @@ func planOf(r io.ReaderAt, size int64) ([]span, error) {
 		return nil, err
 	}
 	kind, name := sniff(head)
+	if isFrames(name) && name != "MP3" && !slices.Contains(marks, mark{lead, kind, name}) {
+		kind, name = "", "" // a single header is chance, in raw samples for example
+	}
 	if kind == "" && lead > 0 {
 		kind, name = "mp3", "MP3"
 	}

@@ -18,6 +18,9 @@ import (
 func recordings(args []string) (files []string, err error) {
 	l := listing{seen: map[string]bool{}}
 	for _, arg := range args {
+		if arg == "-" {
+			return nil, usagef("replay reads files, not its standard input (hint: save the recording to a file first)")
+		}
 		info, statErr := os.Stat(arg)
 		switch {
 		case statErr != nil:
