@@ -13,11 +13,11 @@
 //
 // # Parts and tracks
 //
-// A file may hold several recordings. Open finds them by their headers, and streams of MPEG audio, AAC,
-// AC-3, DTS, WavPack and MPEG-TS by chains of frames. Parts that follow each other, such as joined files or the links of an Ogg chain, are read one after the other. Tracks that run side
-// by side, such as the audio tracks of an MP4 file, become further channels: see [TracksOf]. All of them are converted to
-// the highest rate among them. A header inside the audio of another file is ambiguous: both readings are decoded, the inner
-// one as a further track.
+// A file may hold several recordings. Open finds them by their headers, and streams of MPEG audio, AAC, AC-3, DTS,
+// WavPack and MPEG-TS by chains of frames. Parts that follow each other, such as joined files or the links of an Ogg
+// chain, are read one after the other. Tracks that run side by side, such as the audio tracks of an MP4 file, become
+// further channels: see [TracksOf]. All of them are converted to the highest rate among them. A header inside the audio
+// of another file is ambiguous: both readings are decoded, the inner one as a further track.
 //
 // # Spare room
 //

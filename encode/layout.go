@@ -101,9 +101,8 @@ func (l *layout) riffChunks(at, end int64, streams int) int64 {
 				l.e.spare(body, next, true)
 			}
 		case id == "idx1" || strings.HasPrefix(id, "ix"):
-			if b := l.bytes(body, min(16, size)); len(b) < 16 {
-				break
-			} else if id == "idx1" && (b[0] < '0' || b[0] > '9' || b[1] < '0' || b[1] > '9') {
+			b := l.bytes(body, min(16, size))
+			if len(b) == 16 && id == "idx1" && (b[0] < '0' || b[0] > '9' || b[1] < '0' || b[1] > '9') {
 				l.e.spare(body, next, false)
 			}
 		case id == "fmt " || id == "fact" || id == "avih" || id == "strh" || id == "strf" || id == "strn" || id == "indx" || id == "dmlh":

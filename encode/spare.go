@@ -69,7 +69,7 @@ func doubtfulIn(r io.Reader, buf []byte, data bool) int64 {
 		w.have(judgeBlock)
 		b := w.bytes()
 		b = b[:min(len(b), judgeBlock)]
-		if !harmless(b) && !(data && compressed(b)) {
+		if !harmless(b) && (!data || !compressed(b)) {
 			n += int64(len(b))
 		}
 		w.at += len(b)
