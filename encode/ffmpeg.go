@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os/exec"
 	"strconv"
 	"sync"
@@ -46,6 +45,7 @@ type ffmpegSource struct {
 	frames int64  // returned so far
 	fold   *Mixer // of two channels to the one that the file declares, or nil
 	pair   []float32
+	stereo bool  // the second channel has sound
 	limit  int64 // of bytes
 	once   sync.Once
 	stall  *time.Timer
@@ -73,13 +73,19 @@ func startFFmpeg(ctx context.Context, in ffmpegInput, info mediaInfo, index int)
 	s.limit = max(ffmpegAtLeast, ffmpegGrowth*in.size)
 	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+verbose", "-filter_threads", "1", "-threads", "1"}
 	args = append(args, in.arguments()...)
-	args = append(args, "-map", "0:a:"+strconv.Itoa(index), "-af", ffmpegFilter(stream.rate, stream.channels))
+	filter := ffmpegFilter(stream.rate, stream.channels)
+	if stream.rate > 0 && stream.channels == 1 {
+		// Frames of a mono stream may have two channels, and the downmix of ffmpeg would cancel them if they are of opposite phase.
+		// The second channel of mono frames is silent.
+		filter += ",pan=stereo|c0=c0|c1=c1"
+		s.fold = NewMixer(2)
+	}
+	args = append(args, "-map", "0:a:"+strconv.Itoa(index), "-af", filter)
 	if stream.rate > 0 && stream.channels > 0 {
 		// The format may change within the file, and the WAV must not.
 		channels := min(stream.channels, maxChannels)
-		if channels == 1 {
-			// Frames of a mono stream may have two channels, which the downmix of ffmpeg would cancel if they are of opposite phase.
-			channels, s.fold = 2, NewMixer(2)
+		if s.fold != nil {
+			channels = 2
 		}
 		args = append(args, "-ar", strconv.Itoa(min(stream.rate, maxRate)), "-ac", strconv.Itoa(channels))
 	}
@@ -178,13 +184,13 @@ func (s *ffmpegSource) read(dst []float32) (int, error) {
 		s.pair = make([]float32, 2*len(dst))
 	}
 	n, err := s.wav.Read(s.pair[:2*len(dst)])
-	out := s.fold.Mix(dst[:0], s.pair[:n])
-	if !s.fold.differ {
-		for i := range out {
-			out[i] *= math.Sqrt2 // ffmpeg lowers mono by 3 dB
-		}
+	for i := 1; i < n && !s.stereo; i += 2 {
+		s.stereo = s.pair[i] != 0
 	}
-	return len(out), err
+	if s.stereo {
+		return len(s.fold.Mix(dst[:0], s.pair[:n])), err
+	}
+	return len(Deinterleave(dst[:0], s.pair[:n], 2, 0)), err
 }
 
 // Close kills the program if it is still running, and waits for it.

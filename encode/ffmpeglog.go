@@ -17,8 +17,8 @@ type boundedLog struct {
 	audio   int   // audio streams that the log lists for the input
 	bytes   int64 // of all packets of the input, or -1
 	output  bool
-	layout  int  // channels of the first frames
-	wider   bool // later frames have more
+	layout  int // channels of the first frames
+	wider   int // the most channels of a frame
 }
 
 func newBoundedLog() *boundedLog { return &boundedLog{bytes: -1} }
@@ -72,7 +72,7 @@ func (l *boundedLog) end(line string) {
 	}
 	if _, layout, ok := strings.Cut(line, " chlayout:"); ok {
 		n := layoutChannels(layout)
-		l.wider = l.wider || l.layout > 0 && n > l.layout
+		l.wider = max(l.wider, n)
 		if l.layout == 0 {
 			l.layout = n
 		}
@@ -107,11 +107,12 @@ func layoutChannels(layout string) int {
 	return a + b
 }
 
-// widened reports whether the number of channels grew within the stream.
-func (l *boundedLog) widened() bool {
+// widened reports whether the number of channels grew within the stream. Two channels of a mono stream are read if folded is
+// true.
+func (l *boundedLog) widened(folded bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.wider
+	return l.wider > l.layout && (!folded || l.wider > 2)
 }
 
 func (l *boundedLog) damage() Damage {

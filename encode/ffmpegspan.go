@@ -17,6 +17,7 @@ type ffmpegSpan struct {
 	info    mediaInfo
 	span    span
 	tail    int64 // bytes behind the declared end that may be audio
+	foreign int64 // bytes of the tail that are not samples of the codec
 	demuxed int64 // bytes of the packets of all streams, or -1 if not known
 	sources []*ffmpegSource
 	failed  []int // audio streams that could not be started
@@ -64,6 +65,7 @@ func (f *recording) prepareFFmpeg(s *span) (*ffmpegSpan, error) {
 	}
 	if (s.name != "WAV" || !info.pcm()) && s.extent.end >= 0 && s.extent.end < s.end {
 		p.tail = f.doubtfulTail(s.extent.end, s.end)
+		p.foreign = min(f.foreignSamples(info, s.extent.end, s.end), p.tail)
 	}
 	if s.name == "FLAC" {
 		p.tail = f.doubtfulTail(flacTail(f, s.off+s.lead, s.end), s.end)
@@ -145,7 +147,7 @@ func (p *ffmpegSpan) account() Account {
 		demuxed = p.demuxed
 	}
 	if payload := p.span.extent.payload; payload > 0 && demuxed > payload && p.info.pcm() {
-		p.tail = max(p.tail-(demuxed-payload), 0) // read on behind the stated end
+		p.tail = max(p.tail-(demuxed-payload), p.foreign) // read on behind the stated end
 	}
 	complete := known && p.complete(demuxed)
 	for _, s := range p.sources {
@@ -182,7 +184,7 @@ func (p *ffmpegSpan) account() Account {
 		book(FurtherTrack, p.in.size/int64(i+1), decoded)
 	}
 	for i, s := range p.sources {
-		if s.log.widened() && s.format.Channels > 1 {
+		if s.log.widened(s.fold != nil) {
 			book(FurtherTrack, p.in.size/int64(len(p.sources)-i+1), decoded)
 		}
 		if s.fold != nil && s.fold.Lost() > 0 {

@@ -37,6 +37,7 @@ func formats(t *testing.T, voice string) map[string][]byte {
 		"PCM":    {"raw", []string{"-f", "s16le", "-ar", "16000"}},
 		"WAV":    {"wav", []string{"-ar", "16000"}},
 		"ADPCM":  {"wav", []string{"-c:a", "adpcm_ima_wav", "-ar", "8000"}},
+		"AU":     {"au", []string{"-c:a", "pcm_s16be", "-ar", "16000"}},
 		"mulaw":  {"wav", []string{"-c:a", "pcm_mulaw", "-ar", "8000"}},
 		"M4A":    {"m4a", []string{"-c:a", "aac", "-b:a", "24k"}},
 	} {
@@ -61,6 +62,7 @@ func TestJoinedFormatsAreHeardOrBooked(t *testing.T) {
 		"FLV":    {"FLV", "ADTS"},
 		"AVI":    {"MP3"},
 		"M4A":    {"VOC", "NUT"},
+		"AU":     {"mu-law", "MP3"},
 		"E-AC-3": {"WV"},
 	} {
 		for _, name := range inner {

@@ -3,7 +3,6 @@ package encode
 import (
 	"errors"
 	"io"
-	"slices"
 )
 
 // span is a stretch of a file that one reader decodes. The spans of a file follow each other without a gap.
@@ -39,7 +38,7 @@ func planOf(r io.ReaderAt, size int64) ([]span, error) {
 		return nil, err
 	}
 	kind, name := sniff(head)
-	if isFrames(name) && name != "MP3" && !slices.Contains(marks, mark{lead, kind, name}) {
+	if h, ok := parseFrame(head); isFrames(name) && name != "MP3" && (!ok || chainEnd(r, lead, size) <= lead+int64(h.size)) {
 		kind, name = "", "" // a single header is chance, in raw samples for example
 	}
 	if kind == "" && lead > 0 {

@@ -1,6 +1,9 @@
 package encode
 
-import "math"
+import (
+	"math"
+	"strings"
+)
 
 // sampleJudge recognises bytes that are not samples of the declared format, although any bytes can be decoded as PCM:
 // compressed audio, or samples of another width. They sound like noise, and hide what they hold.
@@ -30,9 +33,9 @@ const (
 // width returns the bytes of a sample, or 0 for a format that is not judged. Floats of wrong bytes are no numbers.
 func (s *wavSpec) width() int {
 	switch s.format.Codec {
-	case "pcm_u8", "pcm_alaw", "pcm_mulaw":
+	case "pcm_u8", "pcm_s8", "pcm_alaw", "pcm_mulaw":
 		return 1
-	case "pcm_f32le", "pcm_f64le":
+	case "pcm_f32le", "pcm_f64le", "pcm_f32be", "pcm_f64be":
 		return 0
 	}
 	return s.align / s.format.Channels
@@ -135,4 +138,50 @@ func (j *sampleJudge) unpredictable() float64 {
 	}
 	first, second := r1*(1-r2)/(1-r1*r1), (r2-r1*r1)/(1-r1*r1)
 	return 1 - first*r1 - second*r2
+}
+
+// certain reports whether the bytes of a window are samples beyond doubt, or silence.
+func (j *sampleJudge) certain(width int) bool {
+	apart := distance(&j.low, &j.high)
+	evenLow, evenHigh := distance(&j.low, nil), distance(&j.high, nil)
+	if width > 1 {
+		return apart > 0.5 || evenHigh > 0.9
+	}
+	return apart < 0.28 && min(evenLow, evenHigh) > 0.28
+}
+
+// foreignSamples returns the number of bytes behind the stated end, from off to end, unless most of them are certain to be
+// samples of the PCM codec of the file.
+func (f *recording) foreignSamples(info mediaInfo, off, end int64) (bad int64) {
+	if len(info.audio) != 1 || !info.pcm() {
+		return 0
+	}
+	a := info.audio[0]
+	width := 1
+	for i, bits := range []string{"16", "24", "32"} {
+		if strings.Contains(a.codec, bits) {
+			width = i + 2
+		}
+	}
+	spec := wavSpec{format: Format{Rate: a.rate, Channels: max(a.channels, 1), Codec: a.codec}, swap: strings.HasSuffix(a.codec, "be")}
+	spec.align = width * spec.format.Channels
+	w := newWindow(f.section(off, end), wavBuffer)
+	var j sampleJudge
+	for w.have(spec.align) {
+		b := w.bytes()
+		b = b[:len(b)/spec.align*spec.align]
+		j.take(&spec, b)
+		w.at += len(b)
+		if j.samples < judgeSamples {
+			continue
+		}
+		if !j.certain(width) {
+			bad += j.bytes
+		}
+		j = sampleJudge{}
+	}
+	if 2*bad <= end-off {
+		return 0 // noise and pure tones are not certain
+	}
+	return end - off
 }
