@@ -62,7 +62,7 @@ func TestJoinedFormatsAreHeardOrBooked(t *testing.T) {
 		"FLV":    {"FLV", "ADTS"},
 		"AVI":    {"MP3"},
 		"M4A":    {"VOC", "NUT"},
-		"AU":     {"mu-law", "MP3"},
+		"AU":     {"mu-law", "MP3", "PCM"},
 		"E-AC-3": {"WV"},
 	} {
 		for _, name := range inner {
@@ -104,6 +104,7 @@ func TestBytesThatAreNoSamplesAreDamaged(t *testing.T) {
 		"random bytes in mu-law":  {alone(7, 8, random), true},
 		"random bytes in 24 bits": {alone(1, 24, random[:63_999]), true},
 		"PCM in mu-law":           {alone(7, 8, human), true},
+		"other byte order":        {alone(1, 16, otherOrder(human)), true},
 		"PCM in A-law":            {alone(6, 8, human), true},
 		"speech":                  {alone(1, 16, human), false},
 		"loud speech":             {alone(1, 16, bytesOf(loud)), false},
@@ -121,6 +122,15 @@ func TestBytesThatAreNoSamplesAreDamaged(t *testing.T) {
 			t.Errorf("%s: %v, %+v", name, h.err, h.account)
 		}
 	}
+}
+
+// otherOrder returns 16-bit samples in the other byte order.
+func otherOrder(b []byte) []byte {
+	out := bytes.Clone(b)
+	for i := 0; i+1 < len(out); i += 2 {
+		out[i], out[i+1] = out[i+1], out[i]
+	}
+	return out
 }
 
 // sine returns four seconds of tones.

@@ -118,6 +118,9 @@ func (j *sampleJudge) bad(width int) bool {
 	apart := distance(&j.low, &j.high)
 	evenLow, evenHigh := distance(&j.low, nil), distance(&j.high, nil)
 	if width > 1 {
+		if evenHigh < 0.3 && evenLow > evenHigh+0.25 {
+			return true // the bytes are in the other order
+		}
 		return evenHigh < 0.55 && (apart < 0.28 || apart < 0.6*min(evenLow, evenHigh))
 	}
 	if apart > 0.35 && min(evenLow, evenHigh) < 0.3 {
@@ -145,7 +148,7 @@ func (j *sampleJudge) certain(width int) bool {
 	apart := distance(&j.low, &j.high)
 	evenLow, evenHigh := distance(&j.low, nil), distance(&j.high, nil)
 	if width > 1 {
-		return apart > 0.5 || evenHigh > 0.9
+		return apart > 0.5 && evenLow < evenHigh || evenHigh > 0.9
 	}
 	return apart < 0.28 && min(evenLow, evenHigh) > 0.28
 }
