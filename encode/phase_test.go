@@ -1,6 +1,7 @@
 package encode_test
 
 import (
+	"bytes"
 	"math"
 	"os"
 	"path/filepath"
@@ -94,5 +95,38 @@ func TestMixDoesNotCancel(t *testing.T) {
 	m := encode.NewMixer(3)
 	if m.Mix(nil, src); m.Lost() != rate {
 		t.Errorf("a mix that cancels lost %d of %d frames", m.Lost(), rate)
+	}
+}
+
+// A stereo stream of RTP whose channels have opposite phase is heard: its sum is silence.
+func TestStereoOpusOfRTPIsHeard(t *testing.T) {
+	stereo := muxed(t, "opus", []string{"synthetic.wav"}, "-c:a", "libopus", "-b:a", "64k", "-af", antiPhase)
+	d, err := encode.NewRTPDecoder("audio/opus", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // after a reset too
+		r, err := encode.NewOggReader(bytes.NewReader(stereo))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pcm []int16
+		for {
+			p, _, err := r.NextPacket()
+			if err != nil || len(pcm) > 10*d.Rate() {
+				break
+			}
+			if pcm, err = d.Decode(pcm, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		x := make([]float32, len(pcm))
+		for i, v := range pcm {
+			x[i] = float32(v) / 32768
+		}
+		if s := toneSeconds(x, d.Rate()); s < 5 {
+			t.Errorf("the tone is there for %.1f s of %.1f s", s, float64(len(x))/float64(d.Rate()))
+		}
+		d.Reset()
 	}
 }

@@ -43,6 +43,9 @@ func NewRTPDecoder(mimeType string, channel int) (RTPDecoder, error) {
 	return nil, &CodecError{MimeType: mimeType}
 }
 
+// isStereo reports whether an Opus packet holds two channels, RFC 6716, section 3.1.
+func isStereo(packet []byte) bool { return len(packet) > 0 && packet[0]&4 != 0 }
+
 type rtpG711 struct {
 	decoder interface {
 		Decode(dst []int16, src []byte) []int16

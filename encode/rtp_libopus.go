@@ -15,33 +15,51 @@ import (
 //
 // and needs libopus and its headers.
 func newRTPOpus(channel int) (RTPDecoder, error) {
-	d := &rtpLibopus{channel: channel, channels: 1}
+	d := &rtpLibopus{channel: channel}
+	channels := 1
 	if channel >= 0 {
-		d.channels = 2
+		channels = 2
 	}
-	var err error
-	if d.decoder, err = libopus.NewDecoder(OpusRate, d.channels); err != nil {
-		return nil, fmt.Errorf("libopus: %w", err)
-	}
-	return d, nil
+	return d, d.init(channels)
 }
 
 type rtpLibopus struct {
 	channel, channels int
 	decoder           *libopus.Decoder
+	mixer             *Mixer // nil before the first stereo packet whose channels are mixed
 	pcm               []int16
+	samples, mixed    []float32
 }
 
 func (d *rtpLibopus) Rate() int { return OpusRate }
 
+// init makes a new decoder: libopus does not initialize one twice.
+func (d *rtpLibopus) init(channels int) (err error) {
+	if d.decoder, err = libopus.NewDecoder(OpusRate, channels); err != nil {
+		return fmt.Errorf("libopus: %w", err)
+	}
+	d.channels = channels
+	return nil
+}
+
 func (d *rtpLibopus) Reset() {
-	_ = d.decoder.Init(OpusRate, d.channels) // it accepted these before
+	channels := d.channels
+	if d.mixer != nil {
+		d.mixer, channels = nil, 1
+	}
+	_ = d.init(channels) // it accepted these before
 }
 
 func (d *rtpLibopus) Decode(dst []int16, payload []byte) ([]int16, error) {
 	duration, err := OpusDuration(payload)
 	if err != nil {
 		return dst, err
+	}
+	if d.channel < 0 && d.mixer == nil && isStereo(payload) { // the decoder would add the channels, which may cancel
+		d.mixer = NewMixer(2)
+		if err := d.init(2); err != nil {
+			return dst, err
+		}
 	}
 	n := duration / (48000 / OpusRate)
 	pcm := d.buffer(n)
@@ -77,6 +95,17 @@ func (d *rtpLibopus) buffer(samples int) []int16 {
 
 // append appends the selected channel.
 func (d *rtpLibopus) append(dst, pcm []int16) []int16 {
+	if d.mixer != nil {
+		d.samples = d.samples[:0]
+		for _, v := range pcm {
+			d.samples = append(d.samples, float32(v)/32768)
+		}
+		d.mixed = d.mixer.Mix(d.mixed[:0], d.samples)
+		from := len(dst)
+		dst = append(dst, make([]int16, len(d.mixed))...)
+		ToInt16(dst[from:], d.mixed)
+		return dst
+	}
 	if d.channel < 0 {
 		return append(dst, pcm...)
 	}

@@ -9,16 +9,20 @@ func newRTPOpus(channel int) (RTPDecoder, error) {
 	return d, nil
 }
 
-// rtpOpus decodes Opus, RFC 7587, straight to 16 kHz.
+// rtpOpus decodes Opus, RFC 7587, straight to 16 kHz. The mix of a stereo packet is not what the decoder makes of it, the sum
+// of the channels, in which a voice of opposite phase is missing.
 type rtpOpus struct {
 	channel int
+	mixer   *Mixer // nil before the first stereo packet
 	decoder *OpusDecoder
 	samples []float32
+	mixed   []float32
 }
 
 func (d *rtpOpus) Rate() int { return OpusRate }
 
 func (d *rtpOpus) Reset() {
+	d.mixer = nil
 	channels := 1
 	if d.channel >= 0 {
 		channels = 2
@@ -37,8 +41,16 @@ func (d *rtpOpus) Decode(dst []int16, payload []byte) ([]int16, error) {
 		dst = append(dst, make([]int16, n)...)
 		return dst, nil
 	}
+	if d.channel < 0 && d.mixer == nil && isStereo(payload) {
+		d.mixer = NewMixer(2)
+		d.decoder, _ = NewOpusDecoder(2)
+	}
 	if d.samples, err = d.decoder.Decode(d.samples[:0], payload); err != nil {
 		return dst, err
+	}
+	if d.mixer != nil {
+		d.mixed = d.mixer.Mix(d.mixed[:0], d.samples)
+		d.samples = append(d.samples[:0], d.mixed...)
 	}
 	if d.channel >= 0 {
 		for i := d.channel; i < len(d.samples); i += 2 {
