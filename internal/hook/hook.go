@@ -46,9 +46,12 @@ type Config struct {
 	Log     *slog.Logger
 	// Due returns the time of leases and retries, which all nodes share and which does not jump. Default: Now.
 	Due func() time.Time
-	// Now and Random are replaced in tests. Receivers compare the timestamp of a message, which is Now, with their clocks.
-	Now    func() time.Time
-	Random func() float64
+	// Now, Random, Transport and Idle, the time between two looks for messages of other nodes, are replaced in tests. Receivers
+	// compare the timestamp of a message, which is Now, with their clocks.
+	Now       func() time.Time
+	Random    func() float64
+	Transport http.RoundTripper
+	Idle      time.Duration
 }
 
 // Dispatcher delivers messages. Each endpoint has its own goroutine, so that a slow endpoint does not delay the others.
@@ -98,14 +101,20 @@ func NewDispatcher(cfg Config) *Dispatcher {
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64
 	}
+	if cfg.Idle == 0 {
+		cfg.Idle = idle
+	}
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "callscreen"
 	}
 	d := &Dispatcher{cfg: cfg, wake: map[string]chan struct{}{}, retire: make(chan struct{})}
-	transport := cfg.Allow.Transport("webhook_allow")
-	transport.MaxIdleConnsPerHost = parallel
+	if cfg.Transport == nil {
+		transport := cfg.Allow.Transport("webhook_allow")
+		transport.MaxIdleConnsPerHost = parallel
+		cfg.Transport = transport
+	}
 	d.client = &http.Client{
-		Transport: transport,
+		Transport: cfg.Transport,
 		// Messages only go to the configured URL, so redirects are not followed.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -205,7 +214,7 @@ func (d *Dispatcher) serve(ctx context.Context, e Endpoint) {
 		if did {
 			continue
 		}
-		t := time.NewTimer(idle)
+		t := time.NewTimer(d.cfg.Idle)
 		select {
 		case <-t.C:
 		case <-d.wake[e.Name]:

@@ -2,7 +2,6 @@ package screen
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +35,8 @@ type MaintenanceConfig struct {
 	KeepRecords time.Duration
 	// Signer signs the heads of the audit log. nil does not sign them.
 	Signer *anchor.Signer
+	// Queue runs the jobs of the segments. nil: the queue of the database.
+	Queue Queue
 	// OwnParts returns the parts that this process, or its spool, still answers for.
 	OwnParts func() map[store.PartKey]bool
 	// Lease, if not nil, is the one that the Worker depends on.
@@ -48,10 +49,18 @@ type MaintenanceConfig struct {
 	Log   *slog.Logger
 }
 
+// Queue has the segments worked on whose job is due.
+type Queue interface {
+	Start(ctx context.Context) error
+	// Stop waits until no job runs, or the context ends. StopAndCancel ends the running jobs.
+	Stop(ctx context.Context) error
+	StopAndCancel(ctx context.Context) error
+}
+
 // Maintenance runs the job queue and takes over the work of nodes that died.
 type Maintenance struct {
-	cfg    MaintenanceConfig
-	client *river.Client[*sql.Tx]
+	cfg   MaintenanceConfig
+	queue Queue
 
 	head     atomic.Pointer[store.Head] // of the audit, at the last sweep
 	anchored string                     // day of the last announced head; used by the sweep alone
@@ -88,6 +97,9 @@ func NewMaintenance(cfg MaintenanceConfig) (*Maintenance, error) {
 	if cfg.OwnParts == nil {
 		cfg.OwnParts = func() map[store.PartKey]bool { return nil }
 	}
+	if cfg.Queue != nil {
+		return &Maintenance{cfg: cfg, queue: cfg.Queue}, nil
+	}
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, cfg.Worker); err != nil {
 		return nil, err
@@ -113,7 +125,7 @@ func NewMaintenance(cfg MaintenanceConfig) (*Maintenance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("job queue: %w", err)
 	}
-	return &Maintenance{cfg: cfg, client: client}, nil
+	return &Maintenance{cfg: cfg, queue: client}, nil
 }
 
 // Run works until the context ends. Then it lets running jobs finish, for at most grace.
@@ -136,7 +148,7 @@ func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 	}
 	working := context.WithoutCancel(ctx)
 	for {
-		err := e.client.Start(working)
+		err := e.queue.Start(working)
 		if err == nil {
 			break
 		}
@@ -159,10 +171,10 @@ func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 	e.cfg.Worker.Stop()
 	stop, cancel := context.WithTimeout(working, grace)
 	defer cancel()
-	if err := e.client.Stop(stop); err != nil {
+	if err := e.queue.Stop(stop); err != nil {
 		now, cancel := context.WithTimeout(working, 5*time.Second)
 		defer cancel()
-		if err := e.client.StopAndCancel(now); err != nil { // its connections do not answer
+		if err := e.queue.StopAndCancel(now); err != nil { // its connections do not answer
 			e.cfg.Log.Warn("job queue not stopped in time, the next start or another node goes on", "error", err)
 		}
 	}

@@ -35,6 +35,9 @@ const (
 	last       = 4 // can only confirm a flag, or belongs to a call that ended some time ago
 )
 
+// Urgent reports whether a job of this priority goes before the others at the rate limit too.
+func Urgent(priority int) bool { return priority <= firstOfLeg }
+
 // Wake creates the job of a segment in this transaction. Only nodes that have its audio process it.
 func (t *Tx) Wake(ctx context.Context, segment, audioNode string) error {
 	priority, err := t.priority(ctx, segment)
@@ -147,8 +150,11 @@ func (s *Store) Release(ctx context.Context, node string) (n int64, err error) {
 
 func (t *Tx) release(ctx context.Context, node string) (int64, error) {
 	query, args := "UPDATE river_job SET state = 'available' WHERE state = 'running'", []any(nil)
-	if t.s.postgres {
+	switch {
+	case t.s.postgres:
 		query, args = query+" AND attempted_by[array_upper(attempted_by, 1)] = $1", []any{node}
+	case t.s.several:
+		query, args = query+" AND json_extract(attempted_by, '$[#-1]') = $1", []any{node}
 	}
 	n, err := t.exec(ctx, query, args...)
 	if err != nil {

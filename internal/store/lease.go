@@ -36,7 +36,7 @@ type lease struct {
 // same origin is a restart, another one with heartbeats is a second process with a copy of the name, and gets ErrNodeInUse.
 // Later writes of this store fail with ErrFenced once another node has taken over.
 func (s *Store) Join(ctx context.Context, node, origin string) error {
-	if !s.postgres { // the lock of data_dir permits one process
+	if !s.several { // the lock of data_dir permits one process
 		return nil
 	}
 	l := &lease{node: node, origin: origin, instance: rand.Text()}
@@ -85,7 +85,7 @@ func (s *Store) claim(ctx context.Context, l *lease, watched int64, quiet bool) 
 		var age, generation int64
 		if err := t.tx.QueryRowContext(
 			ctx,
-			"SELECT instance, origin, seen_ms, generation, ("+s.nowMillis(2)+") - seen_ms FROM node WHERE id = $1 FOR UPDATE",
+			"SELECT instance, origin, seen_ms, generation, ("+s.nowMillis(2)+") - seen_ms FROM node WHERE id = $1"+s.forUpdate(),
 			l.node,
 			millis(s.Now()),
 		).Scan(&instance, &origin, &seen, &generation, &age); err != nil {
@@ -151,7 +151,7 @@ func (t *Tx) fence(ctx context.Context) error {
 	var one int
 	err := t.tx.QueryRowContext(
 		ctx,
-		"SELECT 1 FROM node WHERE id = $1 AND instance = $2 AND generation = $3 FOR KEY SHARE",
+		"SELECT 1 FROM node WHERE id = $1 AND instance = $2 AND generation = $3"+t.s.forKeyShare(),
 		l.node,
 		l.instance,
 		l.generation,

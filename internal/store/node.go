@@ -114,8 +114,11 @@ func (s *Store) Beats(ctx context.Context) (list []NodeBeat, err error) {
 func (s *Store) Working(ctx context.Context) (nodes map[string]bool, err error) {
 	nodes = map[string]bool{}
 	query := "SELECT DISTINCT node FROM part WHERE ended_ms = 0"
-	if s.postgres {
+	switch {
+	case s.postgres:
 		query += " UNION SELECT DISTINCT attempted_by[array_upper(attempted_by, 1)] FROM river_job WHERE state = 'running'"
+	case s.several:
+		query += " UNION SELECT DISTINCT json_extract(attempted_by, '$[#-1]') FROM river_job WHERE state = 'running'"
 	}
 	rows, err := s.db.QueryContext(ctx, query)
 	err = each(rows, err, func(r *sql.Rows) error {

@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,6 +54,10 @@ type Options struct {
 	ExportStall time.Duration
 	// Clock, if not nil, replaces the clock of the machine, for tests.
 	Clock func() time.Time
+	// Nodes states that several nodes share a SQLite database, and Wrap, if not nil, replaces its driver by one that wraps it.
+	// Both are for simulations, in which all nodes are in one process.
+	Nodes bool
+	Wrap  func(driver.Driver) driver.Driver
 	Log   *slog.Logger
 
 	migrate bool
@@ -64,6 +69,7 @@ type Store struct {
 	driver      riverdriver.Driver[*sql.Tx]
 	jobs        *river.Client[*sql.Tx] // inserts only
 	postgres    bool
+	several     bool // nodes share the database
 	lock        *os.File
 	log         *slog.Logger
 	exportStall time.Duration
@@ -82,13 +88,17 @@ const fileName = "callscreen.db"
 func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	s := &Store{
 		postgres: opt.URL != "",
+		several:  opt.URL != "" || opt.Nodes,
 		log:      opt.Log,
-		bounded:  opt.Owner && opt.URL != "",
+		bounded:  opt.Owner && opt.URL != "" || opt.Nodes,
 		machine:  clock.New(opt.Clock),
 
 		exportStall: opt.ExportStall,
 	}
 	s.shared = s.machine
+	if opt.Nodes {
+		s.shared = clock.New(nil)
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -171,17 +181,36 @@ func (s *Store) openSQLite(opt Options) (err error) {
 	// Without the two time settings, the job queue stops east of Greenwich: it compares local times as text.
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_txlock=immediate&_timezone=UTC&_time_format=sqlite" +
 		"&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
-	if s.db, err = sql.Open("sqlite", dsn); err != nil {
+	if s.db, err = openSQLite(dsn, opt.Wrap); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
 	s.db.SetMaxOpenConns(1) // SQLite has one writer; more connections would only wait
-	if s.reader, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+	if s.reader, err = openSQLite(dsn+"&_pragma=query_only(1)", opt.Wrap); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
 	s.reader.SetMaxOpenConns(4)
 	s.driver = riversqlite.New(s.db)
 	return nil
 }
+
+// openSQLite opens a database by the driver, or by one that wraps it.
+func openSQLite(dsn string, wrap func(driver.Driver) driver.Driver) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil || wrap == nil {
+		return db, err
+	}
+	d := wrap(db.Driver())
+	return sql.OpenDB(connector{dsn, d}), db.Close()
+}
+
+// connector opens the connections of a driver.
+type connector struct {
+	dsn string
+	d   driver.Driver
+}
+
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.d.Open(c.dsn) }
+func (c connector) Driver() driver.Driver                        { return c.d }
 
 // Close closes the database and unlocks the directory.
 func (s *Store) Close() error {
@@ -203,7 +232,7 @@ func (s *Store) Close() error {
 func (s *Store) Ping(ctx context.Context) error { return s.reader.PingContext(ctx) }
 
 // Shared reports whether several nodes can use the database.
-func (s *Store) Shared() bool { return s.postgres }
+func (s *Store) Shared() bool { return s.several }
 
 // Driver returns the driver of the job queue.
 func (s *Store) Driver() riverdriver.Driver[*sql.Tx] { return s.driver }
@@ -256,6 +285,14 @@ func ignoreDone(err error) error {
 func (s *Store) forUpdate() string {
 	if s.postgres {
 		return " FOR UPDATE"
+	}
+	return ""
+}
+
+// forKeyShare returns the clause that keeps the key of a row from being changed.
+func (s *Store) forKeyShare() string {
+	if s.postgres {
+		return " FOR KEY SHARE"
 	}
 	return ""
 }
