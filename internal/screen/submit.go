@@ -41,7 +41,7 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 		return g, err
 	}
 	defer p.release()
-	if err := w.waitForTurn(ctx); err != nil {
+	if err := w.waitForTurn(ctx, job.Priority); err != nil {
 		return g, err
 	}
 	upload, err := w.upload(ctx, g) // before the attempt is recorded: a failure leaves the doubt about an earlier upload as it is
@@ -148,10 +148,21 @@ func (w *Worker) refused(ctx context.Context, job *river.Job[store.SegmentJob], 
 		wait = min(time.Second, w.cfg.Rest) // the API is the bottleneck, not the schedule
 	}
 	w.cfg.Log.Log(ctx, level, "segment submission failed, retrying", "call", g.Call, "segment", g.ID, "in", wait, "error", err)
-	if err := w.cfg.Store.NotSubmitted(ctx, g.ID, w.cfg.Now().Add(wait)); err != nil {
+	if err := w.notSubmitted(ctx, g.ID, w.cfg.Now().Add(wait)); err != nil {
 		return err
 	}
 	return later(wait)
+}
+
+// notSubmitted stores that an upload certainly failed, and tries for as long as it may: otherwise the segment has an upload of
+// unknown outcome.
+func (w *Worker) notSubmitted(ctx context.Context, segment string, next time.Time) error {
+	for {
+		err := w.cfg.Store.NotSubmitted(ctx, segment, next)
+		if err == nil || wait.For(ctx, 200*time.Millisecond) != nil {
+			return err
+		}
+	}
 }
 
 // save stores the job of a segment, and retries until the attempt ends: losing a job id costs money. It returns the

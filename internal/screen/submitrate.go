@@ -5,14 +5,21 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+
+	"callscreen/internal/store"
 )
 
-// waitForTurn waits until the rate limit allows a submission.
-func (w *Worker) waitForTurn(ctx context.Context) error {
+// waitForTurn waits until the rate limit allows a submission. Only the first segments of legs reserve a turn long before it comes:
+// the workers of a backlog would take all turns from a live call that begins.
+func (w *Worker) waitForTurn(ctx context.Context, priority int) error {
 	if w.cfg.Interval <= 0 {
 		return nil
 	}
-	wait, ok, err := w.cfg.Store.Reserve(ctx, "submit", w.cfg.Interval, slotWait)
+	ahead := slotWait
+	if !store.Urgent(priority) {
+		ahead = min(max(w.cfg.Interval, time.Second), slotWait)
+	}
+	wait, ok, err := w.cfg.Store.Reserve(ctx, "submit", w.cfg.Interval, ahead)
 	if err != nil {
 		return err
 	}
