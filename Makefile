@@ -31,7 +31,8 @@ NPM       = npm install --no-save --no-package-lock --no-audit --no-fund --prefi
 LIVEKIT   = github.com/livekit/livekit-server/cmd/server@v1.13.5
 
 .PHONY: help demo build release reproducible arm64 deb deb-test newcomer soak test race race-most race-live fuzz bench libopus \
-	peers network livekit browser modules-peers modules-browser load stories crash lint docs check module clean
+	peers network livekit browser modules-peers modules-browser load stories simulate mutations crash \
+	lint docs check module clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -145,6 +146,12 @@ stories: ## play 10,000 random calls, 2,000 random recordings, and 200 calls wit
 	CALLSCREEN_STORIES=10000 $(GO) test -count=1 -v -timeout 0 -run '^TestTheToneDoesNotPass$$|^TestHumanSpeechIsClear$$' ./internal/e2e/stories
 	CALLSCREEN_STORIES=2000 $(GO) test -count=1 -v -timeout 0 -run '^TestTheToneOfARecordingDoesNotPass$$' ./internal/e2e/stories
 	CALLSCREEN_STORIES=200 $(GO) test -count=1 -v -timeout 0 -run '^TestTheToneDoesNotPassTheBinary$$' ./internal/e2e/stories
+
+simulate: ## run the durable core in 100,000 worlds that fail (an hour; CALLSCREEN_WORLD=SEED CALLSCREEN_WORLDS=1 repeats one)
+	CALLSCREEN_WORLDS=$${CALLSCREEN_WORLDS:-100000} $(GO) test -count=1 -v -timeout 0 -run '^TestThePromisesHold$$' ./internal/e2e/simulation
+
+mutations: ## show that the simulation finds defects of the durable core (some minutes)
+	CALLSCREEN_MUTATIONS=1 $(GO) test -count=1 -v -timeout 0 -run '^TestDefectsAreFound$$' ./internal/e2e/simulation
 
 crash: ## kill the sidecar 30 times on each database, and take away everything that it depends on (some minutes)
 	@mkdir -p out && rm -f out/crash.md
