@@ -195,7 +195,7 @@ func searchText(id string, metadata map[string]string) string {
 }
 
 // Begin inserts a part, and its call if it is new. A call that had ended becomes live again, unless the part had ended
-// too. Begin returns the call, locked.
+// too. Begin returns the call, locked. It returns ErrErased if the call was erased after the part had begun.
 func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 	metadata := p.Metadata
 	if metadata == nil {
@@ -218,6 +218,9 @@ func (t *Tx) Begin(ctx context.Context, p Part) (Call, error) {
 	}
 	c, err := t.LockCall(ctx, p.Call)
 	if err != nil {
+		return c, err
+	}
+	if err := t.notErased(ctx, p.PartKey); err != nil {
 		return c, err
 	}
 	number, err := t.numberOf(ctx, c, p)

@@ -32,6 +32,8 @@ var tables = []struct {
 	{"webhook_message", "id"},
 	{"webhook_delivery", "message_id, endpoint"},
 	{"webhook_endpoint", "name"},
+	{"erased", "call_id"},
+	{"erased_audio", "segment_id"},
 }
 
 // ErrStalled means that an export did not go on. Its snapshot was released.
@@ -155,6 +157,9 @@ func (s *Store) Import(ctx context.Context, fill func(*Importer) error) (rows ma
 			}
 		}
 		if err := fill(i); err != nil {
+			return err
+		}
+		if err := t.buryAudited(ctx); err != nil {
 			return err
 		}
 		_, err := t.exec(

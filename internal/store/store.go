@@ -79,10 +79,18 @@ type Store struct {
 	shared      *clock.Clock // of the database server, or that of the machine
 	server      atomic.Pointer[sharedClock]
 	lease       atomic.Pointer[lease] // nil before Join, and with SQLite
+
+	path      string      // of the SQLite database
+	fresh     bool        // this process has created it
+	unwritten atomic.Bool // the WAL of SQLite may hold erased rows
+	vacuumed  time.Time   // last rewrite of SQLite; used by Scrub alone
 }
 
 // fileName is the SQLite database in its directory.
 const fileName = "callscreen.db"
+
+// busyTimeout is the time that a statement of SQLite waits for another process.
+const busyTimeout = 5 * time.Second
 
 // Open opens a database. A PostgreSQL database must have been created by Migrate.
 func Open(ctx context.Context, opt Options) (_ *Store, err error) {
@@ -136,6 +144,11 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	} else if err = s.checkSchema(ctx); err != nil {
 		return nil, err
 	}
+	if !s.postgres && opt.Owner {
+		if err = s.prepareFile(ctx, s.fresh); err != nil {
+			return nil, err
+		}
+	}
 	if s.jobs, err = river.NewClient(s.driver, &river.Config{Logger: slog.New(slog.DiscardHandler), Test: s.QueueTime()}); err != nil {
 		return nil, fmt.Errorf("job queue: %w", err)
 	}
@@ -164,7 +177,8 @@ func (s *Store) own(dir string) (err error) {
 }
 
 func (s *Store) openSQLite(opt Options) (err error) {
-	path := filepath.Join(opt.Dir, fileName)
+	path := sqlitePath(opt.Dir)
+	s.path = path
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if !opt.Owner {
 			return fmt.Errorf("there is no database in %s (hint: check data_dir, and that callscreen serve has run)", opt.Dir)
@@ -177,10 +191,12 @@ func (s *Store) openSQLite(opt Options) (err error) {
 		if err := f.Close(); err != nil {
 			return err
 		}
+		s.fresh = true
 	}
 	// Without the two time settings, the job queue stops east of Greenwich: it compares local times as text.
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_txlock=immediate&_timezone=UTC&_time_format=sqlite" +
-		"&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+		fmt.Sprintf("&_pragma=busy_timeout(%d)", busyTimeout.Milliseconds()) +
+		"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=secure_delete(1)"
 	if s.db, err = openSQLite(dsn, opt.Wrap); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -215,6 +231,9 @@ func (c connector) Driver() driver.Driver                        { return c.d }
 // Close closes the database and unlocks the directory.
 func (s *Store) Close() error {
 	var errs []error
+	if s.jobs != nil && s.lock != nil && !s.postgres {
+		s.scrubAtEnd()
+	}
 	if s.reader != nil && s.reader != s.db {
 		errs = append(errs, s.reader.Close())
 	}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -24,19 +25,28 @@ func expiry(t *testing.T, s *store.Store) {
 	}
 	change(t, s, "live", func(c *store.Call) { c.State = store.CallLive })
 	must(t, s.InTx(ctx, func(tx *store.Tx) error { return tx.OpenReview(ctx, "review", now) }))
-	if got, err := s.ExpiredAudio(ctx, "n1", now, 10); err != nil || len(got) != 1 || got[0] != "done" {
-		t.Fatal(got, err)
+	expired := func(want ...string) {
+		t.Helper()
+		var calls []string
+		got, err := s.ExpiredAudio(ctx, "n1", now, store.ExpiredAudio{}, 10)
+		for _, e := range got {
+			calls = append(calls, e.Call)
+		}
+		if err != nil || !slices.Equal(calls, want) {
+			t.Fatal(calls, err)
+		}
 	}
+	expired("done")
 	list, err := s.Segments(ctx, "done")
 	must(t, err)
-	must(t, s.AudioDeleted(ctx, "done", list, now))
+	for range 2 { // two nodes delete it at once
+		must(t, s.AudioDeleted(ctx, "done", list, now))
+	}
 	g, _ := s.Segment(ctx, "done-0")
 	if g.AudioKey != "" || g.AudioSHA256 != "ab" || !g.AudioDeletedAt.Equal(now) || audited(t, s, "done", store.AuditExpired) != 1 {
 		t.Errorf("%+v", g)
 	}
-	if got, err := s.ExpiredAudio(ctx, "n1", now, 10); err != nil || len(got) != 0 {
-		t.Error(got, err)
-	}
+	expired()
 }
 
 func erasing(t *testing.T, s *store.Store) {
@@ -62,7 +72,7 @@ func erasing(t *testing.T, s *store.Store) {
 		}, []string{"a"})
 		return err
 	}))
-	if err := s.Erase(ctx, "c", "me", "asked", now); !errors.Is(err, store.ErrConflict) {
+	if err := s.Erase(ctx, asked("me")); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a live call: %v", err)
 	}
 	end(t, s, store.Part{PartKey: key("c"), EndedAt: now})
@@ -73,19 +83,19 @@ func erasing(t *testing.T, s *store.Store) {
 	if c, err := s.Call(ctx, "c"); err != nil || c.AudioUntil == nil {
 		t.Errorf("a call with audio that came in meanwhile: %+v %v", c, err)
 	}
-	if err := s.Erase(ctx, "c", "me", "asked", now); !errors.Is(err, store.ErrConflict) {
+	if err := s.Erase(ctx, asked("me")); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a call with a segment that is analysed, and has audio: %v", err)
 	}
 	must(t, settle(ctx, s, "c", "c-1", 0.9))
-	if err := s.Erase(ctx, "c", "me", "asked", now); !errors.Is(err, store.ErrConflict) {
+	if err := s.Erase(ctx, asked("me")); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a call with audio: %v", err)
 	}
 	must(t, s.AudioDeleted(ctx, "c", list[1:], now))
 	if c, err := s.Call(ctx, "c"); err != nil || c.AudioUntil != nil {
 		t.Errorf("a call without audio: %+v %v", c, err)
 	}
-	must(t, s.Erase(ctx, "c", "me", "asked", now))
-	if err := s.Erase(ctx, "c", "me", "asked", now); !errors.Is(err, store.ErrNotFound) {
+	must(t, s.Erase(ctx, asked("me")))
+	if err := s.Erase(ctx, asked("me")); !errors.Is(err, store.ErrNotFound) {
 		t.Error(err)
 	}
 	if list, err := s.Segments(ctx, "c"); err != nil || len(list) != 0 {
@@ -98,7 +108,7 @@ func erasing(t *testing.T, s *store.Store) {
 		}
 		return nil
 	}))
-	if len(rows) != 1 || rows["audit"] != 5 {
+	if len(rows) != 2 || rows["audit"] != 5 || rows["erased"] != 1 {
 		t.Errorf("%v", rows)
 	}
 	if n, _, err := s.VerifyAudit(ctx); n != 5 || err != nil {
@@ -144,12 +154,149 @@ func expiredCalls(t *testing.T, s *store.Store) {
 		}, []string{"crm"})
 		return err
 	}))
-	for before, want := range map[time.Time][]string{now: nil, now.Add(time.Minute): {"done"}} {
-		if got, err := s.ExpiredCalls(ctx, before, 10); err != nil || !slices.Equal(got, want) {
-			t.Errorf("before %v: %v %v", before, got, err)
+	expired := func(before time.Time, gone []string, after store.Cursor, limit int, want ...string) {
+		t.Helper()
+		var calls []string
+		got, err := s.ExpiredCalls(ctx, before, gone, after, limit)
+		for _, c := range got {
+			calls = append(calls, c.ID)
+		}
+		if err != nil || !slices.Equal(calls, want) {
+			t.Errorf("before %v: %v %v", before, calls, err)
 		}
 	}
-	if got, err := s.ExpiredCalls(ctx, now.Add(2*time.Hour), 1); err != nil || !slices.Equal(got, []string{"done"}) {
-		t.Errorf("one: %v %v", got, err)
+	expired(now, nil, store.Cursor{}, 10)
+	expired(now.Add(time.Minute), nil, store.Cursor{}, 10, "done")
+	expired(now.Add(2*time.Hour), nil, store.Cursor{}, 1, "done")
+	expired(now.Add(2*time.Hour), nil, store.Cursor{StartedMS: now.UnixMilli(), ID: "done"}, 1, "young")
+	adopt(t, s, 1, "", "gone", "audio-0")
+	expired(now.Add(time.Minute), []string{"another"}, store.Cursor{}, 10, "done")
+	expired(now.Add(time.Minute), []string{"another", "gone"}, store.Cursor{}, 10, "audio", "done")
+}
+
+// expiryPages lists expired audio in pages, in a stable order, whatever happens to the calls of earlier pages.
+func expiryPages(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	var want []string
+	for i := range 25 {
+		id := fmt.Sprintf("call-%02d", i)
+		record(t, s, id, 1)
+		must(t, settle(ctx, s, id, id+"-0", 0.1))
+		until := now.Add(time.Duration(i/10) * time.Second)
+		change(t, s, id, func(c *store.Call) { c.State, c.Final, c.AudioUntil = store.CallEnded, true, &until })
+		want = append(want, id)
+	}
+	var got []string
+	for last := (store.ExpiredAudio{}); ; {
+		page, err := s.ExpiredAudio(ctx, "n1", now.Add(time.Minute), last, 4)
+		must(t, err)
+		if len(page) == 0 {
+			break
+		}
+		for _, e := range page {
+			got = append(got, e.Call)
+		}
+		last = page[len(page)-1]
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+// removedEndpoints gives up deliveries to endpoints that nobody serves, and no others.
+func removedEndpoints(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 0)
+	for i, at := range []time.Time{now, now.Add(time.Hour)} {
+		must(t, s.InTx(ctx, func(tx *store.Tx) error {
+			_, err := tx.AddMessage(ctx, store.Message{
+				ID:        fmt.Sprint("m", i),
+				Event:     "call.flagged",
+				Call:      "c",
+				CreatedAt: at,
+				Body:      "{}",
+			}, []string{"crm", "removed"})
+			return err
+		}))
+	}
+	stuck, err := s.Stuck(ctx, []string{"crm"}, now.Add(90*time.Minute))
+	if err != nil || !slices.Equal(stuck, []store.Stuck{{Kind: store.StuckWebhook, Where: "removed", Count: 1, Call: "c"}}) {
+		t.Error(stuck, err)
+	}
+	for _, want := range []int64{1, 0} {
+		given, err := s.GiveUpDeliveries(ctx, []string{"crm"}, now.Add(time.Minute), now, "not configured")
+		if err != nil || given["removed"] != want || given["crm"] != 0 {
+			t.Fatal(given, err)
+		}
+	}
+	dead, err := s.DeadLetters(ctx, 10)
+	if err != nil || len(dead) != 1 || dead[0].Endpoint != "removed" || dead[0].ID != "m0" || dead[0].LastError != "not configured" {
+		t.Error(dead, err)
+	}
+	if given, err := s.GiveUpDeliveries(ctx, nil, now.Add(2*time.Hour), now, "none"); err != nil || given["crm"] != 2 || given["removed"] != 1 {
+		t.Error("without any endpoint:", given, err)
+	}
+}
+
+// lostAudio finds the audio of nodes that are gone, and gives it to another node.
+func lostAudio(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 3)
+	must(t, settle(ctx, s, "c", "c-0", 0.1))
+	adopt(t, s, 3, "", "old", "c-0", "c-1", "c-2")
+	record(t, s, "other", 1)
+	adopt(t, s, 1, "", "alive", "other-0")
+	must(t, s.Heartbeat(ctx, "alive", 0))
+	nodes, err := s.AudioNodes(ctx)
+	if err != nil || len(nodes) != 2 || nodes[0].Node != "alive" || nodes[0].Silent > time.Minute || nodes[0].Segments != 1 {
+		t.Fatal(nodes, err)
+	}
+	if old := nodes[1]; old.Node != "old" || old.Segments != 3 || old.Silent < 24*time.Hour {
+		t.Errorf("a node that recorded long ago and has no row: %+v", old)
+	}
+	if n := jobs(t, s, "old"); n != 2 {
+		t.Errorf("%d jobs in the queue of the node, want those of the unsettled segments", n)
+	}
+	list, err := s.AudioOf(ctx, "old", "c-0", 1)
+	if err != nil || len(list) != 1 || list[0].ID != "c-1" {
+		t.Fatal(list, err)
+	}
+	adopt(t, s, 2, "old", "new", "c-0", "c-1", "other-0")
+	adopt(t, s, 0, "old", "new", "c-0", "c-1", "other-0")
+	if n := jobs(t, s, "new"); n != 1 {
+		t.Errorf("%d jobs in the queue of the new node", n)
+	}
+}
+
+// stuckData lists audio that should be gone, by the reason why it is not.
+func stuckData(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	for _, id := range []string{"refused", "lost", "kept", "young", "erased"} {
+		record(t, s, id, 1)
+		must(t, settle(ctx, s, id, id+"-0", 0.1))
+		end(t, s, store.Part{PartKey: key(id), EndedAt: now})
+		until := now
+		if id == "kept" {
+			until = now.Add(24 * time.Hour)
+		}
+		change(t, s, id, func(c *store.Call) { c.Final, c.AudioUntil = id != "young", &until })
+	}
+	adopt(t, s, 1, "", "gone", "lost-0")
+	adopt(t, s, 1, "", "gone", "erased-0")
+	must(t, s.Erase(ctx, store.Erasure{Call: "erased", Who: "me", At: now, Unreached: []string{"gone"}}))
+	lost := store.StuckLostNode
+	if !s.Shared() { // every name is that of the one node
+		lost = store.StuckAudio
+	}
+	want := []store.Stuck{
+		{Kind: store.StuckAudio, Count: 1, Call: "refused"},
+		{Kind: lost, Where: "gone", Count: 1, Call: "lost"},
+		{Kind: store.StuckErasedAudio, Where: "gone", Count: 1, Call: "erased"},
+	}
+	if got, err := s.Stuck(ctx, nil, now.Add(2*time.Hour)); err != nil || !slices.Equal(got, want) {
+		t.Error(got, err)
+	}
+	if got, err := s.Stuck(ctx, nil, now.Add(time.Minute)); err != nil || len(got) != 1 {
+		t.Error("just expired:", got, err)
 	}
 }

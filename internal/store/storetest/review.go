@@ -161,7 +161,7 @@ func reviewChanges(t *testing.T, s *store.Store) {
 	list, err := s.Segments(ctx, "c")
 	must(t, err)
 	must(t, s.AudioDeleted(ctx, "c", list, now))
-	must(t, s.Erase(ctx, "c", "root", "asked", now))
+	must(t, s.Erase(ctx, asked("root")))
 	if said, err := s.DispositionsOf(ctx, "c"); err != nil || len(said) != 0 {
 		t.Errorf("after it was erased: %+v %v", said, err)
 	}
