@@ -176,12 +176,20 @@ func (c *Forwarder) deliver(ctx context.Context, l *route, id string) error {
 	case err != nil:
 		return err
 	case doc.Segment != nil:
-		return c.deliverSegment(ctx, id, doc)
+		err := c.deliverSegment(ctx, id, doc)
+		if errors.Is(err, store.ErrErased) {
+			return c.discard(ctx, l, id, doc)
+		}
+		return err
 	}
 	if !last {
 		doc.Part.EndedAt, doc.Part.How = time.Time{}, "" // the end must come after the segments
 	}
-	if err := c.cfg.Decider.Progress(ctx, doc.Part); err != nil || doc.Part.EndedAt.IsZero() {
+	err = c.cfg.Decider.Progress(ctx, doc.Part)
+	if errors.Is(err, store.ErrErased) {
+		return c.discard(ctx, l, id, doc)
+	}
+	if err != nil || doc.Part.EndedAt.IsZero() {
 		return err
 	}
 	return c.release(id)
@@ -195,6 +203,13 @@ func (c *Forwarder) deliverSegment(ctx context.Context, id string, doc document)
 	if known {
 		// The process stopped after the commit. The audio was delivered before it, and may be deleted already.
 		return c.release(id)
+	}
+	erased, err := c.cfg.Decider.cfg.Store.Erased(ctx, doc.Part.PartKey) // before its audio is stored again
+	if err != nil {
+		return err
+	}
+	if erased {
+		return store.ErrErased
 	}
 	if doc.Segment.AudioKey != "" && c.tooOld(doc.At) {
 		doc = c.giveUp(id, doc)
@@ -225,6 +240,23 @@ func (c *Forwarder) deliverSegment(ctx context.Context, id string, doc document)
 	}
 	observe(c.cfg.Observe, segmentStep(StepSegment, *doc.Segment, doc.Segment.RecordedAt, c.cfg.Now(), nil))
 	return c.release(id)
+}
+
+// discard deletes an entry of an erased call, with what the audio store may have of it.
+func (c *Forwarder) discard(ctx context.Context, l *route, id string, doc document) error {
+	if doc.Segment != nil && doc.Segment.AudioSHA256 != "" {
+		if err := c.cfg.Audio.Delete(ctx, audioKey(id)); err != nil {
+			return err
+		}
+	}
+	if err := c.release(id); err != nil {
+		return err
+	}
+	if !l.erased { // the queue has one carrier at a time
+		l.erased = true
+		c.cfg.Log.Info("call was erased, what the spool has of it is deleted", "call", doc.Part.Call, "entry", id)
+	}
+	return nil
 }
 
 // known reports whether the database has a segment.

@@ -68,6 +68,9 @@ type closet struct {
 	mu    sync.Mutex
 	fails error
 	stays string // a key that cannot be deleted
+	keep  string // prefix of keys that cannot be deleted because of kept
+	kept  error
+	tries int // deletions that were refused so
 	puts  map[string]int
 }
 
@@ -75,6 +78,20 @@ func (c *closet) stuck(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stays = key
+}
+
+// refuse refuses the deletion of keys with a prefix.
+func (c *closet) refuse(prefix string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keep, c.kept = prefix, err
+}
+
+// refused returns the number of refused deletions.
+func (c *closet) refused() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tries
 }
 
 func (c *closet) fail(err error) {
@@ -114,7 +131,12 @@ func (c *closet) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	c.mu.Lock()
-	stays := c.stays
+	stays, kept := c.stays, c.kept
+	if kept != nil && strings.HasPrefix(key, c.keep) {
+		c.tries++
+		c.mu.Unlock()
+		return kept
+	}
 	c.mu.Unlock()
 	if key == stays {
 		return fmt.Errorf("%s cannot be deleted", key)

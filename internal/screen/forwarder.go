@@ -67,6 +67,8 @@ type route struct {
 	queue []string
 	busy  bool
 	since time.Time // when the first entry could not be delivered for the first time
+	// erased is set once an entry was deleted because its call was erased. Only the carrier of the queue uses it.
+	erased bool
 }
 
 // interruptedWarning is the warning of a call whose recording process died.

@@ -33,6 +33,12 @@ type MaintenanceConfig struct {
 	MaxAge time.Duration
 	// KeepRecords is the retention of everything but the audio. 0: until a call is erased.
 	KeepRecords time.Duration
+	// Endpoints returns the names of the configured webhooks. nil: not known, and no message is given up.
+	Endpoints func() []string
+	// Room returns the space on the disk of the database that may be used to rewrite it. nil: no limit.
+	Room func() (int64, error)
+	// LeftBehind returns the number of files in the spool that no call can have any more. nil: not known.
+	LeftBehind func() (int, error)
 	// Signer signs the heads of the audit log. nil does not sign them.
 	Signer *anchor.Signer
 	// Queue runs the jobs of the segments. nil: the queue of the database.
@@ -65,8 +71,9 @@ type Maintenance struct {
 	head     atomic.Pointer[store.Head] // of the audit, at the last sweep
 	anchored string                     // day of the last announced head; used by the sweep alone
 
-	others neighbours
-	ahead  bool // the clock of this machine differs from that of the database
+	others   neighbours
+	ahead    bool // the clock of this machine differs from that of the database
+	retained retained
 }
 
 const (
@@ -286,7 +293,7 @@ func (e *Maintenance) sweep(ctx context.Context) error {
 		e.cfg.Log.Warn("segments without a job got a new one", "segments", n)
 	}
 	_, first := e.cfg.Store.LiveFirst(ctx, e.cfg.Now().Add(-earlierAfter))
-	return errors.Join(err, first, e.overdue(ctx), e.expire(ctx), e.forget(ctx), e.anchor(ctx), e.removeNodes(ctx))
+	return errors.Join(err, first, e.overdue(ctx), e.retain(ctx), e.anchor(ctx), e.removeNodes(ctx))
 }
 
 // overdueAfter is the time that the job of a segment gets to fail it before maintenance does.

@@ -111,7 +111,8 @@ func (e *Maintenance) endParts(ctx context.Context, node, how string) error {
 			warning = "the recording node is silent; the rest of its spool is delivered when it is back"
 		}
 		e.cfg.Log.Warn("interrupted call ended", "call", k.Call, "node", k.Node, "how", how)
-		if err := e.cfg.Decider.Progress(ctx, store.Part{PartKey: k, EndedAt: e.cfg.Now(), How: how, Warnings: []string{warning}}); err != nil {
+		err := e.cfg.Decider.Progress(ctx, store.Part{PartKey: k, EndedAt: e.cfg.Now(), How: how, Warnings: []string{warning}})
+		if err != nil && !errors.Is(err, store.ErrErased) {
 			return err
 		}
 	}

@@ -4,33 +4,70 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"math"
+	"math/rand/v2"
+	"time"
 
 	"callscreen/internal/store"
 )
 
-// expire deletes audio whose retention has passed. A failure does not keep other audio from being deleted.
+const (
+	// expireTime bounds the deletion of expired audio in one sweep, so that an audio store that hangs does not keep the sweep
+	// from its other work.
+	expireTime = 4 * time.Minute
+	// deleteTime bounds the deletion of the audio of one call.
+	deleteTime = 20 * time.Second
+	// againAtOnce is the number of calls, whose audio could not be deleted before, that one sweep tries again.
+	againAtOnce = 100
+	expirePage  = 100
+)
+
+// expire deletes audio whose retention has passed. Audio that could not be deleted before comes last, so that it does not
+// keep other audio from being deleted.
 func (e *Maintenance) expire(ctx context.Context) error {
-	const page = 100
-	for {
-		calls, err := e.cfg.Store.ExpiredAudio(ctx, e.cfg.Node, e.cfg.Expiry(), page)
+	limited, cancel := context.WithTimeout(ctx, expireTime)
+	defer cancel()
+	var again []string
+	var failure error
+	failed, failing := 0, map[string]bool{}
+	try := func(call string) {
+		one, cancel := context.WithTimeout(limited, deleteTime)
+		defer cancel()
+		if err := e.forgetAudio(one, call); err != nil && limited.Err() == nil {
+			failed++
+			failing[call], failure = true, err
+		}
+	}
+	for last := (store.ExpiredAudio{}); ; {
+		page, err := e.cfg.Store.ExpiredAudio(limited, e.cfg.Node, e.cfg.Expiry(), last, expirePage)
 		if err != nil {
 			return err
 		}
-		failed := 0
-		for _, call := range calls {
-			if undone := e.forgetAudio(ctx, call); undone != nil {
-				failed++
-				err = undone
+		for _, x := range page {
+			if e.retained.failing[x.Call] {
+				again, failing[x.Call] = append(again, x.Call), true
+			} else {
+				try(x.Call)
 			}
 		}
-		if err != nil {
-			return fmt.Errorf("delete the expired audio of %d calls: %w", failed, err)
+		if len(page) < expirePage {
+			break
 		}
-		if len(calls) < page {
-			return nil
-		}
+		last = page[len(page)-1]
 	}
+	rand.Shuffle(len(again), func(i, j int) { again[i], again[j] = again[j], again[i] })
+	for _, call := range again[:min(len(again), againAtOnce)] {
+		delete(failing, call)
+		try(call)
+	}
+	e.retained.failing = failing
+	if err := limited.Err(); err != nil {
+		failure = errors.Join(failure, err)
+	}
+	if failure != nil {
+		return fmt.Errorf("delete the expired audio of %d calls: %w", failed, failure)
+	}
+	return nil
 }
 
 // forgetAudio deletes the audio of a call and audits that.
@@ -53,7 +90,7 @@ func (e *Maintenance) deleteAudio(ctx context.Context, call string) (had []store
 		return nil, err
 	}
 	for _, g := range segments {
-		if g.AudioKey == "" || g.Busy() || g.AudioNode != "" && g.AudioNode != e.cfg.Node {
+		if g.AudioKey == "" || g.Busy() || !e.has(g.AudioNode) {
 			continue
 		}
 		if err := e.cfg.Audio.Delete(ctx, g.AudioKey); err != nil {
@@ -64,37 +101,9 @@ func (e *Maintenance) deleteAudio(ctx context.Context, call string) (had []store
 	return had, nil
 }
 
-// Erase removes all data of an ended call, audio first, and leaves an audit line.
-func (e *Maintenance) Erase(ctx context.Context, call, who, why string) error {
-	c, err := e.cfg.Store.Call(ctx, call)
-	if err != nil {
-		return err
-	}
-	segments, err := e.cfg.Store.Segments(ctx, call)
-	if err != nil {
-		return err
-	}
-	busy := c.State == store.CallLive || slices.ContainsFunc(segments, store.SegmentRow.Busy)
-	for k := range e.cfg.OwnParts() {
-		busy = busy || k.Call == call
-	}
-	for _, g := range segments {
-		if g.AudioKey != "" && g.AudioNode != "" && g.AudioNode != e.cfg.Node {
-			return fmt.Errorf(
-				"%w: only node %s can delete the audio of call %s (hint: send the request there)",
-				store.ErrConflict,
-				g.AudioNode,
-				call,
-			)
-		}
-	}
-	if busy {
-		return fmt.Errorf("%w: call %s is in progress, or is being analysed (hint: try again when it is final)", store.ErrConflict, call)
-	}
-	if err := e.forgetAudio(ctx, call); err != nil {
-		return err
-	}
-	return e.cfg.Store.Erase(ctx, call, who, why, e.cfg.Now())
+// has reports whether this node has the audio of a node. SQLite has one node, whatever its names were.
+func (e *Maintenance) has(audioNode string) bool {
+	return audioNode == "" || audioNode == e.cfg.Node || !e.cfg.Store.Shared()
 }
 
 // forgetAtOnce is the number of calls that one sweep erases, so that other work reaches the database in between.
@@ -105,16 +114,29 @@ func (e *Maintenance) forget(ctx context.Context) error {
 	if e.cfg.KeepRecords <= 0 {
 		return nil
 	}
-	calls, err := e.cfg.Store.ExpiredCalls(ctx, e.cfg.Expiry().Add(-e.cfg.KeepRecords), forgetAtOnce)
+	gone, err := e.gone(ctx)
 	if err != nil {
 		return err
 	}
 	var failed error
-	for _, call := range calls {
-		err := e.Erase(ctx, call, "machine", "kept for as long as retention.records says")
-		if err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
-			failed = errors.Join(failed, err)
+	erased := 0
+	for last := (store.Cursor{StartedMS: math.MinInt64}); erased < forgetAtOnce; {
+		page, err := e.cfg.Store.ExpiredCalls(ctx, e.cfg.Expiry().Add(-e.cfg.KeepRecords), gone, last, forgetAtOnce)
+		if err != nil {
+			return errors.Join(failed, err)
 		}
+		for _, c := range page {
+			switch err := e.erase(ctx, c.ID, "machine", "kept for as long as retention.records says", gone); {
+			case err == nil:
+				erased++
+			case !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound):
+				failed = err
+			}
+		}
+		if len(page) < forgetAtOnce {
+			break
+		}
+		last = page[len(page)-1]
 	}
 	return failed
 }

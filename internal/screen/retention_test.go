@@ -259,7 +259,7 @@ func TestErasingACall(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if len(left) != 1 || left["audit"] == 0 {
+	if len(left) != 2 || left["audit"] == 0 || left["erased"] != 1 {
 		t.Errorf("left: %v", left)
 	}
 	lines, err := n.store.AuditOf(t.Context(), "flagged")
@@ -281,7 +281,9 @@ func TestErasingACall(t *testing.T) {
 		t.Error("another call lost its audio")
 	}
 	// A later call with the same id is another call.
-	n.record(n.part("flagged", 100), 1)
+	p := n.part("flagged", 0)
+	p.Part = n.clock.now().Add(time.Second).UnixMilli()
+	n.record(p, 1)
 	n.drain()
 	if r := n.report("flagged"); len(r.Segments) != 1 || r.Decision != "inconclusive" {
 		t.Errorf("%+v", r)

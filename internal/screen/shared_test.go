@@ -25,6 +25,7 @@ func TestSharedDatabase(t *testing.T) {
 	t.Run("one takes over from another that died", func(t *testing.T) { takeOver(t, server.Database()) })
 	t.Run("two nodes decide about one call", func(t *testing.T) { oneCall(t, server.Database()) })
 	t.Run("it says what the policy says", func(t *testing.T) { stories(t, openShared(t, server.Database()), 80) })
+	t.Run("a node loses its name, another is gone", func(t *testing.T) { lostNode(t, server.Database()) })
 	t.Run("the database goes away and comes back", func(t *testing.T) { outage(t, server) })
 }
 
