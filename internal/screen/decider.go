@@ -242,19 +242,21 @@ func (d *Decider) decide(ctx context.Context, tx *store.Tx, c *store.Call) (*Ste
 	carryLate(earlier, &r)
 	carry(c, &r)
 	open += earlier.open
-	c.Decision, c.Review, c.Score = r.Decision, r.Review, r.Score
 	c.Final = r.Decision == flagged || ended && open == 0
-	c.PolicyVersion = version
-	if c.Summary, err = json.Marshal(r); err != nil {
-		return nil, err
-	}
-	now := d.cfg.Now()
 	news := c.Final && c.Published != r.Decision
 	if c.Final && !news && r.Decision == flagged {
 		if news, err = worse(ctx, tx, c.ID, before, r, segments); err != nil {
 			return nil, err
 		}
 	}
+	if c.Published == flagged && !news && version != c.PolicyVersion { // the flag stands by the policy that set it
+		r.Score, r.Threshold, r.Reasons, version = before.Score, before.Threshold, before.Reasons, c.PolicyVersion
+	}
+	c.Decision, c.Review, c.Score, c.PolicyVersion = r.Decision, r.Review, r.Score, version
+	if c.Summary, err = json.Marshal(r); err != nil {
+		return nil, err
+	}
+	now := d.cfg.Now()
 	previous := c.Published
 	if news && previous == "" && c.Decisions > 0 { // the first decision of another call with this id
 		if previous, err = tx.LastOutcome(ctx, c.ID); err != nil {

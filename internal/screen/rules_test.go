@@ -154,3 +154,33 @@ func TestNodesReadEachOthersPolicies(t *testing.T) {
 	n.raw("UPDATE node SET seen_ms = seen_ms - 60000 WHERE id = 'n2'")
 	n.await("n2 is forgotten", func() bool { return fmt.Sprint(n.desk.PoliciesInForce("n1")) == "map[1:[n1]]" })
 }
+
+// A flag that stands keeps the policy version, the threshold and the score that it was set by, whatever a later policy says of
+// the call. A flag that a later policy announces again has the version of that policy.
+func TestAFlagThatStandsKeepsItsPolicyVersion(t *testing.T) {
+	t.Parallel()
+	first := policy.Default()
+	for name, threshold := range map[string]float64{"also flags": 0.65, "does not flag": 0.9} {
+		c := newClerk(t, storetest.SQLite(t, t.TempDir()), first)
+		p := partAt("c", "a", 60)
+		segments := []store.SegmentRow{stored(p, "caller", 0), stored(p, "caller", 1), stored(p, "agent", 0)}
+		for _, g := range segments {
+			c.recorded(p, g)
+		}
+		c.settle(segments[0], settlement(0.7))
+		later := first
+		later.Threshold = threshold
+		c.desk.UsePolicy(later, 2)
+		c.settle(segments[1], settlement(0.75))
+		r, err := c.desk.Report(t.Context(), "c")
+		c.must(err)
+		if call := c.call("c"); call.Decision != "flagged" || call.PolicyVersion != 1 || call.Decisions != 1 ||
+			r.Threshold != first.Threshold || r.Score == nil || *r.Score != 0.7 {
+			t.Errorf("a policy that %s: %s by version %d, %v of %v", name, call.Decision, call.PolicyVersion, r.Score, r.Threshold)
+		}
+		c.settle(segments[2], settlement(0.99)) // another leg is over the threshold
+		if call := c.call("c"); call.PolicyVersion != 2 || call.Decisions != 2 {
+			t.Errorf("a policy that %s, another leg: version %d after %d decisions", name, call.PolicyVersion, call.Decisions)
+		}
+	}
+}
