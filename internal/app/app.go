@@ -291,6 +291,9 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		Now:         a.store.Now,
 		Expiry:      a.store.Earliest,
 		Since:       a.store.Since,
+		Endpoints:   func() []string { return a.hooks.current().Endpoints() },
+		Leftovers:   a.forwarder,
+		Room:        a.room,
 		Log:         a.opt.Log,
 	})
 	return err
@@ -378,6 +381,7 @@ func (a *App) buildCalls(context.Context) (err error) {
 		store:     a.store,
 		draining:  a.draining.Load,
 		auditHead: a.maintenance.AuditHead,
+		stuck:     a.maintenance.Stuck,
 		policies:  func() int { return len(a.decider.PoliciesInForce(a.node)) },
 		webhooks:  cfg.Webhooks,
 	})
@@ -496,6 +500,13 @@ func (a *App) ownParts() map[store.PartKey]bool {
 	a.live.Parts(own)
 	a.forwarder.Parts(own)
 	return own
+}
+
+// room returns the space on the disk of data_dir beyond what is kept free.
+func (a *App) room() (int64, error) {
+	const mb = 1_000_000
+	free, err := spool.Free(a.opt.Config.DataDir)
+	return free - a.opt.Config.Spool.MinFreeMB*mb, err
 }
 
 // begun returns the report of a call that this node records, also before the database has it.

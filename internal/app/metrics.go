@@ -37,6 +37,7 @@ type sources struct {
 	store     *store.Store
 	draining  func() bool
 	auditHead func() store.Head
+	stuck     func() map[string]int
 	policies  func() int       // different policies that the live nodes decide by
 	webhooks  []config.Webhook // the ones that are configured, so that the labels are bounded
 }
@@ -85,6 +86,12 @@ var (
 		"callscreen_segments_held",
 		"Segments that wait for a person, because the outcome of their uploads is unknown. They are not in the backlog.",
 		nil,
+		nil,
+	)
+	stuckDesc = prometheus.NewDesc(
+		"callscreen_retention_stuck",
+		"Data that retention or an erasure could not delete by the last sweep, by kind. Of all nodes, except database and spool.",
+		[]string{"kind"},
 		nil,
 	)
 	backlogDesc = prometheus.NewDesc(
@@ -199,6 +206,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 		takenOverDesc,
 		policiesDesc,
 		auditDesc,
+		stuckDesc,
 	} {
 		ch <- d
 	}
@@ -229,6 +237,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	m.ledgers(ch, t)
 	head := m.of.auditHead()
 	ch <- prometheus.MustNewConstMetric(auditDesc, prometheus.GaugeValue, float64(head.Seq), head.Hash)
+	for kind, n := range m.of.stuck() {
+		ch <- prometheus.MustNewConstMetric(stuckDesc, prometheus.GaugeValue, float64(n), kind)
+	}
 	open := 0.0
 	if m.of.worker.BreakerOpen() {
 		open = 1

@@ -129,6 +129,8 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 		{"callscreen_sessions_taken_over_total", nil, 0},
 		{"callscreen_policies_in_force", nil, 1},
 		{"callscreen_audit_head", nil, 1}, // the policy
+		{"callscreen_retention_stuck", []string{"kind", "audio"}, 0},
+		{"callscreen_retention_stuck", []string{"kind", "webhook"}, 0},
 		{"callscreen_event_listeners", nil, 0},
 		{"callscreen_database_up", nil, 1},
 	} {

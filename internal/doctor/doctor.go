@@ -37,6 +37,8 @@ type World interface {
 	Submit(ctx context.Context, cfg config.Config) error
 	// Database opens the database and writes to it. made is false if the database does not exist and serve creates it.
 	Database(ctx context.Context, cfg config.Config) (made bool, err error)
+	// Kept returns the data that should be gone and is not.
+	Kept(ctx context.Context, cfg config.Config) (Kept, error)
 	// Audio contacts the audio store.
 	Audio(ctx context.Context, cfg config.Config) error
 	// Free returns the free space on the disk of a directory, which need not exist.
@@ -64,6 +66,7 @@ func Examine(ctx context.Context, w World, cfg config.Config, submit bool) (all 
 		p.api,
 		p.database,
 		p.audio,
+		p.retention,
 		p.disk,
 		p.port,
 		p.buffer,

@@ -23,6 +23,7 @@ import (
 	"callscreen/internal/config"
 	"callscreen/internal/doctor"
 	"callscreen/internal/store"
+	"callscreen/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,6 +35,8 @@ type world struct {
 	most                                                     int
 	date                                                     time.Time
 	fresh                                                    bool // there is no database yet
+	kept                                                     doctor.Kept
+	look                                                     error
 }
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -46,6 +49,9 @@ func (w *world) Database(context.Context, config.Config) (made bool, _ error) {
 	return !w.fresh, w.database
 }
 func (w *world) Audio(context.Context, config.Config) error { return w.audio }
+func (w *world) Kept(context.Context, config.Config) (doctor.Kept, error) {
+	return w.kept, w.look
+}
 func (w *world) Free(string) (int64, error)                 { return w.free, nil }
 func (w *world) Sync(string) error                          { return w.sync }
 func (w *world) Bind(int) error                             { return w.bind }
@@ -84,16 +90,35 @@ func TestEveryFaultIsFoundAndHasAHint(t *testing.T) {
 		"old tables": {func(w *world, _ *config.Config) {
 			w.database = fmt.Errorf("%w (hint: run callscreen migrate)", store.ErrSchema)
 		}, "database", doctor.Error},
-		"no audio store":               {func(w *world, c *config.Config) { w.audio, c.Audio = broken, "s3://x" }, "audio", doctor.Error},
-		"a full disk":                  {func(w *world, _ *config.Config) { w.free = 1e6 }, "disk", doctor.Error},
-		"a disk that is nearly full":   {func(w *world, _ *config.Config) { w.free = 600e6 }, "disk", doctor.Warning},
-		"a disk that does not sync":    {func(w *world, _ *config.Config) { w.sync = broken }, "disk", doctor.Error},
-		"a port that is taken":         {func(w *world, _ *config.Config) { w.bind = syscall.EADDRINUSE }, "port", doctor.Warning},
-		"a port that cannot be had":    {func(w *world, _ *config.Config) { w.bind = syscall.EACCES }, "port", doctor.Error},
-		"any port":                     {func(_ *world, c *config.Config) { c.WebRTC.UDPPort = 0 }, "port", doctor.Warning},
-		"a small buffer":               {func(w *world, _ *config.Config) { w.most = 212992 }, "buffer", doctor.Warning},
-		"a buffer that cannot be read": {func(w *world, _ *config.Config) { w.buffer = broken }, "buffer", doctor.Warning},
-		"no ffmpeg":                    {func(w *world, _ *config.Config) { w.find = broken }, "ffmpeg", doctor.Warning},
+		"no audio store": {func(w *world, c *config.Config) { w.audio, c.Audio = broken, "s3://x" }, "audio", doctor.Error},
+		"audio that is refused": {func(w *world, _ *config.Config) {
+			w.kept.Rows = []store.Stuck{{Kind: store.StuckAudio, Where: "n1", Count: 3, Call: "c"}}
+		}, "retention", doctor.Warning},
+		"audio of a lost node": {func(w *world, _ *config.Config) {
+			w.kept.Rows = []store.Stuck{{Kind: store.StuckLostNode, Where: "n1", Count: 3, Call: "c"}}
+		}, "retention", doctor.Warning},
+		"audio of erased calls": {func(w *world, _ *config.Config) {
+			w.kept.Rows = []store.Stuck{{Kind: store.StuckErasedAudio, Where: "n1", Count: 3, Call: "c"}}
+		}, "retention", doctor.Warning},
+		"messages to nobody": {func(w *world, _ *config.Config) {
+			w.kept.Rows = []store.Stuck{{Kind: store.StuckWebhook, Where: "n1", Count: 3, Call: "c"}}
+		}, "retention", doctor.Warning},
+		"a file without a call": {
+			func(w *world, _ *config.Config) { w.kept.Files = []string{"orphans/a.wav"} },
+			"retention",
+			doctor.Warning,
+		},
+		"a file to be rewritten":        {func(w *world, _ *config.Config) { w.kept.Unclean = true }, "retention", doctor.Warning},
+		"retention that cannot be read": {func(w *world, _ *config.Config) { w.look = broken }, "retention", doctor.Warning},
+		"a full disk":                   {func(w *world, _ *config.Config) { w.free = 1e6 }, "disk", doctor.Error},
+		"a disk that is nearly full":    {func(w *world, _ *config.Config) { w.free = 600e6 }, "disk", doctor.Warning},
+		"a disk that does not sync":     {func(w *world, _ *config.Config) { w.sync = broken }, "disk", doctor.Error},
+		"a port that is taken":          {func(w *world, _ *config.Config) { w.bind = syscall.EADDRINUSE }, "port", doctor.Warning},
+		"a port that cannot be had":     {func(w *world, _ *config.Config) { w.bind = syscall.EACCES }, "port", doctor.Error},
+		"any port":                      {func(_ *world, c *config.Config) { c.WebRTC.UDPPort = 0 }, "port", doctor.Warning},
+		"a small buffer":                {func(w *world, _ *config.Config) { w.most = 212992 }, "buffer", doctor.Warning},
+		"a buffer that cannot be read":  {func(w *world, _ *config.Config) { w.buffer = broken }, "buffer", doctor.Warning},
+		"no ffmpeg":                     {func(w *world, _ *config.Config) { w.find = broken }, "ffmpeg", doctor.Warning},
 		"a key that is refused": {
 			func(w *world, _ *config.Config) { w.submit = &analyzer.Error{Kind: analyzer.KindUnauthorized} },
 			"submit",
@@ -203,5 +228,33 @@ func TestTheMachineOpensADatabaseAndSubmits(t *testing.T) {
 	cfg.Audio = "s3://bucket?endpoint=http://127.0.0.1:1"
 	if err := m.Audio(t.Context(), cfg); err == nil {
 		t.Error("an audio store that is not there is no error")
+	}
+}
+
+// The real machine lists what retention and erasure have left, each with its name.
+func TestTheMachineListsWhatIsKept(t *testing.T) {
+	cfg := config.Default()
+	cfg.DataDir = t.TempDir()
+	m := doctor.Machine{}
+	if k, err := m.Kept(t.Context(), cfg); err != nil || len(k.Rows)+len(k.Files) != 0 || k.Unclean {
+		t.Errorf("without a database: %+v %v", k, err)
+	}
+	s := storetest.SQLite(t, cfg.DataDir)
+	long := time.Now().Add(-48 * time.Hour)
+	if err := s.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.AddMessage(t.Context(), store.Message{ID: "m", Event: "e", CreatedAt: long, Body: "{}"}, []string{"removed"})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(cfg.DataDir, "spool", "orphans"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(cfg.DataDir, "spool", "orphans", "a.wav"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k, err := m.Kept(t.Context(), cfg)
+	if err != nil || len(k.Rows) != 1 || k.Rows[0].Where != "removed" || len(k.Files) != 1 || k.Unclean {
+		t.Errorf("%+v %v", k, err)
 	}
 }

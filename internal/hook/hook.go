@@ -134,6 +134,14 @@ func (d *Dispatcher) Subscribers(event string) (names []string) {
 	return names
 }
 
+// Endpoints returns the names of all endpoints.
+func (d *Dispatcher) Endpoints() (names []string) {
+	for _, e := range d.cfg.Endpoints {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
 // Counts returns the numbers of successful attempts, failed attempts and dead letters since the start.
 func (d *Dispatcher) Counts() (delivered, failed, dead int64) {
 	return d.delivered.Load(), d.failed.Load(), d.dead.Load()

@@ -33,8 +33,16 @@ func partID(k store.PartKey) string {
 
 // segmentID returns the id of a segment. It begins with the time, so that ids sort in the order of recording.
 func segmentID(k store.PartKey, leg string, seq int, offset time.Duration) string {
+	return fmt.Sprintf("%0*x%s", idTime, max(k.Part+offset.Milliseconds(), 0), segmentName(k, leg, seq))
+}
+
+// idTime is the length of the time at the start of the id of a segment.
+const idTime = 11
+
+// segmentName returns the end of the id of a segment.
+func segmentName(k store.PartKey, leg string, seq int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%s\x00%d", k.Call, k.Node, k.Part, leg, seq))
-	return fmt.Sprintf("%011x%s", max(k.Part+offset.Milliseconds(), 0), hex.EncodeToString(sum[:])[:21])
+	return hex.EncodeToString(sum[:])[:21]
 }
 
 // audioKey returns the key of the audio of a segment. A folder spans 256 ms, so that folders fill evenly.

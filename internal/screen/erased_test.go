@@ -137,8 +137,12 @@ func lostNode(t *testing.T, url string) {
 	named := func(name string) func(*screen.ForwarderConfig) {
 		return func(c *screen.ForwarderConfig) { c.Node = name }
 	}
-	old := local(newNode(t, options{store: openShared(t, url), name: "old", courier: named("old"), keepAudio: keeping}))
-	far := local(newNode(t, options{store: openShared(t, url), name: "far", courier: named("far"), keepAudio: keeping, clock: old.clock}))
+	clocks := &clock{}
+	open := func(o options) *node {
+		o.store, o.clock, o.courier, o.keepAudio = openShared(t, url), clocks, named(o.name), keeping
+		return local(newNode(t, o))
+	}
+	old, far := open(options{name: "old"}), open(options{name: "far"})
 	for n, calls := range map[*node][]string{old: {"kept", "open"}, far: {"there"}} {
 		for _, call := range calls {
 			n.record(n.part(call, 0), 1)
@@ -160,7 +164,7 @@ func lostNode(t *testing.T, url string) {
 		}
 	}
 	key := old.key("there")
-	renamed := local(newNode(t, options{store: openShared(t, url), name: "new", dir: old.dir, audio: old.audio, courier: named("new"), clock: old.clock}))
+	renamed := open(options{name: "new", dir: old.dir, audio: old.audio})
 	e := renamed.idle()
 	if err := e.Erase(ctx, "kept", "jane", "asked"); !errors.Is(err, store.ErrConflict) {
 		t.Error("the old name seems to be alive, but:", err)
@@ -230,7 +234,13 @@ func TestALostNameOfTheOnlyNode(t *testing.T) {
 	named := func(name string) func(*screen.ForwarderConfig) {
 		return func(c *screen.ForwarderConfig) { c.Node = name }
 	}
-	old := newNode(t, options{dir: dir, name: "old", courier: named("old"), clock: clocks, keepAudio: keeping})
+	old := newNode(t, options{
+		dir:       dir,
+		name:      "old",
+		courier:   named("old"),
+		clock:     clocks,
+		keepAudio: keeping,
+	})
 	old.record(old.part("open", 0), 1)
 	old.drain()
 	n := newNode(t, options{

@@ -60,6 +60,15 @@ func (e *Maintenance) erase(ctx context.Context, call, who, why string, gone []s
 	if err := e.forgetAudio(ctx, call); err != nil {
 		return err
 	}
+	if e.cfg.Leftovers != nil {
+		parts, err := e.cfg.Store.PartsOf(ctx, call)
+		if err != nil {
+			return err
+		}
+		if err := e.cfg.Leftovers.DiscardLeftovers(call, parts, segments); err != nil {
+			return err
+		}
+	}
 	return e.cfg.Store.Erase(ctx, store.Erasure{
 		Call:      call,
 		Who:       who,

@@ -37,8 +37,8 @@ type MaintenanceConfig struct {
 	Endpoints func() []string
 	// Room returns the space on the disk of the database that may be used to rewrite it. nil: no limit.
 	Room func() (int64, error)
-	// LeftBehind returns the number of files in the spool that no call can have any more. nil: not known.
-	LeftBehind func() (int, error)
+	// Leftovers, if not nil, knows the files of the spool that belong to no readable entry.
+	Leftovers Leftovers
 	// Signer signs the heads of the audit log. nil does not sign them.
 	Signer *anchor.Signer
 	// Queue runs the jobs of the segments. nil: the queue of the database.
@@ -61,6 +61,12 @@ type Queue interface {
 	// Stop waits until no job runs, or the context ends. StopAndCancel ends the running jobs.
 	Stop(ctx context.Context) error
 	StopAndCancel(ctx context.Context) error
+}
+
+// Leftovers are the files of a spool that belong to no readable entry. *Forwarder implements it.
+type Leftovers interface {
+	LeftBehind() (int, error)
+	DiscardLeftovers(call string, parts []store.Part, segments []store.SegmentRow) error
 }
 
 // Maintenance runs the job queue and takes over the work of nodes that died.

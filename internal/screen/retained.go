@@ -210,8 +210,8 @@ func (e *Maintenance) measureStuck(ctx context.Context, unscrubbed error) error 
 	if errors.Is(unscrubbed, store.ErrUnscrubbed) {
 		counts[stuckDatabase], unscrubbed = 1, nil
 	}
-	if e.cfg.LeftBehind != nil {
-		if counts[stuckSpool], err = e.cfg.LeftBehind(); err != nil {
+	if e.cfg.Leftovers != nil {
+		if counts[stuckSpool], err = e.cfg.Leftovers.LeftBehind(); err != nil {
 			return errors.Join(unscrubbed, err)
 		}
 	}

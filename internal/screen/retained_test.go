@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -134,11 +136,16 @@ func TestACallThatCannotBeErasedKeepsNoOther(t *testing.T) {
 	}
 }
 
-// What could not be deleted is counted by kind.
+// Data that could not be deleted is counted by kind.
 func TestStuckDataIsCounted(t *testing.T) {
 	t.Parallel()
 	n := archive(t, "clear")
-	n.wire = func(c *screen.MaintenanceConfig) { c.LeftBehind = func() (int, error) { return 2, nil } }
+	n.wire = func(c *screen.MaintenanceConfig) { c.Leftovers = n.courier }
+	for _, name := range []string{"notes.txt", "Read Me.json"} {
+		if err := os.WriteFile(filepath.Join(n.dir, "spool", name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	e := n.idle()
 	if e.Stuck() != nil {
 		t.Error("counted before the first sweep:", e.Stuck())
@@ -154,5 +161,79 @@ func TestStuckDataIsCounted(t *testing.T) {
 		if got, ok := e.Stuck()[kind]; !ok || got != want {
 			t.Errorf("%s: %d, want %d", kind, got, want)
 		}
+	}
+}
+
+// Files of an erased call that the spool had set aside, because they made no sense, are erased with it. Those of other calls
+// stay.
+func TestSetAsideFilesOfAnErasedCallAreDeleted(t *testing.T) {
+	t.Parallel()
+	const call, other = "flagged", "clear"
+	n := archive(t, call, other)
+	dir := filepath.Join(n.dir, "spool")
+	spoiled := func(of string) (names []string) {
+		p := n.part(of, 0)
+		parts, err := n.store.PartsOf(t.Context(), of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.PartKey = parts[0].PartKey
+		before := map[string]bool{}
+		for _, e := range n.spool.Entries() {
+			before[e.ID] = true
+		}
+		for i := range 2 {
+			if err := n.courier.Take(p, piece("caller", 7+i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := n.courier.Progress(p); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range n.spool.Entries() {
+			if !before[e.ID] {
+				names = append(names, e.ID)
+			}
+		}
+		return names
+	}
+	var files []string
+	for _, of := range []string{other, call} {
+		for i, id := range spoiled(of) {
+			text := []byte(`{"part": {"call":"` + of + `", cut off`)
+			if i == 1 {
+				text = []byte("zeros")
+			}
+			if err := os.WriteFile(filepath.Join(dir, id+".json"), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "orphans"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range n.spool.Entries() {
+		if e.Audio {
+			if err := os.Link(n.spool.AudioPath(e.ID), filepath.Join(dir, "orphans", e.ID+".wav")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	n.drain()
+	list := func() (names []string) {
+		left, err := n.spool.Leftovers(screen.Understood)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return left
+	}
+	files = list()
+	n.wire = func(c *screen.MaintenanceConfig) { c.Leftovers = n.courier }
+	n.erase(call)
+	if left := list(); len(files) != 14 || len(left) != 7 {
+		t.Errorf("%d files are left of %d, want 7 of 14: %v", len(left), len(files), left)
+	}
+	if n.erase(other); len(list()) != 0 {
+		t.Errorf("left: %v", list())
 	}
 }

@@ -15,8 +15,7 @@ var ErrErased = errors.New("the call was erased")
 // Erasure describes the erasure of a call.
 type Erasure struct {
 	Call string
-	// Who and Why are written to the audit.
-	Who, Why string
+	Who, Why string // for the audit
 	At       time.Time
 	// Unreached are nodes that are gone, and may still have audio of the call. They delete it when they are back.
 	Unreached []string
@@ -189,8 +188,8 @@ func (s *Store) ErasedAudioOf(ctx context.Context, nodes []string, after string,
 	if len(nodes) > 0 {
 		where = "node IN (" + places + ") AND "
 	}
-	query := fmt.Sprintf("SELECT segment_id, call_id, node, audio_key FROM erased_audio WHERE %ssegment_id > $%d ORDER BY segment_id LIMIT $%d",
-		where, len(nodes)+1, len(nodes)+2) //nolint:gosec // placeholders only
+	query := "SELECT segment_id, call_id, node, audio_key FROM erased_audio WHERE " + where +
+		fmt.Sprintf("segment_id > $%d ORDER BY segment_id LIMIT $%d", len(nodes)+1, len(nodes)+2)
 	rows, err := s.reader.QueryContext(ctx, query, append(args, after, limit)...)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var a ErasedAudio

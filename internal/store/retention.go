@@ -76,8 +76,8 @@ func (s *Store) ExpiredCalls(
 	return list, nil
 }
 
-// AudioDeleted records that the audio of segments was deleted, once however many nodes delete it. The hashes stay. The deletion time of the call stays too
-// while other nodes still have audio, or new audio has arrived.
+// AudioDeleted records that the audio of segments was deleted, once however many nodes delete it. The hashes stay. The
+// deletion time of the call stays too while other nodes still have audio, or new audio has arrived.
 func (s *Store) AudioDeleted(ctx context.Context, call string, segments []SegmentRow, now time.Time) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		c, err := t.LockCall(ctx, call)

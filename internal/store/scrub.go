@@ -90,10 +90,21 @@ func (s *Store) Scrub(ctx context.Context, idle bool, free int64) error {
 	return nil
 }
 
+// Unclean reports whether the unused parts of the file of SQLite may hold copies of erased rows.
+func (s *Store) Unclean(ctx context.Context) (bool, error) {
+	if s.postgres {
+		return false, nil
+	}
+	version := versionClean
+	if err := s.reader.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return false, fmt.Errorf("read the state of the database file: %w", err)
+	}
+	return version != versionClean, nil
+}
+
 // vacuum rewrites the file if rows were erased from it. It reports whether that is still to be done.
 func (s *Store) vacuum(ctx context.Context, idle bool, free int64) (open bool, err error) {
-	var version int
-	if err := s.reader.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil || version == versionClean {
+	if unclean, err := s.Unclean(ctx); err != nil || !unclean {
 		return false, err
 	}
 	info, err := os.Stat(s.path)

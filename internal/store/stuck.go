@@ -71,7 +71,7 @@ func (s *Store) Stuck(ctx context.Context, endpoints []string, now time.Time) (l
 	return list, nil
 }
 
-// GiveUpDeliveries turns deliveries to endpoints that are not configured into dead letters, if nobody has tried them since a
+// GiveUpDeliveries turns deliveries to endpoints that are not configured into dead letters, if no node has tried them since a
 // time. It returns their numbers by endpoint. A node that still serves an endpoint tries its deliveries when they are due.
 func (s *Store) GiveUpDeliveries(
 	ctx context.Context, endpoints []string, due, now time.Time, reason string,

@@ -203,7 +203,7 @@ func expiryPages(t *testing.T, s *store.Store) {
 	}
 }
 
-// removedEndpoints gives up deliveries to endpoints that nobody serves, and no others.
+// removedEndpoints gives up deliveries to endpoints that no node serves, and no others.
 func removedEndpoints(t *testing.T, s *store.Store) {
 	ctx := ctxOf(t)
 	record(t, s, "c", 0)
@@ -233,7 +233,8 @@ func removedEndpoints(t *testing.T, s *store.Store) {
 	if err != nil || len(dead) != 1 || dead[0].Endpoint != "removed" || dead[0].ID != "m0" || dead[0].LastError != "not configured" {
 		t.Error(dead, err)
 	}
-	if given, err := s.GiveUpDeliveries(ctx, nil, now.Add(2*time.Hour), now, "none"); err != nil || given["crm"] != 2 || given["removed"] != 1 {
+	given, err := s.GiveUpDeliveries(ctx, nil, now.Add(2*time.Hour), now, "none")
+	if err != nil || given["crm"] != 2 || given["removed"] != 1 {
 		t.Error("without any endpoint:", given, err)
 	}
 }
