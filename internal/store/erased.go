@@ -14,7 +14,7 @@ var ErrErased = errors.New("the call was erased")
 
 // Erasure describes the erasure of a call.
 type Erasure struct {
-	Call string
+	Call     string
 	Who, Why string // for the audit
 	At       time.Time
 	// Unreached are nodes that are gone, and may still have audio of the call. They delete it when they are back.
