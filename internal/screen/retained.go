@@ -190,10 +190,7 @@ func (e *Maintenance) scrub(ctx context.Context) error {
 // measureStuck counts what could not be deleted. unscrubbed is the result of scrub; it is an error of the sweep only if the
 // database did not answer.
 func (e *Maintenance) measureStuck(ctx context.Context, unscrubbed error) error {
-	counts := map[string]int{}
-	for _, kind := range StuckKinds {
-		counts[kind] = 0
-	}
+	counts := noneStuck()
 	var endpoints []string
 	if e.cfg.Endpoints != nil {
 		endpoints = e.cfg.Endpoints()
@@ -224,5 +221,13 @@ func (e *Maintenance) Stuck() map[string]int {
 	if m := e.retained.stuck.Load(); m != nil {
 		return *m
 	}
-	return nil
+	return noneStuck()
+}
+
+func noneStuck() map[string]int {
+	counts := map[string]int{}
+	for _, kind := range StuckKinds {
+		counts[kind] = 0
+	}
+	return counts
 }
