@@ -208,12 +208,10 @@ func (e *Maintenance) measureStuck(ctx context.Context, unscrubbed error) error 
 		counts[stuckDatabase], unscrubbed = 1, nil
 	}
 	if e.cfg.Leftovers != nil {
-		if counts[stuckSpool], err = e.cfg.Leftovers.LeftBehind(); err != nil {
-			return errors.Join(unscrubbed, err)
-		}
+		counts[stuckSpool], err = e.cfg.Leftovers.LeftBehind()
 	}
 	e.retained.stuck.Store(&counts)
-	return unscrubbed
+	return errors.Join(unscrubbed, err)
 }
 
 // Stuck returns the number of things, by kind, that retention or an erasure could not delete by the last sweep.

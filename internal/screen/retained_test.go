@@ -75,7 +75,7 @@ func TestRemovedEndpointsDoNotKeepRecords(t *testing.T) {
 	}
 }
 
-// Any number of calls whose audio cannot be deleted, or whose deletion hangs, does not keep the audio of others.
+// Any number of calls whose audio cannot be deleted does not keep the audio of others.
 func TestUndeletableAudioKeepsNoOtherAudio(t *testing.T) {
 	t.Parallel()
 	n := archive(t, "clear")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -41,7 +42,9 @@ func (e *Maintenance) expire(ctx context.Context) error {
 	for last := (store.ExpiredAudio{}); ; {
 		page, err := e.cfg.Store.ExpiredAudio(limited, e.cfg.Node, e.cfg.Expiry(), last, expirePage)
 		if err != nil {
-			return err
+			maps.Copy(failing, e.retained.failing) // not all of them were seen
+			failure = errors.Join(failure, err)
+			break
 		}
 		for _, x := range page {
 			if e.retained.failing[x.Call] {
@@ -61,9 +64,6 @@ func (e *Maintenance) expire(ctx context.Context) error {
 		try(call)
 	}
 	e.retained.failing = failing
-	if err := limited.Err(); err != nil {
-		failure = errors.Join(failure, err)
-	}
 	if failure != nil {
 		return fmt.Errorf("delete the expired audio of %d calls: %w", failed, failure)
 	}

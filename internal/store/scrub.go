@@ -21,8 +21,9 @@ const (
 const (
 	// smallFile is the size up to which VACUUM takes about a second, so that other statements can wait for it.
 	smallFile = 64 << 20
-	// vacuumEvery is the shortest time between two VACUUMs of a larger file.
+	// vacuumEvery is the shortest time between two VACUUMs of a larger file. Smaller ones wait for vacuumPerMB.
 	vacuumEvery = 24 * time.Hour
+	vacuumPerMB = 10 * time.Second
 	// readersWait is the time that a checkpoint waits for readers.
 	readersWait = 250 * time.Millisecond
 )
@@ -75,7 +76,11 @@ func (s *Store) Scrub(ctx context.Context, idle bool, free int64) error {
 	if s.postgres {
 		return nil
 	}
-	vacuum, err := s.vacuum(ctx, idle, free)
+	return s.scrub(ctx, idle, free, false)
+}
+
+func (s *Store) scrub(ctx context.Context, idle bool, free int64, atEnd bool) error {
+	vacuum, err := s.vacuum(ctx, idle, free, atEnd)
 	if s.unwritten.Load() {
 		s.Checkpoint(ctx)
 	}
@@ -103,7 +108,7 @@ func (s *Store) Unclean(ctx context.Context) (bool, error) {
 }
 
 // vacuum rewrites the file if rows were erased from it. It reports whether that is still to be done.
-func (s *Store) vacuum(ctx context.Context, idle bool, free int64) (open bool, err error) {
+func (s *Store) vacuum(ctx context.Context, idle bool, free int64, atEnd bool) (open bool, err error) {
 	if unclean, err := s.Unclean(ctx); err != nil || !unclean {
 		return false, err
 	}
@@ -111,8 +116,12 @@ func (s *Store) vacuum(ctx context.Context, idle bool, free int64) (open bool, e
 	if err != nil {
 		return true, err
 	}
-	small := info.Size() <= smallFile
-	if !small && (!idle || !s.vacuumed.IsZero() && time.Since(s.vacuumed) < vacuumEvery) || free < 3*info.Size() {
+	small, interval := info.Size() <= smallFile, vacuumEvery
+	if small {
+		interval = time.Duration(info.Size()>>20) * vacuumPerMB
+	}
+	recent := !s.vacuumed.IsZero() && time.Since(s.vacuumed) < interval && !atEnd
+	if !small && !idle || recent || free < 3*info.Size() {
 		return true, nil
 	}
 	s.vacuumed = time.Now()
@@ -141,7 +150,7 @@ func (s *Store) vacuum(ctx context.Context, idle bool, free int64) (open bool, e
 func (s *Store) scrubAtEnd() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := s.Scrub(ctx, false, smallFile*3); err != nil {
+	if err := s.scrub(ctx, false, smallFile*3, true); err != nil {
 		s.log.Info("database files not scrubbed at the end, the next start does it", "error", err)
 	}
 }
