@@ -80,6 +80,9 @@ func (c *closet) stuck(key string) {
 	c.stays = key
 }
 
+// errHangs makes a deletion wait for the end of its context.
+var errHangs = errors.New("the audio store hangs")
+
 // refuse refuses the deletion of keys with a prefix.
 func (c *closet) refuse(prefix string, err error) {
 	c.mu.Lock()
@@ -135,6 +138,10 @@ func (c *closet) Delete(ctx context.Context, key string) error {
 	if kept != nil && strings.HasPrefix(key, c.keep) {
 		c.tries++
 		c.mu.Unlock()
+		if errors.Is(kept, errHangs) {
+			<-ctx.Done()
+			return ctx.Err()
+		}
 		return kept
 	}
 	c.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"callscreen/internal/hook/event"
@@ -115,6 +116,34 @@ func TestUndeletableAudioKeepsNoOtherAudio(t *testing.T) {
 	if got := e.Stuck()[store.StuckAudio]; got != 0 {
 		t.Errorf("%d calls are stuck", got)
 	}
+}
+
+// A deletion that hangs is given up, and comes last in the next sweep.
+func TestADeletionThatHangsKeepsNoOtherAudio(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := archive(t, "clear", "inconclusive")
+		n.reviewed("inconclusive")
+		n.clock.advance(4 * day)
+		hangs := n.key("clear") // deleted before the others
+		n.audio.refuse(hangs, errHangs)
+		e := n.idle()
+		for range 2 {
+			start := time.Now()
+			if err := e.Sweep(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			if took := time.Since(start); took > time.Minute {
+				t.Errorf("a sweep took %v", took)
+			}
+			if got := n.kept("clear", "inconclusive"); got != "clear" {
+				t.Errorf("kept: %q", got)
+			}
+		}
+		n.audio.refuse(hangs, nil)
+		if err := e.Sweep(t.Context()); err != nil || n.kept("clear") != "" {
+			t.Error(err, n.kept("clear"))
+		}
+	})
 }
 
 // A call that cannot be erased keeps no other call from being erased by age.

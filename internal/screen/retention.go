@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,10 @@ func (e *Maintenance) expire(ctx context.Context) error {
 	try := func(call string) {
 		one, cancel := context.WithTimeout(limited, deleteTime)
 		defer cancel()
-		if err := e.forgetAudio(one, call); err != nil && limited.Err() == nil {
+		switch err := e.forgetAudio(one, call); {
+		case err == nil:
+			delete(failing, call)
+		case limited.Err() == nil:
 			failed++
 			failing[call], failure = true, err
 		}
@@ -43,7 +47,7 @@ func (e *Maintenance) expire(ctx context.Context) error {
 		page, err := e.cfg.Store.ExpiredAudio(limited, e.cfg.Node, e.cfg.Expiry(), last, expirePage)
 		if err != nil {
 			maps.Copy(failing, e.retained.failing) // not all of them were seen
-			failure = errors.Join(failure, err)
+			failure = cmp.Or(failure, err)
 			break
 		}
 		for _, x := range page {
@@ -60,7 +64,6 @@ func (e *Maintenance) expire(ctx context.Context) error {
 	}
 	rand.Shuffle(len(again), func(i, j int) { again[i], again[j] = again[j], again[i] })
 	for _, call := range again[:min(len(again), againAtOnce)] {
-		delete(failing, call)
 		try(call)
 	}
 	e.retained.failing = failing
