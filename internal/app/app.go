@@ -160,10 +160,8 @@ func (a *App) openStores(ctx context.Context) (err error) {
 	if a.node, err = nodeName(cfg.DataDir); err != nil {
 		return err
 	}
-	if a.store.Shared() {
-		if err = a.join(ctx); err != nil {
-			return err
-		}
+	if err = a.join(ctx); err != nil {
+		return err
 	}
 	kept, err := audio.New(ctx, cfg.Audio, filepath.Join(cfg.DataDir, "audio"))
 	if err != nil {

@@ -44,6 +44,9 @@ func (a *App) join(ctx context.Context) error {
 	if err := a.store.Join(ctx, a.node, home); err != nil {
 		return err
 	}
+	if !a.store.Shared() {
+		return nil
+	}
 	a.lease = &screen.Lease{}
 	a.onClose("name of the node", func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)

@@ -274,7 +274,7 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 			d.cfg.Store.DisableEndpoint(ctx, e.Name, reason, d.cfg.Now()),
 		)
 	case ctx.Err() != nil:
-		// The process stops during the attempt. After the lease another node, or this one, tries again.
+		// The process stops during the attempt. The claim is released when it leaves or starts again, or after the lease.
 		return true, ctx.Err()
 	}
 	d.failed.Add(1)

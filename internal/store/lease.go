@@ -34,10 +34,12 @@ type lease struct {
 
 // Join takes the name of a node for this process. origin identifies its data_dir, which a lock keeps for one process: the
 // same origin is a restart, another one with heartbeats is a second process with a copy of the name, and gets ErrNodeInUse.
-// Later writes of this store fail with ErrFenced once another node has taken over.
+// Later writes of this store fail with ErrFenced once another node has taken over. Join releases the deliveries that an
+// earlier process of the node claimed.
 func (s *Store) Join(ctx context.Context, node, origin string) error {
-	if !s.several { // the lock of data_dir permits one process
-		return nil
+	if !s.several { // the lock of data_dir permits one process, so all claims are of earlier ones
+		s.node.Store(&node)
+		return s.InTx(ctx, func(t *Tx) error { return t.releaseDeliveries(ctx, "") })
 	}
 	l := &lease{node: node, origin: origin, instance: rand.Text()}
 	if old := s.lease.Load(); old != nil {
@@ -50,6 +52,7 @@ func (s *Store) Join(ctx context.Context, node, origin string) error {
 			return err
 		}
 		if holder == "" {
+			s.node.Store(&node)
 			s.lease.Store(l)
 			return nil
 		}
@@ -97,7 +100,7 @@ func (s *Store) claim(ctx context.Context, l *lease, watched int64, quiet bool) 
 			return nil
 		}
 		l.generation = generation + 1
-		_, err := t.exec(
+		if _, err := t.exec(
 			ctx,
 			"UPDATE node SET instance = $2, origin = $3, generation = $4, seen_ms = "+s.nowMillis(5)+" WHERE id = $1",
 			l.node,
@@ -105,8 +108,10 @@ func (s *Store) claim(ctx context.Context, l *lease, watched int64, quiet bool) 
 			l.origin,
 			l.generation,
 			millis(s.Now()),
-		)
-		return err
+		); err != nil {
+			return err
+		}
+		return t.releaseDeliveries(ctx, l.node)
 	})
 	if err != nil {
 		return "", 0, fmt.Errorf("join as node %s: %w", l.node, err)
@@ -123,22 +128,37 @@ func (s *Store) Rejoin(ctx context.Context) error {
 	return s.Join(ctx, l.node, l.origin)
 }
 
-// Leave gives the name of this node back, so that its data_dir can move to another machine at once.
+// Leave gives the name of this node back, so that its data_dir can move to another machine at once, and the deliveries that a
+// stop cut off, so that other nodes make them.
 func (s *Store) Leave(ctx context.Context) error {
 	l := s.lease.Swap(nil)
 	if l == nil {
 		return nil
 	}
-	if _, err := s.db.ExecContext(
-		ctx,
-		"UPDATE node SET instance = '' WHERE id = $1 AND instance = $2 AND generation = $3",
-		l.node,
-		l.instance,
-		l.generation,
-	); err != nil {
+	if err := s.inTx(ctx, func(t *Tx) error {
+		n, err := t.exec(
+			ctx,
+			"UPDATE node SET instance = '' WHERE id = $1 AND instance = $2 AND generation = $3",
+			l.node,
+			l.instance,
+			l.generation,
+		)
+		if err != nil || n == 0 {
+			return err
+		}
+		return t.releaseDeliveries(ctx, l.node)
+	}); err != nil {
 		return fmt.Errorf("leave as node %s: %w", l.node, err)
 	}
 	return nil
+}
+
+// nodeName returns the name of the node of this process, "" before Join.
+func (s *Store) nodeName() string {
+	if n := s.node.Load(); n != nil {
+		return *n
+	}
+	return ""
 }
 
 // fence returns ErrFenced unless this process still holds the name of its node. The lock on the row makes a take-over wait
@@ -162,7 +182,7 @@ func (t *Tx) fence(ctx context.Context) error {
 	return err
 }
 
-// TakeOver gives the jobs of a silent node back to the queue and fences the node, unless it has sent a heartbeat since the
+// TakeOver gives the jobs and deliveries of a silent node back and fences the node, unless it has sent a heartbeat since the
 // given one. It returns the number of jobs, and whether the node was taken over.
 func (s *Store) TakeOver(ctx context.Context, b NodeBeat) (jobs int64, done bool, err error) {
 	err = s.InTx(ctx, func(t *Tx) error {
@@ -175,6 +195,9 @@ func (s *Store) TakeOver(ctx context.Context, b NodeBeat) (jobs int64, done bool
 			return err
 		}
 		if _, err := t.exec(ctx, "UPDATE node SET generation = generation + 1 WHERE id = $1", b.Node); err != nil {
+			return err
+		}
+		if err := t.releaseDeliveries(ctx, b.Node); err != nil {
 			return err
 		}
 		done = true

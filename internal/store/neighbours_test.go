@@ -19,6 +19,7 @@ func TestNeighbours(t *testing.T) {
 	for name, run := range map[string]func(*testing.T, string){
 		"a node that was taken for dead cannot write":        fenced,
 		"a take-over waits for a write under way":            takeOverWaits,
+		"deliveries of a dead or stopped node are released":  orphans,
 		"the second process with a name is refused":          secondProcess,
 		"frozen connections are replaced":                    frozen,
 		"a hung query ends":                                  hung,
@@ -116,6 +117,44 @@ func fenced(t *testing.T, url string) {
 	if err := errors.Join(a.InTx(ctx, nothing), a.Heartbeat(ctx, "a", 1)); err != nil {
 		t.Error(err)
 	}
+}
+
+// orphans: a delivery that was under way at a node is due for the others once the node was taken over or has left. Those of other
+// nodes stay theirs.
+func orphans(t *testing.T, url string) {
+	a, b := member(t, store.Options{URL: url}, "a", "1"), member(t, store.Options{URL: url}, "b", "2")
+	ctx := soon(t)
+	if err := a.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.AddMessage(ctx, store.Message{ID: "m", Event: "e", CreatedAt: a.Due(), Body: "{}"}, []string{"crm", "log", "own"})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	claim := func(s *store.Store, endpoint string, want error) {
+		t.Helper()
+		if _, _, err := s.ClaimDelivery(ctx, endpoint, s.Due(), time.Hour); !errors.Is(err, want) {
+			t.Errorf("claim of %s: %v, want %v", endpoint, err, want)
+		}
+	}
+	claim(a, "crm", nil)
+	claim(b, "own", nil)
+	claim(b, "crm", store.ErrNotFound)
+	if nodes, err := b.Working(ctx); err != nil || !nodes["a"] {
+		t.Errorf("a node with a delivery under way is not at work: %v %v", nodes, err)
+	}
+	if _, done, err := b.TakeOver(ctx, beatOf(t, b, "a")); err != nil || !done {
+		t.Fatal(done, err)
+	}
+	claim(b, "crm", nil)
+	if err := a.Rejoin(ctx); err != nil {
+		t.Fatal(err)
+	}
+	claim(a, "log", nil)
+	if err := a.Leave(ctx); err != nil {
+		t.Fatal(err)
+	}
+	claim(b, "log", nil)
+	claim(b, "own", store.ErrNotFound)
 }
 
 func takeOverWaits(t *testing.T, url string) {

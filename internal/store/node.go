@@ -110,10 +110,11 @@ func (s *Store) Beats(ctx context.Context) (list []NodeBeat, err error) {
 	return list, nil
 }
 
-// Working returns the nodes that have open parts or running jobs.
+// Working returns the nodes that have open parts, running jobs or deliveries under way.
 func (s *Store) Working(ctx context.Context) (nodes map[string]bool, err error) {
 	nodes = map[string]bool{}
-	query := "SELECT DISTINCT node FROM part WHERE ended_ms = 0"
+	query := "SELECT DISTINCT node FROM part WHERE ended_ms = 0 UNION " +
+		"SELECT DISTINCT claimed_by FROM webhook_delivery WHERE state = 'pending' AND claimed_by <> ''"
 	switch {
 	case s.postgres:
 		query += " UNION SELECT DISTINCT attempted_by[array_upper(attempted_by, 1)] FROM river_job WHERE state = 'running'"

@@ -78,7 +78,8 @@ type Store struct {
 	machine     *clock.Clock // of this machine
 	shared      *clock.Clock // of the database server, or that of the machine
 	server      atomic.Pointer[sharedClock]
-	lease       atomic.Pointer[lease] // nil before Join, and with SQLite
+	node        atomic.Pointer[string] // nil before Join
+	lease       atomic.Pointer[lease]  // nil before Join, and with SQLite
 
 	path      string      // of the SQLite database
 	fresh     bool        // this process has created it

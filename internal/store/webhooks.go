@@ -110,8 +110,9 @@ func scanDelivery(r interface{ Scan(...any) error }) (d Delivery, err error) {
 	return d, err
 }
 
-// ClaimDelivery claims the next due delivery of an endpoint for this node, for the duration of the lease. Without a due
-// delivery it returns ErrNotFound and the time of the next one, or zero if none is pending.
+// ClaimDelivery claims the next due delivery of an endpoint for the node that has joined, for the duration of the lease. A
+// restart of the node and a take-over release the claim before. Without a due delivery it returns ErrNotFound and the time of
+// the next one, or zero if none is pending.
 func (s *Store) ClaimDelivery(
 	ctx context.Context,
 	endpoint string,
@@ -150,11 +151,12 @@ func (s *Store) ClaimDelivery(
 		d.Attempts++
 		_, err = t.exec(
 			ctx,
-			"UPDATE webhook_delivery SET attempts = $3, next_ms = $4 WHERE message_id = $1 AND endpoint = $2",
+			"UPDATE webhook_delivery SET attempts = $3, next_ms = $4, claimed_by = $5 WHERE message_id = $1 AND endpoint = $2",
 			d.ID,
 			endpoint,
 			d.Attempts,
 			millis(now.Add(lease)),
+			s.nodeName(),
 		)
 		return err
 	})
@@ -165,13 +167,27 @@ func (s *Store) ClaimDelivery(
 // that was settled meanwhile.
 func (s *Store) SaveDelivery(ctx context.Context, d Delivery) error {
 	err := s.InTx(ctx, func(t *Tx) error {
-		_, err := t.exec(ctx, `UPDATE webhook_delivery SET state = $3, next_ms = $4, settled_ms = $5, last_status = $6, last_error = $7
-			WHERE message_id = $1 AND endpoint = $2 AND state = 'pending' AND attempts = $8`,
+		_, err := t.exec(ctx, `UPDATE webhook_delivery SET state = $3, next_ms = $4, settled_ms = $5, last_status = $6, last_error = $7,
+			claimed_by = '' WHERE message_id = $1 AND endpoint = $2 AND state = 'pending' AND attempts = $8`,
 			d.ID, d.Endpoint, d.State, millis(d.NextAt), millis(d.SettledAt), d.LastStatus, d.LastError, d.Attempts)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("save delivery of %s to %s: %w", d.ID, d.Endpoint, err)
+	}
+	return nil
+}
+
+// releaseDeliveries makes the claimed deliveries of a node due, or those of all nodes if node is "". Their attempts may have
+// been made: the message is sent again with the same id.
+func (t *Tx) releaseDeliveries(ctx context.Context, node string) error {
+	query := "UPDATE webhook_delivery SET claimed_by = '', next_ms = $1 WHERE state = 'pending' AND claimed_by <> ''"
+	args := []any{millis(t.s.Due())}
+	if node != "" {
+		query, args = query+" AND claimed_by = $2", append(args, node)
+	}
+	if _, err := t.exec(ctx, query, args...); err != nil {
+		return fmt.Errorf("release deliveries: %w", err)
 	}
 	return nil
 }
@@ -229,7 +245,7 @@ func (s *Store) Replay(ctx context.Context, message, endpoint, who string, now t
 	return s.InTx(ctx, func(t *Tx) error {
 		n, err := t.exec(
 			ctx,
-			"UPDATE webhook_delivery SET state = 'pending', attempts = 0, next_ms = $3, first_ms = $4, settled_ms = 0 "+
+			"UPDATE webhook_delivery SET state = 'pending', attempts = 0, next_ms = $3, first_ms = $4, settled_ms = 0, claimed_by = '' "+
 				"WHERE message_id = $1 AND endpoint = $2 AND state = 'dead'",
 			message,
 			endpoint,

@@ -81,3 +81,41 @@ func disabled(t *testing.T, s *store.Store) {
 		t.Error(err)
 	}
 }
+
+// A delivery that was under way when its process died is due once the node has joined again, and is settled by the new attempt
+// only.
+func releasedDeliveries(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	must(t, s.Join(ctx, "n1", "o"))
+	at := s.Due()
+	must(t, s.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.AddMessage(ctx, store.Message{ID: "m", Event: "e", CreatedAt: at, Body: "{}"}, []string{"a", "b", "c"})
+		return err
+	}))
+	claim := func(endpoint string) (store.Delivery, error) {
+		d, _, err := s.ClaimDelivery(ctx, endpoint, s.Due(), time.Hour)
+		return d, err
+	}
+	lost, err := claim("a")
+	must(t, err)
+	failed, err := claim("b")
+	must(t, err)
+	failed.State, failed.NextAt = store.DeliveryPending, s.Due().Add(time.Hour)
+	must(t, s.SaveDelivery(ctx, failed)) // its attempt has ended
+	if d, err := claim("a"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a delivery under way is claimed again: %+v %v", d, err)
+	}
+	must(t, s.Join(ctx, "n1", "o")) // as the next process does
+	again, err := claim("a")
+	if err != nil || again.ID != lost.ID || again.Attempts != 2 {
+		t.Fatalf("a delivery of the earlier process: %+v %v", again, err)
+	}
+	if d, err := claim("b"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a retry does not wait for its time: %+v %v", d, err)
+	}
+	lost.State = store.DeliveryDead
+	must(t, s.SaveDelivery(ctx, lost))
+	if dead, err := s.DeadLetters(ctx, 10); err != nil || len(dead) != 0 {
+		t.Errorf("the attempt of before has settled the delivery: %+v %v", dead, err)
+	}
+}

@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store, past Past) {
 		"lists are filtered and paged":                       lists,
 		"the rate holds over all nodes":                      rate,
 		"deliveries are claimed by one, and replayed":        deliveries,
+		"a restart releases the deliveries of before":        releasedDeliveries,
 		"a disabled endpoint gets nothing":                   disabled,
 		"audio expires only when it is not needed":           expiry,
 		"calls expire when nothing is left to do":            expiredCalls,
