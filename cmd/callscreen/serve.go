@@ -63,6 +63,7 @@ webhooks without dropping a call.`,
 				Meter:     meter,
 				Log:       log,
 				Level:     level,
+				Clock:     machineClock(),
 			})
 			if err != nil {
 				return err

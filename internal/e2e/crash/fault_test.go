@@ -23,15 +23,15 @@ func apiFault(t *testing.T) time.Duration {
 // accepted passes a request on to the API, which accepts an upload, and drops its answer.
 func (w *world) accepted(r *http.Request) { w.stand.ServeHTTP(httptest.NewRecorder(), r) }
 
-// An API that misbehaves in other ways than being down loses no segment and fails none for good, and nothing is paid for twice
-// without an audit line. The API accepts and charges every upload that its answer leaves in doubt.
-func TestTheAPIMisbehaves(t *testing.T) {
-	t.Parallel()
-	away := apiFault(t)
-	for name, c := range map[string]struct {
-		fault func(w *world) http.HandlerFunc
-		delay string // of /readyz
-	}{
+// fault is a way in which the API misbehaves.
+type fault struct {
+	answer func(w *world) http.HandlerFunc
+	delay  string // of /readyz
+}
+
+// apiFaults returns the faults of an API that is up.
+func apiFaults() map[string]fault {
+	return map[string]fault{
 		"hangs": {func(w *world) http.HandlerFunc {
 			return func(_ http.ResponseWriter, r *http.Request) {
 				w.accepted(r)
@@ -67,7 +67,15 @@ func TestTheAPIMisbehaves(t *testing.T) {
 				http.Error(out, "no credit", http.StatusPaymentRequired)
 			}
 		}, "account"},
-	} {
+	}
+}
+
+// An API that misbehaves in other ways than being down loses no segment and fails none for good, and nothing is paid for twice
+// without an audit line. The API accepts and charges every upload that its answer leaves in doubt.
+func TestTheAPIMisbehaves(t *testing.T) {
+	t.Parallel()
+	away := apiFault(t)
+	for name, c := range apiFaults() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, "", simulator.Script{Latency: 200 * time.Millisecond})
@@ -75,8 +83,8 @@ func TestTheAPIMisbehaves(t *testing.T) {
 			n.start()
 			p := w.publishers(3, func() string { return n.addr })
 			time.Sleep(4 * time.Second)
-			fault := c.fault(w)
-			w.fault.Store(&fault)
+			answer := c.answer(w)
+			w.fault.Store(&answer)
 			start, seen := time.Now(), ""
 			eventually(t, time.Minute, "/readyz names the fault", func() (bool, string) {
 				seen = n.health()

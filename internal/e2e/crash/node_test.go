@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,9 +25,11 @@ type node struct {
 	env  []string
 	more string // of the configuration
 	url  string // of the database; that of the world if it is ""
+	name string // prefix of the addresses that the node sends requests to, such as /n0
 
 	cmd    *exec.Cmd
 	logged sync.WaitGroup
+	gone   chan struct{} // closed at the end of the process
 	mu     sync.Mutex
 	log    []string // lines of level warning and above
 }
@@ -46,36 +49,50 @@ func (w *world) node(dir string, env ...string) *node {
 
 // start runs the binary and waits until it responds.
 func (n *node) start() {
+	n.w.t.Helper()
+	if err := n.launch(); err != nil {
+		n.w.t.Fatal(err)
+	}
+	eventually(n.w.t, 60*time.Second, "start of a node", func() (bool, string) { return n.up(), n.tail() })
+}
+
+// up reports whether the node responds.
+func (n *node) up() bool {
+	_, err := get(n.w.t.Context(), "http://"+n.addr+"/healthz")
+	return err == nil
+}
+
+// launch runs the binary.
+func (n *node) launch() error {
 	t := n.w.t
 	t.Helper()
 	cfg := fmt.Sprintf(`listen: %s
 webrtc: {udp_port: 0, tcp_port: 0, grace: 1s}
 data_dir: %s
 database: %q
-analysis: {base_url: "http://%s", poll_initial: 100ms, poll_max: 500ms, rate_per_second: 200, max_in_flight: 16}
+analysis: {base_url: "http://%s%s", poll_initial: 100ms, poll_max: 500ms, rate_per_second: 200, max_in_flight: 16}
 segment: {first_speech: 1s, target_speech: 1s, min_speech: 500ms, max_duration: 2s}
 webhooks:
-  - {name: inbox, url: "http://%s/hook", events: [call.flagged, call.cleared, call.inconclusive], secret_files: [%q]}
+  - {name: inbox, url: "http://%s%s/hook", events: [call.flagged, call.cleared, call.inconclusive], secret_files: [%q]}
 %s
-`, n.addr, n.dir, cmp.Or(n.url, n.w.database), n.w.api.addr, n.w.hooks.addr, n.w.secret, n.more)
+`, n.addr, n.dir, cmp.Or(n.url, n.w.database), n.w.api.addr, n.name, n.w.hooks.addr, n.name, n.w.secret, n.more)
 	file := filepath.Join(t.TempDir(), "callscreen.yaml")
 	if err := os.WriteFile(file, []byte(cfg), 0o600); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	n.cmd = exec.Command(n.w.bin, "serve", "--config", file, "--log-format", "json", "--verbose")
 	n.cmd.Env = append(append(os.Environ(), "DATASPIKE_API_KEY=key"), n.env...)
 	stderr, err := n.cmd.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	if err := n.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	n.logged.Go(func() { n.read(bufio.NewScanner(stderr)) })
-	eventually(t, 60*time.Second, "start of a node", func() (bool, string) {
-		_, err := get(t.Context(), "http://"+n.addr+"/healthz")
-		return err == nil, n.tail()
-	})
+	gone := make(chan struct{})
+	n.gone = gone
+	n.logged.Go(func() { defer close(gone); n.read(bufio.NewScanner(stderr)) })
+	return nil
 }
 
 // read reads the log and records the segments that it reports as safe.
@@ -104,6 +121,13 @@ func (n *node) said(text string) bool {
 		}
 	}
 	return false
+}
+
+// warnings returns all log lines of level warning and above.
+func (n *node) warnings() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.log)
 }
 
 func (n *node) tail() string {

@@ -32,19 +32,22 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // binary builds the program once for all tests.
-var binary = sync.OnceValues(func() (string, error) {
+var binary = sync.OnceValues(func() (string, error) { return build() })
+
+// build builds the program as releases are, except for flags.
+func build(flags ...string) (string, error) {
 	dir, err := os.MkdirTemp("", "callscreen-crash-")
 	if err != nil {
 		return "", err
 	}
 	file := filepath.Join(dir, "callscreen")
-	cmd := exec.Command("go", "build", "-o", file, "callscreen/cmd/callscreen")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as in releases
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", file, "callscreen/cmd/callscreen")...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
 	return file, nil
-})
+}
 
 // service is an HTTP server at a fixed address that can be stopped and restarted.
 type service struct {
@@ -96,6 +99,7 @@ func (s *service) stop() {
 type inbox struct {
 	mu  sync.Mutex
 	ids map[string]map[string]int // bodies by id
+	got []arrival
 }
 
 func (b *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -111,6 +115,13 @@ func (b *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.ids[id] = map[string]int{}
 	}
 	b.ids[id][string(body)]++
+	b.got = append(b.got, arrival{id, strings.TrimSuffix(r.URL.Path, "/hook"), time.Now()})
+}
+
+// arrival is a webhook that arrived.
+type arrival struct {
+	id, from string // from is the prefix of the node
+	at       time.Time
 }
 
 // world holds the environment of the sidecars of a test: analysis API, webhook receiver and database. It outlives them.
@@ -127,6 +138,7 @@ type world struct {
 
 	mu       sync.Mutex
 	promised map[string]string // segments that the log reported as safe, and their calls
+	uploads  []upload          // of nodes with a prefix
 }
 
 func newWorld(t *testing.T, database string, script simulator.Script) *world {
@@ -143,7 +155,7 @@ func newWorld(t *testing.T, database string, script simulator.Script) *world {
 		inbox:    &inbox{ids: map[string]map[string]int{}},
 		promised: map[string]string{},
 	}
-	w.api, w.hooks = newService(t, http.HandlerFunc(w.answerLate)), newService(t, w.inbox)
+	w.api, w.hooks = newService(t, http.HandlerFunc(w.observe)), newService(t, w.inbox)
 	w.secret = filepath.Join(t.TempDir(), "hook.secret")
 	if err := os.WriteFile(w.secret, []byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), 0o600); err != nil {
 		t.Fatal(err)
@@ -223,6 +235,11 @@ type callers struct {
 
 // publishers publishes the given number of calls at a time to the node that target returns.
 func (w *world) publishers(calls int, target func() string) *callers {
+	return w.publishersOf(1, "call", calls, target)
+}
+
+// publishersOf is publishers with call ids that begin with a prefix. Another seed publishes other stretches of speech.
+func (w *world) publishersOf(seed uint64, prefix string, calls int, target func() string) *callers {
 	media, err := publish.Opus(bytes.NewReader(demo.Human))
 	if err != nil {
 		w.t.Fatal(err)
@@ -233,7 +250,7 @@ func (w *world) publishers(calls int, target func() string) *callers {
 	var all sync.WaitGroup
 	for p := range calls {
 		all.Go(func() {
-			random := rand.New(rand.NewPCG(uint64(p), 1))
+			random := rand.New(rand.NewPCG(uint64(p), seed))
 			for n := 0; ; {
 				select {
 				case <-stopping:
@@ -250,7 +267,7 @@ func (w *world) publishers(calls int, target func() string) *callers {
 				sum, err := publish.Run(
 					ctx,
 					&part,
-					&publish.Options{To: fmt.Sprintf("http://%s/whip/call-%d-%d/caller?queue=q%d", target(), p, n, p%3)},
+					&publish.Options{To: fmt.Sprintf("http://%s/whip/%s-%d-%d/caller?queue=q%d", target(), prefix, p, n, p%3)},
 				)
 				cancel()
 				if err != nil || sum.Err() != nil {
