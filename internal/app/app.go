@@ -238,6 +238,7 @@ func (a *App) buildAnalysis(ctx context.Context) error {
 		Node:       a.audioNode(),
 		Rate:       cfg.Segment.SampleRate,
 		MaxAge:     cfg.Spool.MaxAge,
+		Keep:       cfg.Spool.Keep,
 		OnPromised: a.opt.OnPromised,
 		Observe:    a.observe,
 		Now:        a.store.Now,

@@ -100,6 +100,7 @@ type Spool struct {
 	MinFreeMB int64         `yaml:"min_free_mb"`
 	MaxMB     int64         `yaml:"max_mb"`
 	MaxAge    time.Duration `yaml:"max_age"`
+	Keep      time.Duration `yaml:"keep"`
 }
 
 // Webhook is one webhook endpoint.

@@ -85,6 +85,9 @@ var help = map[string]string{
 		"be delivered.",
 	"spool.max_age": "Audio that could not be delivered for this long is deleted, and its segment counts as failed " +
 		"(storage). 0s: never.",
+	"spool.keep": "Delivered segments are noted in the spool for this long and stored again if a fail-over of PostgreSQL has " +
+		"lost them. Choose more than the delay of an asynchronous replica and the time of a fail-over. 0s: never, for synchronous " +
+		"replication.",
 	"policy":             "Rules that turn the scores of a call into a decision.",
 	"policy.threshold":   "A score must be strictly greater than this to count as exceeding it.",
 	"policy.need":        "Number of scores of a leg that must exceed the threshold to flag the call.",

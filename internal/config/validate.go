@@ -87,10 +87,17 @@ func (c Config) Validate() error {
 	if d := c.Retention.Records; d != 0 && d < 24*time.Hour {
 		ps.add("retention.records", "write 2160h for 90 days, or 0s to keep records until they are erased", "is less than 24h")
 	}
-	for path, n := range map[string]int64{"min_free_mb": c.Spool.MinFreeMB, "max_mb": c.Spool.MaxMB, "max_age": int64(c.Spool.MaxAge)} {
+	for path, n := range map[string]int64{
+		"min_free_mb": c.Spool.MinFreeMB,
+		"max_mb":      c.Spool.MaxMB,
+		"max_age":     int64(c.Spool.MaxAge),
+	} {
 		if n < 0 {
 			ps.add("spool."+path, "0 means no limit", "must not be negative")
 		}
+	}
+	if k := c.Spool.Keep; k < 0 || k > longestKeep {
+		ps.add("spool.keep", "write 5m, or 0s", "is not within 0s and 1h")
 	}
 	c.validateWebhooks(&ps)
 	c.Auth.validate(&ps)
@@ -100,6 +107,9 @@ func (c Config) Validate() error {
 	slices.SortStableFunc(ps, func(a, b Problem) int { return strings.Compare(section(a.Path), section(b.Path)) })
 	return ps.err()
 }
+
+// longestKeep bounds how long data of a call that was erased may stay in the spool.
+const longestKeep = time.Hour
 
 // leastConnections lets heartbeats, deliveries and the job queue go on beside each other.
 const leastConnections = 5

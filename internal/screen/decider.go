@@ -89,6 +89,12 @@ func (d *Decider) Progress(ctx context.Context, p store.Part) error {
 
 // Recorded stores a segment with the job that analyses it.
 func (d *Decider) Recorded(ctx context.Context, p store.Part, g store.SegmentRow) error {
+	return d.recorded(ctx, p, g, false)
+}
+
+// recorded is Recorded for a segment that may have been stored before, in a database that has lost it. The audit says so: an
+// upload of before may be repeated.
+func (d *Decider) recorded(ctx context.Context, p store.Part, g store.SegmentRow, again bool) error {
 	lost, decided := false, (*Step)(nil)
 	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
 		c, err := tx.Begin(ctx, p)
@@ -98,6 +104,12 @@ func (d *Decider) Recorded(ctx context.Context, p store.Part, g store.SegmentRow
 		added, err := tx.AddSegment(ctx, g)
 		if err != nil || !added {
 			return err
+		}
+		if again {
+			line := store.Line{At: d.cfg.Now(), Actor: "machine", What: store.AuditRecovered, Call: g.Call, Segment: g.ID}
+			if err := tx.Audit(ctx, line); err != nil {
+				return err
+			}
 		}
 		if err := tx.Legs(ctx, p); err != nil {
 			return err

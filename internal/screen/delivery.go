@@ -143,8 +143,15 @@ func (c *Forwarder) put(id string, doc document) error {
 	return err
 }
 
-// release removes a delivered entry.
-func (c *Forwarder) release(id string) error {
+// release removes a delivered entry, at once or after it was kept.
+func (c *Forwarder) release(id string, part store.PartKey) error {
+	if c.cfg.Keep > 0 {
+		return c.keepDocument(id, part)
+	}
+	return c.remove(id)
+}
+
+func (c *Forwarder) remove(id string) error {
 	if err := c.cfg.Spool.Remove(id); err != nil {
 		return err
 	}
@@ -200,7 +207,7 @@ func (c *Forwarder) deliver(ctx context.Context, l *route, id string) error {
 	if err != nil || doc.Part.EndedAt.IsZero() {
 		return err
 	}
-	return c.release(id)
+	return c.release(id, doc.Part.PartKey)
 }
 
 func (c *Forwarder) deliverSegment(ctx context.Context, id string, doc document) error {
@@ -210,7 +217,7 @@ func (c *Forwarder) deliverSegment(ctx context.Context, id string, doc document)
 	}
 	if known {
 		// The process stopped after the commit. The audio was delivered before it, and may be deleted already.
-		return c.release(id)
+		return c.release(id, doc.Part.PartKey)
 	}
 	erased, err := c.cfg.Decider.cfg.Store.Erased(ctx, doc.Part.PartKey) // before its audio is stored again
 	if err != nil {
@@ -222,9 +229,10 @@ func (c *Forwarder) deliverSegment(ctx context.Context, id string, doc document)
 	if doc.Segment.AudioKey != "" && c.tooOld(doc.At) {
 		doc = c.giveUp(id, doc)
 	}
+	again := false
 	switch g := doc.Segment; {
 	case g.AudioKey != "":
-		if err := c.deliverAudio(ctx, id, doc); err != nil {
+		if again, err = c.deliverAudio(ctx, id, doc); err != nil {
 			return err
 		}
 	case g.AudioSHA256 != "":
@@ -243,11 +251,11 @@ func (c *Forwarder) deliverSegment(ctx context.Context, id string, doc document)
 			)
 		}
 	}
-	if err := c.cfg.Decider.Recorded(ctx, doc.Part, *doc.Segment); err != nil {
+	if err := c.cfg.Decider.recorded(ctx, doc.Part, *doc.Segment, again); err != nil {
 		return err
 	}
 	observe(c.cfg.Observe, segmentStep(StepSegment, *doc.Segment, doc.Segment.RecordedAt, c.cfg.Now(), nil))
-	return c.release(id)
+	return c.release(id, doc.Part.PartKey)
 }
 
 // discard deletes an entry of an erased call, with what the audio store may have of it.
@@ -257,7 +265,7 @@ func (c *Forwarder) discard(ctx context.Context, l *route, id string, doc docume
 			return err
 		}
 	}
-	if err := c.release(id); err != nil {
+	if err := c.remove(id); err != nil {
 		return err
 	}
 	if !l.erased { // the queue has one carrier at a time
@@ -276,26 +284,27 @@ func (d *Decider) known(ctx context.Context, segment string) (bool, error) {
 	return err == nil, err
 }
 
-// deliverAudio delivers the audio of a segment. A segment without audio fails.
-func (c *Forwarder) deliverAudio(ctx context.Context, id string, doc document) error {
+// deliverAudio delivers the audio of a segment. A segment without audio fails. again is whether the audio store had the audio and
+// the spool has not: the segment was delivered before, and the database has lost it.
+func (c *Forwarder) deliverAudio(ctx context.Context, id string, doc document) (again bool, err error) {
 	g := doc.Segment
-	err := c.cfg.Audio.Put(ctx, g.AudioKey, c.cfg.Spool.AudioPath(id))
+	err = c.cfg.Audio.Put(ctx, g.AudioKey, c.cfg.Spool.AudioPath(id))
 	if !errors.Is(err, audio.ErrNotFound) {
-		return err
+		return false, err
 	}
-	o, _, err := c.cfg.Audio.Open(ctx, g.AudioKey) // it may have been delivered before
+	o, _, err := c.cfg.Audio.Open(ctx, g.AudioKey)
 	if errors.Is(err, audio.ErrTampered) {
-		return nil // the worker refuses it
+		return true, nil // the worker refuses it
 	}
 	if !errors.Is(err, audio.ErrNotFound) {
 		if err == nil {
 			err = o.Close()
 		}
-		return err
+		return true, err
 	}
 	c.cfg.Log.Error("segment audio missing from the spool, segment failed", "call", doc.Part.Call, "segment", id)
 	g.State, g.Reason, g.Detail, g.AudioKey = store.SegmentFailed, report.ReasonStorage, "its audio is gone from the spool", ""
-	return nil
+	return false, nil
 }
 
 // tooOld reports whether audio recorded at that time has waited too long.

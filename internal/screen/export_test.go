@@ -1,6 +1,12 @@
 package screen
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Sweep runs the work that a Maintenance does once a minute.
 func (e *Maintenance) Sweep(ctx context.Context) error { return e.sweep(ctx) }
+
+// CheckKept checks the kept documents as at a time.
+func (c *Forwarder) CheckKept(ctx context.Context, now time.Time) { c.checkDue(ctx, now) }

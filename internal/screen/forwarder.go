@@ -37,6 +37,9 @@ type ForwarderConfig struct {
 	// MaxAge is the longest time that audio waits for delivery. After it, the audio is deleted and its segment fails. 0: no
 	// limit.
 	MaxAge time.Duration
+	// Keep is the time for which the document of a delivered entry is kept. Then the entry is delivered again if the database
+	// has lost it. 0: it is not kept.
+	Keep time.Duration
 	// OnPromised, if not nil, is called once a segment is safe on the disk.
 	OnPromised func(g store.SegmentRow)
 	// Observe, if not nil, gets a step once the database has a segment.
@@ -59,6 +62,7 @@ type Forwarder struct {
 	held    map[string]document // what could not be written for want of room
 	news    chan struct{}       // has room for one per carrier
 	told    time.Time           // when trouble was last told
+	kept    []keptEntry         // the one that was delivered first comes first
 }
 
 // route is the queue of one part. Its entries are delivered one after the other.
@@ -233,6 +237,9 @@ func (c *Forwarder) keep(p store.Part, g *store.SegmentRow, seg capture.Segment)
 // Run delivers until the context ends.
 func (c *Forwarder) Run(ctx context.Context) {
 	var all sync.WaitGroup
+	if c.cfg.Keep > 0 {
+		all.Go(func() { c.checkKept(ctx) })
+	}
 	for range carriers {
 		all.Go(func() {
 			for ctx.Err() == nil {
@@ -356,12 +363,15 @@ func (c *Forwarder) Waiting() (entries int, trouble time.Time) {
 	return c.waiting, c.trouble()
 }
 
-// Parts adds the parts that have undelivered entries.
+// Parts adds the parts that have undelivered or kept entries.
 func (c *Forwarder) Parts(to map[store.PartKey]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for k := range c.lanes {
 		to[k] = true
+	}
+	for _, e := range c.kept {
+		to[e.part] = true
 	}
 }
 

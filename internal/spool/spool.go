@@ -342,6 +342,30 @@ func (s *Spool) Remove(id string) error {
 	return nil
 }
 
+// RemoveAudio deletes the WAV file of an entry and keeps its document.
+func (s *Spool) RemoveAudio(id string) error {
+	if !valid(id) {
+		return nil
+	}
+	info, err := s.root.Stat(id + audioSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = s.delete(id + audioSuffix)
+	}
+	if err != nil {
+		return fmt.Errorf("remove audio of %s from spool: %w", id, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[id]
+	s.bytes -= info.Size()
+	e.Audio, e.Bytes = false, e.Bytes-info.Size()
+	s.entries[id] = e
+	return nil
+}
+
 // Stats describes the use of a spool.
 type Stats struct {
 	Entries int

@@ -21,6 +21,7 @@ const (
 	AuditResendOrdered = "segment.resend_ordered"
 	AuditSurplus       = "segment.surplus_job" // a second job exists for a segment: charged twice
 	AuditCleaned       = "segment.sent_cleaned"
+	AuditRecovered     = "segment.recovered" // stored again after the database had lost it: may be charged twice
 	AuditDecided       = "call.decided"
 	AuditResumed       = "call.resumed" // more was recorded after the decision
 	AuditLegPaused     = "leg.paused"

@@ -85,9 +85,9 @@ func schedule(seed uint64, nodes int, lasts time.Duration) (steps []step) {
 		case 3, 4:
 			s.what, s.part, s.length = stop, fmt.Sprint("process ", node), between(1, 8)
 		case 5, 6:
-			s.what, s.part = drop, fmt.Sprint("database ", node)
+			s.what, s.part, s.length = drop, fmt.Sprint("database ", node), between(5, 25) // until TCP ends them
 		case 7:
-			s.what, s.part, s.length = "freeze database of", fmt.Sprint("database ", node), between(3, 10)
+			s.what, s.part, s.length = freeze, fmt.Sprint("database ", node), between(3, 10)
 		case 8:
 			days := []time.Duration{-24 * time.Hour, -time.Hour, time.Hour, 24 * time.Hour, 0}
 			s.what, s.part, s.by = "clock", fmt.Sprint("clock ", node), days[random.IntN(len(days))]
@@ -96,7 +96,7 @@ func schedule(seed uint64, nodes int, lasts time.Duration) (steps []step) {
 		default:
 			s.what, s.part, s.length, s.node = "API "+apis[random.IntN(len(apis))], "API", between(3, 10), -1
 		}
-		if rare && s.length > 0 && s.node >= 0 && !strings.HasPrefix(s.what, "no audio") {
+		if rare && (s.what == "kill" || s.what == stop || s.what == freeze) {
 			s.length = between(22, 30)
 		}
 		if busy[s.part] > at {
@@ -165,6 +165,8 @@ const (
 	stop = "stop"
 	// drop makes the connections of before useless. New ones pass, so the node can renew its lease.
 	drop = "freeze connections of"
+	// freeze makes new ones useless too.
+	freeze = "freeze database of"
 )
 
 func newChaos(t *testing.T, nodes int) *chaos {
@@ -248,11 +250,11 @@ func (c *chaos) begin(s step) (end func()) {
 	case drop:
 		back := c.begins(s)
 		c.proxies[s.node].Freeze(false)
-		return back
-	case "freeze database of":
+		return func() { c.proxies[s.node].Drop(); back() }
+	case freeze:
 		back := c.begins(s)
 		c.proxies[s.node].Freeze(true)
-		return func() { c.proxies[s.node].Thaw(); back() }
+		return func() { c.proxies[s.node].Thaw(); c.proxies[s.node].Drop(); back() }
 	case "clock":
 		if err := os.WriteFile(c.clocks[s.node]+".new", []byte(s.by.String()), 0o600); err != nil {
 			t.Error(err)

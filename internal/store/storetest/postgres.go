@@ -47,12 +47,7 @@ func StartPostgres(t testing.TB) *Postgres {
 		t.Fatal(err)
 	}
 	p := &Postgres{t: t, bin: bin, dir: dir, cred: &syscall.SysProcAttr{}}
-	t.Cleanup(func() {
-		p.Stop(syscall.SIGQUIT)
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
+	p.removeAfter()
 	if os.Geteuid() == 0 { // the server refuses to run as root
 		u, err := user.Lookup("postgres")
 		if err != nil {
@@ -84,16 +79,31 @@ func StartPostgres(t testing.TB) *Postgres {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
+	p.port = freePort(t)
+	p.Start()
+	return p
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.port = l.Addr().(*net.TCPAddr).Port
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	p.Start()
-	return p
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// removeAfter stops the server and removes its files at the end of the test.
+func (p *Postgres) removeAfter() {
+	p.t.Cleanup(func() {
+		p.Stop(syscall.SIGQUIT)
+		if err := os.RemoveAll(p.dir); err != nil {
+			p.t.Error(err)
+		}
+	})
 }
 
 func postgresBin() string {
@@ -155,6 +165,19 @@ func (p *Postgres) Stop(how syscall.Signal) {
 	p.cmd = nil
 }
 
+// exec runs a statement outside of a transaction.
+func (p *Postgres) exec(statement string) {
+	p.t.Helper()
+	db, err := sql.Open("pgx", p.url("postgres"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		p.t.Fatalf("%s: %v", statement, err)
+	}
+}
+
 func (p *Postgres) url(database string) string {
 	return fmt.Sprintf("postgres://callscreen:pw@127.0.0.1:%d/%s?sslmode=disable", p.port, database)
 }
@@ -165,13 +188,6 @@ var databases atomic.Int64
 func (p *Postgres) Database() string {
 	p.t.Helper()
 	name := fmt.Sprintf("test%d", databases.Add(1))
-	db, err := sql.Open("pgx", p.url("postgres"))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Exec("CREATE DATABASE " + name); err != nil {
-		p.t.Fatal(err)
-	}
+	p.exec("CREATE DATABASE " + name)
 	return p.url(name)
 }

@@ -79,6 +79,17 @@ func (p *Proxy) Thaw() {
 	p.all = false
 }
 
+// Drop ends the connections that are frozen, as the keepalive of TCP does after a while. Otherwise the server would keep them.
+func (p *Proxy) Drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for in := range p.frozen {
+		_, _ = p.conns[in].Close(), in.Close()
+		delete(p.conns, in)
+		delete(p.frozen, in)
+	}
+}
+
 // Open returns the number of connections that are open and not frozen.
 func (p *Proxy) Open() int {
 	p.mu.Lock()

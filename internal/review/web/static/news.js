@@ -1,6 +1,7 @@
 // Live updates by server-sent events. The browser reconnects automatically with the id of the last event.
 const names = ["call.moved", "call.decided", "call.resumed", "call.erased", "call.audio_deleted", "segment.scored", "segment.failed", "segment.resent",
-  "segment.held", "segment.resend_ordered", "segment.surplus_job", "segment.sent_cleaned", "review.changed", "webhook.replayed", "reset"];
+  "segment.held", "segment.resend_ordered", "segment.surplus_job", "segment.recovered", "segment.sent_cleaned", "review.changed", "webhook.replayed",
+  "reset"];
 
 // news calls changed after a relevant event, at most every half second. It waits while the page is hidden.
 export function news(query, changed) {
