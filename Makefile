@@ -6,6 +6,8 @@ FUZZTIME ?= 60s
 PACKAGES  = ./...
 # Further flags of go test, such as -vet=off after make lint.
 TESTFLAGS ?=
+# Runs of make crash.
+RUNS     ?= 1
 # The path of this module.
 MODULE    = $(shell sed -n 's/^module //p' go.mod)
 # Live calls mostly wait, so more of them run at a time than there are processors.
@@ -153,10 +155,12 @@ simulate: ## run the durable core in 100,000 worlds that fail (an hour; CALLSCRE
 mutations: ## show that the simulation finds defects of the durable core (some minutes)
 	CALLSCREEN_MUTATIONS=1 $(GO) test -count=1 -v -timeout 0 -run '^TestDefectsAreFound$$' ./internal/e2e/simulation
 
+# RUNS=3 adds median and worst of the drains. CALLSCREEN_CHAOS=20m runs random faults for so long, and faults of the API for
+# 5 min. CALLSCREEN_SEED=N repeats random faults.
 crash: ## kill the sidecar 30 times on each database, and take away everything that it depends on (some minutes)
 	@mkdir -p out && rm -f out/crash.md
 	CALLSCREEN_KILLS=30 CALLSCREEN_CRASH_REPORT=$(CURDIR)/out/crash.md \
-	  $(GO) test -count=1 -parallel 6 -timeout 20m ./internal/e2e/crash
+	  $(GO) test -count=$(RUNS) -parallel 6 -timeout 60m ./internal/e2e/crash
 	@sort -r out/crash.md
 
 lint: ## run gofmt, vet and golangci-lint, and check that go.mod is tidy

@@ -29,7 +29,15 @@ import (
 	"callscreen/internal/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := drains.summary(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		os.Exit(code)
+	}))
+}
 
 // binary builds the program once for all tests.
 var binary = sync.OnceValues(func() (string, error) { return build() })
@@ -135,6 +143,10 @@ type world struct {
 	inbox    *inbox
 	hooks    *service
 	secret   string
+	// rolledBack is whether the database has lost commits. Decisions and audit lines among them are gone.
+	rolledBack bool
+	// mayLose is whether segments among them may be lost. Then their calls must not be clear.
+	mayLose bool
 
 	mu       sync.Mutex
 	promised map[string]string // segments that the log reported as safe, and their calls
