@@ -106,7 +106,13 @@ func (d *Decider) recorded(ctx context.Context, p store.Part, g store.SegmentRow
 			return err
 		}
 		if again {
-			line := store.Line{At: d.cfg.Now(), Actor: "machine", What: store.AuditRecovered, Call: g.Call, Segment: g.ID}
+			line := store.Line{
+				At:      d.cfg.Now(),
+				Actor:   "machine",
+				What:    store.AuditRecovered,
+				Call:    g.Call,
+				Segment: g.ID,
+			}
 			if err := tx.Audit(ctx, line); err != nil {
 				return err
 			}

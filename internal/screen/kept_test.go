@@ -31,6 +31,11 @@ func allOf() []string {
 	return []string{"DELETE FROM segment", "DELETE FROM leg", "DELETE FROM part", "DELETE FROM call", "DELETE FROM river_job"}
 }
 
+// endOf deletes the end of a call.
+func endOf() []string {
+	return []string{"UPDATE part SET ended_ms = 0", "UPDATE call SET state = 'live', final = 0"}
+}
+
 func recovered(t *testing.T, n *node, call string) (lines int) {
 	t.Helper()
 	audit, err := n.store.AuditOf(t.Context(), call)
@@ -56,9 +61,9 @@ func TestLostCommitsAreDeliveredAgain(t *testing.T) {
 	}{
 		"all of the call":                        {allOf(), 2, false},
 		"one segment":                            {[]string{"DELETE FROM segment WHERE seq = 1"}, 1, false},
-		"the end of the call":                    {[]string{"UPDATE part SET ended_ms = 0", "UPDATE call SET state = 'live', final = 0"}, 0, false},
+		"the end of the call":                    {endOf(), 0, false},
 		"all of the call, and a restart":         {allOf(), 2, true},
-		"the end of the call, and a restart":     {[]string{"UPDATE part SET ended_ms = 0", "UPDATE call SET state = 'live', final = 0"}, 0, true},
+		"the end of the call, and a restart":     {endOf(), 0, true},
 		"nothing":                                {nil, 0, false},
 		"the end, which another node made again": {[]string{"UPDATE part SET how = 'node_lost'"}, 0, false},
 	} {
