@@ -20,6 +20,7 @@ import (
 
 	"callscreen/internal/outbound"
 	"callscreen/internal/store"
+	"callscreen/internal/wait"
 )
 
 // Store is the part of the database that the dispatcher needs.
@@ -70,7 +71,9 @@ const (
 	requestTimeout = 20 * time.Second
 	lease          = 90 * time.Second // of one attempt; longer than an attempt on a node that is frozen for a while
 	parallel       = 2                // concurrent requests per endpoint
-	idle           = time.Second      // poll interval for messages of other nodes
+	saveTime       = 10 * time.Second // for one attempt to save a result
+	saveAgain      = 500 * time.Millisecond
+	idle           = time.Second // poll interval for messages of other nodes
 )
 
 // NewDispatcher returns a dispatcher. Run starts it.
@@ -339,10 +342,19 @@ func (d *Dispatcher) save(ctx context.Context, m store.Delivery, state string, n
 	if state != store.DeliveryPending {
 		m.SettledAt = d.cfg.Now()
 	}
-	// Save the result even during shutdown: a delivered message should not be delivered again.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	return d.cfg.Store.SaveDelivery(ctx, m)
+	for start := time.Now(); ; {
+		// Save the result even during shutdown: a delivered message should not be delivered again.
+		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+		err := d.cfg.Store.SaveDelivery(once, m)
+		cancel()
+		if err == nil || errors.Is(err, store.ErrFenced) || ctx.Err() != nil || time.Since(start) > lease-requestTimeout-2*saveTime {
+			return err
+		}
+		// The database may be down for a moment, or change its address.
+		if wait.For(ctx, saveAgain) != nil {
+			return err
+		}
+	}
 }
 
 // send makes one request.

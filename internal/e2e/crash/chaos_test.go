@@ -71,7 +71,7 @@ func schedule(seed uint64, nodes int, lasts time.Duration) (steps []step) {
 	}
 	apis := append(slices.Sorted(maps.Keys(apiFaults())), "refuses")
 	// Each schedule has a node that is frozen until another one has taken over.
-	first := step{at: 7 * time.Second, length: between(24, 30), what: stop, node: random.IntN(nodes)}
+	first := step{at: 7 * time.Second, length: between(34, 40), what: stop, node: random.IntN(nodes)}
 	first.part = fmt.Sprint("process ", first.node)
 	steps = append(steps, first)
 	busy := map[string]time.Duration{first.part: first.at + first.length + time.Second}
@@ -97,7 +97,7 @@ func schedule(seed uint64, nodes int, lasts time.Duration) (steps []step) {
 			s.what, s.part, s.length, s.node = "API "+apis[random.IntN(len(apis))], "API", between(3, 10), -1
 		}
 		if rare && (s.what == "kill" || s.what == stop || s.what == freeze) {
-			s.length = between(22, 30)
+			s.length = between(22, 40)
 		}
 		if busy[s.part] > at {
 			continue
