@@ -305,7 +305,9 @@ func TestEarlierErasuresGetTombstones(t *testing.T) {
 		"DROP TABLE erased",
 		"DROP TABLE erased_audio",
 		"DROP INDEX segment_audio",
-		"DELETE FROM goose_db_version WHERE version_id = 5",
+		"DROP INDEX webhook_claimed",
+		"ALTER TABLE webhook_delivery DROP COLUMN claimed_by",
+		"DELETE FROM goose_db_version WHERE version_id >= 5",
 	} {
 		if _, err := db.ExecContext(t.Context(), q); err != nil {
 			t.Fatal(err)

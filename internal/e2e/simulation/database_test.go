@@ -40,9 +40,10 @@ type sqlite interface {
 
 type conn struct {
 	sqlite
-	node          *process
-	inTx          bool // a frozen transaction would block all nodes
-	joins, writes bool // the transaction takes the name of the node; it changes anything
+	node   *process
+	inTx   bool   // a frozen transaction would block all nodes
+	joins  bool   // the transaction takes the name of the node
+	writes string // its last statement that changes anything but the queue, whose rows are only a wake-up
 	// statements are those that are prepared and not in use. Parsing takes longer than running them.
 	statements map[string]statement
 }
@@ -112,7 +113,10 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	if err := c.before(ctx); err != nil {
 		return nil, err
 	}
-	c.joins, c.writes = c.joins || strings.HasPrefix(query, "UPDATE node SET instance = $2"), true
+	c.joins = c.joins || strings.HasPrefix(query, "UPDATE node SET instance = $2")
+	if !strings.Contains(query, "river_job") {
+		c.writes = query
+	}
 	s, done, err := c.prepared(ctx, query)
 	if err != nil {
 		return nil, err
@@ -154,13 +158,13 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err != nil {
 		return nil, err
 	}
-	c.inTx, c.joins, c.writes = true, false, false
+	c.inTx, c.joins, c.writes = true, false, ""
 	return &transaction{tx, c}, nil
 }
 
 // fenced checks, before a commit, that no other node has taken the place of this one since it took its name.
 func (c *conn) fenced() {
-	if !c.writes || c.node.gone() {
+	if c.writes == "" || c.node.gone() {
 		return
 	}
 	rows, err := c.sqlite.QueryContext(context.Background(), "SELECT generation FROM node WHERE id = ?1",
@@ -181,7 +185,7 @@ func (c *conn) fenced() {
 	}
 	c.node.mu.Unlock()
 	if !c.joins && known != 0 && known != generation {
-		c.node.wrong("%s writes, and another node has taken its place", c.node.name)
+		c.node.wrong("%s writes, and another node has taken its place: %s", c.node.name, c.writes)
 	}
 }
 

@@ -28,20 +28,12 @@ var mutations = []mutation{
 		"case resend && s.Resent == 0 || s.Resent < 0:", "case resend:",
 	},
 	{
-		"a job id is stored once and never tried again", "internal/screen/submit.go",
-		"if stopped := wait.For(ctx, 200*time.Millisecond); stopped != nil {", "if stopped := errGone; stopped != nil {",
-	},
-	{
-		"segments without a job get no new one", "internal/store/jobs.go",
-		"WHERE s.state IN ('recorded', 'submitted') AND NOT EXISTS", "WHERE s.state IN ('none') AND NOT EXISTS",
-	},
-	{
-		"the jobs of a dead node are not released", "internal/store/lease.go",
-		"jobs, err = t.release(ctx, b.Node)", "jobs = 0",
-	},
-	{
 		"the spool entry is removed before it is delivered", "internal/screen/delivery.go",
 		"	known, err := c.cfg.Decider.known(ctx, id)", "	_ = c.release(id)\n	known, err := c.cfg.Decider.known(ctx, id)",
+	},
+	{
+		"a wrong job is believed", "analyzer/request.go",
+		"|| job.ID != \"\" && job.ID != id {", "{",
 	},
 	{
 		"the backlog goes before live calls", "internal/screen/submitrate.go",
