@@ -151,8 +151,8 @@ func (e *Maintenance) giveUpDeliveries(ctx context.Context) error {
 	if e.cfg.Endpoints == nil {
 		return nil
 	}
-	now := e.cfg.Now()
-	given, err := e.cfg.Store.GiveUpDeliveries(ctx, e.cfg.Endpoints(), now.Add(-giveUpAfter), now, giveUpReason)
+	due := e.cfg.Expiry().Add(-giveUpAfter)
+	given, err := e.cfg.Store.GiveUpDeliveries(ctx, e.cfg.Endpoints(), due, e.cfg.Now(), giveUpReason)
 	if err != nil {
 		return err
 	}
