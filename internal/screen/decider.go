@@ -69,8 +69,18 @@ func (d *Decider) committed(call string, decided *Step) {
 
 // Progress stores the progress of a part of a call, and decides the call if that ended it.
 func (d *Decider) Progress(ctx context.Context, p store.Part) error {
+	_, err := d.progress(ctx, p, func(*store.Tx) (bool, error) { return true, nil })
+	return err
+}
+
+// progress is Progress if may, in the same transaction, returns true. It reports whether it did.
+func (d *Decider) progress(ctx context.Context, p store.Part, may func(*store.Tx) (bool, error)) (done bool, err error) {
 	var decided *Step
-	err := d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
+	err = d.cfg.Store.InTx(ctx, func(tx *store.Tx) error {
+		var err error
+		if done, err = may(tx); err != nil || !done {
+			return err
+		}
 		c, err := tx.Begin(ctx, p)
 		if err != nil {
 			return err
@@ -81,10 +91,11 @@ func (d *Decider) Progress(ctx context.Context, p store.Part) error {
 		decided, err = d.decide(ctx, tx, &c)
 		return err
 	})
-	if err == nil {
-		d.committed(p.Call, decided)
+	if err != nil || !done {
+		return false, err
 	}
-	return err
+	d.committed(p.Call, decided)
+	return true, nil
 }
 
 // Recorded stores a segment with the job that analyses it.

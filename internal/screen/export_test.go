@@ -3,6 +3,8 @@ package screen
 import (
 	"context"
 	"time"
+
+	"callscreen/internal/store"
 )
 
 // Sweep runs the work that a Maintenance does once a minute.
@@ -10,3 +12,8 @@ func (e *Maintenance) Sweep(ctx context.Context) error { return e.sweep(ctx) }
 
 // CheckKept checks the kept documents as at a time.
 func (c *Forwarder) CheckKept(ctx context.Context, now time.Time) { c.checkDue(ctx, now) }
+
+// EndLost ends the open parts of a node that was taken over.
+func (e *Maintenance) EndLost(ctx context.Context, b store.NodeBeat) error {
+	return e.endParts(ctx, b, "node_lost")
+}

@@ -54,7 +54,7 @@ func (n *neighbours) silent(all []store.NodeBeat, self string, now time.Time) (l
 func (e *Maintenance) LookAfter(ctx context.Context) error {
 	if !e.cfg.Store.Shared() {
 		// No other process records into this database, so all open parts are of earlier processes or imported.
-		return e.endParts(ctx, "", "interrupted")
+		return e.endParts(ctx, store.NodeBeat{}, "interrupted")
 	}
 	all, err := e.cfg.Store.Beats(ctx)
 	if err != nil {
@@ -65,7 +65,7 @@ func (e *Maintenance) LookAfter(ctx context.Context) error {
 		return nil // others may have taken this node for dead
 	}
 	// Open parts of this node that it does not record: their end was lost with the spool.
-	if err := e.endParts(ctx, e.cfg.Node, "interrupted"); err != nil || len(silent) == 0 {
+	if err := e.endParts(ctx, store.NodeBeat{Node: e.cfg.Node}, "interrupted"); err != nil || len(silent) == 0 {
 		return err
 	}
 	working, err := e.cfg.Store.Working(ctx)
@@ -86,18 +86,19 @@ func (e *Maintenance) LookAfter(ctx context.Context) error {
 		if jobs > 0 {
 			e.cfg.Log.Warn("node silent, jobs taken over", "node", b.Node, "jobs", jobs)
 		}
-		if err := e.endParts(ctx, b.Node, "node_lost"); err != nil {
+		if err := e.endParts(ctx, b, "node_lost"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// endParts ends the open parts of a node, or of all nodes if it is "", except those that this process answers for.
-func (e *Maintenance) endParts(ctx context.Context, node, how string) error {
+// endParts ends the open parts of a node, or of all nodes if its name is "", except those that this process answers for. It stops if
+// a node that was lost sends a heartbeat again: that node continues its calls itself.
+func (e *Maintenance) endParts(ctx context.Context, of store.NodeBeat, how string) error {
 	own := map[store.PartKey]bool{}
 	maps.Copy(own, e.cfg.OwnParts()) // before, for those that end meanwhile
-	open, err := e.cfg.Store.OpenParts(ctx, node)
+	open, err := e.cfg.Store.OpenParts(ctx, of.Node)
 	if err != nil {
 		return err
 	}
@@ -106,15 +107,22 @@ func (e *Maintenance) endParts(ctx context.Context, node, how string) error {
 		if own[k] {
 			continue
 		}
-		warning := interruptedWarning
+		warning, may := interruptedWarning, func(*store.Tx) (bool, error) { return true, nil }
 		if how == "node_lost" {
 			warning = "the recording node is silent; the rest of its spool is delivered when it is back"
+			may = func(tx *store.Tx) (bool, error) { return tx.Silent(ctx, of) }
+		}
+		p := store.Part{PartKey: k, EndedAt: e.cfg.Now(), How: how, Warnings: []string{warning}}
+		done, err := e.cfg.Decider.progress(ctx, p, may)
+		switch {
+		case err != nil && !errors.Is(err, store.ErrErased):
+			return err
+		case err == nil && !done: // the node is back
+			return nil
+		case err != nil:
+			continue
 		}
 		e.cfg.Log.Warn("interrupted call ended", "call", k.Call, "node", k.Node, "how", how)
-		err := e.cfg.Decider.Progress(ctx, store.Part{PartKey: k, EndedAt: e.cfg.Now(), How: how, Warnings: []string{warning}})
-		if err != nil && !errors.Is(err, store.ErrErased) {
-			return err
-		}
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ func TestNeighbours(t *testing.T) {
 		"frozen connections cost no take-over":             frozenConnections,
 		"a node that is cut off stops before a take-over":  cutOff,
 		"thousands of gone nodes cost nothing":             thousandsGone,
+		"calls of a node that is back are not ended":       backInTime,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,6 +62,57 @@ func member(t *testing.T, url, name string, o options) (*node, *screen.Lease) {
 		c.Lease, c.Now, c.Since, c.Expiry = lease, s.Now, s.Since, s.Earliest
 	}
 	return n, lease
+}
+
+// backInTime: a node joins again after it was taken over and before its calls were ended. It continues them itself.
+func backInTime(t *testing.T, url string) {
+	a, _ := member(t, url, "a", options{})
+	b, _ := member(t, url, "b", options{})
+	p := a.part("live", 0)
+	if err := a.courier.Progress(p); err != nil {
+		t.Fatal(err)
+	}
+	a.drain()
+	beats, err := b.store.Beats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var beat store.NodeBeat
+	for _, one := range beats {
+		if one.Node == "a" {
+			beat = one
+		}
+	}
+	if _, done, err := b.store.TakeOver(t.Context(), beat); err != nil || !done {
+		t.Fatal(done, err)
+	}
+	time.Sleep(5 * time.Millisecond) // heartbeats are told apart by their milliseconds
+	if err := a.store.Rejoin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	look := b.engine(screen.NewWorker(screen.WorkerConfig{API: b.api, Store: b.store, Decider: b.desk, Audio: b.audio}), 1)
+	open := func() int {
+		t.Helper()
+		parts, err := b.store.OpenParts(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(parts)
+	}
+	if err := look.EndLost(t.Context(), beat); err != nil || open() != 1 {
+		t.Errorf("%d open parts of a node that is back: %v", open(), err)
+	}
+	if beats, err = b.store.Beats(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range beats {
+		if one.Node != "a" {
+			continue
+		}
+		if err := look.EndLost(t.Context(), one); err != nil || open() != 0 {
+			t.Errorf("%d open parts of a node that stays silent: %v", open(), err)
+		}
+	}
 }
 
 // audioElsewhere runs two nodes of which one finds no audio, with nothing to tell it why: as when a store shows late what was

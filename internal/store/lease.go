@@ -182,16 +182,26 @@ func (t *Tx) fence(ctx context.Context) error {
 	return err
 }
 
+// Silent reports whether a node has sent no heartbeat since the given one. Until the transaction ends the node can neither send
+// one nor join.
+func (t *Tx) Silent(ctx context.Context, b NodeBeat) (bool, error) {
+	var seen int64
+	err := t.tx.QueryRowContext(ctx, "SELECT seen_ms FROM node WHERE id = $1"+t.s.forUpdate(), b.Node).Scan(&seen)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the heartbeat of node %s: %w", b.Node, err)
+	}
+	return seen == b.Seen, nil
+}
+
 // TakeOver gives the jobs and deliveries of a silent node back and fences the node, unless it has sent a heartbeat since the
 // given one. It returns the number of jobs, and whether the node was taken over.
 func (s *Store) TakeOver(ctx context.Context, b NodeBeat) (jobs int64, done bool, err error) {
 	err = s.InTx(ctx, func(t *Tx) error {
-		var now int64
-		err := t.tx.QueryRowContext(ctx, "SELECT seen_ms FROM node WHERE id = $1"+s.forUpdate(), b.Node).Scan(&now)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && now != b.Seen {
-			return nil
-		}
-		if err != nil {
+		silent, err := t.Silent(ctx, b)
+		if err != nil || !silent {
 			return err
 		}
 		if _, err := t.exec(ctx, "UPDATE node SET generation = generation + 1 WHERE id = $1", b.Node); err != nil {

@@ -97,7 +97,8 @@ func (c *chaos) judgeOwners() (takeOvers int) {
 			}
 			takeOvers++
 			if gone := c.goneFor(names[l.Node], l.Time.Add(-window), l.Time); gone < absent {
-				c.t.Errorf("%s of node %d, which was away for %v of the %v before: %s", l.Msg, names[l.Node], gone, window, line)
+				c.t.Errorf("%s of node %d, which was away for %v of the %v before: %s\nits log:\n%s",
+					l.Msg, names[l.Node], gone, window, line, strings.Join(c.nodes[names[l.Node]].warnings(), "\n"))
 			}
 		}
 	}
