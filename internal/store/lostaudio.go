@@ -27,7 +27,7 @@ func (s *Store) AudioNodes(ctx context.Context) (list []AudioNode, err error) {
 				SELECT node, 0, 0 FROM erased_audio GROUP BY node
 			) AS both_kinds GROUP BY node
 		) AS a LEFT JOIN node n ON n.id = a.node ORDER BY a.node`,
-		millis(time.Now()),
+		millis(s.Now()),
 	)
 	err = each(rows, err, func(r *sql.Rows) error {
 		var a AudioNode

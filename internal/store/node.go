@@ -137,8 +137,8 @@ func (s *Store) Working(ctx context.Context) (nodes map[string]bool, err error) 
 // keepNodes is the time for which the row of a silent node is kept.
 const keepNodes = time.Hour
 
-// RemoveNode deletes the row of a silent node that has no open part and no segment that only it can submit. It reports
-// whether it did.
+// RemoveNode deletes the row of a silent node that has no open part and no audio that only it has: the row tells since when
+// it is gone. It reports whether it did.
 func (s *Store) RemoveNode(ctx context.Context, b NodeBeat) (done bool, err error) {
 	if b.Age < keepNodes {
 		return false, nil
@@ -148,7 +148,8 @@ func (s *Store) RemoveNode(ctx context.Context, b NodeBeat) (done bool, err erro
 			ctx,
 			`DELETE FROM node WHERE id = $1 AND seen_ms = $2
 			AND NOT EXISTS (SELECT 1 FROM part p WHERE p.node = node.id AND p.ended_ms = 0)
-			AND NOT EXISTS (SELECT 1 FROM segment s WHERE s.audio_node = node.id AND s.state IN ('recorded', 'submitted'))`,
+			AND NOT EXISTS (SELECT 1 FROM segment s WHERE s.audio_node = node.id AND (s.audio_key <> '' OR s.state IN ('recorded', 'submitted')))
+			AND NOT EXISTS (SELECT 1 FROM erased_audio a WHERE a.node = node.id)`,
 			b.Node,
 			b.Seen,
 		)

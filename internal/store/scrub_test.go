@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pressly/goose/v3"
+
 	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
 )
@@ -291,33 +293,31 @@ func TestAnOlderDatabaseIsRewritten(t *testing.T) {
 // The tombstones of calls that were erased by an earlier version come from the audit.
 func TestEarlierErasuresGetTombstones(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, store.Options{Dir: dir, Owner: true})
-	personal(t, s, "c", number, 10)
-	erase(t, s, "c")
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
 	db, err := sql.Open("sqlite", filepath.Join(dir, "callscreen.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []string{
-		"DROP TABLE erased",
-		"DROP TABLE erased_audio",
-		"DROP INDEX segment_audio",
-		"DROP INDEX webhook_claimed",
-		"ALTER TABLE webhook_delivery DROP COLUMN claimed_by",
-		"DELETE FROM goose_db_version WHERE version_id >= 5",
-	} {
-		if _, err := db.ExecContext(t.Context(), q); err != nil {
+	const before = 4 // the last version without tombstones
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, os.DirFS("migrations"), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	for i, at := range []int64{2000, 1000} {
+		if _, err := db.ExecContext(t.Context(), "INSERT INTO audit (seq, at_ms, actor, what, call_id, segment_id, policy_version, detail, "+
+			"previous, hash) VALUES ($1, $2, 'me', 'call.erased', 'c', '', 0, '{}', '', '')", i+1, at); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, store.Options{Dir: dir, Owner: true})
-	if is, err := s.Erased(t.Context(), store.PartKey{Call: "c", Part: 1, Node: "n1"}); err != nil || !is {
-		t.Error(is, err)
+	s := open(t, store.Options{Dir: dir, Owner: true})
+	for part, want := range map[int64]bool{2000: true, 2001: false} {
+		if is, err := s.Erased(t.Context(), store.PartKey{Call: "c", Part: part, Node: "n1"}); err != nil || is != want {
+			t.Errorf("a part that began at %d is erased: %v, %v", part, is, err)
+		}
 	}
 }

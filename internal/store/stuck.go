@@ -34,7 +34,7 @@ func (s *Store) Stuck(ctx context.Context, endpoints []string, now time.Time) (l
 	}
 	gone := map[string]bool{}
 	for _, n := range nodes {
-		gone[n.Node] = s.postgres && n.Silent >= stuckAfter
+		gone[n.Node] = s.Shared() && n.Silent >= stuckAfter
 	}
 	late := millis(now.Add(-stuckAfter))
 	places, args := marks(endpoints)
