@@ -160,7 +160,7 @@ mutations: ## show that the simulation finds defects of the durable core (some m
 crash: ## kill the sidecar 30 times on each database, and take away everything that it depends on (some minutes)
 	@mkdir -p out && rm -f out/crash.md
 	CALLSCREEN_KILLS=30 CALLSCREEN_CRASH_REPORT=$(CURDIR)/out/crash.md \
-	  $(GO) test -count=$(RUNS) -parallel 8 -timeout 60m ./internal/e2e/crash
+	  $(GO) test -count=$(RUNS) -parallel 6 -timeout 60m ./internal/e2e/crash
 	@sort -r out/crash.md
 
 lint: ## run gofmt, vet and golangci-lint, and check that go.mod is tidy

@@ -418,7 +418,9 @@ func TestARedirectCarriesNeitherKeyNorRecording(t *testing.T) {
 			{Poll: answer(simulator.Answer{Status: status, Location: other.URL})},
 		} {
 			r := newRig(t, simulator.Script{Rules: []simulator.Rule{rule}}, short)
-			if _, err := r.client.Analyze(t.Context(), recording(1, 100), nil); analyzer.Reason(err) != "timeout" {
+			// A busy machine may not even answer within the short deadline: the upload is in doubt then.
+			_, err := r.client.Analyze(t.Context(), recording(1, 100), nil)
+			if reason := analyzer.Reason(err); reason != "timeout" && reason != "in_doubt" {
 				t.Errorf("HTTP %d: error is %v", status, err)
 			}
 		}

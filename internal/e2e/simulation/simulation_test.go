@@ -20,7 +20,7 @@ import (
 // seeds returns the number of worlds of a run, CALLSCREEN_WORLDS, and the first of their seeds, CALLSCREEN_WORLD.
 func seeds(t *testing.T) (first uint64, n int) {
 	t.Helper()
-	n = 2000
+	n = 500
 	if testing.Short() {
 		n = 50
 	}
