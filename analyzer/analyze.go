@@ -170,8 +170,13 @@ func (c *Client) retry(ctx context.Context, op, id string, try func(context.Cont
 		}
 		request, cancel := context.WithTimeout(ctx, left)
 		defer cancel()
+		before := last
 		if last = try(request); last == nil {
 			return nil
+		}
+		if before != nil && last.Kind == KindNetwork && request.Err() != nil && ctx.Err() == nil {
+			last = before // the deadline cut this request off; the answer to the one before says more
+			return backoff.Permanent(last)
 		}
 		if ctx.Err() != nil || !last.Retry {
 			return backoff.Permanent(last)

@@ -91,7 +91,7 @@ func (r *rig) resends() (n int) {
 
 func answer(a simulator.Answer) *simulator.Answer { return &a }
 
-func short(o *analyzer.Options) { o.Deadline, o.PollMax = 300*time.Millisecond, 100*time.Millisecond }
+func short(o *analyzer.Options) { o.Deadline, o.PollMax = time.Second, 100*time.Millisecond }
 
 // TestEveryMisbehaviourOfTheAPI covers the failures of a real service and their results.
 func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
