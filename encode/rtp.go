@@ -46,6 +46,36 @@ func NewRTPDecoder(mimeType string, channel int) (RTPDecoder, error) {
 // isStereo reports whether an Opus packet holds two channels, RFC 6716, section 3.1.
 func isStereo(packet []byte) bool { return len(packet) > 0 && packet[0]&4 != 0 }
 
+// stereoMix mixes the channels of a stereo stream. Channels that only the encoder makes differ are added, as decoders do, and
+// the mix of [Mixer] begins with the first packet whose difference is a sound of its own.
+type stereoMix struct {
+	mixer  *Mixer
+	differ bool
+}
+
+// ownSound is the power of the difference, as a share of that of the sum, from which it is a sound of its own.
+const ownSound = 0.02
+
+func newStereoMix() *stereoMix { return &stereoMix{mixer: NewMixer(2)} }
+
+// mix appends the mix of interleaved samples to dst.
+func (m *stereoMix) mix(dst, src []float32) []float32 {
+	var sum, difference float64
+	for i := 0; i+1 < len(src) && !m.differ; i += 2 {
+		l, r := float64(src[i]), float64(src[i+1])
+		sum += (l + r) * (l + r)
+		difference += (l - r) * (l - r)
+	}
+	const silent = 1e-7
+	if m.differ = m.differ || difference > ownSound*sum+silent*float64(len(src)); m.differ {
+		return m.mixer.Mix(dst, src)
+	}
+	for i := 0; i+1 < len(src); i += 2 {
+		dst = append(dst, (src[i]+src[i+1])/2)
+	}
+	return dst
+}
+
 type rtpG711 struct {
 	decoder interface {
 		Decode(dst []int16, src []byte) []int16

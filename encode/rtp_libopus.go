@@ -26,7 +26,7 @@ func newRTPOpus(channel int) (RTPDecoder, error) {
 type rtpLibopus struct {
 	channel, channels int
 	decoder           *libopus.Decoder
-	mixer             *Mixer // nil before the first stereo packet whose channels are mixed
+	mixer             *stereoMix // nil before the first stereo packet whose channels are mixed
 	pcm               []int16
 	samples, mixed    []float32
 }
@@ -56,7 +56,7 @@ func (d *rtpLibopus) Decode(dst []int16, payload []byte) ([]int16, error) {
 		return dst, err
 	}
 	if d.channel < 0 && d.mixer == nil && isStereo(payload) { // the decoder would add the channels, which may cancel
-		d.mixer = NewMixer(2)
+		d.mixer = newStereoMix()
 		if err := d.init(2); err != nil {
 			return dst, err
 		}
@@ -100,7 +100,7 @@ func (d *rtpLibopus) append(dst, pcm []int16) []int16 {
 		for _, v := range pcm {
 			d.samples = append(d.samples, float32(v)/32768)
 		}
-		d.mixed = d.mixer.Mix(d.mixed[:0], d.samples)
+		d.mixed = d.mixer.mix(d.mixed[:0], d.samples)
 		from := len(dst)
 		dst = append(dst, make([]int16, len(d.mixed))...)
 		ToInt16(dst[from:], d.mixed)

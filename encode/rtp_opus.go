@@ -13,7 +13,7 @@ func newRTPOpus(channel int) (RTPDecoder, error) {
 // of the channels, in which a voice of opposite phase is missing.
 type rtpOpus struct {
 	channel int
-	mixer   *Mixer // nil before the first stereo packet
+	mixer   *stereoMix // nil before the first stereo packet
 	decoder *OpusDecoder
 	samples []float32
 	mixed   []float32
@@ -42,14 +42,14 @@ func (d *rtpOpus) Decode(dst []int16, payload []byte) ([]int16, error) {
 		return dst, nil
 	}
 	if d.channel < 0 && d.mixer == nil && isStereo(payload) {
-		d.mixer = NewMixer(2)
+		d.mixer = newStereoMix()
 		d.decoder, _ = NewOpusDecoder(2)
 	}
 	if d.samples, err = d.decoder.Decode(d.samples[:0], payload); err != nil {
 		return dst, err
 	}
 	if d.mixer != nil {
-		d.mixed = d.mixer.Mix(d.mixed[:0], d.samples)
+		d.mixed = d.mixer.mix(d.mixed[:0], d.samples)
 		d.samples = append(d.samples[:0], d.mixed...)
 	}
 	if d.channel >= 0 {
