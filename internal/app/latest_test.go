@@ -42,8 +42,11 @@ func TestNoRequestWaitsForAComputationThatHangs(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if runs != 2 {
-			t.Errorf("%d computations", runs)
+		mu.Lock()
+		n := runs
+		mu.Unlock()
+		if n != 2 {
+			t.Errorf("%d computations", n)
 		}
 		set(0)
 		time.Sleep(2 * time.Minute)
