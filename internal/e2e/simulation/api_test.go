@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -232,7 +233,7 @@ func (l line) poll(ctx context.Context, id string, m mode) (int, string, error) 
 		return http.StatusOK, fmt.Sprintf(`{"id":%q,"status":"failed","error_code":"Unknown"}`, id), nil
 	}
 	score := 0.05
-	if l.s.t.synthetic[j.clip] {
+	if synthetic, _ := l.s.t.nature(j.clip); synthetic {
 		score = 0.95
 	}
 	return http.StatusOK, fmt.Sprintf(`{"id":%q,"status":"completed","score":%v}`, id, score), nil
@@ -271,11 +272,12 @@ func (s *service) accept(clip int, u *upload, of float64) {
 	if s.rng.Float64() >= of {
 		return
 	}
+	_, unusable := s.t.nature(clip)
 	u.job = fmt.Sprintf("job-%d-%d", clip, len(s.ups[clip]))
 	s.jobs[u.job] = &job{
 		clip:   clip,
 		doneAt: time.Now().Add(time.Duration(s.rng.IntN(12000)) * time.Millisecond),
-		fails:  s.t.unusable[clip],
+		fails:  unusable,
 	}
 }
 
@@ -310,4 +312,17 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// uploads returns the uploads of a clip, and job an accepted job, nil if there is none.
+func (s *service) uploads(clip int) []*upload {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.ups[clip])
+}
+
+func (s *service) job(id string) *job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.jobs[id]
 }

@@ -108,7 +108,7 @@ func (w *world) claims() {
 
 // segment checks what became of a segment that was promised.
 func (w *world) segment(g store.SegmentRow, clip int) {
-	ups := w.api.ups[clip]
+	ups := w.api.uploads(clip)
 	if len(ups) > w.limit() {
 		w.wrong("segment %s was uploaded %d times", g.ID, len(ups))
 	}
@@ -197,10 +197,10 @@ func (w *world) haste(all map[string]store.SegmentRow) {
 		clip := w.promised[id]
 		switch {
 		case !g.Settled():
-		case w.callOf[clip] == w.last && w.settledAt[id].Sub(w.healed) > soon:
-			w.wrong("the call after the outage has its result %v after it", w.settledAt[id].Sub(w.healed))
+		case w.callOf[clip] == w.last && w.settledTime(id).Sub(w.healed) > soon:
+			w.wrong("the call after the outage has its result %v after it", w.settledTime(id).Sub(w.healed))
 		}
-		j := w.api.jobs[g.JobID]
+		j := w.api.job(g.JobID)
 		if j == nil || g.SubmittedAt.IsZero() {
 			continue
 		}
@@ -208,7 +208,7 @@ func (w *world) haste(all map[string]store.SegmentRow) {
 		if j.doneAt.After(from) {
 			from = j.doneAt
 		}
-		if d := w.settledAt[id].Sub(from); d > soon {
+		if d := w.settledTime(id).Sub(from); d > soon {
 			w.wrong("the result of segment %s was there for %v", id, d)
 		}
 	}

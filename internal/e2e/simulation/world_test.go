@@ -287,3 +287,17 @@ func (w *world) promise(g store.SegmentRow) {
 	defer w.mu.Unlock()
 	w.promised[g.ID] = w.clips[fmt.Sprint(g.PartKey, g.Leg, g.Seq)]
 }
+
+// nature reports whether a clip is synthetic, and whether its jobs fail.
+func (w *world) nature(clip int) (synthetic, unusable bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.synthetic[clip], w.unusable[clip]
+}
+
+// settledTime returns when a segment was settled.
+func (w *world) settledTime(segment string) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.settledAt[segment]
+}
