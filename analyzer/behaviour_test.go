@@ -151,7 +151,7 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 		{"402", submit(simulator.Answer{Status: 402}), nil, analyzer.KindNoCredit, 1, 0, 0, "has no credit"},
 		{"405 passes", submit(simulator.Answer{Status: 405, Times: 2}), nil, "", 3, 1, 0, ""},
 		{"409 passes", submit(simulator.Answer{Status: 409, Times: 2}), nil, "", 3, 1, 0, ""},
-		{"a status nobody knows passes", submit(simulator.Answer{Status: 444, Times: 2}), nil, "", 3, 1, 0, ""},
+		{"an unknown status passes", submit(simulator.Answer{Status: 444, Times: 2}), nil, "", 3, 1, 0, ""},
 		{"501 passes", submit(simulator.Answer{Status: 501, Times: 2}), nil, "", 3, 1, 0, ""},
 		{"503 passes", submit(simulator.Answer{Status: 503, Times: 4}), nil, "", 5, 1, 0, ""},
 		{"500 passes", submit(simulator.Answer{Status: 500, Times: 2}), nil, "", 3, 1, 0, ""},
@@ -279,7 +279,7 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 			"",
 		},
 		{"the job is gone", poll(simulator.Answer{Status: 404}), nil, analyzer.KindJobNotFound, 1, 1, 0, "does not know this job"},
-		{"polls are refused in ways nobody knows", poll(simulator.Answer{Status: 418, Times: 5}), nil, "", 1, 1, 0, ""},
+		{"polls are refused with an unknown status", poll(simulator.Answer{Status: 418, Times: 5}), nil, "", 1, 1, 0, ""},
 		{"polls get 400 for a while", poll(simulator.Answer{Status: 400, Times: 5}), nil, "", 1, 1, 0, ""},
 		{"polls are redirected for a while", poll(simulator.Answer{Status: 302, Location: "/", Times: 5}), nil, "", 1, 1, 0, ""},
 		{

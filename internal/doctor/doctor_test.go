@@ -100,7 +100,7 @@ func TestEveryFaultIsFoundAndHasAHint(t *testing.T) {
 		"audio of erased calls": {func(w *world, _ *config.Config) {
 			w.kept.Rows = []store.Stuck{{Kind: store.StuckErasedAudio, Where: "n1", Count: 3, Call: "c"}}
 		}, "retention", doctor.Warning},
-		"messages to nobody": {func(w *world, _ *config.Config) {
+		"messages to an endpoint that is not configured": {func(w *world, _ *config.Config) {
 			w.kept.Rows = []store.Stuck{{Kind: store.StuckWebhook, Where: "n1", Count: 3, Call: "c"}}
 		}, "retention", doctor.Warning},
 		"a file without a call": {
