@@ -24,7 +24,7 @@ var mutations = []mutation{
 		"if err := t.fence(ctx); err != nil {", "if err := t.fence(ctx); err != nil && false {",
 	},
 	{
-		"an upload of unknown outcome is repeated without limit", "internal/store/segment.go",
+		"an upload of unknown outcome is repeated without limit", "internal/store/submission.go",
 		"case resend && s.Resent == 0 || s.Resent < 0:", "case resend:",
 	},
 	{
