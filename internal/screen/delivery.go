@@ -53,11 +53,14 @@ var errUnreadable = errors.New("malformed spool document")
 
 // check refuses a document that the database would refuse on every attempt, or that would mislead readers of its tables.
 func (d document) check(id string) error {
-	const lastYear = 253402300800000 // 9999, in milliseconds
 	g := d.Segment
 	switch {
-	case d.Part.Call == "" || d.Part.Node == "" || d.Part.Part <= 0 || d.Part.Part >= lastYear:
+	case d.Part.Call == "" || d.Part.Node == "" || !storable(d.Part.Part):
 		return fmt.Errorf("%w: no part of a call is named", errUnreadable)
+	case !storable(d.At.UnixMilli()): // a part that was interrupted ends at this time
+		return fmt.Errorf("%w: it has no time", errUnreadable)
+	case !d.Part.EndedAt.IsZero() && !storable(d.Part.EndedAt.UnixMilli()):
+		return fmt.Errorf("%w: the end of the part is no time", errUnreadable)
 	case strings.HasPrefix(id, partPrefix) != (g == nil):
 		return fmt.Errorf("%w: name and kind differ", errUnreadable)
 	}
@@ -83,9 +86,18 @@ func (d document) check(id string) error {
 	return nil
 }
 
+// storable reports whether the database can tell a time, in milliseconds, from none.
+func storable(millis int64) bool {
+	const lastYear = 253402300800000 // 9999
+	return 0 < millis && millis < lastYear
+}
+
 func checkSegment(id string, part store.PartKey, g *store.SegmentRow) error {
 	if g.ID != id || g.PartKey != part || len(id) < len(segmentID(part, "", 0, 0)) {
 		return fmt.Errorf("%w: name and segment differ", errUnreadable)
+	}
+	if !storable(g.RecordedAt.UnixMilli()) {
+		return fmt.Errorf("%w: the segment was recorded at no time", errUnreadable)
 	}
 	audio := g.AudioKey != ""
 	switch g.State {
