@@ -143,6 +143,6 @@ func (r *Report) add(leg LegReport) {
 // SortSegments puts segments in the order of the call.
 func SortSegments(segments []SegmentReport) {
 	slices.SortStableFunc(segments, func(a, b SegmentReport) int {
-		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Leg, b.Leg), cmp.Compare(a.Seq, b.Seq))
+		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Leg, b.Leg), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.ID, b.ID))
 	})
 }

@@ -93,7 +93,7 @@ func (d *Decider) report(c store.Call, segments []store.SegmentRow) (report.Call
 		r, _ = summarize(d.Policy(), &c, nil, nil, false)
 	}
 	r.Simulated = c.Simulated
-	r.Segments = []report.SegmentReport{}
+	r.Segments = make([]report.SegmentReport, 0, len(segments))
 	for _, g := range segments {
 		// The offsets of a later part count from its start, those of the report from the start of the call.
 		r.Segments = append(r.Segments, segmentReport(g, time.UnixMilli(g.Part).Sub(c.StartedAt)))
@@ -157,13 +157,9 @@ func (d *Decider) Reports(ctx context.Context, f store.Filter) ([]report.CallRep
 	for i, c := range calls {
 		ids[i] = c.ID
 	}
-	all, err := d.cfg.Store.Segments(ctx, ids...)
+	of, err := d.cfg.Store.Shown(ctx, ids...)
 	if err != nil {
 		return nil, nil, err
-	}
-	of := map[string][]store.SegmentRow{}
-	for _, g := range all {
-		of[g.Call] = append(of[g.Call], g)
 	}
 	list := make([]report.CallReport, 0, len(calls))
 	for _, c := range calls {

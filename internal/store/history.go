@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -30,7 +31,7 @@ type Window struct {
 type Reading int
 
 const (
-	ReadFindings Reading = iota // no summary; of each segment leg, speech, state, reason and score
+	ReadFindings Reading = iota // no summary; of each segment place, speech, state, reason and score
 	ReadCalls                   // no segments
 	ReadAll
 )
@@ -201,7 +202,7 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 		return err
 	}
 	// The calls of the page with their numbers, from 1, for joins.
-	numbered := " FROM (SELECT id AS past_id, row_number() OVER (ORDER BY started_ms, id) AS n" + endedCalls + ") numbered JOIN "
+	numbered := " FROM (SELECT id AS past_id, metadata AS past_metadata, row_number() OVER (ORDER BY started_ms, id) AS n" + endedCalls + ") numbered JOIN "
 	rows, err = tx.QueryContext(
 		ctx,
 		"SELECT n, opened_ms, state, assignee, disposition, note, closed_ms, closed_by"+numbered+"review ON call_id = past_id",
@@ -215,16 +216,18 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	}
 	rows, err = tx.QueryContext(
 		ctx,
-		"SELECT n, "+columns+numbered+"segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq, part, node",
+		"SELECT n, "+columns+numbered+"segment ON call_id = past_id",
 		args...)
 	if err := each(rows, err, func(r *sql.Rows) error { return scan(r, p.calls) }); err != nil {
 		return err
 	}
-	rows, err = tx.QueryContext(ctx, "SELECT n, "+accountColumns+numbered+"leg ON call_id = past_id ORDER BY part, node, leg", args...)
+	rows, err = tx.QueryContext(ctx, "SELECT n, "+accountColumns+numbered+"leg ON call_id = past_id", args...)
 	if err := each(rows, err, func(r *sql.Rows) error { return scanAccount(r, p.calls) }); err != nil {
 		return err
 	}
 	for i := range p.calls {
+		slices.SortFunc(p.calls[i].Segments, compareSegments)
+		slices.SortFunc(p.calls[i].Legs, compareLegs)
 		if p.calls[i].Number > 1 {
 			if err := onlyLastNumber(ctx, tx, &p.calls[i]); err != nil {
 				return err
@@ -236,7 +239,19 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 
 // accountColumns are the columns of a leg that a policy reads.
 const accountColumns = "part, node, leg, duration_ms, lost_ms, recorded_ms, noise_ms, paused_ms, interrupted, " +
-	"nullif(unheard, ''), ledger <> '', nullif(metadata, ''), bound"
+	"nullif(unheard, ''), ledger <> '', CASE WHEN metadata = '[' || past_metadata || ']' THEN '=' ELSE nullif(metadata, '') END, bound"
+
+// compareLegs and compareSegments order what belongs to one call. Sorted here, it need not be sorted with that of all calls of a
+// page by the database.
+func compareLegs(a, b LegProgress) int {
+	return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Leg, b.Leg))
+}
+
+func compareSegments(a, b SegmentRow) int {
+	at := func(g SegmentRow) int64 { return g.Part + g.Offset.Milliseconds() }
+	return cmp.Or(cmp.Compare(at(a), at(b)), cmp.Compare(a.Leg, b.Leg), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Part, b.Part),
+		cmp.Compare(a.Node, b.Node))
+}
 
 func scanAccount(r *sql.Rows, calls []Past) error {
 	var n int
@@ -267,7 +282,10 @@ func scanAccount(r *sql.Rows, calls []Past) error {
 			l.Ledger.Unrecorded[reason] = report.Seconds(duration(ms))
 		}
 	}
-	if metadata.Valid {
+	switch {
+	case metadata.String == "=":
+		l.Metadata = []map[string]string{calls[n-1].Metadata}
+	case metadata.Valid:
 		if err := json.Unmarshal([]byte(metadata.String), &l.Metadata); err != nil {
 			return err
 		}
@@ -309,19 +327,21 @@ func scanHearing(r *sql.Rows, calls []Past) error {
 }
 
 // findingColumns omit values that most segments share: NULL is faster to scan than a text.
-const findingColumns = "leg, speech_ms, nullif(state, 'scored'), nullif(reason, ''), score"
+const findingColumns = "part, node, leg, seq, offset_ms, speech_ms, nullif(state, 'scored'), nullif(reason, ''), score"
 
 // findingRow is reused: a million allocations would be slow.
 type findingRow struct {
-	n             int
-	leg           string
+	n, seq        int
+	part          int64
+	node, leg     string
+	offset        int64
 	speech        int64
 	state, reason sql.NullString
 	score         sql.NullFloat64
 }
 
 func (f *findingRow) scan(r *sql.Rows, calls []Past) error {
-	if err := r.Scan(&f.n, &f.leg, &f.speech, &f.state, &f.reason, &f.score); err != nil {
+	if err := r.Scan(&f.n, &f.part, &f.node, &f.leg, &f.seq, &f.offset, &f.speech, &f.state, &f.reason, &f.score); err != nil {
 		return err
 	}
 	to := &calls[f.n-1].Segments
@@ -330,7 +350,9 @@ func (f *findingRow) scan(r *sql.Rows, calls []Past) error {
 	}
 	*to = (*to)[:len(*to)+1]
 	g := &(*to)[len(*to)-1]
-	g.Leg, g.Speech, g.State, g.Reason, g.Score = f.leg, duration(f.speech), SegmentScored, f.reason.String, nil
+	g.PartKey = PartKey{Call: calls[f.n-1].ID, Part: f.part, Node: f.node}
+	g.Leg, g.Seq, g.Offset = f.leg, f.seq, duration(f.offset)
+	g.Speech, g.State, g.Reason, g.Score = duration(f.speech), SegmentScored, f.reason.String, nil
 	if f.state.Valid {
 		g.State = f.state.String
 	}

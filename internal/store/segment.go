@@ -179,10 +179,8 @@ func scanSegment(row interface{ Scan(...any) error }) (g SegmentRow, err error) 
 	g.RecordedAt, g.AudioDeletedAt, g.NextAt = fromMillis(recorded), fromMillis(deleted), fromMillis(next)
 	g.Answered, g.Odd = duration(answered), duration(odd)
 	g.SubmitStarted, g.SubmittedAt, g.SettledAt = fromMillis(started), fromMillis(submitted), fromMillis(settled)
-	if pieces != "" {
-		if err := json.Unmarshal([]byte(pieces), &g.Pieces); err != nil {
-			return g, fmt.Errorf("pieces of segment %s: %w", g.ID, err)
-		}
+	if err := g.setPieces(pieces); err != nil {
+		return g, err
 	}
 	return g, json.Unmarshal([]byte(voiced), &g.Voiced)
 }
@@ -220,6 +218,50 @@ func segments(ctx context.Context, q querier, calls ...string) (list []SegmentRo
 		return nil, fmt.Errorf("list segments: %w", err)
 	}
 	return list, nil
+}
+
+// shownColumns are the columns of a segment that a report shows.
+const shownColumns = `id, call_id, part, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, state, reason, detail, score, verdict, job_id,
+	cleaned, audio_key, audio_sha256, resent, pieces`
+
+// Shown returns the segments of calls, by call and in no order, with no more than a report shows. Lists read thousands of rows.
+func (s *Store) Shown(ctx context.Context, calls ...string) (map[string][]SegmentRow, error) {
+	of := make(map[string][]SegmentRow, len(calls))
+	if len(calls) == 0 {
+		return of, nil
+	}
+	marks, args := marks(calls)
+	rows, err := s.reader.QueryContext(ctx, "SELECT "+shownColumns+" FROM segment WHERE call_id IN ("+marks+")", args...)
+	err = each(rows, err, func(r *sql.Rows) error {
+		var g SegmentRow
+		var offset, took, speech, lost int64
+		var pieces string
+		if err := r.Scan(&g.ID, &g.Call, &g.Part, &g.Leg, &g.Seq, &offset, &took, &speech, &lost, &g.State, &g.Reason, &g.Detail, &g.Score,
+			&g.Verdict, &g.JobID, &g.Cleaned, &g.AudioKey, &g.AudioSHA256, &g.Resent, &pieces); err != nil {
+			return err
+		}
+		g.Offset, g.Duration, g.Speech, g.Lost = duration(offset), duration(took), duration(speech), duration(lost)
+		if err := g.setPieces(pieces); err != nil {
+			return err
+		}
+		of[g.Call] = append(of[g.Call], g)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list segments to show: %w", err)
+	}
+	return of, nil
+}
+
+// setPieces sets the pieces as they are stored: "" for none.
+func (s *SegmentRow) setPieces(text string) error {
+	if text == "" {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(text), &s.Pieces); err != nil {
+		return fmt.Errorf("pieces of segment %s: %w", s.ID, err)
+	}
+	return nil
 }
 
 // Overdue returns segments that were recorded before a time and have no job at the API.
