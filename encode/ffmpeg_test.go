@@ -28,6 +28,9 @@ func muxed(t testing.TB, ext string, inputs []string, args ...string) []byte {
 
 // Known fault: only the first audio track was heard.
 func TestEveryTrackIsHeard(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many files of ffmpeg; the tests without -short read them")
+	}
 	two := []string{"human.wav", "synthetic.wav"}
 	picture := filepath.Join(t.TempDir(), "cover.png")
 	run(t, nil, "ffmpeg", "-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=s=320x240", "-frames:v", "1", picture)
@@ -58,6 +61,9 @@ func TestEveryTrackIsHeard(t *testing.T) {
 
 // Known fault: only the first of joined files was heard.
 func TestEveryPartIsHeard(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many files of ffmpeg; the tests without -short read them")
+	}
 	one := func(ext string, args ...string) [2][]byte {
 		return [2][]byte{muxed(t, ext, []string{"human.wav"}, args...), muxed(t, ext, []string{"synthetic.wav"}, args...)}
 	}

@@ -48,6 +48,9 @@ func formats(t *testing.T, voice string) map[string][]byte {
 
 // A recording behind another is heard, or unheard time is booked for it, whatever the formats are.
 func TestJoinedFormatsAreHeardOrBooked(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many files of ffmpeg; the tests without -short read them")
+	}
 	first, second := formats(t, "human.wav"), formats(t, "synthetic.wav")
 	for outer, inner := range map[string][]string{
 		"WAV":    {"ADTS", "MP2", "AC-3", "E-AC-3", "DTS", "FLV", "TTA", "AVI", "MPG", "TS", "NUT", "mu-law"},

@@ -7,6 +7,9 @@ import (
 
 // Plain recordings of any kind are read as a whole: nothing is booked that would make a call inconclusive.
 func TestPlainFilesAreReadAsAWhole(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many files of ffmpeg; the tests without -short read them")
+	}
 	voiceArgs := []string{"synthetic.wav"}
 	video := []string{"-f", "lavfi", "-i", "testsrc=d=9:s=64x64:r=5", "-map", "0:a", "-map", "1:v", "-c:v", "mpeg4"}
 	for name, c := range map[string]struct {
