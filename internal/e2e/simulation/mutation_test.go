@@ -29,7 +29,7 @@ var mutations = []mutation{
 	},
 	{
 		"the spool entry is removed before it is delivered", "internal/screen/delivery.go",
-		"	known, err := c.cfg.Decider.known(ctx, id)", "	_ = c.release(id)\n	known, err := c.cfg.Decider.known(ctx, id)",
+		"	known, err := c.cfg.Decider.known(ctx, id)", "	_ = c.remove(id)\n	known, err := c.cfg.Decider.known(ctx, id)",
 	},
 	{
 		"a wrong job is believed", "analyzer/request.go",
