@@ -31,7 +31,7 @@ type Window struct {
 type Reading int
 
 const (
-	ReadFindings Reading = iota // no summary; of each segment place, speech, state, reason and score
+	ReadFindings Reading = iota // no summary; of each segment leg, speech, state, reason and score
 	ReadCalls                   // no segments
 	ReadAll
 )
@@ -202,7 +202,8 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 		return err
 	}
 	// The calls of the page with their numbers, from 1, for joins.
-	numbered := " FROM (SELECT id AS past_id, metadata AS past_metadata, row_number() OVER (ORDER BY started_ms, id) AS n" + endedCalls + ") numbered JOIN "
+	numbered := " FROM (SELECT id AS past_id, metadata AS past_metadata, " +
+		"row_number() OVER (ORDER BY started_ms, id) AS n" + endedCalls + ") numbered JOIN "
 	rows, err = tx.QueryContext(
 		ctx,
 		"SELECT n, opened_ms, state, assignee, disposition, note, closed_ms, closed_by"+numbered+"review ON call_id = past_id",
@@ -216,7 +217,7 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	}
 	rows, err = tx.QueryContext(
 		ctx,
-		"SELECT n, "+columns+numbered+"segment ON call_id = past_id",
+		"SELECT n, "+columns+numbered+"segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq, part, node",
 		args...)
 	if err := each(rows, err, func(r *sql.Rows) error { return scan(r, p.calls) }); err != nil {
 		return err
@@ -226,7 +227,6 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 		return err
 	}
 	for i := range p.calls {
-		slices.SortFunc(p.calls[i].Segments, compareSegments)
 		slices.SortFunc(p.calls[i].Legs, compareLegs)
 		if p.calls[i].Number > 1 {
 			if err := onlyLastNumber(ctx, tx, &p.calls[i]); err != nil {
@@ -238,48 +238,33 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 }
 
 // accountColumns are the columns of a leg that a policy reads.
-const accountColumns = "part, node, leg, duration_ms, lost_ms, recorded_ms, noise_ms, paused_ms, interrupted, " +
-	"nullif(unheard, ''), ledger <> '', CASE WHEN metadata = '[' || past_metadata || ']' THEN '=' ELSE nullif(metadata, '') END, bound"
+// Each column of a row costs about as much as the row. Rare values, and values that most legs share, are NULL.
+const accountColumns = "part, node, leg, duration_ms, lost_ms, CASE WHEN ledger <> '' THEN recorded_ms END, " +
+	"CASE WHEN noise_ms <> 0 OR paused_ms <> 0 OR interrupted <> 0 OR bound <> 0 OR unheard <> '' " +
+	"THEN noise_ms || ' ' || paused_ms || ' ' || interrupted || ' ' || bound || ' ' || unheard END, " +
+	"CASE WHEN metadata = '[' || past_metadata || ']' THEN '=' ELSE nullif(metadata, '') END"
 
-// compareLegs and compareSegments order what belongs to one call. Sorted here, it need not be sorted with that of all calls of a
-// page by the database.
+// compareLegs orders the legs of one call. The database would sort those of all calls of a page.
 func compareLegs(a, b LegProgress) int {
 	return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Leg, b.Leg))
-}
-
-func compareSegments(a, b SegmentRow) int {
-	at := func(g SegmentRow) int64 { return g.Part + g.Offset.Milliseconds() }
-	return cmp.Or(cmp.Compare(at(a), at(b)), cmp.Compare(a.Leg, b.Leg), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Part, b.Part),
-		cmp.Compare(a.Node, b.Node))
 }
 
 func scanAccount(r *sql.Rows, calls []Past) error {
 	var n int
 	var l LegProgress
-	var took, lost, recorded, noise, paused int64
-	var interrupted, known bool
-	var unheard, metadata sql.NullString
-	if err := r.Scan(&n, &l.Part, &l.Node, &l.Leg, &took, &lost, &recorded, &noise, &paused, &interrupted, &unheard, &known, &metadata,
-		&l.Bound); err != nil {
+	var took, lost int64
+	var recorded sql.NullInt64
+	var rare, metadata sql.NullString
+	if err := r.Scan(&n, &l.Part, &l.Node, &l.Leg, &took, &lost, &recorded, &rare, &metadata); err != nil {
 		return err
 	}
 	l.Duration, l.Lost = duration(took), duration(lost)
-	if known {
-		l.Ledger = &report.Ledger{
-			Recorded:    report.Seconds(duration(recorded)),
-			Noise:       report.Seconds(duration(noise)),
-			Paused:      report.Seconds(duration(paused)),
-			Interrupted: interrupted,
-		}
+	if recorded.Valid {
+		l.Ledger = &report.Ledger{Recorded: report.Seconds(duration(recorded.Int64))}
 	}
-	if known && unheard.Valid {
-		var times map[string]int64
-		if err := json.Unmarshal([]byte(unheard.String), &times); err != nil {
+	if rare.Valid {
+		if err := l.setRare(rare.String); err != nil {
 			return err
-		}
-		l.Ledger.Unrecorded = map[string]report.Seconds{}
-		for reason, ms := range times {
-			l.Ledger.Unrecorded[reason] = report.Seconds(duration(ms))
 		}
 	}
 	switch {
@@ -292,6 +277,37 @@ func scanAccount(r *sql.Rows, calls []Past) error {
 	}
 	l.Call = calls[n-1].ID
 	calls[n-1].Legs = append(calls[n-1].Legs, l)
+	return nil
+}
+
+// setRare sets what few legs have, from its column in accountColumns.
+func (l *LegProgress) setRare(text string) error {
+	var noise, paused int64
+	var interrupted, bound int
+	var unheard string
+	if n, err := fmt.Sscanf(text, "%d %d %d %d", &noise, &paused, &interrupted, &bound); err != nil {
+		return fmt.Errorf("leg %s of call %s, after %d numbers: %w", l.Leg, l.Call, n, err)
+	}
+	if fields := strings.SplitN(text, " ", 5); len(fields) == 5 {
+		unheard = fields[4]
+	}
+	l.Bound = bound != 0
+	if l.Ledger == nil {
+		return nil
+	}
+	l.Ledger.Noise, l.Ledger.Paused = report.Seconds(duration(noise)), report.Seconds(duration(paused))
+	l.Ledger.Interrupted = interrupted != 0
+	if unheard == "" {
+		return nil
+	}
+	var times map[string]int64
+	if err := json.Unmarshal([]byte(unheard), &times); err != nil {
+		return err
+	}
+	l.Ledger.Unrecorded = map[string]report.Seconds{}
+	for reason, ms := range times {
+		l.Ledger.Unrecorded[reason] = report.Seconds(duration(ms))
+	}
 	return nil
 }
 
@@ -327,21 +343,19 @@ func scanHearing(r *sql.Rows, calls []Past) error {
 }
 
 // findingColumns omit values that most segments share: NULL is faster to scan than a text.
-const findingColumns = "part, node, leg, seq, offset_ms, speech_ms, nullif(state, 'scored'), nullif(reason, ''), score"
+const findingColumns = "leg, speech_ms, CASE WHEN state <> 'scored' OR reason <> '' THEN state || ' ' || reason END, score"
 
 // findingRow is reused: a million allocations would be slow.
 type findingRow struct {
-	n, seq        int
-	part          int64
-	node, leg     string
-	offset        int64
-	speech        int64
-	state, reason sql.NullString
-	score         sql.NullFloat64
+	n      int
+	leg    string
+	speech int64
+	state  sql.NullString // and reason
+	score  sql.NullFloat64
 }
 
 func (f *findingRow) scan(r *sql.Rows, calls []Past) error {
-	if err := r.Scan(&f.n, &f.part, &f.node, &f.leg, &f.seq, &f.offset, &f.speech, &f.state, &f.reason, &f.score); err != nil {
+	if err := r.Scan(&f.n, &f.leg, &f.speech, &f.state, &f.score); err != nil {
 		return err
 	}
 	to := &calls[f.n-1].Segments
@@ -350,11 +364,9 @@ func (f *findingRow) scan(r *sql.Rows, calls []Past) error {
 	}
 	*to = (*to)[:len(*to)+1]
 	g := &(*to)[len(*to)-1]
-	g.PartKey = PartKey{Call: calls[f.n-1].ID, Part: f.part, Node: f.node}
-	g.Leg, g.Seq, g.Offset = f.leg, f.seq, duration(f.offset)
-	g.Speech, g.State, g.Reason, g.Score = duration(f.speech), SegmentScored, f.reason.String, nil
+	g.Leg, g.Speech, g.State, g.Reason, g.Score = f.leg, duration(f.speech), SegmentScored, "", nil
 	if f.state.Valid {
-		g.State = f.state.String
+		g.State, g.Reason, _ = strings.Cut(f.state.String, " ")
 	}
 	if f.score.Valid {
 		score := f.score.Float64

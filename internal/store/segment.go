@@ -221,8 +221,8 @@ func segments(ctx context.Context, q querier, calls ...string) (list []SegmentRo
 }
 
 // shownColumns are the columns of a segment that a report shows.
-const shownColumns = `id, call_id, part, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, state, reason, detail, score, verdict, job_id,
-	cleaned, audio_key, audio_sha256, resent, pieces`
+const shownColumns = `id, call_id, part, leg, seq, offset_ms, duration_ms, speech_ms, lost_ms, state, reason, detail, score, verdict,
+	job_id, cleaned, audio_key, audio_sha256, resent, pieces`
 
 // Shown returns the segments of calls, by call and in no order, with no more than a report shows. Lists read thousands of rows.
 func (s *Store) Shown(ctx context.Context, calls ...string) (map[string][]SegmentRow, error) {
