@@ -25,6 +25,9 @@ type source struct {
 	head   int64 // packets before the first one that arrived
 	tail   int64 // packets after the last one that arrived
 	gone   int64 // tails of earlier sequences of the SSRC
+	// drift is how far reports have moved since the first one, and least its minimum: a first report that overtakes packets counts
+	// them as part of the head, and the next one shows that they came.
+	drift, least int64
 }
 
 const (
@@ -32,6 +35,8 @@ const (
 	inFlight = 5
 	// fastest is the shortest mean interval of packets that is believed without having seen one.
 	fastest = 13 * time.Millisecond
+	// overtaken bounds the packets that a report may have overtaken. A larger step is a sender that counts anew.
+	overtaken = 250
 )
 
 // reported returns the packets that only reports show.
@@ -67,8 +72,20 @@ func (s *source) report(sr *rtcp.SenderReport, arrival time.Time) {
 	default:
 		s.offset += excess
 		s.tail = 0
+		s.settle(excess)
 	}
 	s.seen, s.then = true, s.shown
+}
+
+// settle takes packets off the head that had not arrived when they were counted.
+func (s *source) settle(excess int64) {
+	if excess < -overtaken {
+		return
+	}
+	s.drift += excess
+	if late := s.least - s.drift; late > 0 {
+		s.head, s.least = max(0, s.head-late), s.drift
+	}
 }
 
 // allowed returns n if so many packets can have been sent to the leg until a time, otherwise 0.

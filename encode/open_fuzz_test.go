@@ -16,6 +16,7 @@ func FuzzOpen(f *testing.F) {
 	opus = opus[:pageOffsets(opus)[2]]
 	for _, seed := range [][]byte{
 		pcm, join(pcm, pcm), join(pcm, mp3), join(opus, opus), join(mp3, opus, pcm), join(sized(pcm, 0, 0), opus),
+		[]byte("ID3\x04\x00\x00\x00\x00\x00\x00"), // nothing but a tag
 		[]byte("\x1aE\xdf\xa3\x80webm"), []byte("\x00\x00\x00\x10ftypM4A \x00\x00\x00\x00"), join(pcm, []byte("fLaC\x00\x00\x00\x22")),
 		[]byte("FORM\x00\x00\x00\x00AIFFCOMM"), []byte("caff\x00\x01\x00\x00desc\x00\x00\x00\x00\x00\x00\x00\x00"),
 	} {

@@ -49,6 +49,11 @@ func planOf(r io.ReaderAt, size int64) ([]span, error) {
 	if err != nil || lead == 0 {
 		return spans, err
 	}
+	if len(spans) == 0 { // nothing but tags
+		empty := span{off: lead, end: size, kind: kind, name: name}
+		empty.extent.end = size
+		spans = append(spans, empty)
+	}
 	tag := span{end: lead, extent: extent{end: lead}}
 	tag.extent.spare(min(10, lead), lead, true)
 	if err := tag.search(r, marks[:len(marks)-len(behind)], 0); err != nil {
