@@ -25,8 +25,8 @@ type source struct {
 	head   int64 // packets before the first one that arrived
 	tail   int64 // packets after the last one that arrived
 	gone   int64 // tails of earlier sequences of the SSRC
-	// drift is how far reports have moved since the first one, and least its minimum: a first report that overtakes packets counts
-	// them as part of the head, and the next one shows that they came.
+	// drift is the change of the offset since the first report, and least its minimum. A first report that overtakes packets
+	// counts them as part of the head, and the next report shows that they arrived.
 	drift, least int64
 }
 
@@ -35,7 +35,7 @@ const (
 	inFlight = 5
 	// fastest is the shortest mean interval of packets that is believed without having seen one.
 	fastest = 13 * time.Millisecond
-	// overtaken bounds the packets that a report may have overtaken. A larger step is a sender that counts anew.
+	// overtaken bounds the packets that a report may have overtaken. A larger step is a sender that restarts its count.
 	overtaken = 250
 )
 

@@ -7,8 +7,8 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// A first report that overtakes packets on a busy machine makes them no lost ones: the next report shows that they came. The
-// packets that did not come before the first one stay counted, however the time on the way varies.
+// A first report that overtakes packets on a busy machine does not make them lost: the next report shows that they arrived.
+// Packets that were lost before the first one stay counted, however the delay of the others varies.
 func TestAReportThatOvertakesPackets(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1_780_000_000, 0)
@@ -45,8 +45,8 @@ func TestAReportThatOvertakesPackets(t *testing.T) {
 	}
 }
 
-// A sender that counts anew takes nothing back.
-func TestASenderThatCountsAnewTakesNothingBack(t *testing.T) {
+// A sender that restarts its count takes nothing back.
+func TestASenderThatRestartsItsCountTakesNothingBack(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1_780_000_000, 0)
 	s := source{opened: start.Add(-10 * time.Second), first: start, clock: 48000}
