@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"callscreen/internal/report"
 	"callscreen/internal/store"
 	"callscreen/policy"
 )
@@ -188,4 +189,35 @@ func (past Past) leaving(t *testing.T, s *store.Store) {
 	if !errors.Is(last, context.Canceled) || n == 900 {
 		t.Errorf("%d calls, then %v", n, last)
 	}
+}
+
+// pastLegs reads back what a policy reads of a leg, rare values too.
+func pastLegs(t *testing.T, s *store.Store) {
+	shared, own := map[string]string{"queue": "payments"}, map[string]string{"queue": "other = one"}
+	part := store.Part{PartKey: key("c"), EndedAt: now, Metadata: shared}
+	want := []store.LegProgress{
+		{Leg: "a", Metadata: []map[string]string{shared}},
+		{Leg: "b", Lost: time.Second, Ledger: &report.Ledger{Recorded: 5e9}},
+		{Leg: "c", Bound: true, Metadata: []map[string]string{shared, own}, Ledger: &report.Ledger{
+			Recorded:    5e9,
+			Noise:       1e9,
+			Paused:      2e9,
+			Interrupted: true,
+			Unrecorded:  map[string]report.Seconds{"late": 3e9, "leg busy": 1e9},
+		}},
+	}
+	for i := range want {
+		want[i].PartKey, want[i].Duration = part.PartKey, 9*time.Second
+	}
+	part.Legs = want
+	must(t, begin(t, s, part))
+	end(t, s, part)
+	change(t, s, "c", func(c *store.Call) { c.State = store.CallEnded })
+	for _, p := range visited(t, s, store.Window{}) {
+		if !reflect.DeepEqual(p.Legs, want) {
+			t.Errorf("got  %+v\nwant %+v", p.Legs, want)
+		}
+		return
+	}
+	t.Error("no call is visited")
 }

@@ -56,6 +56,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store, past Past) {
 		"the same policy has one version":                    policyVersions,
 		"a review is opened, and again after a new decision": reviews,
 		"the past is visited in order, as it was":            past.history,
+		"the legs of the past are as they were":              pastLegs,
 		"the past has windows":                               windows,
 		"leaving history early leaves nothing running":       past.leaving,
 		"one of several concurrent claims wins":              claimRace,
