@@ -213,11 +213,8 @@ func pastLegs(t *testing.T, s *store.Store) {
 	must(t, begin(t, s, part))
 	end(t, s, part)
 	change(t, s, "c", func(c *store.Call) { c.State = store.CallEnded })
-	for _, p := range visited(t, s, store.Window{}) {
-		if !reflect.DeepEqual(p.Legs, want) {
-			t.Errorf("got  %+v\nwant %+v", p.Legs, want)
-		}
-		return
+	past := visited(t, s, store.Window{})
+	if len(past) != 1 || !reflect.DeepEqual(past[0].Legs, want) {
+		t.Errorf("got  %+v\nwant one call of %+v", past, want)
 	}
-	t.Error("no call is visited")
 }
