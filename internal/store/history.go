@@ -31,8 +31,10 @@ type Window struct {
 type Reading int
 
 const (
-	ReadFindings Reading = iota // no summary; of each segment leg, speech, state, reason and score
-	ReadCalls                   // no segments
+	// ReadFindings reads what a policy and its comparison with others need: of each call the id, start, metadata, decision,
+	// review, number and whether it is simulated; of each segment leg, speech, state, reason and score.
+	ReadFindings Reading = iota
+	ReadCalls            // no segments
 	ReadAll
 )
 
@@ -181,15 +183,15 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 			return err
 		}
 	}
-	columns := callColumns
+	columns, scanRow := callColumns, func(r *sql.Rows) (Call, error) { return scanCall(r) }
 	if w.Read == ReadFindings {
-		columns = strings.Replace(columns, "summary", "''", 1)
+		columns, scanRow = decidedColumns, scanDecided
 	}
 	args := []any{p.after.StartedMS, p.after.ID, p.last.StartedMS, p.last.ID}
 	p.calls = p.calls[:0]
 	rows, err := tx.QueryContext(ctx, "SELECT "+columns+endedCalls, args...) //nolint:gosec // constant columns
 	err = each(rows, err, func(r *sql.Rows) error {
-		c, err := scanCall(r)
+		c, err := scanRow(r)
 		if n := len(p.calls); n < cap(p.calls) { // reuses the memory of a visited call
 			p.calls = p.calls[:n+1]
 			p.calls[n] = Past{Call: c, Segments: p.calls[n].Segments[:0], Legs: p.calls[n].Legs[:0]}
@@ -202,27 +204,27 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 		return err
 	}
 	// The calls of the page with their numbers, from 1, for joins.
-	numbered := " FROM (SELECT id AS past_id, metadata AS past_metadata, " +
-		"row_number() OVER (ORDER BY started_ms, id) AS n" + endedCalls + ") numbered JOIN "
+	inPage := " FROM (SELECT id AS past_id, metadata AS past_metadata, " +
+		"row_number() OVER (ORDER BY started_ms, id) AS n" + endedCalls + ") page JOIN "
 	rows, err = tx.QueryContext(
 		ctx,
-		"SELECT n, opened_ms, state, assignee, disposition, note, closed_ms, closed_by"+numbered+"review ON call_id = past_id",
+		"SELECT n, opened_ms, state, assignee, disposition, note, closed_ms, closed_by"+inPage+"review ON call_id = past_id",
 		args...)
 	if err := each(rows, err, func(r *sql.Rows) error { return scanHearing(r, p.calls) }); err != nil || w.Read == ReadCalls {
 		return err
 	}
-	columns, scan := segmentColumns, scanWhole
+	columns, scan := "n, "+segmentColumns, scanWhole
 	if w.Read == ReadFindings {
 		columns, scan = findingColumns, new(findingRow).scan
 	}
 	rows, err = tx.QueryContext(
 		ctx,
-		"SELECT n, "+columns+numbered+"segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq, part, node",
+		"SELECT "+columns+inPage+"segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq, part, node",
 		args...)
 	if err := each(rows, err, func(r *sql.Rows) error { return scan(r, p.calls) }); err != nil {
 		return err
 	}
-	rows, err = tx.QueryContext(ctx, "SELECT n, "+accountColumns+numbered+"leg ON call_id = past_id", args...)
+	rows, err = tx.QueryContext(ctx, "SELECT "+accountColumns+inPage+"leg ON call_id = past_id", args...)
 	if err := each(rows, err, func(r *sql.Rows) error { return scanAccount(r, p.calls) }); err != nil {
 		return err
 	}
@@ -237,12 +239,40 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	return nil
 }
 
-// accountColumns are the columns of a leg that a policy reads.
-// Each column of a row costs about as much as the row. Rare values, and values that most legs share, are NULL.
-const accountColumns = "part, node, leg, duration_ms, lost_ms, CASE WHEN ledger <> '' THEN recorded_ms END, " +
-	"CASE WHEN noise_ms <> 0 OR paused_ms <> 0 OR interrupted <> 0 OR bound <> 0 OR unheard <> '' " +
-	"THEN noise_ms || ' ' || paused_ms || ' ' || interrupted || ' ' || bound || ' ' || unheard END, " +
-	"CASE WHEN metadata = '[' || past_metadata || ']' THEN '=' ELSE nullif(metadata, '') END"
+// decidedColumns are the columns of a call that ReadFindings reads. Each column of a row costs about as much as the row, so
+// the numbers share one.
+const decidedColumns = "id, started_ms, metadata, decision, number * 4 + review * 2 + simulated"
+
+func scanDecided(r *sql.Rows) (c Call, err error) {
+	var started, flags int64
+	var metadata sql.RawBytes
+	if err := r.Scan(&c.ID, &started, &metadata, &c.Decision, &flags); err != nil {
+		return c, err
+	}
+	c.StartedAt, c.State = fromMillis(started), CallEnded
+	c.Number, c.Review, c.Simulated = int(flags/4), flags&2 != 0, flags&1 != 0
+	if err := json.Unmarshal(metadata, &c.Metadata); err != nil {
+		return c, fmt.Errorf("metadata of call %s: %w", c.ID, err)
+	}
+	return c, nil
+}
+
+// numbered is a column that holds the number of the call in its page, and another number.
+type numbered int64
+
+// besideNumber is the expression of a numbered column. The other number is less than 2^51.
+func besideNumber(column string) string { return "n * 4503599627370496 + " + column }
+
+func (v numbered) split() (n int, other int64) {
+	n = int((v + 1<<51) >> 52)
+	return n, int64(v) - int64(n)<<52
+}
+
+// accountColumns are the columns of a leg that a policy reads. Rare values, and values that most legs share, are NULL.
+var accountColumns = besideNumber("part") + ", node, leg, duration_ms, CASE WHEN ledger <> '' THEN recorded_ms END, " +
+	"CASE WHEN lost_ms <> 0 OR noise_ms <> 0 OR paused_ms <> 0 OR interrupted <> 0 OR bound <> 0 OR unheard <> '' " +
+	"THEN lost_ms || ' ' || noise_ms || ' ' || paused_ms || ' ' || interrupted || ' ' || bound || ' ' || unheard END, " +
+	"CASE WHEN metadata <> '[' || past_metadata || ']' THEN metadata END"
 
 // compareLegs orders the legs of one call. The database would sort those of all calls of a page.
 func compareLegs(a, b LegProgress) int {
@@ -250,15 +280,17 @@ func compareLegs(a, b LegProgress) int {
 }
 
 func scanAccount(r *sql.Rows, calls []Past) error {
-	var n int
+	var part numbered
 	var l LegProgress
-	var took, lost int64
+	var took int64
 	var recorded sql.NullInt64
 	var rare, metadata sql.NullString
-	if err := r.Scan(&n, &l.Part, &l.Node, &l.Leg, &took, &lost, &recorded, &rare, &metadata); err != nil {
+	if err := r.Scan(&part, &l.Node, &l.Leg, &took, &recorded, &rare, &metadata); err != nil {
 		return err
 	}
-	l.Duration, l.Lost = duration(took), duration(lost)
+	var n int
+	n, l.Part = part.split()
+	l.Call, l.Duration = calls[n-1].ID, duration(took)
 	if recorded.Valid {
 		l.Ledger = &report.Ledger{Recorded: report.Seconds(duration(recorded.Int64))}
 	}
@@ -268,30 +300,29 @@ func scanAccount(r *sql.Rows, calls []Past) error {
 		}
 	}
 	switch {
-	case metadata.String == "=":
+	case !metadata.Valid:
 		l.Metadata = []map[string]string{calls[n-1].Metadata}
-	case metadata.Valid:
+	case metadata.String != "":
 		if err := json.Unmarshal([]byte(metadata.String), &l.Metadata); err != nil {
 			return err
 		}
 	}
-	l.Call = calls[n-1].ID
 	calls[n-1].Legs = append(calls[n-1].Legs, l)
 	return nil
 }
 
 // setRare sets what few legs have, from its column in accountColumns.
 func (l *LegProgress) setRare(text string) error {
-	var noise, paused int64
+	var lost, noise, paused int64
 	var interrupted, bound int
 	var unheard string
-	if n, err := fmt.Sscanf(text, "%d %d %d %d", &noise, &paused, &interrupted, &bound); err != nil {
+	if n, err := fmt.Sscanf(text, "%d %d %d %d %d", &lost, &noise, &paused, &interrupted, &bound); err != nil {
 		return fmt.Errorf("leg %s of call %s, after %d numbers: %w", l.Leg, l.Call, n, err)
 	}
-	if fields := strings.SplitN(text, " ", 5); len(fields) == 5 {
-		unheard = fields[4]
+	if fields := strings.SplitN(text, " ", 6); len(fields) == 6 {
+		unheard = fields[5]
 	}
-	l.Bound = bound != 0
+	l.Lost, l.Bound = duration(lost), bound != 0
 	if l.Ledger == nil {
 		return nil
 	}
@@ -343,28 +374,28 @@ func scanHearing(r *sql.Rows, calls []Past) error {
 }
 
 // findingColumns omit values that most segments share: NULL is faster to scan than a text.
-const findingColumns = "leg, speech_ms, CASE WHEN state <> 'scored' OR reason <> '' THEN state || ' ' || reason END, score"
+var findingColumns = besideNumber("speech_ms") + ", leg, CASE WHEN state <> 'scored' OR reason <> '' THEN state || ' ' || reason END, score"
 
 // findingRow is reused: a million allocations would be slow.
 type findingRow struct {
-	n      int
+	speech numbered
 	leg    string
-	speech int64
 	state  sql.NullString // and reason
 	score  sql.NullFloat64
 }
 
 func (f *findingRow) scan(r *sql.Rows, calls []Past) error {
-	if err := r.Scan(&f.n, &f.leg, &f.speech, &f.state, &f.score); err != nil {
+	if err := r.Scan(&f.speech, &f.leg, &f.state, &f.score); err != nil {
 		return err
 	}
-	to := &calls[f.n-1].Segments
+	n, speech := f.speech.split()
+	to := &calls[n-1].Segments
 	if len(*to) == cap(*to) {
 		*to = slices.Grow(*to, 8)
 	}
 	*to = (*to)[:len(*to)+1]
 	g := &(*to)[len(*to)-1]
-	g.Leg, g.Speech, g.State, g.Reason, g.Score = f.leg, duration(f.speech), SegmentScored, "", nil
+	g.Leg, g.Speech, g.State, g.Reason, g.Score = f.leg, duration(speech), SegmentScored, "", nil
 	if f.state.Valid {
 		g.State, g.Reason, _ = strings.Cut(f.state.String, " ")
 	}

@@ -82,7 +82,7 @@ func (past Past) history(t *testing.T, s *store.Store) {
 		}
 		for i, p := range light {
 			want := all[i]
-			want.Summary = []byte{}
+			want.Call = decided(want.Call)
 			got, findings := past.Findings(p.Segments), past.Findings(want.Segments)
 			if !reflect.DeepEqual(got, findings) || !reflect.DeepEqual(p.Call, want.Call) || p.Hearing != want.Hearing {
 				t.Fatalf("%d readers: got %+v %+v, want %+v %+v", readers, p, got, want, findings)
@@ -93,6 +93,20 @@ func (past Past) history(t *testing.T, s *store.Store) {
 		if len(p.Segments) != 0 || len(p.Summary) == 0 && p.ID != "two nodes" {
 			t.Fatalf("%+v", p)
 		}
+	}
+}
+
+// decided returns what a backtest reads of a call.
+func decided(c store.Call) store.Call {
+	return store.Call{
+		ID:        c.ID,
+		StartedAt: c.StartedAt,
+		State:     c.State,
+		Metadata:  c.Metadata,
+		Simulated: c.Simulated,
+		Decision:  c.Decision,
+		Review:    c.Review,
+		Number:    c.Number,
 	}
 }
 
