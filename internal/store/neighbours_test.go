@@ -132,7 +132,8 @@ func orphans(t *testing.T, url string) {
 	}
 	claim := func(s *store.Store, endpoint string, want error) {
 		t.Helper()
-		if _, _, err := s.ClaimDelivery(ctx, endpoint, s.Due(), time.Hour); !errors.Is(err, want) {
+		// On a busy machine the nodes measure the clock of the database with an error.
+		if _, _, err := s.ClaimDelivery(ctx, endpoint, s.Due().Add(time.Minute), time.Hour); !errors.Is(err, want) {
 			t.Errorf("claim of %s: %v, want %v", endpoint, err, want)
 		}
 	}
