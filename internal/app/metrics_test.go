@@ -2,8 +2,10 @@ package app_test
 
 import (
 	"bytes"
+	"context"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,8 @@ import (
 	"callscreen/internal/config"
 	"callscreen/internal/demo"
 	"callscreen/internal/publish"
+	"callscreen/internal/report"
+	"callscreen/internal/store"
 )
 
 // families are the metrics that a sidecar shows, by name.
@@ -82,7 +86,18 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 	if sum, _ := s.play(t.Context(), demo.Synthetic, "call-4930", "caller", 12, publish.Impairment{}); sum.Err() != nil {
 		t.Fatal(sum.Err())
 	}
-	r := s.ended("call-4930")
+	s.ended("call-4930")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	// A flagged call is decided before its last segment is.
+	r, err := s.app.Wait(ctx, "call-4930", func(r report.CallReport) bool {
+		return !slices.ContainsFunc(r.Segments, func(g report.SegmentReport) bool {
+			return g.State == store.SegmentRecorded || g.State == store.SegmentSubmitted
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := s.scrape()
 	scored, speech, analysed := 0.0, time.Duration(r.Speech).Seconds(), time.Duration(r.Analysed).Seconds()
 	for _, g := range r.Segments {
