@@ -114,15 +114,26 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 		return nil, err
 	}
 	c.joins = c.joins || strings.HasPrefix(query, "UPDATE node SET instance = $2")
-	if !strings.Contains(query, "river_job") {
-		c.writes = query
-	}
 	s, done, err := c.prepared(ctx, query)
 	if err != nil {
 		return nil, err
 	}
 	r, err := s.ExecContext(ctx, args)
-	return r, errors.Join(err, done())
+	if err := errors.Join(err, done()); err != nil {
+		return nil, err
+	}
+	if rows, err := r.RowsAffected(); err == nil && rows > 0 && !strings.Contains(query, "river_job") {
+		c.writes = query
+	}
+	c.changed(query)
+	return r, nil
+}
+
+// changed notes that the queue may have changed, unless a transaction is yet to be committed.
+func (c *conn) changed(query string) {
+	if !c.inTx && strings.Contains(query, "river_job") && !strings.HasPrefix(query, "SELECT") {
+		c.node.changes.Add(1)
+	}
 }
 
 // QueryContext implements driver.QueryerContext.
@@ -138,7 +149,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	if err != nil {
 		return nil, errors.Join(err, done())
 	}
-	return &result{rows, done}, nil
+	return &result{rows, func() error { c.changed(query); return done() }}, nil
 }
 
 // PrepareContext implements driver.ConnPrepareContext.
@@ -202,11 +213,16 @@ func (t *transaction) Commit() error {
 	case t.conn.node.gone():
 		return errors.Join(errGone, t.Tx.Rollback())
 	case !t.conn.node.statementFails():
-		return t.Tx.Commit()
+		return t.commit()
 	case t.conn.node.chance(0.5):
-		return errors.Join(errStatement, t.Tx.Commit())
+		return errors.Join(errStatement, t.commit())
 	}
 	return errors.Join(errStatement, t.Tx.Rollback())
+}
+
+func (t *transaction) commit() error {
+	defer t.conn.node.changes.Add(1)
+	return t.Tx.Commit()
 }
 
 // Rollback implements driver.Tx.

@@ -77,10 +77,11 @@ var events = []string{event.CallFlagged, event.CallCleared, event.CallInconclusi
 func (w *world) start(name string) *node {
 	n := &node{
 		process: &process{
-			name:  name,
-			wrong: w.wrong,
-			rng:   w.branch(),
-			hurt:  time.Now(),
+			name:    name,
+			wrong:   w.wrong,
+			changes: &w.changes,
+			rng:     w.branch(),
+			hurt:    time.Now(),
 		},
 		w:     w,
 		name:  name,

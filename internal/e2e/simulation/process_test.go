@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,8 +14,9 @@ var errGone = errors.New("the process is gone")
 
 // process is the connection of one node to the world: all of its statements and requests pass here.
 type process struct {
-	name  string
-	wrong func(format string, args ...any)
+	name    string
+	wrong   func(format string, args ...any)
+	changes *atomic.Int64 // of the queue, by all nodes
 
 	mu     sync.Mutex
 	rng    *rand.Rand

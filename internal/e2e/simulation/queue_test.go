@@ -28,6 +28,8 @@ type queue struct {
 	cancel context.CancelFunc // of the jobs
 	stop   chan struct{}
 	loop   sync.WaitGroup
+	known  int64  // number of changes of the queue when it was read
+	first  string // time of the first job then, or ""
 
 	mu      sync.Mutex
 	running sync.WaitGroup
@@ -37,7 +39,7 @@ type queue struct {
 const (
 	jobTimeout   = time.Minute
 	rescueAfter  = 75 * time.Second
-	fetchEvery   = 500 * time.Millisecond
+	fetchEvery   = time.Second
 	scheduleEach = 5 * time.Second
 )
 
@@ -132,9 +134,7 @@ func (q *queue) fetch(ctx context.Context) {
 		return
 	}
 	now := q.node.store.Due()
-	due := false // the next statement costs more than all others of a world
-	if err := q.executor().QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM river_job WHERE state = 'available' AND scheduled_at <= $1)",
-		now.Format("2006-01-02 15:04:05.000")).Scan(&due); err != nil || !due {
+	if !q.due(ctx, now) { // the next statement costs more than all others of a world
 		return
 	}
 	list, err := q.executor().JobGetAvailable(ctx, &riverdriver.JobGetAvailableParams{
@@ -158,6 +158,19 @@ func (q *queue) fetch(ctx context.Context) {
 			q.mu.Unlock()
 		})
 	}
+}
+
+// due reports whether a job is to be run. It asks the database only after a change.
+func (q *queue) due(ctx context.Context, now time.Time) bool {
+	const layout = "2006-01-02 15:04:05.000"
+	if changes := q.node.changes.Load(); changes != q.known {
+		var first sql.NullString
+		if err := q.executor().QueryRow(ctx, "SELECT min(scheduled_at) FROM river_job WHERE state = 'available'").Scan(&first); err != nil {
+			return false
+		}
+		q.known, q.first = changes, first.String
+	}
+	return q.first != "" && q.first <= now.Format(layout)
 }
 
 // work runs a job and stores its new state.

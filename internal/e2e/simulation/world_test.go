@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type world struct {
 	backlog   bool // many segments wait while the API is away
 	began     time.Time
 	healed    time.Time // from here on nothing fails
+	changes   atomic.Int64
 
 	mu        sync.Mutex
 	log       []string
