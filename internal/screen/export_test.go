@@ -17,3 +17,6 @@ func (c *Forwarder) CheckKept(ctx context.Context, now time.Time) { c.checkDue(c
 func (e *Maintenance) EndLost(ctx context.Context, b store.NodeBeat) error {
 	return e.endParts(ctx, b, "node_lost")
 }
+
+// Renew extends the lease as a heartbeat that was sent at a time.
+func (l *Lease) Renew(start time.Time) { l.renew(start) }

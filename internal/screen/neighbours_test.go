@@ -3,6 +3,7 @@ package screen_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
 	closets "callscreen/internal/audio"
 	"callscreen/internal/screen"
@@ -28,6 +32,7 @@ func TestNeighbours(t *testing.T) {
 		"a node that is cut off stops before a take-over":  cutOff,
 		"thousands of gone nodes cost nothing":             thousandsGone,
 		"calls of a node that is back are not ended":       backInTime,
+		"a run that was frozen uploads nothing":            frozenRun,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -273,6 +278,69 @@ func cutOff(t *testing.T, url string) {
 	})
 	if !strings.Contains(a.log.String(), "taken for dead, it works again") {
 		t.Error(a.log.String())
+	}
+}
+
+// opened is an audio store that calls do before it opens anything.
+type opened struct {
+	closets.Store
+	do func()
+}
+
+// Open implements audio.Store.
+func (o opened) Open(ctx context.Context, key string) (closets.Object, int64, error) {
+	o.do()
+	return o.Store.Open(ctx, key)
+}
+
+// frozenRun freezes a node before it stores that it uploads. Meanwhile another one takes its job over, and the node joins again: the
+// run must not upload beside the other node. The simulation found it in one of 273 worlds.
+func frozenRun(t *testing.T, url string) {
+	ctx := t.Context()
+	a, lease := member(t, url, "a", options{})
+	b, _ := member(t, url, "b", options{audio: a.audio})
+	a.record(a.part("c", 0), 1)
+	a.drain()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(errors.Join(a.store.Heartbeat(ctx, "a", 0), b.store.Heartbeat(ctx, "b", 0)))
+	segment := a.report("c").Segments[0].ID
+	frozen := func() {
+		beats, err := b.store.Beats(ctx)
+		must(err)
+		for _, beat := range beats {
+			if beat.Node == "a" {
+				_, done, err := b.store.TakeOver(ctx, beat)
+				if must(err); !done {
+					t.Fatal("not taken over")
+				}
+			}
+		}
+		_, _, err = b.store.BeginSubmit(ctx, segment, "b", b.store.Now(), true)
+		must(err)
+		must(a.store.Rejoin(ctx))
+	}
+	lease.Renew(time.Now())
+	w := screen.NewWorker(screen.WorkerConfig{
+		API:           a.api,
+		Store:         a.store,
+		Decider:       a.desk,
+		Audio:         opened{a.audio, frozen},
+		Node:          "a",
+		Deadline:      time.Minute,
+		MaxAge:        time.Hour,
+		ResendInDoubt: true,
+		Lease:         lease,
+		Now:           a.store.Now,
+	})
+	row := &rivertype.JobRow{Attempt: 1}
+	err := w.Work(ctx, &river.Job[store.SegmentJob]{JobRow: row, Args: store.SegmentJob{Segment: segment}})
+	if !errors.Is(err, store.ErrFenced) || len(a.api.uploaded()) != 0 || a.audited("c", store.AuditResent) != 0 {
+		t.Errorf("%v, %d uploads, %d repeated", err, len(a.api.uploaded()), a.audited("c", store.AuditResent))
 	}
 }
 

@@ -202,7 +202,7 @@ func (w *Worker) save(ctx context.Context, g store.SegmentRow, job string) (stor
 }
 
 func (w *Worker) saveOnce(ctx context.Context, g store.SegmentRow) (won bool, err error) {
-	ctx, cancel := lasting(ctx)
+	ctx, cancel := lasting(store.InAnyTenure(ctx)) // the job is paid for
 	defer cancel()
 	return w.cfg.Store.SaveJob(ctx, g.ID, g.JobID, w.cfg.Node, g.SubmittedAt)
 }

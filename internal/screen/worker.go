@@ -150,6 +150,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[store.SegmentJob]) err
 	if !w.cfg.Lease.Held() || w.cfg.Able != nil && !w.cfg.Able() {
 		return later(time.Second) // another node may take it
 	}
+	ctx = w.cfg.Store.InTenure(ctx) // a run that was frozen must not go on beside the node that took its job over
 	g, err := w.cfg.Store.Segment(ctx, job.Args.Segment)
 	if errors.Is(err, store.ErrNotFound) || err == nil && g.Settled() {
 		return nil // erased, or another node was faster

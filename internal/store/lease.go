@@ -119,7 +119,8 @@ func (s *Store) claim(ctx context.Context, l *lease, watched int64, quiet bool) 
 	return holder, seen, nil
 }
 
-// Rejoin takes the name of this node again after ErrFenced, with a new generation. Jobs of the old one must have stopped.
+// Rejoin takes the name of this node again after ErrFenced, with a new generation. Work that began under the old one and has a
+// context of InTenure stays fenced.
 func (s *Store) Rejoin(ctx context.Context) error {
 	l := s.lease.Load()
 	if l == nil {
@@ -161,10 +162,24 @@ func (s *Store) nodeName() string {
 	return ""
 }
 
+type tenure struct{}
+
+// InTenure returns a context whose transactions fail with ErrFenced after another node has taken over, also when this node has
+// joined again: the other node may be at the same work.
+func (s *Store) InTenure(ctx context.Context) context.Context {
+	return context.WithValue(ctx, tenure{}, s.lease.Load())
+}
+
+// InAnyTenure undoes InTenure, for what is true whichever node does the work.
+func InAnyTenure(ctx context.Context) context.Context { return context.WithValue(ctx, tenure{}, nil) }
+
 // fence returns ErrFenced unless this process still holds the name of its node. The lock on the row makes a take-over wait
 // for the end of the transaction, and does not hinder heartbeats. It is the one check of every write of a node: InTx calls it.
 func (t *Tx) fence(ctx context.Context) error {
-	l := t.s.lease.Load()
+	l, ok := ctx.Value(tenure{}).(*lease)
+	if !ok {
+		l = t.s.lease.Load()
+	}
 	if l == nil {
 		return nil
 	}

@@ -82,6 +82,7 @@ func fenced(t *testing.T, url string) {
 	if err := a.InTx(ctx, nothing); err != nil {
 		t.Fatal(err)
 	}
+	before := a.InTenure(ctx)
 	if _, done, err := b.TakeOver(ctx, beatOf(t, b, "a")); err != nil || !done {
 		t.Fatal(done, err)
 	}
@@ -114,7 +115,13 @@ func fenced(t *testing.T, url string) {
 	if err := a.Rejoin(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(a.InTx(ctx, nothing), a.Heartbeat(ctx, "a", 1)); err != nil {
+	if err := errors.Join(a.InTx(ctx, nothing), a.InTx(store.InAnyTenure(before), nothing), a.Heartbeat(ctx, "a", 1)); err != nil {
+		t.Error(err)
+	}
+	if err := a.InTx(before, nothing); !errors.Is(err, store.ErrFenced) {
+		t.Errorf("work of before the take-over goes on: %v", err)
+	}
+	if err := a.InTx(a.InTenure(ctx), nothing); err != nil {
 		t.Error(err)
 	}
 }
