@@ -22,7 +22,10 @@ import (
 
 // submit uploads a segment that has no job yet.
 func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow) (store.SegmentRow, error) {
+	wait := g.Uploading(w.cfg.Node, w.cfg.Now())
 	switch {
+	case wait > 0:
+		return g, later(wait)
 	case w.tooOld(g):
 		return g, w.failOld(ctx, job, g)
 	case g.Doubt(w.cfg.ResendInDoubt) == store.Hold:
@@ -54,6 +57,8 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 		return g, errGone
 	case err != nil || g.JobID != "":
 		return g, err
+	case doubt == store.UnderWay:
+		return g, later(g.Uploading(w.cfg.Node, w.cfg.Now()))
 	case doubt == store.Hold:
 		return g, w.hold(ctx, g)
 	case doubt == store.Resend:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -72,6 +73,7 @@ type Worker struct {
 	gate     *gate
 	account  atomic.Pointer[analyzer.Kind] // fault of the account, nil without one
 	stopping chan struct{}
+	running  sync.Map     // segments
 	tampered atomic.Int64 // segments
 }
 
@@ -79,7 +81,7 @@ const (
 	// jobTimeout bounds one run of a job, so that others get their turn and the jobs of a dead node are noticed.
 	jobTimeout = 60 * time.Second
 	slotWait   = 15 * time.Second // for the rate limit
-	submitTime = 20 * time.Second
+	submitTime = store.UploadTime
 	pollTime   = 20 * time.Second
 	noteTime   = 5 * time.Second // for storing what is already known, also during shutdown
 )
@@ -150,6 +152,11 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[store.SegmentJob]) err
 	if !w.cfg.Lease.Held() || w.cfg.Able != nil && !w.cfg.Able() {
 		return later(time.Second) // another node may take it
 	}
+	// The end of a run that was frozen makes a job due again that runs already.
+	if _, twice := w.running.LoadOrStore(job.Args.Segment, true); twice {
+		return later(time.Second)
+	}
+	defer w.running.Delete(job.Args.Segment)
 	ctx = w.cfg.Store.InTenure(ctx) // a run that was frozen must not go on beside the node that took its job over
 	g, err := w.cfg.Store.Segment(ctx, job.Args.Segment)
 	if errors.Is(err, store.ErrNotFound) || err == nil && g.Settled() {

@@ -190,7 +190,7 @@ func TestACleanerCopyLeavesNothingBehind(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	n := newNode(t, options{})
-	n.call("a", 1)
+	n.call("before", 1) // the API is sound then
 	n.api.told(func(_ context.Context, k int) (analyzer.Job, error) {
 		if left, err := os.ReadDir(temp); err != nil || len(left) != 0 {
 			t.Errorf("during upload %d: %v %v", k, left, err)
@@ -291,8 +291,8 @@ func TestASurplusJob(t *testing.T) {
 	n.call("a", 1)
 	id := n.report("a").Segments[0].ID
 	n.api.told(func(ctx context.Context, k int) (analyzer.Job, error) {
-		// Another node takes over while this one is frozen during the upload.
-		if _, doubt, err := n.store.BeginSubmit(ctx, id, "n2", time.Now(), true); err != nil || doubt != store.Resend {
+		// Another node takes over while this one is frozen for a minute during the upload.
+		if _, doubt, err := n.store.BeginSubmit(ctx, id, "n2", time.Now().Add(time.Minute), true); err != nil || doubt != store.Resend {
 			t.Error(doubt, err)
 		}
 		if won, err := n.store.SaveJob(ctx, id, "job-of-n2", "n2", time.Now()); err != nil || !won {
@@ -306,6 +306,26 @@ func TestASurplusJob(t *testing.T) {
 		n.audited("a", store.AuditSurplus) != 1 ||
 		n.audited("a", store.AuditScored) != 1 {
 		t.Errorf("%+v, %d surplus", r.Segments, n.audited("a", store.AuditSurplus))
+	}
+}
+
+// A job that became due again during its run does nothing: the end of a run of before a take-over makes it due.
+func TestASegmentHasOneRun(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("before", 1) // the API is sound then
+	n.api.told(func(_ context.Context, k int) (analyzer.Job, error) {
+		if k == 2 {
+			n.raw("UPDATE river_job SET state = 'available' WHERE state = 'running'")
+			time.Sleep(time.Second) // the queue looks every 100 ms
+		}
+		return job(k), nil
+	}, nil)
+	n.work(nil)
+	n.final("before")
+	n.call("a", 1)
+	if r := n.final("a"); r.Decision != "clear" || len(n.api.uploaded()) != 2 || n.audited("a", store.AuditResent) != 0 {
+		t.Errorf("%s, %d uploads", states(r), len(n.api.uploaded()))
 	}
 }
 

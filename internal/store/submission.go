@@ -15,10 +15,28 @@ const ReasonInDoubt = string(analyzer.KindInDoubt)
 type Doubt int
 
 const (
-	NoDoubt Doubt = iota
-	Resend        // send it again, at most once; audited
-	Hold          // already sent again, or resending is disabled: it waits for a person or the end of its time
+	NoDoubt  Doubt = iota
+	Resend         // send it again, at most once; audited
+	Hold           // already sent again, or resending is disabled: it waits for a person or the end of its time
+	UnderWay       // another node may still be uploading it
 )
+
+const (
+	// UploadTime is the time limit of one upload.
+	UploadTime = 20 * time.Second
+	// uploadEnds is the time after its start at which no upload is under way any more.
+	uploadEnds = UploadTime + 5*time.Second
+)
+
+// Uploading returns for how long another node may still be uploading the segment. That node need not have its job: it may have been
+// frozen, or taken for dead.
+func (s SegmentRow) Uploading(node string, now time.Time) time.Duration {
+	age := now.Sub(s.SubmitStarted)
+	if s.SubmitStarted.IsZero() || s.Worker == node || age < 0 {
+		return 0
+	}
+	return max(uploadEnds-age, 0)
+}
 
 // Doubt returns the treatment of the segment. resend permits the one repeat of an upload.
 func (s SegmentRow) Doubt(resend bool) Doubt {
@@ -46,6 +64,10 @@ func (s *Store) BeginSubmit(ctx context.Context, id, node string, now time.Time,
 			return err
 		}
 		if g.Settled() || g.JobID != "" {
+			return nil
+		}
+		if g.Uploading(node, now) > 0 {
+			d = UnderWay
 			return nil
 		}
 		resent := g.Resent

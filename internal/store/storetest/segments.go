@@ -85,6 +85,23 @@ func doubt(t *testing.T, s *store.Store) {
 	if n := audited(t, s, "c", store.AuditResent); n != 1 {
 		t.Errorf("%d lines about one resend", n)
 	}
+	record(t, s, "elsewhere", 1)
+	for _, c := range []struct {
+		node string
+		at   time.Duration
+		want store.Doubt
+	}{
+		{"n1", 0, store.NoDoubt},
+		{"n2", time.Second, store.UnderWay},
+		{"n2", 24 * time.Second, store.UnderWay},
+		{"n2", 25 * time.Second, store.Resend},
+		{"n1", 26 * time.Second, store.UnderWay},
+		{"n2", 26 * time.Second, store.Hold}, // its process knows that it ended
+	} {
+		if _, d, err := s.BeginSubmit(ctx, "elsewhere-0", c.node, now.Add(c.at), true); err != nil || d != c.want {
+			t.Errorf("%s after %v: %v %v, want %v", c.node, c.at, d, err, c.want)
+		}
+	}
 	for i, want := range []store.Doubt{store.NoDoubt, store.Hold} {
 		if _, d, err := s.BeginSubmit(ctx, "c-1", "n1", now, false); err != nil || d != want {
 			t.Errorf("never resend, attempt %d: %v %v", i, d, err)
