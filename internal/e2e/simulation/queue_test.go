@@ -30,6 +30,9 @@ type queue struct {
 	loop   sync.WaitGroup
 	known  int64  // number of changes of the queue when it was read
 	first  string // time of the first job then, or ""
+	// waiting is whether a job was neither available nor done, when the number of changes was tended.
+	waiting bool
+	tended  int64
 
 	mu      sync.Mutex
 	running sync.WaitGroup
@@ -108,6 +111,9 @@ func (q *queue) executor() riverdriver.Executor { return q.node.store.Driver().G
 // tend makes jobs available whose time has come, and rescues those that run for too long.
 func (q *queue) tend(ctx context.Context) {
 	now := q.node.store.Due()
+	if !q.waits(ctx) {
+		return
+	}
 	_, _ = q.executor().JobSchedule(ctx, &riverdriver.JobScheduleParams{Max: 100, Now: &now})
 	horizon := now.Add(-rescueAfter)
 	stuck, err := q.executor().JobGetStuck(ctx, &riverdriver.JobGetStuckParams{Max: 100, StuckHorizon: horizon})
@@ -123,6 +129,18 @@ func (q *queue) tend(ctx context.Context) {
 		p.State = append(p.State, string(rivertype.JobStateRetryable))
 	}
 	_, _ = q.executor().JobRescueMany(ctx, p)
+}
+
+// waits reports whether there is a job that is neither available nor done. It asks the database only after a change.
+func (q *queue) waits(ctx context.Context) bool {
+	if changes := q.node.changes.Load(); changes != q.tended {
+		const query = "SELECT EXISTS (SELECT 1 FROM river_job WHERE state IN ('running', 'retryable', 'scheduled'))"
+		if err := q.executor().QueryRow(ctx, query).Scan(&q.waiting); err != nil {
+			return true
+		}
+		q.tended = changes
+	}
+	return q.waiting
 }
 
 // fetch starts jobs on the free slots.
