@@ -190,7 +190,7 @@ func TestACleanerCopyLeavesNothingBehind(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	n := newNode(t, options{})
-	n.call("before", 1) // the API is sound then
+	n.call("a", 1)
 	n.api.told(func(_ context.Context, k int) (analyzer.Job, error) {
 		if left, err := os.ReadDir(temp); err != nil || len(left) != 0 {
 			t.Errorf("during upload %d: %v %v", k, left, err)
