@@ -89,6 +89,25 @@ func TestASegmentInDoubtWaitsForAPerson(t *testing.T) {
 	}
 }
 
+// A node that could not store the id of its job does so after another one has made the segment wait for a person: the job is polled
+// at once, and not when the waiting ends. The simulation found it in one of 1,850 worlds.
+func TestAJobThatIsStoredLateIsPolled(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("a", 1)
+	n.api.told(doubtful(1), nil)
+	n.work(func(w *screen.WorkerConfig) { w.ResendInDoubt = false })
+	id := n.final("a").Segments[0].ID
+	n.await("its job sleeps", func() bool { return n.count("SELECT count(*) FROM river_job WHERE state = 'scheduled'") == 1 })
+	if won, err := n.store.SaveJob(t.Context(), id, "job-1", "n2", n.clock.now()); err != nil || !won {
+		t.Fatal(won, err)
+	}
+	n.await("it is scored", func() bool { return states(n.report("a")) == "caller0 scored" })
+	if len(n.api.uploaded()) != 1 || n.api.asked("job-1") != 1 {
+		t.Errorf("%d uploads, asked %d times", len(n.api.uploaded()), n.api.asked("job-1"))
+	}
+}
+
 // A person can order another upload of a segment that waits, also if uploads of unknown outcome are not repeated.
 func TestAPersonOrdersAnotherUpload(t *testing.T) {
 	t.Parallel()

@@ -82,8 +82,25 @@ func (t *Tx) priority(ctx context.Context, segment string) (n int, err error) {
 	return firstOfLeg, nil
 }
 
-// pollFirst puts the job of a submitted segment before all submissions.
+// pollFirst puts the job of a submitted segment before all submissions. A job that sleeps, because the outcome of the upload was
+// unknown to another node, is due at once.
 func (t *Tx) pollFirst(ctx context.Context, segment string) error {
+	n, err := t.exec(
+		ctx,
+		`DELETE FROM river_job WHERE state IN ('available', 'pending', 'retryable', 'scheduled')
+			AND id = (SELECT alarm FROM segment WHERE id = $1)`,
+		segment,
+	)
+	if err != nil {
+		return fmt.Errorf("order the job of segment %s: %w", segment, err)
+	}
+	if n > 0 {
+		var audioNode string
+		if err := t.tx.QueryRowContext(ctx, "SELECT audio_node FROM segment WHERE id = $1", segment).Scan(&audioNode); err != nil {
+			return fmt.Errorf("order the job of segment %s: %w", segment, err)
+		}
+		return t.Wake(ctx, segment, audioNode)
+	}
 	if _, err := t.exec(
 		ctx,
 		"UPDATE river_job SET priority = $2 WHERE id = (SELECT alarm FROM segment WHERE id = $1)",
