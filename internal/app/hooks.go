@@ -29,6 +29,7 @@ func (a *App) dispatcher(endpoints []hook.Endpoint, allow outbound.List) *hook.D
 		Allow:     allow,
 		Observe:   a.told,
 		Due:       a.store.Due,
+		Held:      a.lease.Held,
 		Log:       a.opt.Log,
 	})
 }

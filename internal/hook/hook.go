@@ -44,7 +44,9 @@ type Config struct {
 	Allow outbound.List
 	// Observe, if not nil, is called after each attempt. err is nil if the endpoint accepted the message.
 	Observe func(m store.Delivery, start, end time.Time, err error)
-	Log     *slog.Logger
+	// Held, if not nil, reports whether this node may work. While it may not, another node may deliver what it has claimed.
+	Held func() bool
+	Log  *slog.Logger
 	// Due returns the time of leases and retries, which all nodes share and which does not jump. Default: Now.
 	Due func() time.Time
 	// Now, Random, Transport and Idle, the time between two looks for messages of other nodes, are replaced in tests. Receivers
@@ -100,6 +102,9 @@ func NewDispatcher(cfg Config) *Dispatcher {
 	}
 	if cfg.Due == nil {
 		cfg.Due = cfg.Now
+	}
+	if cfg.Held == nil {
+		cfg.Held = func() bool { return true }
 	}
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64
@@ -240,6 +245,9 @@ func (d *Dispatcher) serve(ctx context.Context, e Endpoint) {
 func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error) {
 	d.underWay.Add(1)
 	defer d.underWay.Add(-1)
+	if !d.cfg.Held() {
+		return false, nil
+	}
 	m, _, err := d.cfg.Store.ClaimDelivery(ctx, e.Name, d.cfg.Due(), lease)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
@@ -254,6 +262,11 @@ func (d *Dispatcher) next(ctx context.Context, e Endpoint) (did bool, err error)
 	if !since.IsZero() {
 		d.dead.Add(1)
 		return true, d.save(ctx, m, store.DeliveryDead, time.Time{}, 0, reason)
+	}
+	if !d.cfg.Held() {
+		// The process was frozen since the claim, or the database was. The claim is released by the node that takes over, by this
+		// one when it joins again, or after the lease.
+		return false, nil
 	}
 	start := d.cfg.Now()
 	status, after, err := d.send(ctx, e, m)

@@ -29,8 +29,9 @@ type watched struct {
 	*store.Store
 	saved chan store.Delivery
 	mu    sync.Mutex
-	save  error // of the next SaveDelivery
-	look  error // of the next Disabled
+	save  error  // of the next SaveDelivery
+	look  error  // of the next Disabled
+	asked func() // called by each Disabled, if not nil
 }
 
 func (w *watched) SaveDelivery(ctx context.Context, d store.Delivery) error {
@@ -49,7 +50,11 @@ func (w *watched) Disabled(ctx context.Context, name string) (time.Time, string,
 	w.mu.Lock()
 	err := w.look
 	w.look = nil
+	asked := w.asked
 	w.mu.Unlock()
+	if asked != nil {
+		asked()
+	}
 	if err != nil {
 		return time.Time{}, "", err
 	}

@@ -26,6 +26,7 @@ var errLeaseLost = errors.New("the lease of this node has run out")
 // by monotonic time, also while the query of a heartbeat hangs. A nil Lease is always held.
 type Lease struct {
 	mu       sync.Mutex
+	until    time.Time
 	held     context.Context // ends with the lease; nil before the first renewal
 	lose     context.CancelCauseFunc
 	timer    *time.Timer
@@ -39,7 +40,8 @@ func (l *Lease) Held() bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.held != nil && l.held.Err() == nil
+	// The timer of a process that was frozen may be late.
+	return l.held != nil && l.held.Err() == nil && time.Now().Before(l.until)
 }
 
 // renew extends the lease. start is the time before the heartbeat was sent.
@@ -50,6 +52,7 @@ func (l *Lease) renew(start time.Time) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.until = start.Add(leaseFor)
 	if l.timer != nil && l.timer.Stop() {
 		l.timer.Reset(left)
 		return
@@ -88,7 +91,7 @@ func (l *Lease) bind(ctx context.Context) (bound context.Context, done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	bound, cancel := context.WithCancelCause(ctx)
-	if l.held == nil {
+	if l.held == nil || !time.Now().Before(l.until) {
 		cancel(errLeaseLost)
 		return bound, func() {}
 	}

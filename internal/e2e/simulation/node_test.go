@@ -172,6 +172,7 @@ func (w *world) start(name string) *node {
 		},
 		Now:       n.store.Now,
 		Due:       n.store.Due,
+		Held:      lease.Held,
 		Transport: wire{w.receiver, n},
 		Idle:      5 * time.Second,
 		Log:       log,
