@@ -69,6 +69,9 @@ webhooks without dropping a call.`,
 				return err
 			}
 			log.Info("serving", "http", a.URL(), "udp", a.MediaPort(), "data", cfg.DataDir, "node", a.Node())
+			if at := a.HealthURL(); at != "" {
+				log.Info("health listener started", "http", at)
+			}
 			if at := a.AdminURL(); at != "" {
 				log.Info("admin listener started", "http", at)
 			}

@@ -20,6 +20,7 @@ import (
 	"callscreen/internal/auth"
 	"callscreen/internal/config"
 	"callscreen/internal/intake"
+	"callscreen/internal/limit"
 	"callscreen/internal/outbound"
 	"callscreen/internal/report"
 	"callscreen/internal/review"
@@ -82,7 +83,8 @@ type App struct {
 	metrics     *metrics
 	scrape      scrape
 	checks      *latest[health]
-	trace       *trace.Tracer // nil: no traces
+	trace       *trace.Tracer   // nil: no traces
+	limited     *limit.Refusals // clients
 	draining    atomic.Bool
 	cleanups    []cleanup // close runs them, the last first
 }
@@ -101,6 +103,8 @@ func New(ctx context.Context, opt Options) (_ *App, err error) {
 	if a.auth, err = auth.New(opt.Config, opt.Tokens); err != nil {
 		return nil, err
 	}
+	a.limited = limit.NewRefusals(opt.Log)
+	a.auth.Report(a.limited)
 	for _, build := range []func(context.Context) error{a.openTrace, a.openPorts, a.openStores, a.buildAnalysis, a.buildCalls} {
 		if err := build(ctx); err != nil {
 			return nil, err
@@ -111,7 +115,13 @@ func New(ctx context.Context, opt Options) (_ *App, err error) {
 
 func (a *App) openPorts(context.Context) (err error) {
 	cfg := a.opt.Config
-	if a.listeners, err = openListeners(cfg, a.opt.Log); err != nil {
+	limits := limit.Connections{
+		Most:     maxConnections,
+		Each:     maxConnections / 4,
+		Exempt:   a.auth.Trusted,
+		Refusals: a.limited,
+	}
+	if a.listeners, err = openListeners(cfg, limits, a.opt.Log); err != nil {
 		return err
 	}
 	a.onClose("listeners", a.listeners.Close)
@@ -216,6 +226,8 @@ func (a *App) buildCalls(context.Context) (err error) {
 		Begun:   a.begun,
 		Erase:   a.maintenance.Erase,
 		Require: a.auth.Require,
+		Client:  a.auth.Client,
+		Limited: a.limited,
 		Now:     a.store.Now,
 		Log:     a.opt.Log,
 	}); err != nil {
@@ -236,6 +248,7 @@ func (a *App) buildCalls(context.Context) (err error) {
 		draining:  a.draining.Load,
 		auditHead: a.maintenance.AuditHead,
 		stuck:     a.maintenance.Stuck,
+		limited:   a.limited,
 		policies:  func() int { return len(a.decider.PoliciesInForce(a.node)) },
 		webhooks:  cfg.Webhooks,
 	})
@@ -262,6 +275,7 @@ func (a *App) buildDoors() error {
 		Idle:                cfg.WebRTC.Idle,
 		PerSecond:           cfg.WebRTC.RequestsPerSecond,
 		Client:              a.auth.Client,
+		Limited:             a.limited,
 		Log:                 a.opt.Log,
 	})
 	a.puller = whep.NewPuller(whep.PullerConfig{
@@ -324,6 +338,14 @@ func (a *App) AdminURL() string {
 		return ""
 	}
 	return a.listeners.url(a.listeners.admin)
+}
+
+// HealthURL returns the base URL of the health listener, "" if there is none.
+func (a *App) HealthURL() string {
+	if a.listeners.health == nil {
+		return ""
+	}
+	return a.listeners.url(a.listeners.health)
 }
 
 // Open reports whether authentication is off: everyone on this machine may do everything.

@@ -18,40 +18,42 @@ import (
 type listeners struct {
 	public net.Listener
 	admin  net.Listener // nil: everything is at public
+	health net.Listener // nil: health and metrics are at the others
 	cert   *cert.Files  // nil: no TLS
 	log    *slog.Logger
 }
 
 // openListeners opens the ports and reads the certificate.
-func openListeners(cfg config.Config, log *slog.Logger) (_ *listeners, err error) {
+func openListeners(cfg config.Config, limits limit.Connections, log *slog.Logger) (_ *listeners, err error) {
 	l := &listeners{log: log}
 	if cfg.TLS.On() {
 		if l.cert, err = cert.Open(cfg.TLS.CertFile, cfg.TLS.KeyFile, log); err != nil {
 			return nil, err
 		}
 	}
-	if l.public, err = listen(cfg.Listen, "listen"); err != nil {
-		return nil, err
-	}
-	if cfg.AdminListen != "" {
-		if l.admin, err = listen(cfg.AdminListen, "admin_listen"); err != nil {
-			return nil, errors.Join(err, l.public.Close())
+	for _, one := range []struct {
+		to           *net.Listener
+		key, address string
+	}{
+		{&l.public, "listen", cfg.Listen},
+		{&l.admin, "admin_listen", cfg.AdminListen},
+		{&l.health, "health_listen", cfg.HealthListen},
+	} {
+		if one.address == "" {
+			continue
 		}
+		port, err := net.Listen("tcp", one.address)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%w (hint: set %s)", err, one.key), l.Close())
+		}
+		*one.to = limit.Listener(port, limits)
 	}
 	return l, nil
 }
 
-func listen(address, key string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("%w (hint: set %s)", err, key)
-	}
-	return limit.Listener(l, maxConnections), nil
-}
-
 // Close closes the ports. They may be closed already by the servers.
 func (l *listeners) Close() (err error) {
-	for _, one := range []net.Listener{l.admin, l.public} {
+	for _, one := range []net.Listener{l.health, l.admin, l.public} {
 		if one == nil {
 			continue
 		}
@@ -79,11 +81,14 @@ type servers struct {
 }
 
 // serve starts a server for each listener.
-func (l *listeners) serve(public, admin http.Handler) *servers {
-	s := &servers{served: make(chan error, 2)}
-	s.start(l, l.public, public)
+func (l *listeners) serve(h handlers) *servers {
+	s := &servers{served: make(chan error, 3)}
+	s.start(l, l.public, h.public)
 	if l.admin != nil {
-		s.start(l, l.admin, admin)
+		s.start(l, l.admin, h.admin)
+	}
+	if l.health != nil {
+		s.start(l, l.health, h.health)
 	}
 	return s
 }

@@ -87,11 +87,44 @@ func TestTheAdminListenerIsApart(t *testing.T) {
 }
 
 func TestAnOpenAdminListenerIsRefused(t *testing.T) {
-	cfg := config.Default()
-	cfg.Listen, cfg.AdminListen, cfg.DataDir = "127.0.0.1:0", "0.0.0.0:0", t.TempDir()
-	if _, err := app.New(t.Context(), app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)}); err == nil ||
-		!strings.Contains(err.Error(), "admin_listen is not a loopback address") {
-		t.Error(err)
+	for key, open := range map[string]func(*config.Config){
+		"admin_listen":  func(c *config.Config) { c.AdminListen = "0.0.0.0:0" },
+		"health_listen": func(c *config.Config) { c.HealthListen = "[::]:0" },
+	} {
+		cfg := config.Default()
+		cfg.Listen, cfg.DataDir = "127.0.0.1:0", t.TempDir()
+		open(&cfg)
+		if _, err := app.New(t.Context(), app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)}); err == nil ||
+			!strings.Contains(err.Error(), key+" is not a loopback address") {
+			t.Error(key, err)
+		}
+	}
+}
+
+// Health and metrics can have a listener of their own, which serves nothing else. Metrics are only there.
+func TestTheHealthListenerIsApart(t *testing.T) {
+	for _, admin := range []string{"", "127.0.0.1:0"} {
+		s := newSidecar(t, simulator.Script{}, auth.Tokens{"reviewer": "rev"}, func(c *config.Config) {
+			c.AdminListen, c.HealthListen = admin, "127.0.0.1:0"
+		})
+		for _, c := range []struct {
+			path           string
+			public, health int
+		}{
+			{"/healthz", 200, 200}, {"/readyz", 200, 200}, {"/metrics", 404, 200}, {"/api/v1/calls", 200, 404}, {"/", 200, 404},
+		} {
+			for at, want := range map[string]int{s.app.URL(): c.public, s.app.HealthURL(): c.health} {
+				if code, body := ask(t, http.DefaultClient, "GET", at+c.path, "rev"); code != want {
+					t.Errorf("%s at %s: HTTP %d %s, want %d", c.path, at, code, body, want)
+				}
+			}
+		}
+		if admin == "" {
+			continue
+		}
+		if code, _ := ask(t, http.DefaultClient, "GET", s.app.AdminURL()+"/metrics", "rev"); code != 404 {
+			t.Errorf("metrics at the admin listener: HTTP %d", code)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"callscreen/internal/config"
+	"callscreen/internal/limit"
 	"callscreen/internal/review"
 	"callscreen/internal/rtc"
 	"callscreen/internal/screen"
@@ -38,6 +39,7 @@ type sources struct {
 	draining  func() bool
 	auditHead func() store.Head
 	stuck     func() map[string]int
+	limited   *limit.Refusals
 	policies  func() int       // different policies that the live nodes decide by
 	webhooks  []config.Webhook // the ones that are configured, so that the labels are bounded
 }
@@ -48,7 +50,13 @@ var (
 	openedDesc   = prometheus.NewDesc("callscreen_whip_sessions_opened_total", "WHIP sessions opened.", nil, nil)
 	refusedDesc  = prometheus.NewDesc("callscreen_whip_requests_refused_total", "Refused requests for a WHIP session.", nil, nil)
 	lostDesc     = prometheus.NewDesc("callscreen_whip_sessions_lost_total", "WHIP sessions that ended without a DELETE.", nil, nil)
-	lenientDesc  = prometheus.NewDesc(
+	limitedDesc  = prometheus.NewDesc(
+		"callscreen_clients_limited_total",
+		"Connections and requests refused because their client had as many as it may, by limit.",
+		[]string{"limit"},
+		nil,
+	)
+	lenientDesc = prometheus.NewDesc(
 		"callscreen_whip_preconditions_missing_total",
 		"PATCH requests accepted without If-Match.",
 		nil,
@@ -207,6 +215,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 		policiesDesc,
 		auditDesc,
 		stuckDesc,
+		limitedDesc,
 	} {
 		ch <- d
 	}
@@ -227,6 +236,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(refusedDesc, float64(w.Refused))
 	counter(lostDesc, float64(w.Lost))
 	counter(lenientDesc, float64(w.Lenient))
+	for name, n := range m.of.limited.Counts() {
+		ch <- prometheus.MustNewConstMetric(limitedDesc, prometheus.CounterValue, float64(n), string(name))
+	}
 	counter(packetsDesc, float64(p.Received))
 	counter(missingDesc, float64(p.Missing))
 	counter(lateDesc, float64(p.Late))

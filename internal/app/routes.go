@@ -9,9 +9,11 @@ import (
 	"callscreen/internal/problem"
 )
 
-// handlers returns the handler of the public listener and the one of the admin listener. Without an admin listener both are
-// the same.
-func (a *App) handlers() (public, admin http.Handler) {
+// handlers serve the listeners.
+type handlers struct{ public, admin, health http.Handler }
+
+// handlers returns the handlers of the listeners. Without an admin listener that of the public one serves its routes.
+func (a *App) handlers() handlers {
 	mux := a.newMux()
 	mux.Handle("/whip/", a.whip)
 	a.auth.Register(mux)
@@ -30,8 +32,12 @@ func (a *App) handlers() (public, admin http.Handler) {
 		managed.HandleFunc(pattern, a.auth.Require("admin", handle))
 	}
 	a.review.Register(mux, managed)
-	managed.Handle("GET /metrics", promhttp.HandlerFor(a.scrape, promhttp.HandlerOpts{}))
-	return mux, managed
+	watched := managed
+	if a.listeners.health != nil {
+		watched = a.newMux()
+	}
+	watched.Handle("GET /metrics", promhttp.HandlerFor(a.scrape, promhttp.HandlerOpts{}))
+	return handlers{a.auth.Guard(mux), a.auth.Guard(managed), a.auth.Guard(watched)}
 }
 
 // newMux has the routes of every listener: liveness and readiness.

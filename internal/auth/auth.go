@@ -31,6 +31,9 @@ type Auth struct {
 	sessions Sessions
 	failures *failures
 	visits   *limit.Table
+	guesses  *limit.Table
+	refusals *limit.Refusals
+	senders  []string // origins whose pages may send calls
 	origin   *http.CrossOriginProtection
 	log      *slog.Logger
 	now      func() time.Time
@@ -73,6 +76,8 @@ func New(cfg config.Config, tokens Tokens) (*Auth, error) {
 		cfg:      cfg.Auth,
 		failures: newFailures(),
 		visits:   limit.NewTable(1, visitsAtOnce),
+		guesses:  limit.NewTable(guessesInASecond, guessesAtOnce),
+		senders:  cfg.WebRTC.Origins,
 		origin:   http.NewCrossOriginProtection(),
 		log:      slog.New(slog.DiscardHandler),
 		now:      time.Now,

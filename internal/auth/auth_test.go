@@ -70,11 +70,15 @@ func (h *house) open(change func(*config.Config)) {
 	h.t.Cleanup(a.CloseIdleConnections)
 	h.auth, h.mux = a, http.NewServeMux()
 	a.Register(h.mux)
-	who := func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "hello %s", auth.Actor(r.Context())) }
+	who := h.hello
 	h.mux.HandleFunc("GET /", a.Require("viewer", who))
 	h.mux.HandleFunc("POST /calls/{call}/review", a.Require("reviewer", who))
 	h.mux.HandleFunc("GET /api/v1/calls", a.Require("viewer", who))
 	h.mux.HandleFunc("GET /api/v1/events", a.Require("viewer", who))
+}
+
+func (*house) hello(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprintf(w, "hello %s", auth.Actor(r.Context()))
 }
 
 // browser keeps cookies, and sends the origin headers of browsers.
@@ -121,7 +125,7 @@ func (b *browser) do(method, path, body string) (answer, string) {
 		r.AddCookie(&http.Cookie{Name: k, Value: v})
 	}
 	w := httptest.NewRecorder()
-	b.h.mux.ServeHTTP(w, r)
+	b.h.auth.Guard(b.h.mux).ServeHTTP(w, r)
 	resp := w.Result()
 	defer resp.Body.Close()
 	b.set = resp.Cookies()

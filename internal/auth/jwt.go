@@ -165,6 +165,7 @@ func (a *Auth) sender(ctx context.Context, token string) (Sender, bool) {
 		return Sender{Name: who.Name}, who.Has("ingest")
 	}
 	if a.signed == nil || strings.Count(token, ".") != 2 {
+		a.guessed(ctx)
 		return Sender{}, false
 	}
 	s, err := a.signed.verify(ctx, token, a.now())
@@ -172,6 +173,7 @@ func (a *Auth) sender(ctx context.Context, token string) (Sender, bool) {
 		err = fmt.Errorf("sub is %q, the name of a fixed token", s.Name) // otherwise one could end sessions of the other
 	}
 	if err != nil {
+		a.guessed(ctx)
 		a.log.Debug("signed token refused", "error", err) // debug only: any client could fill the log
 		return Sender{}, false
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"callscreen/internal/limit"
 	"callscreen/internal/problem"
 )
 
@@ -112,6 +113,7 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	next, from, now := safeNext(r.PostForm.Get("next")), a.client(r), a.now()
 	if wait := a.failures.wait(from, now); wait > 0 {
+		a.refusals.Note(limit.OfSignIns, from)
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		a.showLogin(w, r, http.StatusTooManyRequests, next, "Too many failed attempts. Wait a moment.")
 		return

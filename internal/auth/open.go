@@ -2,7 +2,9 @@ package auth
 
 import (
 	"errors"
+	"fmt"
 	"net"
+	"strings"
 
 	"callscreen/internal/config"
 )
@@ -22,19 +24,30 @@ func (a *Auth) checkListen(cfg config.Config) error {
 				"(hint: set CALLSCREEN_INGEST_TOKEN and CALLSCREEN_REVIEW_TOKEN, or listen on 127.0.0.1)",
 		)
 	}
-	if cfg.AdminListen == "" {
-		return nil
-	}
-	if host, _, err = net.SplitHostPort(cfg.AdminListen); err != nil {
-		return err
-	}
-	if !loopback(host) {
-		return errors.New(
-			"admin_listen is not a loopback address and no authentication is configured: any client could erase calls " +
-				"(hint: set CALLSCREEN_ADMIN_TOKEN, or listen on 127.0.0.1)",
-		)
+	for key, address := range map[string]string{"admin_listen": cfg.AdminListen, "health_listen": cfg.HealthListen} {
+		if address == "" {
+			continue
+		}
+		if host, _, err = net.SplitHostPort(address); err != nil {
+			return err
+		}
+		if !loopback(host) {
+			return fmt.Errorf(
+				"%s is not a loopback address and no authentication is configured: any client could use it "+
+					"(hint: set CALLSCREEN_ADMIN_TOKEN, or listen on 127.0.0.1)",
+				key,
+			)
+		}
 	}
 	return nil
+}
+
+// hostOf returns the host of host:port, or of a host alone.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return strings.Trim(address, "[]")
 }
 
 func loopback(host string) bool {

@@ -14,6 +14,7 @@ import (
 type Config struct {
 	Listen              string        `yaml:"listen"`
 	AdminListen         string        `yaml:"admin_listen"`
+	HealthListen        string        `yaml:"health_listen"`
 	TLS                 TLS           `yaml:"tls"`
 	WebRTC              WebRTC        `yaml:"webrtc"`
 	DataDir             string        `yaml:"data_dir"`
@@ -174,13 +175,12 @@ func Default() Config {
 	return Config{
 		Listen: "127.0.0.1:8080",
 		WebRTC: WebRTC{
-			UDPPort:             8988,
-			TCPPort:             8988,
-			MaxSessions:         1000,
-			MaxSessionsPerToken: 1000,
-			RequestsPerSecond:   50,
-			Idle:                10 * time.Minute,
-			Grace:               time.Minute,
+			UDPPort:           8988,
+			TCPPort:           8988,
+			MaxSessions:       1000,
+			RequestsPerSecond: 50,
+			Idle:              10 * time.Minute,
+			Grace:             time.Minute,
 		},
 		DataDir: "./data",
 		Analysis: Analysis{

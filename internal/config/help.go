@@ -7,7 +7,10 @@ var help = map[string]string{
 	"admin_listen": "Second address, such as 127.0.0.1:8081, for /metrics and the API of the role admin (webhooks, " +
 		"erasing calls). Those are then not served at listen. An address other than loopback requires " +
 		"authentication. Empty: everything is served at listen.",
-	"tls": "HTTPS at listen and admin_listen. Changed files are reloaded. If the new pair is invalid, the " +
+	"health_listen": "Address, such as 127.0.0.1:8082, for /metrics, /healthz and /readyz alone, which then answer also while the other " +
+		"addresses have as many connections as they take. /metrics is then not served elsewhere. Empty: they are served at listen and " +
+		"admin_listen.",
+	"tls": "HTTPS at listen, admin_listen and health_listen. Changed files are reloaded. If the new pair is invalid, the " +
 		"error is logged and the old pair stays in use.",
 	"tls.cert_file":   "Certificate chain without the root, as PEM. Empty: plain HTTP.",
 	"tls.key_file":    "Private key of the certificate, as PEM.",
@@ -24,11 +27,12 @@ var help = map[string]string{
 		"for 12h. Senders with a token for ingest receive the credentials.",
 	"webrtc.turn_secret_file": "File that contains only the secret or password of the TURN servers. Alternative: environment " +
 		"variable CALLSCREEN_TURN_SECRET.",
-	"webrtc.prefer_red":             "Ask senders for redundant audio (RFC 2198): twice the bitrate, far fewer losses.",
-	"webrtc.origins":                "Origins of web pages that may send calls: [https://softphone.example.com].",
-	"webrtc.strict_preconditions":   "Require If-Match in every PATCH request, as RFC 9725 specifies. Many clients omit it.",
-	"webrtc.max_sessions":           "Maximum number of concurrent legs. Further legs are refused with Retry-After.",
-	"webrtc.max_sessions_per_token": "Maximum number of concurrent legs per token.",
+	"webrtc.prefer_red":           "Ask senders for redundant audio (RFC 2198): twice the bitrate, far fewer losses.",
+	"webrtc.origins":              "Origins of web pages that may send calls: [https://softphone.example.com].",
+	"webrtc.strict_preconditions": "Require If-Match in every PATCH request, as RFC 9725 specifies. Many clients omit it.",
+	"webrtc.max_sessions":         "Maximum number of concurrent legs. Further legs are refused with Retry-After.",
+	"webrtc.max_sessions_per_token": "Maximum number of concurrent legs per token. 0: four fifths of max_sessions, so that one token " +
+		"cannot take the sessions of all others. A signed token for one call and leg has one session, and another to take over from it.",
 	"webrtc.requests_per_second": "WHIP requests per second and client address; bursts of ten times as many are accepted. Requests to " +
 		"an open session do not count.",
 	"webrtc.whep_allow": "Hosts and networks that legs may be pulled from by WHEP, in the form of webhook_allow. Empty: any " +

@@ -17,12 +17,21 @@ func (t TLS) On() bool { return t.CertFile != "" }
 
 // validateListeners checks the HTTP listeners and the lists of permitted destinations.
 func (c Config) validateListeners(ps *Problems) {
-	if c.AdminListen != "" {
-		if _, _, err := net.SplitHostPort(c.AdminListen); err != nil {
-			ps.add("admin_listen", "write host:port, such as 127.0.0.1:8081, or leave it empty", "%q is not an address", c.AdminListen)
-		} else if _, port, _ := net.SplitHostPort(c.Listen); c.AdminListen == c.Listen && port != "0" {
-			ps.add("admin_listen", "use another port, or leave it empty", "is the same as listen")
+	taken := map[string]string{c.Listen: "listen"}
+	for _, l := range []struct{ key, address string }{{"admin_listen", c.AdminListen}, {"health_listen", c.HealthListen}} {
+		if l.address == "" {
+			continue
 		}
+		_, port, err := net.SplitHostPort(l.address)
+		if err != nil {
+			ps.add(l.key, "write host:port, such as 127.0.0.1:8081, or leave it empty", "%q is not an address", l.address)
+		} else if other, ok := taken[l.address]; ok && port != "0" {
+			ps.add(l.key, "use another port, or leave it empty", "is the same as %s", other)
+		}
+		taken[l.address] = l.key
+	}
+	if c.WebRTC.MaxSessionsPerToken < 0 {
+		ps.add("webrtc.max_sessions_per_token", "0 is four fifths of max_sessions", "is %d", c.WebRTC.MaxSessionsPerToken)
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		ps.add("tls", "set both cert_file and key_file, or neither", "one of the two files is missing")

@@ -27,8 +27,7 @@ func (c Config) Validate() error {
 		}
 	}
 	for path, n := range map[string]int{
-		"webrtc.max_sessions":           c.WebRTC.MaxSessions,
-		"webrtc.max_sessions_per_token": c.WebRTC.MaxSessionsPerToken,
+		"webrtc.max_sessions": c.WebRTC.MaxSessions,
 	} {
 		if n < 1 {
 			ps.add(path, "1000 is usual", "is %d, must be at least 1", n)

@@ -58,6 +58,7 @@ const (
 	Unavailable Kind = iota // nothing can be recorded for now
 	Taken                   // another sender holds the leg
 	Invalid                 // the announcement makes no sense
+	Limited                 // the client has as much as one may have
 )
 
 // Refusal is the error of a request that is not accepted.

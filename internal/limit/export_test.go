@@ -9,3 +9,6 @@ import (
 func SlowFor(next http.Handler, body, write time.Duration) http.Handler {
 	return slow(next, body, write)
 }
+
+// SetClock replaces the clock.
+func (r *Refusals) SetClock(now func() time.Time) { r.now = now }

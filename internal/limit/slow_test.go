@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -129,7 +131,7 @@ func TestAnAnswerThatIsNotTakenIsGivenUp(t *testing.T) {
 // Connections over the limit are closed at once, those within it are served, and a closed connection frees a place.
 func TestConnectionsAreBounded(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	server.Listener = limit.Listener(server.Listener, 2)
+	server.Listener = limit.Listener(server.Listener, limit.Connections{Most: 2, Each: 2})
 	server.Start()
 	defer server.Close()
 	served := func(c net.Conn) bool {
@@ -155,5 +157,86 @@ func TestConnectionsAreBounded(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("the place that was left is not free")
 		}
+	}
+}
+
+// One client has its share of the connections, and a client that is exempt, such as a proxy, has none.
+func TestEachClientHasItsConnections(t *testing.T) {
+	for exempt, want := range map[bool]int{false: 2, true: 5} {
+		var log strings.Builder
+		refusals := limit.NewRefusals(slog.New(slog.NewTextHandler(&log, nil)))
+		port, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := limit.Listener(port, limit.Connections{
+			Most:     6,
+			Each:     2,
+			Exempt:   func(a netip.Addr) bool { return exempt && a.String() == "127.0.0.2" },
+			Refusals: refusals,
+		})
+		taken := make(chan net.Conn, 10)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				taken <- c
+			}
+		}()
+		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Timeout: 20 * time.Second}
+		for range 5 {
+			c, err := dialer.DialContext(t.Context(), "tcp", port.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+		}
+		other, err := net.Dial("tcp", port.Addr().String()) // accepted after the others
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		from := map[string]int{}
+		for from["127.0.0.1"] == 0 {
+			c := <-taken
+			defer c.Close()
+			from[c.RemoteAddr().(*net.TCPAddr).IP.String()]++
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		<-done
+		lines := strings.Count(log.String(), "address=127.0.0.2")
+		if n := refusals.Counts()[limit.OfConnections]; from["127.0.0.2"] != want || n != uint64(5-want) || (lines == 1) != (want < 5) {
+			t.Errorf("exempt %v: %v, %d refused, %d lines", exempt, from, n, lines)
+		}
+	}
+}
+
+// A client that is limited is logged once an hour, and all are counted. Addresses of one IPv6 network are one client.
+func TestLimitedClientsAreLoggedOnce(t *testing.T) {
+	var log strings.Builder
+	now := time.Unix(1_800_000_000, 0)
+	r := limit.NewRefusals(slog.New(slog.NewTextHandler(&log, nil)))
+	r.SetClock(func() time.Time { return now })
+	for i := range 5000 {
+		r.Note(limit.OfTokens, netip.MustParseAddr("203.0.113.1"))
+		r.Note(limit.OfSessions, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}))
+		r.Note(limit.OfTokens, netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", i)))
+	}
+	lines := func(text string) int { return strings.Count(log.String(), text) }
+	n := r.Counts()
+	if lines("limit=tokens") != 2 || lines("limit=sessions") != 998 || n[limit.OfTokens] != 10_000 || n[limit.OfSessions] != 5000 {
+		t.Errorf("%d and %d lines, %v", lines("limit=tokens"), lines("limit=sessions"), n)
+	}
+	now = now.Add(2 * time.Hour)
+	r.Note(limit.OfTokens, netip.MustParseAddr("203.0.113.1"))
+	r.Note(limit.OfSessions, netip.MustParseAddr("10.9.9.9"))
+	if lines("address=203.0.113.1") != 2 || lines("address=10.9.9.9") != 1 {
+		t.Error("not logged again")
 	}
 }

@@ -30,13 +30,9 @@ func NewTable(limit rate.Limit, burst int) *Table {
 	return &Table{limit: limit, burst: burst, each: map[netip.Prefix]*rate.Limiter{}, other: rate.NewLimiter(limit, burst)}
 }
 
-// Of returns the limiter of an address. IPv6 addresses are grouped by network, because a client has a whole network.
+// Of returns the limiter of the client of an address.
 func (t *Table) Of(addr netip.Addr, now time.Time) *rate.Limiter {
-	bits := 32
-	if addr.Is6() {
-		bits = 64
-	}
-	network, _ := addr.Prefix(bits) // the zero prefix for an unknown address
+	network := Network(addr)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if l := t.each[network]; l != nil {

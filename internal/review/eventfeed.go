@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"sync"
 	"time"
 
+	"callscreen/internal/limit"
 	"callscreen/internal/store"
 	"callscreen/internal/wait"
 )
@@ -22,6 +24,8 @@ type feed struct {
 	board  *Board
 	log    *slog.Logger
 	most   int
+	users  *limit.Shares[string]
+	places *limit.Shares[netip.Prefix]
 	joined chan struct{} // has room for one
 
 	mu        sync.Mutex
@@ -41,8 +45,10 @@ const (
 )
 
 var (
-	errTooMany = errors.New("too many event streams")
-	errStopped = errors.New("shutting down")
+	errTooMany     = errors.New("too many event streams")
+	errTooManyOwn  = errors.New("you have as many event streams as a user may (hint: close pages that you do not use)")
+	errTooManyHere = errors.New("your address has as many event streams as it may (hint: if it is a proxy, see auth.trusted_proxies)")
+	errStopped     = errors.New("shutting down")
 )
 
 // listener is a connected event stream. Its queue is closed to disconnect it.
@@ -65,6 +71,8 @@ func newFeed(cfg Config) *feed {
 		board:     cfg.Board,
 		log:       cfg.Log,
 		most:      cfg.Streams,
+		users:     limit.NewShares[string](max(cfg.Streams/32, 4)),
+		places:    limit.NewShares[netip.Prefix](max(cfg.Streams/4, 4)),
 		joined:    make(chan struct{}, 1),
 		listeners: map[*listener]bool{},
 	}
@@ -74,6 +82,24 @@ func (f *feed) listening() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.listeners)
+}
+
+// share takes the shares of a user and an address. give must be called once if there is no error. user is "" while authentication
+// is off.
+func (f *feed) share(user string, addr netip.Addr) (give func(), err error) {
+	place, ok := f.places.Take(limit.Network(addr))
+	if !ok {
+		return nil, errTooManyHere
+	}
+	if user == "" {
+		return place, nil
+	}
+	own, ok := f.users.Take(user)
+	if !ok {
+		place()
+		return nil, errTooManyOwn
+	}
+	return func() { own(); place() }, nil
 }
 
 // join adds a listener, which must leave later.

@@ -187,6 +187,22 @@ func TestTheNumberOfListenersIsBounded(t *testing.T) {
 	}
 }
 
+// A user cannot take the event streams of all others.
+func TestAUserHasAShareOfTheListeners(t *testing.T) {
+	o := newOffice(t, func(c *review.Config) { c.Streams = 200 })
+	const share = 200 / 32
+	for range share {
+		o.listen("")
+	}
+	resp, _, body := o.do("GET", "/api/v1/events", "vera", "")
+	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, "as a user may") {
+		t.Errorf("HTTP %d %s", resp.StatusCode, body)
+	}
+	if n := o.server.Listening(); n != share {
+		t.Errorf("%d listen", n)
+	}
+}
+
 // stuck is a client that reads nothing: a write to it hangs until the deadline.
 type stuck struct {
 	http.ResponseWriter

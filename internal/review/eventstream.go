@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"callscreen/internal/auth"
+	"callscreen/internal/limit"
 )
 
 const (
@@ -31,6 +34,14 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 			return bad("Last-Event-ID and after must be the id of an event")
 		}
 	}
+	who, _ := auth.From(r.Context())
+	give, err := s.events.share(who.Name, s.cfg.Client(r))
+	if err != nil {
+		s.cfg.Limited.Note(limit.OfEventStreams, s.cfg.Client(r))
+		w.Header().Set("Retry-After", "10")
+		return refuse(http.StatusTooManyRequests, err.Error())
+	}
+	defer give()
 	l, err := s.events.join(r.Context(), r.URL.Query().Get("call"))
 	switch {
 	case errors.Is(err, errTooMany), errors.Is(err, errStopped):

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"callscreen/internal/audio"
+	"callscreen/internal/limit"
 	"callscreen/internal/problem"
 	"callscreen/internal/report"
 	"callscreen/internal/screen"
@@ -31,8 +33,13 @@ type Config struct {
 	Erase func(ctx context.Context, call, who, why string) error
 	// Require accepts requests whose sender has a role.
 	Require func(role string, next http.HandlerFunc) http.HandlerFunc
-	// Streams is the maximum number of event streams. Default: 256.
+	// Streams is the maximum number of event streams. Default: 1024. A user has at most a thirty-second of them, and
+	// an address a quarter.
 	Streams int
+	// Client returns the address of a request. nil: they are not told apart.
+	Client func(*http.Request) netip.Addr
+	// Limited counts clients that have as many streams as they may.
+	Limited *limit.Refusals
 	Log     *slog.Logger
 	Now     func() time.Time
 }
@@ -59,7 +66,10 @@ func NewServer(cfg Config) (_ *Server, err error) {
 		cfg.Now = time.Now
 	}
 	if cfg.Streams == 0 {
-		cfg.Streams = 256
+		cfg.Streams = 1024
+	}
+	if cfg.Client == nil {
+		cfg.Client = func(*http.Request) netip.Addr { return netip.Addr{} }
 	}
 	s := &Server{
 		cfg:     cfg,

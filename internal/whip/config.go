@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"callscreen/internal/intake"
+	"callscreen/internal/limit"
 	"callscreen/internal/rtc"
 )
 
@@ -22,7 +23,7 @@ type Config struct {
 	// StrictPreconditions requires If-Match, as RFC 9725 does. Many clients omit it.
 	StrictPreconditions bool
 	MaxSessions         int           // in all; default 1000
-	MaxPerToken         int           // default MaxSessions
+	MaxPerToken         int           // default: four fifths of MaxSessions
 	Handshake           time.Duration // limit for the media connection; default 15 s
 	Idle                time.Duration // time without a packet after which a session is lost; default 10 min
 	// PerSecond is the request rate of one address, with a burst of ten times as many. Default 50. Requests to an open
@@ -30,7 +31,9 @@ type Config struct {
 	PerSecond float64
 	// Client returns the address of a request. Default: that of the connection.
 	Client func(*http.Request) netip.Addr
-	Log    *slog.Logger
+	// Limited counts clients that have as many sessions as they may.
+	Limited *limit.Refusals
+	Log     *slog.Logger
 }
 
 func (cfg Config) withDefaults() Config {
@@ -38,7 +41,7 @@ func (cfg Config) withDefaults() Config {
 		cfg.MaxSessions = 1000
 	}
 	if cfg.MaxPerToken == 0 {
-		cfg.MaxPerToken = cfg.MaxSessions
+		cfg.MaxPerToken = max(cfg.MaxSessions*4/5, 1)
 	}
 	if cfg.Handshake == 0 {
 		cfg.Handshake = 15 * time.Second

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"io"
 	"net/http"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -74,6 +75,9 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, who intake.Sender)
 		server:   s,
 		id:       rand.Text(),
 		what:     announced,
+		from:     s.cfg.Client(r),
+		began:    time.Now(),
+		opened:   func() {},
 		requests: rate.NewLimiter(requestsPerSecond, requestsAtOnce),
 	}
 	if err := s.sessions.reserve(c); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"callscreen/internal/intake"
+	"callscreen/internal/limit"
 	"callscreen/internal/problem"
 )
 
@@ -29,6 +30,9 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	case errors.As(err, &no):
 		problem.Write(w, no.status, no.text)
 	case errors.As(err, &refusal):
+		if refusal.Kind == intake.Limited {
+			s.cfg.Limited.Note(limit.OfSessions, s.cfg.Client(r))
+		}
 		if refusal.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int((refusal.RetryAfter+time.Second-1)/time.Second)))
 		}

@@ -3,6 +3,8 @@ package whip_test
 import (
 	"net/http"
 	"testing"
+
+	"callscreen/internal/whip"
 )
 
 // A token for one call or leg is refused for other calls and legs, and for their sessions.
@@ -44,5 +46,43 @@ func TestTokensForACallAndALeg(t *testing.T) {
 	}
 	if a := h.ask(http.MethodDelete, session, "", "Authorization", "Bearer this"); a.status != 200 {
 		t.Errorf("DELETE with the token of the session: HTTP %d", a.status)
+	}
+}
+
+// A token for one leg has two sessions that do not connect, however many it opens, and takes none of those of others.
+func TestATokenForALegHasFewSessions(t *testing.T) {
+	h := newHouse(t, func(c *whip.Config) { c.MaxSessions = 20 })
+	for i := range 50 {
+		_, sdp := newSender(t, false)
+		if a := h.ask(
+			http.MethodPost, "/whip/c1/caller", sdp, "Content-Type", "application/sdp", "Authorization", "Bearer this",
+		); a.status != 201 {
+			t.Fatalf("session %d: HTTP %d %s", i, a.status, a.body)
+		}
+	}
+	h.until("the oldest have ended", func() bool { return h.server.Stats().Open == 2 })
+	sender, offer := newSender(t, false)
+	sender.accept(t, h.post(offer))
+}
+
+// Sessions that do not connect are a share of all sessions for each address. One that connects gives its share back.
+func TestAnAddressHasFewSessionsThatDoNotConnect(t *testing.T) {
+	h := newHouse(t, func(c *whip.Config) { c.MaxSessions = 100 })
+	sender, offer := newSender(t, false)
+	sender.accept(t, h.post(offer))
+	h.until("media", func() bool { return h.heard("caller") > 5 })
+	opened := 0
+	for range 30 {
+		_, sdp := newSender(t, false)
+		switch a := h.post(sdp); a.status {
+		case 201:
+			opened++
+		case 503:
+		default:
+			t.Errorf("HTTP %d %s", a.status, a.body)
+		}
+	}
+	if opened != 100/8 {
+		t.Errorf("%d sessions of 30 were opened", opened)
 	}
 }

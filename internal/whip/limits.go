@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/sdp/v3"
+
+	"callscreen/internal/limit"
 )
 
 const (
@@ -36,6 +38,7 @@ func (s *Server) admitted(w http.ResponseWriter, r *http.Request, c *session) bo
 		return true
 	default:
 		s.stats.refused.Add(1)
+		s.cfg.Limited.Note(limit.OfRequests, s.cfg.Client(r))
 	}
 	w.Header().Set("Retry-After", "1")
 	s.answerError(w, r, refuse(http.StatusTooManyRequests, "%s", why))

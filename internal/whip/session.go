@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,11 @@ type session struct {
 	server *Server
 	id     string // of the resource; unguessable
 	what   intake.Request
+	from   netip.Addr
+	began  time.Time
+	// evicted is whether a newer session of its token for the leg has ended it. The table guards it.
+	evicted bool
+	opened  func() // gives the share of the sessions that have not connected back
 
 	requests *rate.Limiter
 
@@ -159,6 +165,7 @@ func (c *session) onState(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
 		c.connected.Store(true)
+		c.opened()
 	case webrtc.PeerConnectionStateFailed:
 		go c.end(intake.Lost) // Server.Close waits for it; closing from a callback deadlocks in pion
 	case webrtc.PeerConnectionStateClosed: // by the sender, whose DTLS close_notify is authenticated
