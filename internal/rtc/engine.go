@@ -31,12 +31,21 @@ type Config struct {
 
 // Engine creates peer connections that receive audio on shared ports. It is safe for concurrent use.
 type Engine struct {
-	api    *webrtc.API
-	config webrtc.Configuration
-	ice    ICE
-	red    bool
-	close  []func() error
-	port   int
+	settings     webrtc.SettingEngine // copied for each session
+	media        *webrtc.MediaEngine
+	interceptors *interceptor.Registry
+	udp          ice.UDPMux
+	config       webrtc.Configuration
+	ice          ICE
+	red          bool
+	close        []func() error
+	port         int
+}
+
+// Session describes a peer connection.
+type Session struct {
+	// Active makes this side open the DTLS connection, for an offer with a=setup:passive.
+	Active bool
 }
 
 // receiveAll has every packet of a peer reach the recorder, which books it: those of an SSRC that was not declared, copies and
@@ -80,7 +89,7 @@ func New(cfg Config) (_ *Engine, err error) {
 	checkBuffer(cfg.Log)
 	settings := webrtc.SettingEngine{LoggerFactory: logs{cfg.Log}}
 	receiveAll(&settings)
-	settings.SetICEUDPMux(udp)
+	e.udp = udp
 	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if cfg.TCPPort >= 0 {
 		listener, err := net.ListenTCP("tcp", &net.TCPAddr{Port: cfg.TCPPort})
@@ -105,19 +114,13 @@ func New(cfg Config) (_ *Engine, err error) {
 			return nil, fmt.Errorf("webrtc.public_ips: %w", err)
 		}
 	}
-	// The DTLS server chooses the cipher: AES-GCM, at half the cost of the browsers' preference.
-	if err := settings.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
+	e.settings = settings
+	if e.media, err = codecs(); err != nil {
 		return nil, err
 	}
-	media, err := codecs()
-	if err != nil {
+	if e.interceptors, err = interceptors(); err != nil {
 		return nil, err
 	}
-	interceptors, err := interceptors()
-	if err != nil {
-		return nil, err
-	}
-	e.api = webrtc.NewAPI(webrtc.WithSettingEngine(settings), webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(interceptors))
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -146,11 +149,34 @@ func (e *Engine) Close() error {
 	return errors.Join(errs...)
 }
 
+// api returns the API of one session.
+func (e *Engine) api(s Session) (*webrtc.API, error) {
+	settings := e.settings
+	settings.SetICEUDPMux(e.udp)
+	// The DTLS server chooses the cipher: AES-GCM, at half the cost of the browsers' preference.
+	role := webrtc.DTLSRoleServer
+	if s.Active {
+		role = webrtc.DTLSRoleClient
+	}
+	if err := settings.SetAnsweringDTLSRole(role); err != nil {
+		return nil, err
+	}
+	return webrtc.NewAPI(
+		webrtc.WithSettingEngine(settings),
+		webrtc.WithMediaEngine(e.media),
+		webrtc.WithInterceptorRegistry(e.interceptors),
+	), nil
+}
+
 // NewPeerConnection returns a connection with one transceiver that receives audio.
-func (e *Engine) NewPeerConnection() (*webrtc.PeerConnection, error) {
+func (e *Engine) NewPeerConnection(s Session) (*webrtc.PeerConnection, error) {
 	config := e.config
 	config.ICEServers = e.ICEServers()
-	pc, err := e.api.NewPeerConnection(config)
+	api, err := e.api(s)
+	if err != nil {
+		return nil, err
+	}
+	pc, err := api.NewPeerConnection(config)
 	if err != nil {
 		return nil, err
 	}

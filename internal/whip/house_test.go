@@ -204,8 +204,20 @@ func (r *rawTrack) raw(h rtp.Header) error {
 
 func newSender(t *testing.T, trickle bool) (*sender, string) {
 	t.Helper()
+	return newSenderWith(t, trickle, func(*webrtc.SettingEngine) {}, func(*webrtc.PeerConnection) error { return nil })
+}
+
+// newSenderWith returns a sender with further settings, and with what first adds before the audio.
+func newSenderWith(
+	t *testing.T,
+	trickle bool,
+	set func(*webrtc.SettingEngine),
+	first func(*webrtc.PeerConnection) error,
+) (*sender, string) {
+	t.Helper()
 	settings := webrtc.SettingEngine{}
 	settings.SetIncludeLoopbackCandidate(true)
+	set(&settings)
 	media := &webrtc.MediaEngine{}
 	if err := media.RegisterDefaultCodecs(); err != nil {
 		t.Fatal(err)
@@ -215,6 +227,9 @@ func newSender(t *testing.T, trickle bool) (*sender, string) {
 		t.Fatal(err)
 	}
 	s := &sender{pc: pc}
+	if err := first(pc); err != nil {
+		t.Fatal(err)
+	}
 	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{
 		MimeType:  webrtc.MimeTypePCMU,
 		ClockRate: 8000,

@@ -58,6 +58,9 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, c *session) error
 	if err != nil {
 		return refuse(http.StatusBadRequest, "%s", err)
 	}
+	if err := checkICEText(f.ufrag, f.pwd); err != nil {
+		return err
+	}
 	c.negotiation.Lock()
 	defer c.negotiation.Unlock()
 	restart := c.isRestart(f)

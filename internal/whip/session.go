@@ -14,6 +14,7 @@ import (
 
 	"callscreen/capture"
 	"callscreen/internal/intake"
+	"callscreen/internal/rtc"
 )
 
 // session is a sender that is connected or connecting.
@@ -40,9 +41,11 @@ type session struct {
 	connected atomic.Bool // now or earlier
 
 	negotiation sync.Mutex // guards the fields below
-	offer       string     // the last accepted one
+	offer       string     // the last accepted one, in the form of the WebRTC library
+	mids        []string   // sections of the offer whose candidates are those of the audio
 	etag        string
 	candidates  int // since the last ICE restart
+	checked     int // of them, those that get checks
 	restarts    int
 
 	state sync.Mutex // guards the fields below
@@ -54,7 +57,7 @@ const gatherFor = 3 * time.Second
 
 // start answers the offer.
 func (c *session) start(ctx context.Context, o *offer) (err error) {
-	if c.pc, err = c.server.cfg.Engine.NewPeerConnection(); err != nil {
+	if c.pc, err = c.server.cfg.Engine.NewPeerConnection(rtc.Session{Active: o.active}); err != nil {
 		return err
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -76,7 +79,8 @@ func (c *session) start(ctx context.Context, o *offer) (err error) {
 		return err
 	}
 	c.leg = leg
-	c.offer, c.etag = o.sdp, newETag()
+	c.offer, c.mids, c.etag = o.sdp, o.mids, newETag()
+	c.checked = len(o.checked)
 	c.watch(time.Now())
 	c.after(c.server.cfg.Handshake, func() {
 		if !c.connected.Load() { // an interrupted connection may come back
@@ -226,13 +230,16 @@ func (c *session) isRestart(f *fragment) bool {
 	return f.ufrag != ufrag || f.pwd != pwd
 }
 
+// trickle adds the candidates of a fragment. negotiation must be held.
 func (c *session) trickle(f *fragment) error {
 	_, _, mid := credentials(c.offer)
 	var errs []error
-	for _, candidate := range f.candidates {
-		if *candidate.SDPMid == "" {
-			candidate.SDPMid = &mid
+	for _, candidate := range f.wanted(c.mids) {
+		if c.checked >= mostChecked {
+			break
 		}
+		c.checked++
+		candidate.SDPMid = &mid
 		if err := c.pc.AddICECandidate(candidate); err != nil {
 			errs = append(errs, err)
 		}
@@ -248,7 +255,9 @@ func (c *session) restart(ctx context.Context, f *fragment) (string, error) {
 	if f.pwd == "" {
 		return "", errors.New("the fragment has no password")
 	}
-	next, err := restarted(c.offer, f)
+	usable := f.wanted(c.mids)
+	usable = usable[:min(len(usable), mostChecked)]
+	next, err := restarted(c.offer, &fragment{ufrag: f.ufrag, pwd: f.pwd, candidates: usable})
 	if err != nil {
 		return "", err
 	}
@@ -259,6 +268,6 @@ func (c *session) restart(ctx context.Context, f *fragment) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c.offer, c.etag = next, newETag()
+	c.offer, c.etag, c.checked = next, newETag(), len(usable)
 	return answerFragment(local), nil
 }
