@@ -15,6 +15,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/transport/v5/stdnet"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -46,6 +47,7 @@ type Engine struct {
 type Session struct {
 	// Active makes this side open the DTLS connection, for an offer with a=setup:passive.
 	Active bool
+	Budget *Budget // of its checks; required
 }
 
 // receiveAll has every packet of a peer reach the recorder, which books it: those of an SSRC that was not declared, copies and
@@ -58,6 +60,10 @@ func receiveAll(settings *webrtc.SettingEngine) {
 
 // maxDatagram bounds the size of a packet that is read. A PCM packet of 200 ms is longer than an Ethernet frame.
 const maxDatagram = 4096
+
+// checksWithinBudget is the number of checks of a pair of candidates: 8 s of them. Budget drops most of them if the sender does
+// not answer. The default is 7.
+const checksWithinBudget = 40
 
 // ReceiveBuffer is the requested receive buffer, in bytes. It holds packets while the machine is busy: half a second at
 // 200 calls.
@@ -100,6 +106,10 @@ func New(cfg Config) (_ *Engine, err error) {
 		e.close = append(e.close, tcp.Close)
 		settings.SetICETCPMux(tcp)
 		networks = append(networks, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)
+	}
+	settings.DisableActiveTCP(true) // a sender must not make this side open TCP connections
+	if !cfg.ICE.relays() {          // checks through a TURN server are outside of the budget
+		settings.SetICEMaxBindingRequests(checksWithinBudget)
 	}
 	settings.SetNetworkTypes(networks)
 	settings.SetIncludeLoopbackCandidate(true)
@@ -152,7 +162,14 @@ func (e *Engine) Close() error {
 // api returns the API of one session.
 func (e *Engine) api(s Session) (*webrtc.API, error) {
 	settings := e.settings
-	settings.SetICEUDPMux(e.udp)
+	settings.SetICEUDPMux(budgetMux{e.udp, s.Budget})
+	if len(e.ice.URLs) > 0 {
+		network, err := stdnet.NewNet()
+		if err != nil {
+			return nil, err
+		}
+		settings.SetNet(budgetNet{network, s.Budget})
+	}
 	// The DTLS server chooses the cipher: AES-GCM, at half the cost of the browsers' preference.
 	role := webrtc.DTLSRoleServer
 	if s.Active {

@@ -15,6 +15,7 @@ func Single(conn net.PacketConn) (api *webrtc.API, closeMux func() error, err er
 	mux := webrtc.NewICEUDPMux(logs{slog.New(slog.DiscardHandler)}.NewLogger("ice"), conn)
 	settings.SetICEUDPMux(mux)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
+	settings.DisableActiveTCP(true)
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	media, err := codecs()

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1" //nolint:gosec // required by the TURN REST scheme
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,11 @@ type ICE struct {
 	// Username and Secret are user name and password at the TURN servers. Without a user name the secret is the shared
 	// secret of the TURN servers, and each session gets its own credentials.
 	Username, Secret string
+}
+
+// relays reports whether there is a TURN server.
+func (i ICE) relays() bool {
+	return slices.ContainsFunc(i.URLs, func(u string) bool { return strings.HasPrefix(u, "turn") })
 }
 
 // credentialsFor is the lifetime of temporary credentials. An established session outlives them.

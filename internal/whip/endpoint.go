@@ -10,6 +10,7 @@ import (
 
 	"callscreen/internal/intake"
 	"callscreen/internal/problem"
+	"callscreen/internal/rtc"
 )
 
 const (
@@ -79,6 +80,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, who intake.Sender)
 		began:    time.Now(),
 		opened:   func() {},
 		requests: rate.NewLimiter(requestsPerSecond, requestsAtOnce),
+		budget:   rtc.NewBudget(),
 	}
 	if err := s.sessions.reserve(c); err != nil {
 		return err
@@ -96,5 +98,6 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, who intake.Sender)
 	s.nameServers(h)
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, c.answer) // a sender that is gone sends no media
+	c.budget.Add(len(text))
 	return nil
 }

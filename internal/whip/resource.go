@@ -77,6 +77,7 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, c *session) error
 	default:
 		return refuse(http.StatusPreconditionFailed, "If-Match is not the ETag of the session")
 	}
+	defer c.budget.Add(len(text))
 	if !restart {
 		if err := c.trickle(f); err != nil {
 			return refuse(http.StatusBadRequest, "a candidate cannot be used: %v", err)

@@ -29,6 +29,7 @@ type session struct {
 	opened  func() // gives the share of the sessions that have not connected back
 
 	requests *rate.Limiter
+	budget   *rtc.Budget // of the checks of ICE
 
 	pc     *webrtc.PeerConnection
 	leg    Receiver
@@ -57,7 +58,7 @@ const gatherFor = 3 * time.Second
 
 // start answers the offer.
 func (c *session) start(ctx context.Context, o *offer) (err error) {
-	if c.pc, err = c.server.cfg.Engine.NewPeerConnection(rtc.Session{Active: o.active}); err != nil {
+	if c.pc, err = c.server.cfg.Engine.NewPeerConnection(rtc.Session{Active: o.active, Budget: c.budget}); err != nil {
 		return err
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
