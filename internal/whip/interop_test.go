@@ -1,6 +1,10 @@
 package whip_test
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -36,5 +40,57 @@ func TestOddSendersAreHeard(t *testing.T) {
 			s.accept(t, h.post(c.change(offer)))
 			h.until("media", func() bool { return h.heard("caller") > 5 })
 		})
+	}
+}
+
+// proxy strips a path prefix, and names it in X-Forwarded-Prefix as some proxies do.
+func proxy(t *testing.T, to, prefix string) *httptest.Server {
+	t.Helper()
+	target, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Header.Set("X-Forwarded-Prefix", prefix)
+	}}
+	s := httptest.NewServer(http.StripPrefix(strings.TrimSuffix(prefix, "/"), forward))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// The address of a session holds behind a proxy that strips a prefix, for senders that resolve it as RFC 3986 wants and for those
+// that append it to the host.
+func TestTheLocationHoldsBehindAPathPrefix(t *testing.T) {
+	h := newHouse(t, nil)
+	_, offer := newSender(t, false)
+	for _, prefix := range []string{"/cs", "/a/b/"} {
+		p := proxy(t, h.http.URL, prefix)
+		for _, end := range []string{"", "/"} {
+			at := p.URL + strings.TrimSuffix(prefix, "/") + "/whip/call/caller" + end
+			a := h.ask(http.MethodPost, at, offer, "Content-Type", "application/sdp")
+			base, err := url.Parse(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			session, err := base.Parse(a.header.Get("Location"))
+			if a.status != http.StatusCreated || err != nil {
+				t.Fatalf("HTTP %d %s, %v", a.status, a.body, err)
+			}
+			if appended := p.URL + a.header.Get("Location"); session.String() != appended {
+				t.Errorf("%s and %s", session, appended)
+			}
+			for _, want := range []int{200, 404} {
+				if d := h.ask(http.MethodDelete, session.String(), ""); d.status != want {
+					t.Errorf("DELETE of %s: HTTP %d, want %d", session, d.status, want)
+				}
+			}
+		}
+	}
+	for _, bad := range []string{"cs", "//evil.example", "https://evil.example", "/a\\b", "/" + strings.Repeat("x", 300), "/?x", "/#x"} {
+		a := h.post(offer, "X-Forwarded-Prefix", bad)
+		if at := a.header.Get("Location"); !strings.HasPrefix(at, "/whip/session/") {
+			t.Errorf("%q: %s", bad, at)
+		}
 	}
 }

@@ -42,8 +42,10 @@ func NewServer(cfg Config) *Server {
 		rates:    limit.NewTable(rate.Limit(cfg.PerSecond), int(math.Ceil(10*cfg.PerSecond))),
 		sessions: newTable(cfg.MaxSessions, cfg.MaxPerToken),
 	}
-	s.mux.HandleFunc("/whip/{call}/{leg}", s.endpoint)
-	s.mux.HandleFunc(sessionPrefix+"{id}", s.resource)
+	for _, end := range []string{"", "/{$}"} {
+		s.mux.HandleFunc("/whip/{call}/{leg}"+end, s.endpoint)
+		s.mux.HandleFunc(sessionPrefix+"{id}"+end, s.resource)
+	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem.Write(w, http.StatusNotFound, "there is nothing here (hint: POST to /whip/CALL/LEG)")
 	})
