@@ -94,3 +94,35 @@ func TestTheLocationHoldsBehindAPathPrefix(t *testing.T) {
 		}
 	}
 }
+
+// If-Match is a list of entity tags, compared strongly: RFC 9110 section 13.1.1.
+func TestIfMatchIsAList(t *testing.T) {
+	h := newHouse(t, nil)
+	_, offer := newSender(t, true)
+	a := h.post(offer)
+	etag := a.header.Get("ETag")
+	for match, want := range map[string]int{
+		etag:                           204,
+		`"other", ` + etag:             204,
+		`"other",` + etag + ` , W/"x"`: 204,
+		`"a, b", "",` + etag:           204,
+		`W/` + etag:                    412,
+		`"other", W/` + etag:           412,
+		`"other", "another"`:           412,
+		strings.Trim(etag, `"`):        412,
+		`"prefix` + strings.Trim(etag, `"`) + `"`: 412,
+	} {
+		p := h.ask(
+			http.MethodPatch,
+			a.header.Get("Location"),
+			"a=end-of-candidates\r\n",
+			"Content-Type",
+			fragmentKind,
+			"If-Match",
+			match,
+		)
+		if p.status != want {
+			t.Errorf("%s: HTTP %d, want %d", match, p.status, want)
+		}
+	}
+}

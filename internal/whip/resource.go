@@ -3,6 +3,9 @@ package whip
 import (
 	"io"
 	"net/http"
+	"regexp"
+	"slices"
+	"strings"
 
 	"callscreen/internal/problem"
 )
@@ -67,13 +70,13 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, c *session) error
 	if err := c.count(f, restart); err != nil {
 		return err
 	}
-	match := r.Header.Get("If-Match")
+	match := strings.Join(r.Header.Values("If-Match"), ",")
 	switch {
 	case match == "" && s.cfg.StrictPreconditions:
 		return refuse(http.StatusPreconditionRequired, "If-Match is missing (hint: the ETag of the session, or * for an ICE restart)")
 	case match == "":
 		s.stats.lenient.Add(1)
-	case match == "*" && restart, match == c.etag:
+	case strings.TrimSpace(match) == "*" && restart, matches(match, c.etag):
 	default:
 		return refuse(http.StatusPreconditionFailed, "If-Match is not the ETag of the session")
 	}
@@ -94,4 +97,13 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, c *session) error
 	w.Header().Set("ETag", c.etag)
 	_, _ = io.WriteString(w, answer)
 	return nil
+}
+
+// entityTag matches one of a list, RFC 9110 section 8.8.3.
+var entityTag = regexp.MustCompile(`(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"`)
+
+// matches reports whether a list of entity tags holds one. The comparison is strong, so that a weak tag never matches
+// (RFC 9110 section 13.1.1).
+func matches(list, etag string) bool {
+	return slices.Contains(entityTag.FindAllString(list, -1), etag)
 }
