@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/pion/webrtc/v4"
+
+	"callscreen/internal/whip"
 )
 
 // The audio of a sender arrives in forms of offers that used to be refused, or answered so that no audio came.
@@ -123,6 +125,23 @@ func TestIfMatchIsAList(t *testing.T) {
 		)
 		if p.status != want {
 			t.Errorf("%s: HTTP %d, want %d", match, p.status, want)
+		}
+	}
+}
+
+// A page of an allowed origin can read a refusal for its token, and which kind of token is wanted.
+func TestPagesCanReadARefusal(t *testing.T) {
+	const page = "https://phone.example"
+	h := newHouse(t, func(c *whip.Config) { c.Origins = []string{page} })
+	_, offer := newSender(t, false)
+	session := h.post(offer).header.Get("Location")
+	for _, c := range []struct{ method, path string }{
+		{"POST", "/whip/call/caller"}, {"PATCH", session}, {"DELETE", session}, {"DELETE", "/whip/session/none"},
+	} {
+		a := h.ask(c.method, c.path, offer, "Content-Type", "application/sdp", "Origin", page, "Authorization", "Bearer bad")
+		if a.status != 401 || a.header.Get("Access-Control-Allow-Origin") != page ||
+			!strings.Contains(a.header.Get("Access-Control-Expose-Headers"), "WWW-Authenticate") {
+			t.Errorf("%s %s: HTTP %d %v", c.method, c.path, a.status, a.header)
 		}
 	}
 }
