@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"callscreen/analyzer/simulator"
 	"callscreen/internal/auth"
+	"callscreen/internal/demo"
+	"callscreen/internal/publish"
 )
 
 // offer posts an offer and returns the status.
@@ -73,5 +76,37 @@ func TestARefusedOfferLeavesNoCall(t *testing.T) {
 	}
 	if list := s.calls(); strings.Contains(list, "refused") {
 		t.Errorf("refused offers are in the list: %s", list)
+	}
+}
+
+// The goroutines of senders that never connect are gone when the limits for connecting and for trying again have passed: 15 s
+// and 10 s.
+func TestSessionsThatNeverConnectLeaveNoGoroutine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	s := newSidecar(t, simulator.Script{}, auth.Tokens{"ingest": "in", "reviewer": "rev"}, nil)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	s.play(t.Context(), demo.Human, "before", "caller", 2, publish.Impairment{}) // allocates the resources that are made once
+	s.ended("before")
+	http.DefaultClient.CloseIdleConnections()
+	s.idle()
+	before := runtime.NumGoroutine()
+	for i := range 200 {
+		candidates := fmt.Sprintf("a=candidate:2 1 tcp 1 127.0.0.1 %d typ host tcptype passive\r\n", 1+i)
+		if got := s.offer(client, fmt.Sprint("never-", i), hostileOffer(i)+candidates); got != http.StatusCreated {
+			t.Fatalf("HTTP %d", got)
+		}
+	}
+	most, left := runtime.NumGoroutine(), 0
+	for end := time.Now().Add(35 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		s.idle()
+		if left = runtime.NumGoroutine(); left <= before || time.Now().After(end) {
+			break
+		}
+	}
+	t.Logf("goroutines: %d before, %d with 200 sessions, %d after", before, most, left)
+	if left > before+10 {
+		t.Errorf("%d goroutines run afterwards, %d before", left, before)
 	}
 }

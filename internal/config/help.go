@@ -38,7 +38,7 @@ var help = map[string]string{
 	"webrtc.whep_allow": "Hosts and networks that legs may be pulled from by WHEP, in the form of webhook_allow. Empty: any " +
 		"address that a client with the role ingest requests.",
 	"webrtc.idle":  "A leg that sends no packet for this long is closed.",
-	"webrtc.grace": "How long a call stays open after a leg lost its connection.",
+	"webrtc.grace": "How long a call stays open after a leg lost its connection. At most 10 s if no packet has arrived.",
 	"data_dir":     "Directory of the database, the spool and the audio.",
 	"database": "postgres://... stores the tables in PostgreSQL, which several nodes can share. Empty: SQLite in " +
 		"data_dir.",

@@ -22,6 +22,9 @@ type LiveConfig struct {
 	Simulated bool
 	// Grace is the time that a call stays open after its last leg lost the connection. Default 60 s.
 	Grace time.Duration
+	// Unheard bounds Grace for a call without a packet: its sender can try again, but there is nothing to come back to.
+	// Default 10 s.
+	Unheard time.Duration
 	// Linger is the time that a call stays open after all legs have hung up, so that another leg can join. Default 2 s.
 	Linger time.Duration
 	// Now returns the time at which calls begin. Default: that of the machine.
@@ -70,6 +73,7 @@ func NewLive(cfg LiveConfig) *Live {
 		}
 	}
 	def(&cfg.Grace, time.Minute)
+	def(&cfg.Unheard, 10*time.Second)
 	def(&cfg.Linger, 2*time.Second)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -230,6 +230,18 @@ func TestALostLegMayComeBack(t *testing.T) {
 	}
 }
 
+// A call whose sender never connected does not wait for it as long as for one that was heard.
+func TestACallWithoutAPacketDoesNotWaitForGrace(t *testing.T) {
+	t.Parallel()
+	b := newBook()
+	l := newLive(t, b, func(c *screen.LiveConfig) { c.Grace, c.Unheard = time.Hour, 10*time.Millisecond })
+	s := join(t, l, "never")
+	s.Leave(screen.Lost)
+	if p := b.end(t); p.Call != "never" {
+		t.Errorf("%+v", p)
+	}
+}
+
 // A call that begins again with the same id is a new part. Its start is later, even within the same millisecond.
 func TestACallThatIsCalledAgain(t *testing.T) {
 	t.Parallel()

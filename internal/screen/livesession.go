@@ -119,6 +119,19 @@ func (s *LiveSession) Leave(how Departure) {
 	wait := c.live.cfg.Linger
 	if how != HungUp {
 		wait = c.live.cfg.Grace
+		if !arrived(stats) {
+			wait = min(wait, c.live.cfg.Unheard)
+		}
 	}
 	c.ending = time.AfterFunc(wait, c.end)
+}
+
+// arrived reports whether a packet of any leg has arrived.
+func arrived(stats map[string]capture.LegStats) bool {
+	for _, leg := range stats {
+		if leg.Packets.Received > 0 {
+			return true
+		}
+	}
+	return false
 }
