@@ -125,6 +125,42 @@ func TestTheLastCandidateIsChecked(t *testing.T) {
 	h.until("media", func() bool { return h.heard("caller") > 5 })
 }
 
+// The checks reach a sender that waits for them at every kind of candidate, in the offer or afterwards.
+func TestChecksReachEveryKindOfCandidate(t *testing.T) {
+	for _, kind := range []string{"host", "srflx raddr 127.0.0.1 rport 9", "relay raddr 127.0.0.1 rport 9"} {
+		for _, trickle := range []bool{false, true} {
+			t.Run(fmt.Sprint(kind, trickle), func(t *testing.T) {
+				t.Parallel()
+				h := newHouse(t, nil)
+				s, sdp := newSenderWith(
+					t,
+					false,
+					func(settings *webrtc.SettingEngine) { settings.SetLite(true) },
+					func(*webrtc.PeerConnection) error { return nil },
+				)
+				candidate := ""
+				for line := range strings.Lines(sdp) {
+					c, ok := strings.CutPrefix(strings.TrimSpace(line), "a=candidate:")
+					if words := strings.Fields(c); ok && words[1] == "1" && words[4] == "127.0.0.1" {
+						candidate = strings.Join(words[:7], " ") + " " + kind
+					}
+				}
+				if !trickle {
+					s.accept(t, h.post(withCandidates(sdp, candidate)))
+				} else {
+					a := h.post(withCandidates(sdp))
+					s.accept(t, a)
+					body := fmt.Sprintf(fragmentOf, attribute(sdp, "ice-ufrag"), attribute(sdp, "ice-pwd")) + "a=candidate:" + candidate + "\r\n"
+					if p := h.ask(http.MethodPatch, a.header.Get("Location"), body, "Content-Type", fragmentKind); p.status != 204 {
+						t.Errorf("HTTP %d %s", p.status, p.body)
+					}
+				}
+				h.until("media", func() bool { return h.heard("caller") > 5 })
+			})
+		}
+	}
+}
+
 // No TCP connection is opened to the passive candidates of a sender, neither to those of an offer nor to later ones.
 func TestNoTCPConnectionIsOpened(t *testing.T) {
 	engine, err := rtc.New(rtc.Config{})

@@ -58,6 +58,9 @@ func readTransport(d *sdp.SessionDescription, m *sdp.MediaDescription, group []s
 		return t, refuse(422, "the offer has a=setup:%.20s (hint: actpass)", t.setup)
 	}
 	for _, s := range shared {
+		if own := values(s.Attributes, "ice-ufrag"); len(own) > 0 && own[0] != t.ufrag {
+			continue // before the answer a section of the group may have a transport of its own
+		}
 		for _, c := range values(s.Attributes, "candidate") {
 			if len(t.candidates) < mostChecked && wanted(c) && parses(c) && !slices.Contains(t.candidates, c) {
 				t.candidates = append(t.candidates, c)
