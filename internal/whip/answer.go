@@ -32,6 +32,9 @@ func (o *offer) checkAnswer(answer string) (string, error) {
 			d.MediaDescriptions = append(d.MediaDescriptions, rejected(m))
 		}
 	}
+	if o.trickle { // RFC 8840
+		d.WithValueAttribute("ice-options", "trickle")
+	}
 	if o.unbundle {
 		d.Attributes = without(d.Attributes, "group")
 	}

@@ -125,6 +125,12 @@ func conforms(offer, answer []part, want wanted) error {
 	if got := strings.Join(kinds, " "); got != want.sections {
 		errs = append(errs, fmt.Errorf("the sections are %q, want %q", got, want.sections))
 	}
+	trickle := func(list []part) bool {
+		return slices.ContainsFunc(list, func(p part) bool { return strings.Contains(strings.Join(p.values("ice-options"), " "), "trickle") })
+	}
+	if trickle(offer[:1]) && !trickle(answer[:1]) || trickle(answer) && !trickle(offer) {
+		errs = append(errs, errors.New("trickle ICE is announced by one side alone"))
+	}
 	return errors.Join(append(errs, grouped(answer[0], audio, want))...)
 }
 

@@ -13,6 +13,7 @@ type offer struct {
 	sdp      string // the audio alone, in the form that the WebRTC library takes
 	stereo   bool   // a codec of the audio can have two channels
 	unbundle bool   // the audio was in no BUNDLE group, and the answer must not have one
+	trickle  bool   // the sender announces trickle ICE
 	active   bool   // the sender waits for this side to open the DTLS connection
 
 	sections []*sdp.MediaDescription // as the sender wrote them
@@ -63,6 +64,10 @@ func readOffer(body string) (*offer, error) {
 		return nil, err
 	}
 	o.stereo, o.active, o.checked = stereo(codecs), t.setup == "passive", t.candidates
+	options := append(values(d.Attributes, "ice-options"), values(m.Attributes, "ice-options")...)
+	o.trickle = slices.ContainsFunc(options, func(v string) bool {
+		return slices.Contains(strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == ',' }), "trickle")
+	})
 	mid := o.midOfAudio()
 	if o.unbundle {
 		o.mids = []string{mid}
