@@ -161,6 +161,23 @@ func TestChecksReachEveryKindOfCandidate(t *testing.T) {
 	}
 }
 
+// A server with ICE-lite sends no checks, and its answers to those of the sender are within the budget.
+func TestAnICELiteServerIsReached(t *testing.T) {
+	engine, err := rtc.New(rtc.Config{TCPPort: -1, Lite: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	h := newHouse(t, func(c *whip.Config) { c.Engine = engine })
+	s, sdp := newSender(t, false)
+	s.accept(t, h.post(sdp))
+	h.until("media", func() bool { return h.heard("caller") > 300 }) // longer than the time between two consent checks
+}
+
 // No TCP connection is opened to the passive candidates of a sender, neither to those of an offer nor to later ones.
 func TestNoTCPConnectionIsOpened(t *testing.T) {
 	engine, err := rtc.New(rtc.Config{})
