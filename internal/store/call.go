@@ -81,6 +81,8 @@ type LegProgress struct {
 	// a bound sender holds for its own leg only.
 	Metadata []map[string]string `json:"metadata,omitempty"`
 	Bound    bool                `json:"bound,omitempty"`
+
+	asCall bool // Metadata is that of the call, and not set yet
 }
 
 // LockCall reads a call and locks it until the transaction ends.

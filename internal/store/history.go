@@ -45,6 +45,8 @@ type Past struct {
 	Segments []SegmentRow // of its last number
 	// Legs are those of the last number. Their ledgers have no more than a policy reads.
 	Legs []LegProgress
+
+	text []byte // JSON of Metadata, until finish
 }
 
 // Hearing is the review of a call, or zero if it was never queued for review.
@@ -76,6 +78,13 @@ func (s *Store) History(ctx context.Context, w Window) iter.Seq2[*Past, error] {
 	return func(yield func(*Past, error) bool) {
 		readers := max(w.Readers, 1)
 		ctx, cancel := context.WithCancel(ctx)
+		queries, err := s.prepare(ctx, w.Read)
+		if err != nil {
+			cancel()
+			yield(nil, fmt.Errorf("read past calls: %w", err))
+			return
+		}
+		defer queries.close()
 		var running sync.WaitGroup
 		defer running.Wait()
 		defer cancel()
@@ -93,7 +102,7 @@ func (s *Store) History(ctx context.Context, w Window) iter.Seq2[*Past, error] {
 		for range readers {
 			running.Go(func() {
 				for p := range due {
-					p.err = s.fill(ctx, w, p)
+					p.err = s.fill(ctx, queries, w.Read, p)
 					p.read <- struct{}{}
 				}
 			})
@@ -101,6 +110,9 @@ func (s *Store) History(ctx context.Context, w Window) iter.Seq2[*Past, error] {
 		for p := range order {
 			<-p.read
 			for i := range p.calls {
+				if p.err == nil {
+					p.err = p.calls[i].finish()
+				}
 				if p.err == nil && !yield(&p.calls[i], nil) {
 					return
 				}
@@ -167,8 +179,45 @@ func (s *Store) cut(ctx context.Context, w Window, free <-chan *page, due, order
 const endedCalls = " FROM call WHERE state = 'ended' AND (started_ms, id) > ($1, $2) AND (started_ms, id) <= ($3, $4) " +
 	"ORDER BY started_ms, id"
 
+// queries are the statements that read a page. Parsing them takes a part of the time, so they are prepared once.
+type queries struct{ calls, reviews, segments, legs *sql.Stmt }
+
+func (s *Store) prepare(ctx context.Context, read Reading) (q *queries, err error) {
+	columns, of := callColumns, "n, "+segmentColumns
+	if read == ReadFindings {
+		columns, of = decidedColumns, findingColumns
+	}
+	// The calls of the page with their numbers, from 1, for joins.
+	inPage := " FROM (SELECT id AS past_id, metadata AS past_metadata, " +
+		"row_number() OVER (ORDER BY started_ms, id) AS n" + endedCalls + ") page JOIN "
+	q = &queries{}
+	for _, one := range []struct {
+		to    **sql.Stmt
+		query string
+	}{
+		{&q.calls, columns + endedCalls},
+		{&q.reviews, "n, opened_ms, state, assignee, disposition, note, closed_ms, closed_by" + inPage + "review ON call_id = past_id"},
+		{&q.segments, of + inPage + "segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq, part, node"},
+		{&q.legs, accountColumns + inPage + "leg ON call_id = past_id"},
+	} {
+		if *one.to, err = s.reader.PrepareContext(ctx, "SELECT "+one.query); err != nil {
+			q.close()
+			return nil, err
+		}
+	}
+	return q, nil
+}
+
+func (q *queries) close() {
+	for _, s := range []*sql.Stmt{q.calls, q.reviews, q.segments, q.legs} {
+		if s != nil {
+			_ = s.Close() // it has no result any more
+		}
+	}
+}
+
 // fill reads a page in one snapshot.
-func (s *Store) fill(ctx context.Context, w Window, p *page) error {
+func (s *Store) fill(ctx context.Context, q *queries, read Reading, p *page) error {
 	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return err
@@ -183,53 +232,38 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 			return err
 		}
 	}
-	columns, scanRow := callColumns, func(r *sql.Rows) (Call, error) { return scanCall(r) }
-	if w.Read == ReadFindings {
-		columns, scanRow = decidedColumns, scanDecided
+	scanRow, scan := func(r *sql.Rows, to *Past) (err error) { to.Call, err = scanCall(r); return err }, scanWhole
+	if read == ReadFindings {
+		scanRow, scan = scanDecided, new(findingRow).scan
 	}
-	args := []any{p.after.StartedMS, p.after.ID, p.last.StartedMS, p.last.ID}
+	ask := func(query *sql.Stmt, do func(*sql.Rows) error) error {
+		rows, err := tx.StmtContext(ctx, query).QueryContext(ctx, p.after.StartedMS, p.after.ID, p.last.StartedMS, p.last.ID)
+		return each(rows, err, do)
+	}
 	p.calls = p.calls[:0]
-	rows, err := tx.QueryContext(ctx, "SELECT "+columns+endedCalls, args...) //nolint:gosec // constant columns
-	err = each(rows, err, func(r *sql.Rows) error {
-		c, err := scanRow(r)
-		if n := len(p.calls); n < cap(p.calls) { // reuses the memory of a visited call
+	err = ask(q.calls, func(r *sql.Rows) error {
+		n := len(p.calls)
+		if n < cap(p.calls) { // reuses the memory of a visited call
 			p.calls = p.calls[:n+1]
-			p.calls[n] = Past{Call: c, Segments: p.calls[n].Segments[:0], Legs: p.calls[n].Legs[:0]}
+			p.calls[n] = Past{Segments: p.calls[n].Segments[:0], Legs: p.calls[n].Legs[:0]}
 		} else {
-			p.calls = append(p.calls, Past{Call: c})
+			p.calls = append(p.calls, Past{})
 		}
-		return err
+		return scanRow(r, &p.calls[n])
 	})
 	if err != nil || len(p.calls) == 0 {
 		return err
 	}
-	// The calls of the page with their numbers, from 1, for joins.
-	inPage := " FROM (SELECT id AS past_id, metadata AS past_metadata, " +
-		"row_number() OVER (ORDER BY started_ms, id) AS n" + endedCalls + ") page JOIN "
-	rows, err = tx.QueryContext(
-		ctx,
-		"SELECT n, opened_ms, state, assignee, disposition, note, closed_ms, closed_by"+inPage+"review ON call_id = past_id",
-		args...)
-	if err := each(rows, err, func(r *sql.Rows) error { return scanHearing(r, p.calls) }); err != nil || w.Read == ReadCalls {
+	if err := ask(q.reviews, func(r *sql.Rows) error { return scanHearing(r, p.calls) }); err != nil || read == ReadCalls {
 		return err
 	}
-	columns, scan := "n, "+segmentColumns, scanWhole
-	if w.Read == ReadFindings {
-		columns, scan = findingColumns, new(findingRow).scan
-	}
-	rows, err = tx.QueryContext(
-		ctx,
-		"SELECT "+columns+inPage+"segment ON call_id = past_id ORDER BY part + offset_ms, leg, seq, part, node",
-		args...)
-	if err := each(rows, err, func(r *sql.Rows) error { return scan(r, p.calls) }); err != nil {
+	if err := ask(q.segments, func(r *sql.Rows) error { return scan(r, p.calls) }); err != nil {
 		return err
 	}
-	rows, err = tx.QueryContext(ctx, "SELECT "+accountColumns+inPage+"leg ON call_id = past_id", args...)
-	if err := each(rows, err, func(r *sql.Rows) error { return scanAccount(r, p.calls) }); err != nil {
+	if err := ask(q.legs, func(r *sql.Rows) error { return scanAccount(r, p.calls) }); err != nil {
 		return err
 	}
 	for i := range p.calls {
-		slices.SortFunc(p.calls[i].Legs, compareLegs)
 		if p.calls[i].Number > 1 {
 			if err := onlyLastNumber(ctx, tx, &p.calls[i]); err != nil {
 				return err
@@ -239,22 +273,34 @@ func (s *Store) fill(ctx context.Context, w Window, p *page) error {
 	return nil
 }
 
+// finish does what needs no database: another goroutine reads the next page meanwhile.
+func (p *Past) finish() error {
+	if p.text != nil {
+		if err := json.Unmarshal(p.text, &p.Metadata); err != nil {
+			return fmt.Errorf("metadata of call %s: %w", p.ID, err)
+		}
+	}
+	for i := range p.Legs {
+		if l := &p.Legs[i]; l.asCall {
+			l.Metadata, l.asCall = []map[string]string{p.Metadata}, false
+		}
+	}
+	slices.SortFunc(p.Legs, compareLegs)
+	return nil
+}
+
 // decidedColumns are the columns of a call that ReadFindings reads. Each column of a row costs about as much as the row, so
 // the numbers share one.
 const decidedColumns = "id, started_ms, metadata, decision, number * 4 + review * 2 + simulated"
 
-func scanDecided(r *sql.Rows) (c Call, err error) {
+func scanDecided(r *sql.Rows, p *Past) error {
 	var started, flags int64
-	var metadata sql.RawBytes
-	if err := r.Scan(&c.ID, &started, &metadata, &c.Decision, &flags); err != nil {
-		return c, err
+	if err := r.Scan(&p.ID, &started, &p.text, &p.Decision, &flags); err != nil {
+		return err
 	}
-	c.StartedAt, c.State = fromMillis(started), CallEnded
-	c.Number, c.Review, c.Simulated = int(flags/4), flags&2 != 0, flags&1 != 0
-	if err := json.Unmarshal(metadata, &c.Metadata); err != nil {
-		return c, fmt.Errorf("metadata of call %s: %w", c.ID, err)
-	}
-	return c, nil
+	p.StartedAt, p.State = fromMillis(started), CallEnded
+	p.Number, p.Review, p.Simulated = int(flags/4), flags&2 != 0, flags&1 != 0
+	return nil
 }
 
 // numbered is a column that holds the number of the call in its page, and another number.
@@ -268,9 +314,12 @@ func (v numbered) split() (n int, other int64) {
 	return n, int64(v) - int64(n)<<52
 }
 
-// accountColumns are the columns of a leg that a policy reads. Rare values, and values that most legs share, are NULL.
-var accountColumns = besideNumber("part") + ", node, leg, duration_ms, CASE WHEN ledger <> '' THEN recorded_ms END, " +
-	"CASE WHEN lost_ms <> 0 OR noise_ms <> 0 OR paused_ms <> 0 OR interrupted <> 0 OR bound <> 0 OR unheard <> '' " +
+// accountColumns are the columns of a leg that a policy reads. Rare values, and values that most legs share, are NULL: these cost the
+// driver the least. Duration and loss share a column; a loss that is too long for it is a rare value.
+var accountColumns = besideNumber("part") + ", node, leg, " +
+	"CASE WHEN lost_ms BETWEEN 0 AND 1048575 THEN duration_ms * 1048576 + lost_ms ELSE duration_ms * 1048576 END, " +
+	"CASE WHEN ledger = '' THEN -1 WHEN recorded_ms <> duration_ms - lost_ms THEN recorded_ms END, " +
+	"CASE WHEN lost_ms NOT BETWEEN 0 AND 1048575 OR noise_ms <> 0 OR paused_ms <> 0 OR interrupted <> 0 OR bound <> 0 OR unheard <> '' " +
 	"THEN lost_ms || ' ' || noise_ms || ' ' || paused_ms || ' ' || interrupted || ' ' || bound || ' ' || unheard END, " +
 	"CASE WHEN metadata <> '[' || past_metadata || ']' THEN metadata END"
 
@@ -282,16 +331,19 @@ func compareLegs(a, b LegProgress) int {
 func scanAccount(r *sql.Rows, calls []Past) error {
 	var part numbered
 	var l LegProgress
-	var took int64
+	var times int64
 	var recorded sql.NullInt64
 	var rare, metadata sql.NullString
-	if err := r.Scan(&part, &l.Node, &l.Leg, &took, &recorded, &rare, &metadata); err != nil {
+	if err := r.Scan(&part, &l.Node, &l.Leg, &times, &recorded, &rare, &metadata); err != nil {
 		return err
 	}
 	var n int
 	n, l.Part = part.split()
-	l.Call, l.Duration = calls[n-1].ID, duration(took)
-	if recorded.Valid {
+	l.Call, l.Duration, l.Lost = calls[n-1].ID, duration(times>>20), duration(times&(1<<20-1))
+	switch {
+	case !recorded.Valid:
+		l.Ledger = &report.Ledger{Recorded: report.Seconds(l.Duration - l.Lost)}
+	case recorded.Int64 >= 0:
 		l.Ledger = &report.Ledger{Recorded: report.Seconds(duration(recorded.Int64))}
 	}
 	if rare.Valid {
@@ -301,7 +353,7 @@ func scanAccount(r *sql.Rows, calls []Past) error {
 	}
 	switch {
 	case !metadata.Valid:
-		l.Metadata = []map[string]string{calls[n-1].Metadata}
+		l.asCall = true
 	case metadata.String != "":
 		if err := json.Unmarshal([]byte(metadata.String), &l.Metadata); err != nil {
 			return err

@@ -219,6 +219,8 @@ func pastLegs(t *testing.T, s *store.Store) {
 			Interrupted: true,
 			Unrecorded:  map[string]report.Seconds{"late": 3e9, "leg busy": 1e9},
 		}},
+		{Leg: "d", Lost: 20 * time.Minute, Ledger: &report.Ledger{Recorded: 5e9}},
+		{Leg: "e", Lost: time.Second, Ledger: &report.Ledger{Recorded: 8e9}},
 	}
 	for i := range want {
 		want[i].PartKey, want[i].Duration = part.PartKey, 9*time.Second
