@@ -374,7 +374,7 @@ func (a *App) Ended(ctx context.Context, call string) (report.CallReport, error)
 func (a *App) ownParts() map[store.PartKey]bool {
 	own := map[store.PartKey]bool{}
 	a.live.Parts(own)
-	a.forwarder.Parts(own)
+	a.forwarder.Parts(own) // after the calls in progress, which it takes over when they end
 	return own
 }
 

@@ -189,7 +189,7 @@ func TestOneAddressTakesNothingFromOthers(t *testing.T) {
 			s := newSidecar(t, simulator.Script{}, auth.Tokens{"ingest": "in", "reviewer": "rev"}, func(c *config.Config) {
 				c.Auth.Tokens = []config.Token{fixed("evil", "evil", "ingest"), fixed("vera", "vera", "viewer")}
 			})
-			const seconds = 12
+			const seconds = 8
 			good := make(chan publish.Summary, 1)
 			go func() {
 				sum, _ := s.play(t.Context(), demo.Synthetic, "good", "caller", seconds, publish.Impairment{})

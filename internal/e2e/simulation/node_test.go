@@ -206,12 +206,12 @@ func rules() policy.Policy {
 // ownParts returns the parts that this process answers for.
 func (n *node) ownParts() map[store.PartKey]bool {
 	own := map[store.PartKey]bool{}
-	n.forwarder.Parts(own)
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	for k := range n.calls {
 		own[k] = true
 	}
+	n.mu.Unlock()
+	n.forwarder.Parts(own) // after the calls, which it takes over when they end
 	return own
 }
 

@@ -274,13 +274,13 @@ func (w *world) take(c *call) {
 func (c *call) hangUp() {
 	c.over = true
 	n := c.process
-	n.mu.Lock()
-	delete(n.calls, c.key)
-	n.mu.Unlock()
-	// The queue of the forwarder answers for the part from here on.
 	if err := n.forwarder.Progress(c.part(n.store.Now())); err != nil {
 		n.w.wrong("%v", err)
 	}
+	// The queue of the forwarder answers for the part from here on.
+	n.mu.Lock()
+	delete(n.calls, c.key)
+	n.mu.Unlock()
 }
 
 // promise notes a segment that is safe on the disk of its node.
