@@ -13,6 +13,7 @@ import (
 
 	"callscreen/internal/anchor"
 	"callscreen/internal/store"
+	"callscreen/internal/terminal"
 )
 
 func newAudit(e env) *cobra.Command {
@@ -34,7 +35,7 @@ func newAudit(e env) *cobra.Command {
 				call = args[0]
 			}
 			return withStore(cmd, e, file, func(ctx context.Context, s *store.Store) error {
-				out := json.NewEncoder(e.stdout)
+				out := json.NewEncoder(terminal.Writer(e.stdout))
 				return s.Audit(ctx, call, func(l store.Line) error { return out.Encode(l) })
 			})
 		},
@@ -72,7 +73,7 @@ must contain it.`,
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(e.stdout, "the audit is intact: %d lines, last hash %s\n", lines, last)
+				_, err = fmt.Fprintf(e.stdout, "the audit is intact: %d lines, last hash %s\n", lines, terminal.Line(last))
 				if err == nil && len(kept) > 0 {
 					_, err = fmt.Fprintf(e.stdout, "it contains %d kept heads\n", len(kept))
 				}
@@ -129,7 +130,7 @@ changed or removed (callscreen audit verify --head). With audit_key_file it is a
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprint(e.stdout, text)
+				_, err = fmt.Fprint(terminal.Writer(e.stdout), text)
 				return err
 			})
 		},

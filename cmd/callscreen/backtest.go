@@ -15,6 +15,7 @@ import (
 	"callscreen/internal/config"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
+	"callscreen/internal/terminal"
 )
 
 type backtestFlags struct {
@@ -101,7 +102,7 @@ func runBacktest(cmd *cobra.Command, e env, f backtestFlags) error {
 		}
 		switch {
 		case f.json:
-			return json.NewEncoder(e.stdout).Encode(r)
+			return json.NewEncoder(terminal.Writer(e.stdout)).Encode(r)
 		case f.csv:
 			return backtest.WriteCSV(e.stdout, r)
 		}
@@ -112,15 +113,15 @@ func runBacktest(cmd *cobra.Command, e env, f backtestFlags) error {
 // printBacktest writes the result as text.
 func printBacktest(w io.Writer, file string, r backtest.Result) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s over %s and %s\n", file, count(r.Calls, "call"), count(r.Findings, "finding"))
+	fmt.Fprintf(&b, "%s over %s and %s\n", terminal.Line(file), count(r.Calls, "call"), count(r.Findings, "finding"))
 	if r.Calls > 0 {
 		printOutcomes(&b, r)
 		printChanges(&b, r)
 		printQuality(&b, r)
-		fmt.Fprintf(&b, "\n%s\n", r.Target)
+		fmt.Fprintf(&b, "\n%s\n", terminal.Line(fmt.Sprint(r.Target)))
 	}
 	for _, n := range r.Notes {
-		fmt.Fprintf(&b, "%s\n", n)
+		fmt.Fprintf(&b, "%s\n", terminal.Line(n))
 	}
 	var trimmed strings.Builder
 	for line := range strings.Lines(b.String()) {
@@ -154,7 +155,7 @@ func printChanges(b *strings.Builder, r backtest.Result) {
 		count(r.ChangedFromCurrent, "call"),
 	)
 	for _, t := range r.Transitions {
-		fmt.Fprintf(b, "  %s -> %s: %d\n", t.From, t.To, t.Calls)
+		fmt.Fprintf(b, "  %s -> %s: %d\n", terminal.Line(t.From), terminal.Line(t.To), t.Calls)
 	}
 	if len(r.Changes) == 0 {
 		return
@@ -166,7 +167,7 @@ func printChanges(b *strings.Builder, r backtest.Result) {
 		if c.Current != c.From {
 			remark = strings.TrimPrefix(remark+", ", ", ") + "current policy: " + c.Current
 		}
-		fmt.Fprintf(t, "  %s\t%s -> %s\t%s\n", printable(c.Call), c.From, c.To, remark)
+		fmt.Fprintf(t, "  %s\t%s -> %s\t%s\n", terminal.Line(c.Call), terminal.Line(c.From), terminal.Line(c.To), terminal.Line(remark))
 	}
 	_ = t.Flush()
 }
@@ -201,10 +202,4 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// printable escapes control characters, so that a call id cannot control the terminal.
-func printable(s string) string {
-	q := fmt.Sprintf("%+q", s)
-	return q[1 : len(q)-1]
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"callscreen/internal/config"
+	"callscreen/internal/terminal"
 )
 
 func newConfig(e env) *cobra.Command {
@@ -30,7 +31,7 @@ func newConfig(e env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.Print(e.stdout)
+			return c.Print(terminal.Writer(e.stdout))
 		},
 	}, &cobra.Command{
 		Use: "check", Short: "Prints every problem of the configuration", Args: noArgs,

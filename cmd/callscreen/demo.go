@@ -18,6 +18,7 @@ import (
 	"callscreen/internal/demo"
 	"callscreen/internal/publish"
 	"callscreen/internal/report"
+	"callscreen/internal/terminal"
 )
 
 func newDemo(e env) *cobra.Command {
@@ -64,7 +65,7 @@ func runDemo(ctx context.Context, e env, listen string, keep bool) (err error) {
 	say := func(format string, args ...any) {
 		out.Lock()
 		defer out.Unlock()
-		fmt.Fprintf(e.stdout, format+"\n", args...)
+		fmt.Fprintln(e.stdout, terminal.Line(fmt.Sprintf(format, args...)))
 	}
 	start := time.Now()
 	a, err := app.New(ctx, app.Options{

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"callscreen/internal/doctor"
+	"callscreen/internal/terminal"
 )
 
 func newDoctor(e env) *cobra.Command {
@@ -26,7 +27,7 @@ tone of 3 s, which may be charged. The exit code is 1 if a problem prevents call
 				all = doctor.Examine(cmd.Context(), doctor.Machine{UserAgent: "callscreen/" + version}, cfg, submit)
 			}
 			if asJSON {
-				err = json.NewEncoder(e.stdout).Encode(map[string]any{"ok": !doctor.Failed(all), "findings": all})
+				err = json.NewEncoder(terminal.Writer(e.stdout)).Encode(map[string]any{"ok": !doctor.Failed(all), "findings": all})
 			} else {
 				err = doctor.Print(e.stdout, all)
 			}

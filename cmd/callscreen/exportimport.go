@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"callscreen/internal/store"
+	"callscreen/internal/terminal"
 )
 
 // entry is one line of an export: a row, or the end. An export without the end is incomplete.
@@ -71,7 +72,7 @@ Segments that are not yet analysed are analysed when serve starts.`,
 					return err
 				}
 				for _, table := range slices.Sorted(maps.Keys(rows)) {
-					fmt.Fprintf(e.stdout, "%s: %d\n", table, rows[table])
+					fmt.Fprintf(e.stdout, "%s: %d\n", terminal.Line(table), rows[table])
 				}
 				if _, _, err := s.VerifyAudit(ctx); err != nil {
 					return fmt.Errorf(

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+
+	"callscreen/internal/terminal"
 )
 
 // newLog returns a logger whose lines have the form of the program's errors.
@@ -35,7 +37,7 @@ func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
 	if len(parts) > 0 {
 		line += " (" + strings.Join(parts, ", ") + ")"
 	}
-	_, err := fmt.Fprintln(h.w, line)
+	_, err := fmt.Fprintln(h.w, terminal.Line(line))
 	return err
 }
 

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"callscreen/internal/terminal"
 )
 
 // Exit codes. The last two are results of replay.
@@ -123,12 +125,34 @@ type hinter interface{ Hint() string }
 
 // printError writes one line for each problem.
 func printError(w io.Writer, err error) {
-	text := err.Error()
+	lines := problemLines(err)
 	var h hinter
-	if errors.As(err, &h) && h.Hint() != "" && !strings.Contains(text, h.Hint()) {
-		text += " (hint: " + h.Hint() + ")"
+	if errors.As(err, &h) && h.Hint() != "" && !strings.Contains(err.Error(), h.Hint()) {
+		lines[len(lines)-1] += " (hint: " + h.Hint() + ")"
 	}
-	for line := range strings.Lines(text) {
-		fmt.Fprintf(w, "callscreen: %s\n", strings.TrimSpace(line))
+	for _, line := range lines {
+		fmt.Fprintf(w, "callscreen: %s\n", terminal.Line(strings.TrimSpace(line)))
 	}
+}
+
+// problemLines returns the text of each of the joined errors. A line break within a text is part of a name, and makes no line.
+func problemLines(err error) (lines []string) {
+	text := err.Error()
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var texts []string
+		for _, one := range joined.Unwrap() {
+			lines, texts = append(lines, problemLines(one)...), append(texts, one.Error())
+		}
+		if strings.Join(texts, "\n") == text {
+			return lines
+		}
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		if before, ok := strings.CutSuffix(text, inner.Error()); ok {
+			lines = problemLines(inner)
+			lines[0] = before + lines[0]
+			return lines
+		}
+	}
+	return []string{text}
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"callscreen/internal/publish"
+	"callscreen/internal/terminal"
 )
 
 func newPublish(e env) *cobra.Command {
@@ -145,19 +146,19 @@ func (r recording) split(ctx context.Context, e env) ([]publish.Leg, error) {
 // publishAll sends the calls, shows their progress on a terminal, and prints the totals.
 func publishAll(ctx context.Context, e env, legs []publish.Leg, opt *publish.Options) error {
 	var mu sync.Mutex
-	terminal := false
+	tty := false
 	if f, ok := e.stderr.(*os.File); ok {
-		terminal = term.IsTerminal(int(f.Fd()))
+		tty = term.IsTerminal(int(f.Fd()))
 	}
 	opt.Progress = func(s publish.Summary) {
-		if terminal {
+		if tty {
 			mu.Lock()
 			defer mu.Unlock()
 			fmt.Fprintf(e.stderr, "\r%d of %d calls connected, %d finished ", s.Connected, s.Calls, s.Finished)
 		}
 	}
 	sum, err := publish.RunLegs(ctx, legs, opt)
-	if terminal {
+	if tty {
 		fmt.Fprintf(e.stderr, "\r\x1b[K")
 	}
 	if err != nil {
@@ -185,6 +186,6 @@ func bridge(ctx context.Context, e env, address string, opt *publish.Options) er
 	if sum.Reconnects > 0 {
 		line += fmt.Sprintf(", sessions restarted: %d", sum.Reconnects)
 	}
-	fmt.Fprintln(e.stdout, line)
+	fmt.Fprintln(e.stdout, terminal.Line(line))
 	return sum.Err()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -18,6 +19,7 @@ import (
 	"callscreen/internal/config"
 	"callscreen/internal/replay"
 	"callscreen/internal/report"
+	"callscreen/internal/terminal"
 )
 
 type replayFlags struct {
@@ -246,7 +248,7 @@ func (r *replayer) run(ctx context.Context) int {
 		}
 		if c.err != nil && ctx.Err() == nil {
 			err := c.err
-			if !strings.Contains(err.Error(), c.file) {
+			if text := err.Error(); !strings.Contains(text, c.file) && !strings.Contains(text, strconv.Quote(c.file)) {
 				err = fmt.Errorf("%s: %w", c.file, err)
 			}
 			printError(r.env.stderr, err)
@@ -311,7 +313,7 @@ type printer struct {
 func newPrinter(w io.Writer, asJSON bool) *printer {
 	p := &printer{w: w}
 	if asJSON {
-		p.json = json.NewEncoder(w)
+		p.json = json.NewEncoder(terminal.Writer(w))
 		p.json.SetEscapeHTML(false)
 	}
 	return p

@@ -13,6 +13,7 @@ import (
 	"callscreen/internal/app"
 	"callscreen/internal/auth"
 	"callscreen/internal/config"
+	"callscreen/internal/terminal"
 )
 
 func newServe(e env) *cobra.Command {
@@ -148,8 +149,9 @@ func serveLog(e env, cfg config.Log) (*slog.Logger, *slog.LevelVar) {
 	level := &slog.LevelVar{}
 	level.Set(cfg.Slog())
 	opts := &slog.HandlerOptions{Level: level}
+	out := terminal.Writer(e.stderr) // texts of callers are within JSON too
 	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(e.stderr, opts)), level
+		return slog.New(slog.NewJSONHandler(out, opts)), level
 	}
-	return slog.New(slog.NewTextHandler(e.stderr, opts)), level
+	return slog.New(slog.NewTextHandler(out, opts)), level
 }

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"callscreen/internal/report"
+	"callscreen/internal/terminal"
 )
 
 // printTable writes one call as text.
 func printTable(w io.Writer, r report.Report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s", r.File, strings.ToUpper(r.Decision))
+	fmt.Fprintf(&b, "%s: %s", terminal.Line(r.File), strings.ToUpper(r.Decision))
 	switch {
 	case r.Score == nil:
 	case *r.Score > r.Threshold:
@@ -27,23 +28,32 @@ func printTable(w io.Writer, r report.Report) error {
 	if r.Lost > 0 {
 		fmt.Fprintf(&b, ", %s lost", seconds(r.Lost))
 	}
-	fmt.Fprintf(&b, " [%s]\n", strings.Join(r.Reasons, ", "))
+	fmt.Fprintf(&b, " [%s]\n", terminal.Line(strings.Join(r.Reasons, ", ")))
 	if r.Simulated {
 		b.WriteString("  simulated: the stand-in detects nothing, its scores mean nothing\n")
 	}
 	for _, warning := range r.Warnings {
-		fmt.Fprintf(&b, "  warning: %s\n", warning)
+		fmt.Fprintf(&b, "  warning: %s\n", terminal.Line(warning))
 	}
 	for _, l := range r.Legs {
 		if missing := missingOf(l); missing != "" {
-			fmt.Fprintf(&b, "  %s: %s\n", l.Leg, missing)
+			fmt.Fprintf(&b, "  %s: %s\n", terminal.Line(l.Leg), terminal.Line(missing))
 		}
 	}
 	if len(r.Segments) > 0 {
 		t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "  leg\tat\tlength\tspeech\tscore\t")
 		for _, s := range r.Segments {
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", s.Leg, clock(s.Offset), seconds(s.Duration), seconds(s.Speech), score(s), remark(s, r))
+			fmt.Fprintf(
+				t,
+				"  %s\t%s\t%s\t%s\t%s\t%s\n",
+				terminal.Line(s.Leg),
+				clock(s.Offset),
+				seconds(s.Duration),
+				seconds(s.Speech),
+				score(s),
+				terminal.Line(remark(s, r)),
+			)
 		}
 		if err := t.Flush(); err != nil {
 			return err

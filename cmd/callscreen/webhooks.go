@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"callscreen/internal/store"
+	"callscreen/internal/terminal"
 )
 
 func newWebhooks(e env) *cobra.Command {
@@ -69,13 +70,13 @@ func newWebhooks(e env) *cobra.Command {
 					fmt.Fprintf(
 						w,
 						"%s\t%s\t%s\t%s\t%s\t%d\t%s\n",
-						d.ID,
-						d.Endpoint,
-						d.Event,
-						d.Call,
+						terminal.Line(d.ID),
+						terminal.Line(d.Endpoint),
+						terminal.Line(d.Event),
+						terminal.Line(d.Call),
 						d.SettledAt.Format(time.RFC3339),
 						d.Attempts,
-						d.LastError,
+						terminal.Line(d.LastError),
 					)
 				}
 				return w.Flush()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"callscreen/internal/config"
+	"callscreen/internal/terminal"
 )
 
 // Level is the severity of a finding.
@@ -111,7 +112,7 @@ func Print(w io.Writer, all []Finding) error {
 		if f.Hint != "" {
 			line += " (hint: " + f.Hint + ")"
 		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
+		if _, err := fmt.Fprintln(w, terminal.Line(line)); err != nil {
 			return err
 		}
 	}
