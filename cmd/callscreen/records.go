@@ -131,20 +131,26 @@ func cell(value any) string {
 	case report.Seconds:
 		return strconv.FormatFloat(time.Duration(v.Round()).Seconds(), 'f', -1, 64)
 	}
+	if v := reflect.ValueOf(value); v.Kind() == reflect.String {
+		return harmless(v.String())
+	}
 	return fmt.Sprint(value)
 }
 
 const rfc3339Milli = "2006-01-02T15:04:05.000Z07:00"
 
 // formula are the characters that start a formula.
-const formula = "=+\\-@＝＋－＠"
+const formula = "=+\\-@＝＋－＠﹦﹢﹣﹫"
+
+// gap is a character that a spreadsheet may strip: a space of any width, or one of no width.
+const gap = `[\p{Z}\p{Cf}\x00-\x08\v\f\x0e-\x1f]`
 
 var (
-	// outer finds the start of a formula at the start of a cell, control characters included.
-	outer = regexp.MustCompile(`^ *[\t\r\n` + formula + `]`)
+	// outer finds the start of a formula at the start of a cell, behind any space, control characters included.
+	outer = regexp.MustCompile(`^(?:` + gap + `|")*[\t\r\n` + formula + `]`)
 	// inner finds the start of a formula where a reader that splits the table by another separator starts a cell. Such a reader
 	// does not take a quotation mark within a line for the start of a quoted cell.
-	inner = regexp.MustCompile(`[;,|\t\r\n][ "]*[` + formula + `]`)
+	inner = regexp.MustCompile(`[;,|\t\r\n](?:` + gap + `|")*[` + formula + `]`)
 )
 
 // harmless puts a quote before a text that a spreadsheet would run as a formula. Texts of callers and analysts must not

@@ -5,11 +5,17 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"callscreen/internal/backtest"
 	"callscreen/internal/report"
 	"callscreen/internal/screen/month"
 	"callscreen/internal/store"
@@ -44,6 +50,9 @@ func TestDaysAreWholeAndInstantsAreExact(t *testing.T) {
 	}
 }
 
+// word is a string of another type.
+type word string
+
 func TestATableRunsNothingInASpreadsheet(t *testing.T) {
 	score, at := 0.25, time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
 	for _, c := range []struct {
@@ -75,6 +84,14 @@ func TestATableRunsNothingInASpreadsheet(t *testing.T) {
 		{"=1;=2", "'=1;'=2"},
 		{"a;b", "a;b"},
 		{"x;'=1", "x;'=1"},
+		{"x, =1", "x, '=1"},
+		{"\u00a0=1", "'\u00a0=1"},
+		{"\u3000＝1", "'\u3000＝1"},
+		{"\ufeff=1", "'\ufeff=1"},
+		{"\x01=1", "'\x01=1"},
+		{"x\n\u2003@1", "x\n\u2003'@1"},
+		{"﹦1", "'﹦1"},
+		{word("=1"), "'=1"},
 		{[]string{"=x", "y"}, "'=x y"},
 		{map[string]string{"from": "=x"}, `{"from":"=x"}`},
 		{map[string]string{"from": "a;=1+1"}, `{"from":"a;\u003d1+1"}`},
@@ -112,7 +129,7 @@ func TestNoSeparatorMakesAFormula(t *testing.T) {
 		if err := errors.Join(out.write(record), out.flush(nil)); err != nil {
 			t.Fatal(err)
 		}
-		for _, separator := range []string{";", "|", "\t"} {
+		for _, separator := range []string{",", ";", "|", "\t"} {
 			for line := range strings.Lines(strings.ReplaceAll(b.String(), "\r", "\n")) {
 				for i, c := range strings.Split(line, separator) {
 					if start := strings.TrimLeft(c, ` "`); start != "" && strings.ContainsAny(start[:1], "=+-@") || strings.HasPrefix(start, "＝") {
@@ -172,5 +189,40 @@ func TestRecordsKeepTheirOrderAndTheirTexts(t *testing.T) {
 	b.Reset()
 	if err := newRecords(&b, "csv").flush(record); err != nil || b.String() != "z,a,list\r\n" {
 		t.Errorf("an empty table: %q %v", b.String(), err)
+	}
+}
+
+// Every table that a spreadsheet opens is written by code that this test names, and their cells are neutralised or numbers.
+func TestAllWritersOfTablesAreKnown(t *testing.T) {
+	var writers []string
+	if err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && d.Name() == "node_modules" || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if bytes.Contains(text, []byte("csv.NewWriter(")) || bytes.Contains(text, []byte("text/csv")) {
+			writers = append(writers, filepath.Base(path))
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(writers)
+	if want := []string{"csv.go", "records.go"}; !slices.Equal(writers, want) {
+		t.Errorf("tables are written by %v, want %v", writers, want)
+	}
+	var b bytes.Buffer
+	result := backtest.Result{Curve: []backtest.Point{{Threshold: 0.5, Flagged: 2, Precision: backtest.Rate{Count: 1, Of: 2}}}}
+	if err := backtest.WriteCSV(&b, result); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&b).ReadAll()
+	if err != nil || len(rows) != 2 {
+		t.Fatal(rows, err)
+	}
+	for _, c := range rows[1] {
+		if n, err := strconv.ParseFloat(c, 64); c != "" && (err != nil || n < 0) {
+			t.Errorf("%q is not a number from 0 up", c)
+		}
 	}
 }
