@@ -79,13 +79,12 @@ func (s *signed) verify(ctx context.Context, token string, now time.Time) (Sende
 	if len(parsed.Headers) != 1 {
 		return Sender{}, errors.New("the token must have exactly one signature")
 	}
-	key, err := s.key(ctx, parsed.Headers[0], now)
-	if err != nil {
-		return Sender{}, err
-	}
 	var registered jwt.Claims
 	var own claims
-	if err := parsed.Claims(key, &registered, &own); err != nil {
+	if err := s.try(ctx, parsed.Headers[0], now, func(key any) error {
+		registered, own = jwt.Claims{}, claims{}
+		return parsed.Claims(key, &registered, &own)
+	}); err != nil {
 		return Sender{}, err
 	}
 	expected := jwt.Expected{Issuer: s.cfg.Issuer, Time: now}
@@ -124,19 +123,15 @@ func (s *signed) algorithms() (list []jose.SignatureAlgorithm) {
 	return list
 }
 
-// key returns the key for the signature.
-func (s *signed) key(ctx context.Context, h jose.Header, now time.Time) (any, error) {
+// try calls check with the keys that can belong to the signature. It returns nil if one is good.
+func (s *signed) try(ctx context.Context, h jose.Header, now time.Time, check func(key any) error) error {
 	switch {
 	case h.Algorithm == string(jose.HS256) && len(s.secret) > 0:
-		return s.secret, nil
+		return check(s.secret)
 	case s.keys != nil && slices.Contains(asymmetric, jose.SignatureAlgorithm(h.Algorithm)):
-		k, err := s.keys.find(ctx, h.KeyID, h.Algorithm, now)
-		if err != nil {
-			return nil, err
-		}
-		return k.Key, nil
+		return s.keys.find(ctx, h.KeyID, h.Algorithm, now, check)
 	}
-	return nil, fmt.Errorf("alg %.20q is not permitted", h.Algorithm)
+	return fmt.Errorf("alg %.20q is not permitted", h.Algorithm)
 }
 
 // Sender is an authenticated sender of calls, with the permitted call and leg.

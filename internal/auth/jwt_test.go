@@ -298,6 +298,57 @@ func TestKeysInAFileMayChange(t *testing.T) {
 	expect("published by mistake", false, true)
 }
 
+// A token without a key id is good if any key of its kind is good. A key that replaced another one is found.
+func TestTokensWithoutAKeyID(t *testing.T) {
+	i := newIssuer(t)
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := func(key any, id string) jose.JSONWebKey { return jose.JSONWebKey{Key: key, KeyID: id, Use: "sig"} }
+	ours, theirs, curve := public(&i.rsa.PublicKey, "r"), public(&other.PublicKey, "o"), public(&i.ec.PublicKey, "e")
+	token := i.sign(jose.RS256, i.rsa, "", i.claims(nil))
+	for name, c := range map[string]struct {
+		keys []jose.JSONWebKey
+		want bool
+	}{
+		"the only key":              {[]jose.JSONWebKey{ours}, true},
+		"the only key without id":   {[]jose.JSONWebKey{public(&i.rsa.PublicKey, "")}, true},
+		"the only key of its kind":  {[]jose.JSONWebKey{curve, ours}, true},
+		"one of two":                {[]jose.JSONWebKey{theirs, ours}, true},
+		"one of three":              {[]jose.JSONWebKey{curve, ours, theirs}, true},
+		"a key for another alg":     {[]jose.JSONWebKey{{Key: &i.rsa.PublicKey, KeyID: "r", Use: "sig", Algorithm: "PS256"}}, false},
+		"another key":               {[]jose.JSONWebKey{theirs, curve}, false},
+		"no key of its kind at all": {[]jose.JSONWebKey{curve}, false},
+	} {
+		i.publish(c.keys...)
+		if _, ok := i.ingest(nil)(token); ok != c.want {
+			t.Errorf("%s: %v", name, ok)
+		}
+	}
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		http.ServeFile(w, r, i.jws)
+	}))
+	defer server.Close()
+	i.publish(theirs)
+	ingest := i.ingest(func(c *config.Config) { c.Auth.JWT.JWKS = server.URL + "/keys" })
+	if _, ok := ingest(token); ok {
+		t.Error("a token of another key is good")
+	}
+	i.publish(ours)
+	for range 20 {
+		if _, ok := ingest(token); ok {
+			t.Error("keys are fetched again at once")
+		}
+	}
+	i.now = i.now.Add(15 * time.Second)
+	if _, ok := ingest(token); !ok || asked.Load() != 2 {
+		t.Errorf("the new key is good: %v, after %d requests, want 2", ok, asked.Load())
+	}
+}
+
 // Keys from a URL are cached. They are fetched again after a while and for an unknown key id, but not for every made-up
 // id. An unreachable URL has no effect for a day.
 func TestKeysFromTheWeb(t *testing.T) {

@@ -2,6 +2,10 @@ package auth
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,49 +59,59 @@ func newKeySet(from string) *keySet {
 	return k
 }
 
-// find returns the key with an id. Without an id, the only key of the right kind is used.
-func (k *keySet) find(ctx context.Context, id, alg string, now time.Time) (*jose.JSONWebKey, error) {
-	key, fresh := k.look(id, alg, now)
-	if key != nil && fresh {
-		return key, nil
+// find calls check with the keys that can belong to a signature until one is good: the key with an id, or without an id all
+// keys of the right kind. If none is good, the keys are fetched again.
+func (k *keySet) find(ctx context.Context, id, alg string, now time.Time, check func(key any) error) error {
+	keys, fresh := k.look(id, alg, now)
+	refused := firstGood(keys, check)
+	if len(keys) > 0 && (refused == nil && fresh || id != "" && fresh) {
+		return refused
 	}
 	// One request fetches the keys. Requests with a cached key continue with it, the others wait.
 	switch {
 	case k.getting.TryLock():
 		k.get(ctx, now)
 		k.getting.Unlock()
-	case key == nil:
+	case len(keys) == 0 || refused != nil:
 		k.getting.Lock()
 		k.getting.Unlock() //nolint:staticcheck // waits for the holder
 	}
-	if key, _ = k.look(id, alg, now); key != nil {
-		return key, nil
+	if keys, _ = k.look(id, alg, now); len(keys) > 0 {
+		return firstGood(keys, check)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.reason != nil {
-		return nil, fmt.Errorf("fetch keys: %w (hint: check auth.jwt.jwks)", k.reason)
+		return fmt.Errorf("fetch keys: %w (hint: check auth.jwt.jwks)", k.reason)
 	}
-	return nil, fmt.Errorf("no key %.40q for %s", id, alg)
+	return fmt.Errorf("no key %.40q for %s", id, alg)
 }
 
-// look finds a cached key, and reports whether the cache is fresh.
-func (k *keySet) look(id, alg string, now time.Time) (found *jose.JSONWebKey, fresh bool) {
+// firstGood returns nil if check accepts a key, and its last error otherwise.
+func firstGood(keys []jose.JSONWebKey, check func(key any) error) (err error) {
+	for _, k := range keys {
+		if err = check(k.Key); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// mostTried bounds the keys that are tried for a token without a key id.
+const mostTried = 8
+
+// look finds cached keys, and reports whether the cache is fresh.
+func (k *keySet) look(id, alg string, now time.Time) (found []jose.JSONWebKey, fresh bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	age := now.Sub(k.gotAt)
 	if age >= keysGoodFor {
 		return nil, false
 	}
-	for i := range k.keys {
-		one := &k.keys[i]
-		if !fits(one, alg) || id != "" && one.KeyID != id {
-			continue
+	for _, one := range k.keys {
+		if fits(one, alg) && (id == "" || one.KeyID == id) && len(found) < mostTried {
+			found = append(found, one)
 		}
-		if found != nil && id == "" {
-			return nil, true // ambiguous
-		}
-		found = one
 	}
 	if k.client == nil {
 		return found, age < keyFileFresh
@@ -106,11 +120,19 @@ func (k *keySet) look(id, alg string, now time.Time) (found *jose.JSONWebKey, fr
 }
 
 // fits reports whether a key can be used for an algorithm.
-func fits(k *jose.JSONWebKey, alg string) bool {
-	if k.Algorithm != "" {
-		return k.Algorithm == alg
+func fits(k jose.JSONWebKey, alg string) bool {
+	if k.Algorithm != "" && k.Algorithm != alg {
+		return false
 	}
-	return true // a key of another kind does not verify anything
+	switch key := k.Key.(type) {
+	case *rsa.PublicKey:
+		return alg == string(jose.RS256) || alg == string(jose.PS256)
+	case *ecdsa.PublicKey:
+		return alg == string(jose.ES256) && key.Curve == elliptic.P256() || alg == string(jose.ES384) && key.Curve == elliptic.P384()
+	case ed25519.PublicKey:
+		return alg == string(jose.EdDSA)
+	}
+	return false
 }
 
 // get fetches the keys, unless the last attempt was too recent. After an error the old keys stay.
