@@ -49,7 +49,7 @@ func (a *App) Reload(ctx context.Context, cfg config.Config, tokens auth.Tokens)
 			"sections",
 			late,
 			"hint",
-			"policy, auth and webhooks take effect at once",
+			"policy, tokens, roles and webhooks take effect at once",
 		)
 	}
 	return nil
@@ -64,5 +64,14 @@ func later(was, is config.Config) (sections []string) {
 			sections = append(sections, name)
 		}
 	}
+	if !reflect.DeepEqual(fixedAuth(was.Auth), fixedAuth(is.Auth)) {
+		sections = append(sections, "auth")
+	}
 	return sections
+}
+
+// fixedAuth returns the part of the section auth that a reload does not put in force.
+func fixedAuth(a config.Auth) config.Auth {
+	a.Tokens, a.Groups, a.OIDC.Roles, a.Proxy.Roles = nil, nil, nil, nil
+	return a
 }

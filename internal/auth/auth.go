@@ -25,6 +25,7 @@ import (
 type Auth struct {
 	cfg      config.Auth
 	tokens   atomic.Pointer[[]holder]
+	grants   atomic.Pointer[grants]
 	proxies  []netip.Prefix
 	sso      *sso    // nil: off
 	signed   *signed // nil: off
@@ -87,6 +88,7 @@ func New(cfg config.Config, tokens Tokens) (*Auth, error) {
 		return nil, err
 	}
 	a.tokens.Store(&holders)
+	a.grants.Store(grantsOf(cfg.Auth))
 	for _, p := range cfg.Auth.TrustedProxies {
 		network, err := netip.ParsePrefix(p)
 		if err != nil {
@@ -124,8 +126,18 @@ func holdersOf(cfg config.Auth, tokens Tokens) (list []holder, err error) {
 
 func (a *Auth) holders() []holder { return *a.tokens.Load() }
 
-// Renew prepares new tokens and returns a function that activates them. Sessions of removed tokens end then. Turning
-// authentication on or off needs a restart.
+// grants are the roles of the users of single sign-on and of a proxy.
+type grants struct {
+	groups      []config.Group
+	oidc, proxy []string // of all users
+}
+
+func grantsOf(cfg config.Auth) *grants {
+	return &grants{groups: cfg.Groups, oidc: cfg.OIDC.Roles, proxy: cfg.Proxy.Roles}
+}
+
+// Renew prepares new tokens and roles, and returns a function that activates them. Sessions of removed tokens, and of users
+// without a role, end then. Turning authentication on or off needs a restart.
 func (a *Auth) Renew(cfg config.Config, tokens Tokens) (use func(), err error) {
 	holders, err := holdersOf(cfg.Auth, tokens)
 	if err != nil {
@@ -136,7 +148,10 @@ func (a *Auth) Renew(cfg config.Config, tokens Tokens) (use func(), err error) {
 			"auth.tokens: adding the first token or removing the last one needs a restart (hint: restart callscreen)",
 		)
 	}
-	return func() { a.tokens.Store(&holders) }, nil
+	return func() {
+		a.tokens.Store(&holders)
+		a.grants.Store(grantsOf(cfg.Auth))
+	}, nil
 }
 
 // Keep enables sessions and sets their storage. Without it only tokens are accepted.
@@ -164,9 +179,9 @@ func (a *Auth) holder(token string) (who Identity, ok bool) {
 }
 
 // rolesOf returns the roles of a user: those of the groups, and those that all users of this sign-in method have.
-func (a *Auth) rolesOf(groups, all []string) []string {
+func (g *grants) rolesOf(groups, all []string) []string {
 	roles := withImplied(all)
-	for _, g := range a.cfg.Groups {
+	for _, g := range g.groups {
 		for _, name := range groups {
 			if g.Group == name {
 				roles = append(roles, withImplied(g.Roles)...)

@@ -108,7 +108,8 @@ func (a *Auth) endSSO(w http.ResponseWriter, r *http.Request) {
 		a.showLogin(w, r, http.StatusForbidden, next, "The sign-in failed. The reason is in the log of callscreen.")
 		return
 	}
-	person := Identity{Name: who.name, Roles: a.rolesOf(who.groups, a.sso.cfg.Roles)}
+	grants := a.grants.Load()
+	person := Identity{Name: who.name, Roles: grants.rolesOf(who.groups, grants.oidc)}
 	if !person.Has("viewer") {
 		a.log.Warn(
 			"single sign-on refused, user has no role",
@@ -122,7 +123,13 @@ func (a *Auth) endSSO(w http.ResponseWriter, r *http.Request) {
 		a.showLogin(w, r, http.StatusForbidden, next, "You are signed in as "+who.name+", but none of your groups may view calls.")
 		return
 	}
-	a.enter(w, r, person, sourceOIDC, next)
+	source, err := sourceOfGroups(who.groups)
+	if err != nil {
+		a.log.Warn("single sign-on refused", "name", who.name, "error", err)
+		a.showLogin(w, r, http.StatusForbidden, next, "You are in too many groups. The reason is in the log of callscreen.")
+		return
+	}
+	a.enter(w, r, person, source, next)
 }
 
 // claimed is the user according to the provider.
@@ -167,11 +174,43 @@ func (s *sso) identify(ctx context.Context, t attempt, r *http.Request) (who cla
 	if who.name, _ = claims[s.cfg.NameClaim].(string); !validName(who.name) {
 		return who, fmt.Errorf("the ID token has no valid claim %s (hint: set auth.oidc.name_claim, or request another scope)", s.cfg.NameClaim)
 	}
-	if verified, ok := claims["email_verified"].(bool); ok && !verified && s.cfg.NameClaim == "email" {
-		return who, fmt.Errorf("the provider has not verified the email address %s", who.name)
+	if err := s.checkEmail(claims); err != nil {
+		return who, err
+	}
+	if err := s.checkParty(id.Audience, claims); err != nil {
+		return who, err
 	}
 	who.groups = texts(claims[s.cfg.GroupsClaim])
 	return who, nil
+}
+
+// checkEmail refuses an address that the provider has not verified, if names or roles go by it: at many providers users set
+// any address. A provider without the claim email_verified is only good for names, which the audit log shows.
+func (s *sso) checkEmail(claims map[string]any) error {
+	const email = "email"
+	if s.cfg.NameClaim != email && s.cfg.GroupsClaim != email {
+		return nil
+	}
+	verified, known := claims["email_verified"]
+	switch {
+	case verified == true || verified == "true": // some providers send text
+		return nil
+	case !known && s.cfg.GroupsClaim != email:
+		return nil
+	}
+	return fmt.Errorf("the provider has not verified the email address %.200q (hint: claim email_verified)", claims[email])
+}
+
+// checkParty checks that the ID token was issued to this client (OpenID Connect Core 1.0, 3.1.3.7, 3 to 5).
+func (s *sso) checkParty(audience []string, claims map[string]any) error {
+	azp, known := claims["azp"]
+	switch {
+	case known && azp != s.cfg.ClientID:
+		return fmt.Errorf("the ID token was issued to another client: azp is %.200q", fmt.Sprint(azp))
+	case !known && len(audience) > 1:
+		return errors.New("the ID token is for several clients and names none as the authorized party (azp)")
+	}
+	return nil
 }
 
 // texts returns a claim that is a list of strings or a single string.

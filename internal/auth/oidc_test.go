@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -180,11 +181,26 @@ func TestSingleSignOnThatIsRefused(t *testing.T) {
 		status int
 		want   string
 	}{
-		"in none of our groups":     {claims: map[string]any{"groups": []string{"staff"}}, status: 403, want: "none of your groups"},
-		"no groups":                 {claims: map[string]any{"groups": nil}, status: 403, want: "none of your groups"},
-		"a group as text":           {claims: map[string]any{"groups": "fraud"}, status: 303},
-		"no address":                {claims: map[string]any{"email": nil}, status: 403},
-		"an address that is not":    {claims: map[string]any{"email_verified": false}, status: 403},
+		"in none of our groups":      {claims: map[string]any{"groups": []string{"staff"}}, status: 403, want: "none of your groups"},
+		"no groups":                  {claims: map[string]any{"groups": nil}, status: 403, want: "none of your groups"},
+		"a group as text":            {claims: map[string]any{"groups": "fraud"}, status: 303},
+		"no address":                 {claims: map[string]any{"email": nil}, status: 403},
+		"an address that is not":     {claims: map[string]any{"email_verified": false}, status: 403},
+		"not verified, as text":      {claims: map[string]any{"email_verified": "false"}, status: 403},
+		"verified, as text":          {claims: map[string]any{"email_verified": "true"}, status: 303},
+		"a provider that never says": {claims: map[string]any{"email_verified": nil}, status: 303},
+		"for us and another":         {claims: map[string]any{"aud": []string{"callscreen", "other"}}, status: 403},
+		"issued to us, for both": {
+			claims: map[string]any{"aud": []string{"callscreen", "other"}, "azp": "callscreen"},
+			status: 303,
+		},
+		"issued to another, for both": {
+			claims: map[string]any{"aud": []string{"callscreen", "other"}, "azp": "other"},
+			status: 403,
+		},
+		"issued to another, for us": {claims: map[string]any{"azp": "other"}, status: 403},
+		"issued to a number":        {claims: map[string]any{"azp": 7}, status: 403},
+		"issued to us":              {claims: map[string]any{"azp": "callscreen"}, status: 303},
 		"the machine":               {claims: map[string]any{"email": "machine"}, status: 403},
 		"for another attempt":       {claims: map[string]any{"nonce": "x"}, status: 403},
 		"without a nonce":           {claims: map[string]any{"nonce": nil}, status: 403},
@@ -224,6 +240,71 @@ func TestSingleSignOnThatIsRefused(t *testing.T) {
 			b.want(name+", afterwards", "GET", "/", want, "")
 		})
 	}
+}
+
+// Roles that go by an address need an address that the provider has verified.
+func TestRolesByAddressNeedAVerifiedAddress(t *testing.T) {
+	h := newHouse(t, nil)
+	for _, c := range []struct {
+		verified any
+		name     string
+		status   int
+	}{
+		{true, "email", 303}, {true, "sub", 303}, {"true", "sub", 303}, {false, "sub", 403}, {nil, "sub", 403}, {nil, "email", 403},
+		{"yes", "sub", 403}, {1, "sub", 403},
+	} {
+		p := newProvider(t)
+		p.claims = map[string]any{"email_verified": c.verified}
+		h.open(func(cfg *config.Config) {
+			p.configure(cfg)
+			cfg.Auth.OIDC.NameClaim, cfg.Auth.OIDC.GroupsClaim = c.name, "email"
+			cfg.Auth.Groups = []config.Group{{Group: "olga@example.com", Roles: []string{"admin"}}}
+		})
+		b := h.browser()
+		resp, _ := b.do("GET", "/login/oidc", "")
+		back := p.authorize(resp.Header.Get("Location"))
+		b.want(fmt.Sprintf("verified is %v", c.verified), "GET", "/login/oidc/callback?"+back.Encode(), c.status, "")
+	}
+}
+
+// The roles of a signed-in user are those of the configuration in force, not those at the time of the sign-in.
+func TestRolesOfASessionFollowTheConfiguration(t *testing.T) {
+	p := newProvider(t)
+	h := newHouse(t, p.configure)
+	b := h.browser()
+	resp, _ := b.do("GET", "/login/oidc", "")
+	back := p.authorize(resp.Header.Get("Location"))
+	b.want("back", "GET", "/login/oidc/callback?"+back.Encode(), 303, "")
+	b.want("a reviewer", "POST", "/calls/a/review", 200, "hello olga")
+	with := func(group string, roles []string, all ...string) func(*config.Config) {
+		return func(c *config.Config) {
+			p.configure(c)
+			c.Auth.Groups = []config.Group{{Group: group, Roles: roles}}
+			c.Auth.OIDC.Roles = all
+		}
+	}
+	reload := func(change func(*config.Config)) {
+		t.Helper()
+		cfg := config.Default()
+		cfg.Auth.Tokens = []config.Token{token("anna", "anna's", "reviewer")}
+		change(&cfg)
+		use, err := h.auth.Renew(cfg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		use()
+	}
+	reload(with("fraud", []string{"viewer"}))
+	b.want("a viewer since the reload", "POST", "/calls/a/review", 403, "")
+	b.want("a viewer since the reload", "GET", "/", 200, "hello olga")
+	h.open(with("staff", []string{"reviewer"}))
+	b.want("by another group since the restart", "POST", "/calls/a/review", 200, "hello olga")
+	reload(with("others", []string{"reviewer"}, "viewer"))
+	b.want("a viewer like all", "POST", "/calls/a/review", 403, "")
+	reload(with("others", []string{"reviewer"}))
+	b.want("without a role", "GET", "/", 303, "/login")
+	reload(with("fraud", []string{"reviewer"}))
+	b.want("the session has ended for good", "GET", "/", 303, "/login")
 }
 
 // An intercepted verifier is useless without the cookie of the browser that started the sign-in.

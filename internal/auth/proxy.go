@@ -59,7 +59,8 @@ func (a *Auth) byProxy(r *http.Request) (Identity, bool) {
 			groups = append(groups, strings.TrimSpace(g))
 		}
 	}
-	return Identity{Name: name, Roles: a.rolesOf(groups, p.Roles)}, true
+	grants := a.grants.Load()
+	return Identity{Name: name, Roles: grants.rolesOf(groups, grants.proxy)}, true
 }
 
 // validName reports whether a user name can be used in the audit log, in which the names "machine" and "anonymous" are

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -105,7 +106,7 @@ func (a *Auth) bySession(w http.ResponseWriter, r *http.Request) (Identity, erro
 	if err != nil {
 		return Identity{}, err
 	}
-	who := Identity{Name: s.Name, Roles: s.Roles, Session: true}
+	who := Identity{Name: s.Name, Session: true}
 	if !now.Before(s.ExpiresAt) || now.Sub(s.SeenAt) >= a.cfg.Session.Idle || !a.stands(s.Source, &who) {
 		http.SetCookie(w, a.cookie(r, cookieName, "", 0))
 		if err := a.sessions.EndSession(ctx, hash); err != nil {
@@ -126,18 +127,36 @@ func background(r *http.Request) bool {
 	return r.Header.Get(BackgroundHeader) != "" || r.URL.Path == "/api/v1/events"
 }
 
-// Methods of signing in.
-const sourceOIDC = "oidc"
+// A source is the credential of a session: its roles are derived from it at each request. It begins with the method.
+const sourceOIDC = "oidc:"
 
 func sourceOf(h holder) string { return fmt.Sprintf("token:%x", h.hash[:8]) }
 
-// stands reports whether the credential of a session is still valid, and updates the roles of a token holder. Removing
-// a token from the configuration ends its sessions.
-func (a *Auth) stands(source string, who *Identity) bool {
-	if source == sourceOIDC {
-		return a.sso != nil
+// sourceOfGroups returns the source of a user of single sign-on.
+func sourceOfGroups(groups []string) (string, error) {
+	data, err := json.Marshal(groups)
+	if err == nil && len(data) > mostGroups {
+		err = fmt.Errorf("the user is in too many groups: their names take %d bytes (hint: let the provider send fewer)", len(data))
 	}
+	return sourceOIDC + string(data), err
+}
+
+// mostGroups bounds the groups of a session, in bytes.
+const mostGroups = 64 << 10
+
+// stands reports whether the credential of a session is still valid, and sets the roles that it has now. Removing a token or
+// the roles of a group from the configuration ends the sessions.
+func (a *Auth) stands(source string, who *Identity) bool {
 	who.Roles = nil
+	if list, ok := strings.CutPrefix(source, sourceOIDC); ok && a.sso != nil {
+		var groups []string
+		if json.Unmarshal([]byte(list), &groups) != nil {
+			return false
+		}
+		grants := a.grants.Load()
+		who.Roles = grants.rolesOf(groups, grants.oidc)
+		return who.Has("viewer")
+	}
 	for _, h := range a.holders() {
 		if sourceOf(h) == source {
 			who.Roles = append(who.Roles, h.roles...)
