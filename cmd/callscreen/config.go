@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"callscreen/internal/auth"
 	"callscreen/internal/config"
 	"callscreen/internal/terminal"
 )
@@ -36,7 +37,7 @@ func newConfig(e env) *cobra.Command {
 	}, &cobra.Command{
 		Use: "check", Short: "Prints every problem of the configuration", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if _, err := loadConfig(e, file); err != nil {
+			if _, _, err := loadServe(e, file); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintln(e.stdout, "the configuration is valid")
@@ -67,4 +68,21 @@ func loadConfig(e env, file string, flags ...func(*config.Config)) (config.Confi
 		return c, problems
 	}
 	return c, nil
+}
+
+// loadServe loads the configuration as loadConfig does, and the tokens. One error holds the problems of both.
+func loadServe(e env, file string, flags ...func(*config.Config)) (config.Config, auth.Tokens, error) {
+	c, err := loadConfig(e, file, flags...)
+	tokens, weak := auth.ReadTokens(e.environ)
+	var problems, more config.Problems
+	if err != nil && !errors.As(err, &problems) {
+		return c, nil, err
+	}
+	if errors.As(weak, &more) {
+		problems = append(problems, more...)
+	}
+	if len(problems) > 0 {
+		return c, nil, problems
+	}
+	return c, tokens, nil
 }

@@ -19,7 +19,7 @@ disk, the media port, the receive buffer, and ffmpeg. The API is contacted witho
 tone of 3 s, which may be charged. The exit code is 1 if a problem prevents calls from being screened.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(e, file)
+			cfg, _, err := loadServe(e, file)
 			var all []doctor.Finding
 			if err != nil {
 				all = doctor.Misconfigured(err)

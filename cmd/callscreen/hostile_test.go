@@ -183,3 +183,19 @@ func TestMessagesDoNotControlTheTerminal(t *testing.T) {
 		visible(t, strings.Join(args[:2], " "), stdout+stderr)
 	}
 }
+
+// A weak token is refused by every verb that reads tokens, with a command that makes a strong one.
+func TestWeakTokensAreRefusedAtStart(t *testing.T) {
+	for _, args := range [][]string{{"config", "check"}, {"serve", "--simulate"}, {"doctor"}} {
+		environ := []string{"CALLSCREEN_DATA_DIR=" + t.TempDir(), "CALLSCREEN_REVIEW_TOKEN=guess-me", "CALLSCREEN_LISTEN=127.0.0.1:0"}
+		code, stdout, stderr := verb(t, environ, "", args...)
+		if text := stdout + stderr; code != exitError || !strings.Contains(text, "CALLSCREEN_REVIEW_TOKEN: the reviewer token has at most") ||
+			!strings.Contains(text, "openssl rand -hex 32") || strings.Contains(text, "guess-me") {
+			t.Errorf("%q ends with %d: %s", args, code, text)
+		}
+	}
+	code, stdout, stderr := verb(t, []string{"CALLSCREEN_REVIEW_TOKEN=c0c2ff7b1d5a4e6f9a8b3d2e1f708192"}, "", "config", "check")
+	if code != exitOK || !strings.Contains(stdout, "is valid") {
+		t.Errorf("a strong token ends with %d: %s%s", code, stdout, stderr)
+	}
+}

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"callscreen/internal/app"
-	"callscreen/internal/auth"
 	"callscreen/internal/config"
 	"callscreen/internal/terminal"
 )
@@ -25,7 +24,7 @@ func newServe(e env) *cobra.Command {
 		Long: `Runs the sidecar. Legs of calls arrive by WHIP (RFC 9725) at /whip/CALL/LEG; legs with the same CALL belong to one call.
 
 Without a configured token it only listens on loopback. The first SIGINT or SIGTERM refuses new calls, ends calls in
-progress and waits for their decisions. The second terminates the process at once. SIGHUP reloads policy, auth.tokens and
+progress and waits for their decisions. The second terminates the process at once. SIGHUP reloads policy, tokens, roles and
 webhooks without dropping a call.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,11 +39,7 @@ webhooks without dropping a call.`,
 					c.Log.Level = "debug"
 				}
 			}
-			cfg, err := loadConfig(e, file, flags)
-			if err != nil {
-				return err
-			}
-			tokens, err := auth.ReadTokens(e.environ)
+			cfg, tokens, err := loadServe(e, file, flags)
 			if err != nil {
 				return err
 			}
@@ -133,11 +128,7 @@ func onHangup(do func()) (stop func()) {
 
 // reload reads the configuration and the tokens again and applies them.
 func reload(ctx context.Context, e env, file string, flags func(*config.Config), a *app.App) error {
-	cfg, err := loadConfig(e, file, flags)
-	if err != nil {
-		return err
-	}
-	tokens, err := auth.ReadTokens(e.environ)
+	cfg, tokens, err := loadServe(e, file, flags)
 	if err != nil {
 		return err
 	}

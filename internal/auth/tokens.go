@@ -1,8 +1,9 @@
 package auth
 
 import (
-	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"callscreen/internal/config"
@@ -11,32 +12,49 @@ import (
 // Tokens are the tokens of the environment, by role.
 type Tokens map[string]config.Secret
 
-// ReadTokens reads CALLSCREEN_INGEST_TOKEN and the like, or the same with _FILE, from the environment.
+// tokenVariables are the variables of the tokens, by role. With _FILE behind it, a variable names a file.
+var tokenVariables = map[string]string{
+	"ingest":   "CALLSCREEN_INGEST_TOKEN",
+	"reviewer": "CALLSCREEN_REVIEW_TOKEN",
+	"admin":    "CALLSCREEN_ADMIN_TOKEN",
+}
+
+// ReadTokens reads CALLSCREEN_INGEST_TOKEN and the like, or the same with _FILE, from the environment. An error is of type
+// config.Problems, and holds all problems: files that cannot be read, empty tokens and weak ones. Tokens of the configuration
+// are known only by their hash, so their strength is not checked.
 func ReadTokens(environ []string) (Tokens, error) {
 	t := Tokens{}
+	var ps config.Problems
+	from := map[string]string{}
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
-		for role, variable := range map[string]string{
-			"ingest":   "CALLSCREEN_INGEST_TOKEN",
-			"reviewer": "CALLSCREEN_REVIEW_TOKEN",
-			"admin":    "CALLSCREEN_ADMIN_TOKEN",
-		} {
+		for role, variable := range tokenVariables {
 			switch name {
 			case variable:
-				t[role] = config.Secret(strings.TrimSpace(value))
+				t[role], from[role] = config.Secret(strings.TrimSpace(value)), name
 			case variable + "_FILE":
 				data, err := os.ReadFile(value)
 				if err != nil {
-					return nil, fmt.Errorf("%s: %w", name, err)
+					ps = append(ps, config.Problem{Path: name, Message: err.Error(), Hint: "check the path and the permissions"})
+					continue
 				}
-				t[role] = config.Secret(strings.TrimSpace(string(data)))
+				t[role], from[role] = config.Secret(strings.TrimSpace(string(data))), name
 			}
 		}
 	}
-	for role, v := range t {
-		if v == "" {
-			return nil, fmt.Errorf("the %s token is empty (hint: unset the variable, or give it a value)", role)
+	for _, role := range slices.Sorted(maps.Keys(t)) {
+		if t[role] == "" {
+			ps = append(ps, config.Problem{
+				Path:    from[role],
+				Message: "the " + role + " token is empty",
+				Hint:    "unset the variable, or " + config.StrongSecret,
+			})
+		} else if why := t[role].Weakness(); why != "" {
+			ps = append(ps, config.Problem{Path: from[role], Message: "the " + role + " token " + why, Hint: config.StrongSecret})
 		}
+	}
+	if len(ps) > 0 {
+		return nil, ps
 	}
 	return t, nil
 }

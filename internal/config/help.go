@@ -128,17 +128,19 @@ var help = map[string]string{
 		"that host at public addresses, a network permits its addresses. The check happens when the " +
 		"connection is made, after DNS resolution; no proxy is used. Empty: any configured URL.",
 	"auth": "Authentication and roles. The simplest way is to set CALLSCREEN_INGEST_TOKEN, " +
-		"CALLSCREEN_REVIEW_TOKEN and CALLSCREEN_ADMIN_TOKEN (or the same names with _FILE).",
+		"CALLSCREEN_REVIEW_TOKEN and CALLSCREEN_ADMIN_TOKEN (or the same names with _FILE). A token " +
+		"needs 128 random bits: openssl rand -hex 32.",
 	"auth.tokens": "Bearer tokens, stored as hashes: [{name: pbx, roles: [ingest], sha256: ...}]. Roles: ingest, " +
-		"viewer, reviewer, admin.",
+		"viewer, reviewer, admin. The strength of a token cannot be checked by its hash: openssl rand -hex 32.",
 	"auth.session":      "Sessions of the review page. A session starts with a token or with single sign-on.",
 	"auth.session.idle": "A session without requests for this long ends.",
 	"auth.session.max":  "Maximum length of a session.",
 	"auth.trusted_proxies": "Networks of the proxies in front of callscreen: [10.0.0.0/24]. Only these may set X-Forwarded-For, " +
 		"X-Forwarded-Proto and the user headers of auth.proxy; the headers are ignored from all other " +
 		"addresses.",
-	"auth.groups": "Roles of user groups from single sign-on or a proxy: [{group: fraud, roles: [reviewer]}].",
-	"auth.proxy":  "A proxy that authenticates users. It must be in trusted_proxies.",
+	"auth.groups": "Roles of user groups from single sign-on or a proxy: [{group: fraud, roles: [reviewer]}]. " +
+		"A reload changes the roles of users who are signed in.",
+	"auth.proxy": "A proxy that authenticates users. It must be in trusted_proxies.",
 	"auth.proxy.user_header": "Header that carries the user name, such as X-Forwarded-User. The proxy must remove this header " +
 		"from incoming requests. Empty: off.",
 	"auth.proxy.groups_header": "Header that carries the user's groups, separated by commas.",
@@ -152,7 +154,7 @@ var help = map[string]string{
 	"auth.oidc.redirect_url":       "Redirect URL registered at the provider: https://HOST/login/oidc/callback.",
 	"auth.oidc.scopes":             "Scopes to request. Some providers need the scope groups.",
 	"auth.oidc.name_claim":         "Claim that names the user in the audit log. Users must not be able to change it themselves.",
-	"auth.oidc.groups_claim":       "Claim that lists the user's groups.",
+	"auth.oidc.groups_claim":       "Claim that lists the user's groups. With email, the claim email_verified must be true.",
 	"auth.oidc.roles":              "Roles of every user who signs in this way, in addition to the roles of their groups.",
 	"auth.jwt": "Signed tokens (RFC 7519) for senders of calls, in addition to fixed tokens. The claims exp and sub " +
 		"are required; limits are counted per sub. A token with the claims call and leg is valid for that " +
@@ -160,7 +162,7 @@ var help = map[string]string{
 		"CALLSCREEN_JWT_SECRET or from secret_file.",
 	"auth.jwt.secret_file": "File that contains only the HS256 secret, at least 32 bytes.",
 	"auth.jwt.jwks": "Public keys for RS256, PS256, ES256, ES384 or EdDSA: a file, or an https URL that is fetched every " +
-		"ten minutes.",
+		"ten minutes. A token without kid is good if any key of its kind is.",
 	"auth.jwt.issuer":   "Required value of the claim iss. Must be set with jwks.",
 	"auth.jwt.audience": "Value that the claim aud must contain. Must be set with jwks.",
 	"auth.jwt.leeway":   "Permitted clock difference.",

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 const (
 	key    = "devkey"
 	secret = "a secret of 32 characters at least, for tests only"
-	token  = "only-for-this-test"
+	token  = "6b1d0f8e5a7c4923b8e1d2f04a6c9357"
 )
 
 // output keeps the output of a process.

@@ -3,6 +3,7 @@ package deb_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"debug/elf"
 	"fmt"
 	"io/fs"
@@ -118,7 +119,7 @@ func (d *debian) works() {
 	}
 	d.run("callscreen", "config", "check", "--config", conffile)
 	for _, key := range []string{"api.key", "ingest.token", "review.token"} {
-		d.write("/etc/callscreen/"+key, strings.Repeat("k", 32))
+		d.write("/etc/callscreen/"+key, rand.Text())
 	}
 	unit := d.read("/lib/systemd/system/callscreen.service")
 	if !strings.Contains(unit, "ExecStart=/usr/bin/callscreen serve --config "+conffile) {

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	token   = "only-for-this-test"
+	token   = "6b1d0f8e5a7c4923b8e1d2f04a6c9357"
 	port    = 8988 // of the media
 	seconds = 8    // of the call
 	packets = seconds * 50
