@@ -13,6 +13,9 @@ import (
 
 	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
+
+	"callscreen/internal/address"
+	"callscreen/internal/outbound"
 )
 
 // session is one leg of one call, sent to a WHIP server.
@@ -199,6 +202,10 @@ func (s *session) negotiate(ctx context.Context, pc *webrtc.PeerConnection) (*ur
 	if err != nil || header.Get("Location") == "" {
 		return nil, fmt.Errorf("the answer of %s has no Location header", s.target)
 	}
+	if !outbound.SameOrigin(req.URL, resource) {
+		return nil, fmt.Errorf("%s names a session at %s, to which the token does not belong (hint: --to that server)",
+			s.target, address.Redact(resource.String()))
+	}
 	err = pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(body)})
 	if err != nil {
 		err = errors.Join(fmt.Errorf("the answer of %s is invalid: %w", s.target, err), s.hangUp(ctx, resource, 15*time.Second))
@@ -228,8 +235,11 @@ func (o *Options) do(req *http.Request) (status int, header http.Header, body []
 	if o.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+o.Token)
 	}
-	resp, err := o.client().Do(req)
-	if err != nil {
+	resp, err := outbound.WithinOrigin(o.client()).Do(req)
+	switch err = address.Error(err); {
+	case errors.Is(err, outbound.ErrOtherOrigin):
+		return 0, nil, nil, err
+	case err != nil:
 		return 0, nil, nil, fmt.Errorf("%w (hint: check that a sidecar is running there)", err)
 	}
 	defer resp.Body.Close()

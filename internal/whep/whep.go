@@ -19,6 +19,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/pion/webrtc/v4"
 
+	"callscreen/internal/address"
+	"callscreen/internal/outbound"
 	"callscreen/internal/rtc"
 	"callscreen/internal/wait"
 )
@@ -55,7 +57,7 @@ type retryAfter struct {
 // the cause of the context, or the error after which it gave up.
 func Run(ctx context.Context, cfg Config) error {
 	if u, err := url.Parse(cfg.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("%q is no WHEP URL", cfg.URL)
+		return fmt.Errorf("%q is no WHEP URL", address.Redact(cfg.URL))
 	}
 	if cfg.First == 0 {
 		cfg.First = 500 * time.Millisecond
@@ -75,6 +77,7 @@ func Run(ctx context.Context, cfg Config) error {
 		backoff.WithMaxInterval(cfg.Longest),
 		backoff.WithMaxElapsedTime(0),
 	)
+	cfg.Client = outbound.WithinOrigin(cfg.Client)
 	for failed := 0; ; {
 		s := session{cfg: cfg}
 		err := s.run(ctx)
@@ -95,7 +98,7 @@ func Run(ctx context.Context, cfg Config) error {
 		if errors.As(err, &later) {
 			pause = max(pause, later.after)
 		}
-		cfg.Log.Info("WHEP session ended, retrying", "url", place(cfg.URL), "wait", pause, "error", err)
+		cfg.Log.Info("WHEP session ended, retrying", "url", address.Redact(cfg.URL), "wait", pause, "error", err)
 		if err := wait.For(ctx, pause); err != nil {
 			return err
 		}
@@ -154,7 +157,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		mu.Unlock()
 		defer tracks.Done()
 		if err := s.cfg.Leg.Track(ctx, track, receiver); err != nil && ctx.Err() == nil {
-			s.cfg.Log.Warn("recording WHEP track failed", "url", place(s.cfg.URL), "error", err)
+			s.cfg.Log.Warn("recording WHEP track failed", "url", address.Redact(s.cfg.URL), "error", err)
 		}
 	}
 	pc, resource, err := s.negotiate(
@@ -229,6 +232,10 @@ func (s *session) negotiate(
 	}
 	if err != nil || header.Get("Location") == "" {
 		return pc, nil, errors.New("the server names no session (no Location)")
+	}
+	if !outbound.SameOrigin(base, resource) {
+		return pc, nil, errGone{fmt.Errorf("the server at %s names a session at %s, to which the token does not belong (hint: pull from there)",
+			address.Redact(base.String()), address.Redact(resource.String()))}
 	}
 	if !counter {
 		prepare(pc)
@@ -320,22 +327,15 @@ func (s *session) ask(ctx context.Context, method, target, body string) (status 
 	}
 	resp, err := s.cfg.Client.Do(r)
 	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) { // its text has the whole address
-			err = u.Err
+		if errors.Is(err, outbound.ErrOtherOrigin) {
+			err = errGone{err}
 		}
-		return 0, nil, "", err
+		return 0, nil, "", address.Error(err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 256<<10))
-	return resp.StatusCode, resp.Header, string(data), err
-}
-
-// place returns an address for the log, without its query, which may hold a secret.
-func place(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
+	if text = string(data); s.cfg.Token != "" {
+		text = strings.ReplaceAll(text, s.cfg.Token, "[redacted]") // a server may repeat it in the text of an error
 	}
-	return u.Scheme + "://" + u.Host + u.EscapedPath()
+	return resp.StatusCode, resp.Header, text, address.Error(err)
 }
