@@ -2,7 +2,6 @@ package analyzer
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
@@ -97,7 +96,7 @@ func New(key Key, opts *Options) (*Client, error) {
 	}
 	base, err := url.Parse(strings.TrimRight(c.opt.BaseURL, "/"))
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || base.User != nil {
-		return nil, fmt.Errorf("the base URL %q of the API is not an http or https URL (hint: https://api.dataspike.io)", c.opt.BaseURL)
+		return nil, errors.New("the base URL of the API is not an http or https URL without credentials (hint: https://api.dataspike.io)")
 	}
 	c.base = base
 	c.http = &http.Client{}
@@ -105,12 +104,22 @@ func New(key Key, opts *Options) (*Client, error) {
 		c.http.Transport, c.http.Timeout = c.opt.HTTPClient.Transport, c.opt.HTTPClient.Timeout
 	} else if t, ok := http.DefaultTransport.(*http.Transport); ok {
 		own := t.Clone()
+		own.Proxy = proxy
 		own.MaxIdleConnsPerHost = 32 // keeps the connections of the usual number of concurrent uploads
 		c.http.Transport = own
 	}
 	// net/http would send the key to the target of a redirect, and turn a redirected upload into a GET.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c, nil
+}
+
+// proxy returns the proxy of the environment. The error of net/http would repeat its address, with the password.
+func proxy(r *http.Request) (*url.URL, error) {
+	u, err := http.ProxyFromEnvironment(r)
+	if err != nil {
+		return nil, errors.New("the proxy of the environment is not a web address (hint: check HTTPS_PROXY and HTTP_PROXY)")
+	}
+	return u, nil
 }
 
 func def[T comparable](v *T, d T) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"callscreen/internal/address"
 	"callscreen/internal/app"
 	"callscreen/internal/config"
 	"callscreen/internal/terminal"
@@ -139,10 +140,18 @@ func reload(ctx context.Context, e env, file string, flags func(*config.Config),
 func serveLog(e env, cfg config.Log) (*slog.Logger, *slog.LevelVar) {
 	level := &slog.LevelVar{}
 	level.Set(cfg.Slog())
-	opts := &slog.HandlerOptions{Level: level}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: withoutAddresses}
 	out := terminal.Writer(e.stderr) // texts of callers are within JSON too
 	if cfg.Format == "json" {
 		return slog.New(slog.NewJSONHandler(out, opts)), level
 	}
 	return slog.New(slog.NewTextHandler(out, opts)), level
+}
+
+// withoutAddresses redacts the web addresses in errors: the last defence behind the components, which redact their own.
+func withoutAddresses(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.StringValue(address.Text(err.Error()))
+	}
+	return a
 }

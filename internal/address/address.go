@@ -12,15 +12,15 @@ import (
 const redacted = "[redacted]"
 
 // Redact returns an address with its scheme, host and port. The rest is replaced by "[redacted]", if there is any, and so is
-// the whole of a text that is not an address with a host.
+// the whole of a text that is neither an address with a host nor HOST:PORT.
 func Redact(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		if scheme, _, ok := strings.Cut(text, "://"); ok && isScheme.MatchString(scheme) {
 			return scheme + "://" + redacted
 		}
-		if text == "" {
-			return ""
+		if text == "" || isHost.MatchString(text) {
+			return text
 		}
 		return redacted
 	}
@@ -37,6 +37,7 @@ func Redact(text string) string {
 
 var (
 	isScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`)
+	isHost   = regexp.MustCompile(`^[A-Za-z0-9.-]+:[0-9]{1,5}$`)
 	// quoted finds addresses as net/http and net/url quote them, also those that are not valid.
 	quoted = regexp.MustCompile(`((?:parse|address|header|Get|Head|Post|Put|Patch|Delete) )?"((?:[^"\\]|\\.)*)"`)
 	plain  = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"]+`)

@@ -26,6 +26,7 @@ func TestRedact(t *testing.T) {
 		"file:///SECRET":                   "file://[redacted]",
 		"host/SECRET":                      "[redacted]",
 		"u:SECRET@host":                    "[redacted]",
+		"collector:4318":                   "collector:4318",
 		"https:SECRET":                     "[redacted]",
 		"":                                 "",
 	} {

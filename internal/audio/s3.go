@@ -12,6 +12,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"callscreen/internal/address"
 )
 
 // S3 stores audio in a bucket of an S3-compatible store.
@@ -29,7 +31,10 @@ func newS3(ctx context.Context, bucket, prefix, endpoint, region string) (*S3, e
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" || u.User != nil {
-		return nil, fmt.Errorf("audio: endpoint %q is not a server URL (hint: https://host, without path and credentials)", endpoint)
+		return nil, fmt.Errorf(
+			"audio: endpoint %q is not a server URL (hint: https://host, without path and credentials)",
+			address.Redact(endpoint),
+		)
 	}
 	transport, err := minio.DefaultTransport(u.Scheme == "https")
 	if err != nil {
@@ -73,9 +78,9 @@ func (s *S3) Put(ctx context.Context, key, file string) error {
 	_, err := s.client.FPutObject(ctx, s.bucket, s.name(key), file, minio.PutObjectOptions{ContentType: "audio/wav", DisableMultipart: true})
 	if err != nil {
 		if strings.Contains(err.Error(), "no such file") {
-			return fmt.Errorf("store audio %s: %w: %w", key, ErrNotFound, err)
+			return fmt.Errorf("store audio %s: %w: %w", key, ErrNotFound, address.Error(err))
 		}
-		return fmt.Errorf("store audio %s in bucket %s: %w", key, s.bucket, err)
+		return fmt.Errorf("store audio %s in bucket %s: %w", key, s.bucket, address.Error(err))
 	}
 	return nil
 }
@@ -84,14 +89,14 @@ func (s *S3) Put(ctx context.Context, key, file string) error {
 func (s *S3) Open(ctx context.Context, key string) (Object, int64, error) {
 	o, err := s.client.GetObject(ctx, s.bucket, s.name(key), minio.GetObjectOptions{})
 	if err != nil {
-		return nil, 0, fmt.Errorf("read audio %s: %w", key, err)
+		return nil, 0, fmt.Errorf("read audio %s: %w", key, address.Error(err))
 	}
 	info, err := o.Stat()
 	if err != nil {
 		if r := minio.ToErrorResponse(err); r.StatusCode == http.StatusNotFound {
 			err = ErrNotFound
 		}
-		return nil, 0, errors.Join(fmt.Errorf("read audio %s: %w", key, err), o.Close())
+		return nil, 0, errors.Join(fmt.Errorf("read audio %s: %w", key, address.Error(err)), o.Close())
 	}
 	return o, info.Size, nil
 }
@@ -101,7 +106,7 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	if err := s.client.RemoveObject(ctx, s.bucket, s.name(key), minio.RemoveObjectOptions{}); err != nil {
-		return fmt.Errorf("delete audio %s: %w", key, err)
+		return fmt.Errorf("delete audio %s: %w", key, address.Error(err))
 	}
 	return nil
 }
@@ -115,7 +120,7 @@ func (s *S3) Check(ctx context.Context) error {
 		return fmt.Errorf(
 			"audio: bucket %s is unreachable: %w (hint: check the endpoint, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
 			s.bucket,
-			err,
+			address.Error(err),
 		)
 	}
 	if !ok {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"callscreen/internal/address"
 )
 
 // keySet holds the public keys of a token issuer, RFC 7517, from a file or a URL.
@@ -180,11 +182,11 @@ func (k *keySet) open(ctx context.Context) (io.ReadCloser, error) {
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, k.from, nil)
 	if err != nil {
-		return nil, err
+		return nil, address.Error(err)
 	}
 	resp, err := k.client.Do(r)
 	if err != nil {
-		return nil, err
+		return nil, address.Error(err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()

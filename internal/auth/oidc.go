@@ -16,6 +16,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"callscreen/internal/address"
 	"callscreen/internal/config"
 )
 
@@ -54,7 +55,7 @@ func (s *sso) ready(ctx context.Context) (*oidc.Provider, *oauth2.Config, error)
 	if s.provider == nil {
 		p, err := oidc.NewProvider(s.context(ctx), s.cfg.Issuer)
 		if err != nil {
-			return nil, nil, fmt.Errorf("fetch provider metadata: %w", err)
+			return nil, nil, fmt.Errorf("fetch provider metadata: %w", address.Error(err))
 		}
 		s.provider = p
 	}
@@ -154,7 +155,7 @@ func (s *sso) identify(ctx context.Context, t attempt, r *http.Request) (who cla
 	ctx = s.context(ctx)
 	token, err := cfg.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(t.Verifier))
 	if err != nil {
-		return who, fmt.Errorf("exchange code: %w", err)
+		return who, fmt.Errorf("exchange code: %w", address.Error(err))
 	}
 	raw, ok := token.Extra("id_token").(string)
 	if !ok {
@@ -162,7 +163,7 @@ func (s *sso) identify(ctx context.Context, t attempt, r *http.Request) (who cla
 	}
 	id, err := provider.VerifierContext(ctx, &oidc.Config{ClientID: s.cfg.ClientID}).Verify(ctx, raw)
 	if err != nil {
-		return who, err
+		return who, address.Error(err)
 	}
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(t.Nonce)) != 1 {
 		return who, errors.New("the nonce of the ID token does not match")

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"callscreen/internal/address"
 )
 
 // Describe writes the reference: every key with its default, its help text and its environment variable. The result is
@@ -45,12 +48,29 @@ func scalar(v reflect.Value) string {
 	return strings.TrimSpace(string(out))
 }
 
-// Print writes the effective configuration, with secrets redacted, as a file that Load accepts.
+// Print writes the effective configuration, with secrets redacted, as a file that Load accepts. Of web addresses it shows scheme,
+// host and port.
 func (c Config) Print(w io.Writer) error {
-	out, err := yaml.Dump(c, yaml.WithIndent(2))
+	out, err := yaml.Dump(c.withoutPaths(), yaml.WithIndent(2))
 	if err != nil {
 		return fmt.Errorf("print configuration: %w", err)
 	}
 	_, err = w.Write(out)
 	return err
+}
+
+// withoutPaths returns a copy whose web addresses are redacted.
+func (c Config) withoutPaths() Config {
+	c.Webhooks = slices.Clone(c.Webhooks)
+	for i := range c.Webhooks {
+		c.Webhooks[i].URL = address.Redact(c.Webhooks[i].URL)
+	}
+	for _, web := range []*string{
+		&c.Analysis.BaseURL, &c.Auth.OIDC.Issuer, &c.Auth.OIDC.RedirectURL, &c.Auth.JWT.JWKS, &c.Trace.Endpoint,
+	} {
+		if strings.Contains(*web, "://") {
+			*web = address.Redact(*web)
+		}
+	}
+	return c
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"callscreen/internal/address"
 )
 
 // JWT configures the signed tokens of senders.
@@ -48,7 +50,7 @@ func (j JWT) validate(ps *Problems) {
 	if u, err := url.Parse(j.JWKS); strings.Contains(j.JWKS, "://") {
 		switch {
 		case err != nil || !slices.Contains([]string{"http", "https"}, u.Scheme) || u.Host == "":
-			ps.add("auth.jwt.jwks", "write https://HOST/PATH, or the name of a file", "%q is not an http or https URL", j.JWKS)
+			ps.add("auth.jwt.jwks", "write https://HOST/PATH, or the name of a file", "%q is not an http or https URL", address.Redact(j.JWKS))
 		case u.User != nil:
 			ps.add("auth.jwt.jwks", "remove user and password, public keys need none", "must not contain credentials")
 		case u.Scheme == "http" && !loopback(u.Hostname()):

@@ -243,7 +243,7 @@ func (c *Config) applyEnv(environ []string, ps *Problems) {
 		}
 		var doc yaml.Node
 		if err := yaml.Unmarshal([]byte(value), &doc); err != nil || len(doc.Content) == 0 {
-			ps.add(name, "want "+kindName(f.value), "%q is not valid YAML", value)
+			ps.add(name, "want "+kindName(f.value), "is not valid YAML")
 			continue
 		}
 		set(name, f.value, doc.Content[0], "", ps)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"callscreen/encode"
+	"callscreen/internal/address"
 	"callscreen/internal/anchor"
 	"callscreen/internal/hook/event"
 	"callscreen/internal/seal"
@@ -51,11 +52,15 @@ func (c Config) Validate() error {
 		ps.add("database", "write postgres://user@host/name, or leave it empty for SQLite", "is not a PostgreSQL URL")
 	}
 	if c.Audio != "" && !strings.HasPrefix(c.Audio, "s3://") && !filepath.IsAbs(c.Audio) {
+		shown := c.Audio
+		if strings.Contains(shown, "://") {
+			shown = address.Redact(shown)
+		}
 		ps.add(
 			"audio",
 			"write s3://bucket/prefix or the absolute path of a directory, or leave it empty for a directory in data_dir",
 			"%q is neither an S3 URL nor an absolute path",
-			c.Audio,
+			shown,
 		)
 	}
 	if c.AudioKey != "" {
@@ -123,7 +128,7 @@ func (c Config) validateAnalysis(ps *Problems) {
 	u, err := url.Parse(a.BaseURL)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		ps.add("analysis.base_url", "write https://api.dataspike.io", "%q is not an http or https URL", a.BaseURL)
+		ps.add("analysis.base_url", "write https://api.dataspike.io", "%q is not an http or https URL", address.Redact(a.BaseURL))
 	case u.User != nil:
 		ps.add("analysis.base_url", "set the key in DATASPIKE_API_KEY", "must not contain credentials")
 	case u.Scheme == "http" && !loopback(u.Hostname()):
@@ -172,7 +177,7 @@ func (c Config) validateWebhooks(ps *Problems) {
 		u, err := url.Parse(w.URL)
 		switch {
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-			ps.add(path+".url", "write https://host/path", "%q is not an http or https URL", w.URL)
+			ps.add(path+".url", "write https://host/path", "%q is not an http or https URL", address.Redact(w.URL))
 		case u.User != nil:
 			ps.add(path+".url", "messages are signed with the secret of secret_files", "must not contain credentials")
 		case u.Scheme == "http" && !loopback(u.Hostname()):

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"callscreen/internal/address"
 )
 
 // roles are the roles that a token, group or user can have.
@@ -94,11 +96,11 @@ func (p Proxy) validate(ps *Problems, a Auth) {
 }
 
 func (o OIDC) validate(ps *Problems, a Auth) {
-	for path, address := range map[string]string{"issuer": o.Issuer, "redirect_url": o.RedirectURL} {
-		u, err := url.Parse(address)
+	for path, text := range map[string]string{"issuer": o.Issuer, "redirect_url": o.RedirectURL} {
+		u, err := url.Parse(text)
 		switch {
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-			ps.add("auth.oidc."+path, "write https://HOST", "%q is not an http or https URL", address)
+			ps.add("auth.oidc."+path, "write https://HOST", "%q is not an http or https URL", address.Redact(text))
 		case u.Scheme == "http" && !loopback(u.Hostname()):
 			ps.add("auth.oidc."+path, "write https://", "would sign people in unencrypted")
 		case path == "redirect_url" && u.Path != "/login/oidc/callback":

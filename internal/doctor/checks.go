@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"callscreen/analyzer"
+	"callscreen/internal/address"
 	"callscreen/internal/config"
 )
 
@@ -56,7 +57,7 @@ func (p patient) api(ctx context.Context) []Finding {
 	if err != nil {
 		return fault("api", Error, err, "check analysis.base_url, the network, and HTTPS_PROXY if a proxy is needed")
 	}
-	all := fine("api", "%s answers", p.cfg.Analysis.BaseURL)
+	all := fine("api", "%s answers", address.Redact(p.cfg.Analysis.BaseURL))
 	if date.IsZero() {
 		return all
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"callscreen/internal/address"
 	"callscreen/internal/config"
 	"callscreen/internal/terminal"
 )
@@ -87,7 +88,7 @@ func Examine(ctx context.Context, w World, cfg config.Config, submit bool) (all 
 func Misconfigured(err error) (all []Finding) {
 	var problems config.Problems
 	if !errors.As(err, &problems) {
-		return []Finding{{"configuration", Error, err.Error(), "callscreen config check"}}
+		return []Finding{{"configuration", Error, address.Text(err.Error()), "callscreen config check"}}
 	}
 	for _, p := range problems {
 		all = append(all, Finding{"configuration", Error, p.Path + ": " + p.Message, p.Hint})
@@ -121,7 +122,7 @@ func Print(w io.Writer, all []Finding) error {
 
 // fault returns a finding for an error. A hint in its text replaces the given hint.
 func fault(check string, level Level, err error, hint string) []Finding {
-	text := strings.Join(strings.Fields(err.Error()), " ")
+	text := strings.Join(strings.Fields(address.Text(err.Error())), " ")
 	if before, own, ok := strings.Cut(text, " (hint: "); ok {
 		text, hint = before, strings.TrimSuffix(own, ")")
 	}

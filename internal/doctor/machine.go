@@ -17,6 +17,7 @@ import (
 
 	"callscreen/analyzer"
 	"callscreen/encode"
+	"callscreen/internal/address"
 	"callscreen/internal/audio"
 	"callscreen/internal/config"
 	"callscreen/internal/rtc"
@@ -33,12 +34,12 @@ func (m Machine) Reach(ctx context.Context, baseURL string) (date time.Time, err
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, baseURL, nil)
 	if err != nil {
-		return date, err
+		return date, address.Error(err)
 	}
 	req.Header.Set("User-Agent", m.UserAgent)
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return date, fmt.Errorf("%s does not answer: %w", req.URL.Host, err)
+		return date, fmt.Errorf("%s does not answer: %w", req.URL.Host, address.Error(err))
 	}
 	_ = resp.Body.Close() // the body is not used
 	if date, err = http.ParseTime(resp.Header.Get("Date")); err != nil {

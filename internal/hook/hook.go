@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"callscreen/internal/address"
 	"callscreen/internal/outbound"
 	"callscreen/internal/store"
 	"callscreen/internal/wait"
@@ -376,7 +377,7 @@ func (d *Dispatcher) send(ctx context.Context, e Endpoint, m store.Delivery) (st
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(m.Body))
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, address.Error(err)
 	}
 	now := d.cfg.Now()
 	req.Header.Set("Content-Type", "application/json")
@@ -386,7 +387,7 @@ func (d *Dispatcher) send(ctx context.Context, e Endpoint, m store.Delivery) (st
 	req.Header.Set("Webhook-Signature", Sign(e.Secrets, m.ID, now, m.Body))
 	resp, err := d.client.Do(req)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, address.Error(err) // it is logged, stored and shown
 	}
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be reused

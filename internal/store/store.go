@@ -25,6 +25,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	_ "modernc.org/sqlite" // the SQLite driver
 
+	"callscreen/internal/address"
 	"callscreen/internal/clock"
 )
 
@@ -156,14 +157,35 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	return s, nil
 }
 
-// withoutPassword removes the password of the database from an error.
-func withoutPassword(err error, address string) error {
-	if u, e := url.Parse(address); address != "" && e == nil && u.User != nil {
-		if p, ok := u.User.Password(); ok && p != "" {
-			return errors.New(strings.ReplaceAll(err.Error(), p, "[redacted]"))
+// withoutPassword removes the passwords of the database from an error. They are in the user info, or parameters.
+func withoutPassword(err error, from string) error {
+	u, e := url.Parse(from)
+	if from == "" {
+		return err
+	}
+	text := address.Text(err.Error())
+	if e != nil {
+		return errors.New(text) // such an address is shown only as part of a URL
+	}
+	var secrets []string
+	if p, ok := u.User.Password(); ok {
+		_, encoded, _ := strings.Cut(u.User.String(), ":")
+		secrets = append(secrets, p, encoded)
+	}
+	for key, values := range u.Query() {
+		if strings.Contains(key, "password") {
+			secrets = append(secrets, values...)
 		}
 	}
-	return err
+	for _, s := range secrets {
+		if s != "" {
+			text = strings.ReplaceAll(text, s, "[redacted]")
+		}
+	}
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
 }
 
 // own locks a directory until Close or the end of the process.

@@ -18,6 +18,7 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"callscreen/internal/address"
 	"callscreen/internal/screen"
 )
 
@@ -43,14 +44,14 @@ const (
 func New(ctx context.Context, cfg Config) (*Tracer, error) {
 	u, err := url.Parse(cfg.Endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("trace.endpoint: %w", err)
+		return nil, fmt.Errorf("trace.endpoint: %w", address.Error(err))
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/v1/traces"
 	}
 	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(u.String()), otlptracehttp.WithTimeout(exportTime))
 	if err != nil {
-		return nil, fmt.Errorf("trace.endpoint: %w", err)
+		return nil, fmt.Errorf("trace.endpoint: %w", address.Error(err))
 	}
 	provider := sdk.NewTracerProvider(
 		sdk.WithBatcher(&quiet{SpanExporter: exporter, log: cfg.Log}, sdk.WithExportTimeout(exportTime)),
@@ -99,7 +100,7 @@ func (t *Tracer) Step(s screen.Step) {
 		}
 	}
 	if s.Err != nil {
-		span.SetStatus(codes.Error, s.Err.Error())
+		span.SetStatus(codes.Error, address.Text(s.Err.Error()))
 	}
 	span.End(trace.WithTimestamp(s.End))
 }
@@ -148,7 +149,7 @@ type quiet struct {
 func (q *quiet) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	if err := q.SpanExporter.ExportSpans(ctx, spans); err != nil && time.Since(q.told) > time.Minute {
 		q.told = time.Now()
-		q.log.Warn("sending spans failed, spans dropped", "spans", len(spans), "error", err, "hint", "check trace.endpoint")
+		q.log.Warn("sending spans failed, spans dropped", "spans", len(spans), "error", address.Error(err), "hint", "check trace.endpoint")
 	}
 	return nil
 }
