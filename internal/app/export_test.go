@@ -2,6 +2,7 @@ package app
 
 import (
 	"maps"
+	"net/http"
 	"slices"
 )
 
@@ -14,3 +15,6 @@ func (a *App) Patterns() []string {
 		slices.Collect(maps.Keys(a.adminRoutes())),
 	)
 }
+
+// Handlers returns handlers as those of the public and of the admin listener.
+func (a *App) Handlers() (public, admin http.Handler) { return a.handlers() }
