@@ -17,4 +17,7 @@ func (a *App) Patterns() []string {
 }
 
 // Handlers returns handlers as those of the public and of the admin listener.
-func (a *App) Handlers() (public, admin http.Handler) { return a.handlers() }
+func (a *App) Handlers() (public, admin http.Handler) {
+	h := a.handlers()
+	return h.public, h.admin
+}

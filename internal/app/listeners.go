@@ -80,15 +80,15 @@ type servers struct {
 	ended   int        // servers whose error was received
 }
 
-// serve starts a server for each listener.
-func (l *listeners) serve(h handlers) *servers {
+// serve starts a server for each listener. guard judges every request first.
+func (l *listeners) serve(h handlers, guard func(http.Handler) http.Handler) *servers {
 	s := &servers{served: make(chan error, 3)}
-	s.start(l, l.public, h.public)
+	s.start(l, l.public, guard(h.public))
 	if l.admin != nil {
-		s.start(l, l.admin, h.admin)
+		s.start(l, l.admin, guard(h.admin))
 	}
 	if l.health != nil {
-		s.start(l, l.health, h.health)
+		s.start(l, l.health, guard(h.health))
 	}
 	return s
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // handlers serve the listeners.
-type handlers struct{ public, admin, health http.Handler }
+type handlers struct{ public, admin, health *http.ServeMux }
 
 // handlers returns the handlers of the listeners. Without an admin listener that of the public one serves its routes.
 func (a *App) handlers() handlers {
@@ -37,7 +37,7 @@ func (a *App) handlers() handlers {
 		watched = a.newMux()
 	}
 	watched.Handle("GET /metrics", promhttp.HandlerFor(a.scrape, promhttp.HandlerOpts{}))
-	return handlers{a.auth.Guard(mux), a.auth.Guard(managed), a.auth.Guard(watched)}
+	return handlers{mux, managed, watched}
 }
 
 // newMux has the routes of every listener: liveness and readiness.

@@ -17,7 +17,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 		maintaining: start(base, func(ctx context.Context) error { return a.maintenance.Run(ctx, drainFor/2) }),
 		delivering:  start(base, func(ctx context.Context) error { a.hooks.run(ctx); return nil }),
 		reviewing:   start(base, a.review.Run),
-		serving:     a.listeners.serve(a.handlers()),
+		serving:     a.listeners.serve(a.handlers(), a.auth.Guard),
 	}
 	select {
 	case err = <-s.serving.served:
