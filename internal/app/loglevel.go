@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,12 +17,10 @@ func (a *App) adminRoutes() map[string]http.HandlerFunc {
 
 // setLogLevel changes the log level until the next change or start.
 func (a *App) setLogLevel(w http.ResponseWriter, r *http.Request) {
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10))
-	decoder.DisallowUnknownFields()
 	var want struct {
 		Level string `json:"level"`
 	}
-	if err := decoder.Decode(&want); err != nil || decoder.More() || !slices.Contains(config.LogLevels, want.Level) {
+	if err := problem.DecodeJSON(http.MaxBytesReader(w, r.Body, 1<<10), &want); err != nil || !slices.Contains(config.LogLevels, want.Level) {
 		problem.Write(w, http.StatusBadRequest, `want {"level": "debug"}; levels are `+strings.Join(config.LogLevels, ", "))
 		return
 	}

@@ -18,10 +18,10 @@ func (a *App) handlers() handlers {
 	mux.Handle("/whip/", a.whip)
 	a.auth.Register(mux)
 	for pattern, handle := range a.legs.routes() {
-		mux.HandleFunc(pattern, a.auth.RequireSender(handle))
+		mux.HandleFunc(pattern, a.auth.RequireSender(problem.Checked(handle)))
 	}
 	for pattern, handle := range a.pullRoutes() {
-		mux.HandleFunc(pattern, a.auth.Require("ingest", handle))
+		mux.HandleFunc(pattern, a.auth.Require("ingest", problem.Checked(handle)))
 	}
 	managed := mux
 	if a.listeners.admin != nil {
@@ -29,7 +29,7 @@ func (a *App) handlers() handlers {
 		a.registerProfiles(managed)
 	}
 	for pattern, handle := range a.adminRoutes() {
-		managed.HandleFunc(pattern, a.auth.Require("admin", handle))
+		managed.HandleFunc(pattern, a.auth.Require("admin", problem.Checked(handle)))
 	}
 	a.review.Register(mux, managed)
 	watched := managed

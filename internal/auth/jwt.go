@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
@@ -102,8 +104,8 @@ func (s *signed) verify(ctx context.Context, token string, now time.Time) (Sende
 	}
 	sender := Sender{Name: registered.Subject, Call: string(own.Call), Leg: string(own.Leg)}
 	for key, value := range own.Metadata {
-		if !validName(key) || len(value) > maxClaim || len(own.Metadata) > maxClaims {
-			return Sender{}, errors.New("the claim metadata is too large or has an invalid key")
+		if !validName(key) || len(value) > maxClaim || len(own.Metadata) > maxClaims || strings.ContainsFunc(string(value), unprintable) {
+			return Sender{}, errors.New("the claim metadata is too large, or has an invalid key or value")
 		}
 		if sender.Metadata == nil {
 			sender.Metadata = map[string]string{}
@@ -112,6 +114,10 @@ func (s *signed) verify(ctx context.Context, token string, now time.Time) (Sende
 	}
 	return sender, nil
 }
+
+// unprintable reports whether r must not be in metadata, which the database stores: NUL, other control characters, and the
+// replacement of a broken character.
+func unprintable(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 
 func (s *signed) algorithms() (list []jose.SignatureAlgorithm) {
 	if len(s.secret) > 0 {

@@ -12,6 +12,7 @@ import (
 
 	"callscreen/internal/audio"
 	"callscreen/internal/auth"
+	"callscreen/internal/problem"
 	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
@@ -75,7 +76,7 @@ func filter(r *http.Request) (f store.Filter, err error) {
 	if text := q.Get("cursor"); text != "" {
 		data, err := base64.RawURLEncoding.DecodeString(text)
 		f.Before = &store.Cursor{}
-		if err != nil || json.Unmarshal(data, f.Before) != nil {
+		if err != nil || json.Unmarshal(data, f.Before) != nil || !problem.ValidText(f.Before.ID) {
 			return f, bad("cursor is not a cursor of this server")
 		}
 	}

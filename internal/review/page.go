@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"callscreen/internal/auth"
+	"callscreen/internal/problem"
 	"callscreen/internal/report"
 	"callscreen/internal/store"
 )
@@ -109,7 +110,10 @@ type message struct {
 // showing writes the error of a handler as a page.
 func (s *Server) showing(handler handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		err := handler(w, r)
+		err := store.ErrNotFound // no page has such an address
+		if problem.ValidText(r.URL.Path) {
+			err = checked(handler, w, r)
+		}
 		var no *refused
 		var status int
 		m := message{Back: Link{"/", "All lists"}}

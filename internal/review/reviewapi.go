@@ -1,7 +1,6 @@
 package review
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -13,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"callscreen/internal/auth"
+	"callscreen/internal/problem"
 	"callscreen/internal/store"
 )
 
@@ -103,9 +103,7 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request) error {
 }
 
 func readChange(body io.Reader) (c change, err error) {
-	d := json.NewDecoder(body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil || d.More() {
+	if err := problem.DecodeJSON(body, &c); err != nil {
 		return c, bad(`want {"action": "claim|release|dispose", "version": N, "disposition": "...", "note": "..."}`)
 	}
 	return c, nil

@@ -165,10 +165,18 @@ func bad(detail string) error { return refuse(http.StatusBadRequest, detail) }
 
 func refuse(status int, detail string) error { return &refused{status: status, detail: detail} }
 
+// checked calls a handler with a request whose path and query can be stored and searched for.
+func checked(handler handler, w http.ResponseWriter, r *http.Request) error {
+	if err := problem.CheckText(r); err != nil {
+		return bad(err.Error())
+	}
+	return handler(w, r)
+}
+
 // answering writes the error of a handler as a problem body.
 func (s *Server) answering(handler handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		err := handler(w, r)
+		err := checked(handler, w, r)
 		var no *refused
 		switch {
 		case err == nil || r.Context().Err() != nil: // the client has disconnected

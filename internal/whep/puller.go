@@ -2,7 +2,6 @@ package whep
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -62,9 +61,7 @@ type source struct {
 }
 
 func readSource(body io.Reader) (s source, err error) {
-	d := json.NewDecoder(body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil || d.More() {
+	if err := problem.DecodeJSON(body, &s); err != nil {
 		return s, errors.New(`want {"url": "https://...", "token": "..."}`)
 	}
 	if u, err := url.Parse(s.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
