@@ -20,6 +20,8 @@ const (
 
 	// ffmpegBlock bounds a single allocation of ffmpeg, in bytes.
 	ffmpegBlock = 256 << 20
+	// ffmpegPixels bounds the size of pictures beside the sound, of which ffprobe decodes one to describe its stream.
+	ffmpegPixels = 16 << 20
 	// ffmpegGrace bounds the time for which descendants of a killed program may hold its pipes open.
 	ffmpegGrace = 2 * time.Second
 	// ffmpegStall bounds the time in which ffmpeg must make its next block.
@@ -105,6 +107,9 @@ func startFFmpeg(ctx context.Context, in ffmpegInput, info mediaInfo, index int)
 	s.wav, err = NewWAVReader(out)
 	if err != nil {
 		s.stop(false)
+		if limit := limitOf(ctx, s.log, s.cmd); limit != "" {
+			return nil, fmt.Errorf("ffmpeg: %s", limit)
+		}
 		if message := s.log.last(); message != "" {
 			return nil, fmt.Errorf("ffmpeg: %s%w", message, notAudio(message))
 		}
@@ -165,6 +170,8 @@ func (s *ffmpegSource) Read(dst []float32) (int, error) {
 		err = fmt.Errorf("ffmpeg: no audio came out for %v, and it was killed", ffmpegStall)
 	case ended != nil:
 		err = ended
+	case s.exit != nil && limitOf(s.ctx, s.log, s.cmd) != "":
+		err = fmt.Errorf("ffmpeg: %s", limitOf(s.ctx, s.log, s.cmd))
 	case s.exit != nil && errors.Is(err, io.EOF):
 		err = fmt.Errorf("ffmpeg: %w: %s", s.exit, s.log.last())
 	}

@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"os"
 	"os/exec"
 	"syscall"
 	"unsafe"
@@ -21,7 +22,19 @@ func limit(pid int, seconds uint64) {
 		syscall.RLIMIT_CORE: 0,
 	} {
 		rlimit := syscall.Rlimit{Cur: value, Max: value}
+		if resource == syscall.RLIMIT_CPU {
+			rlimit.Max++ // SIGXCPU first, which tells the limit from other kills
+		}
 		// A process that has ended already needs no limit.
 		_, _, _ = syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), uintptr(resource), uintptr(unsafe.Pointer(&rlimit)), 0, 0, 0)
 	}
+}
+
+// outOfTime reports whether the limit of the CPU time ended a process.
+func outOfTime(state *os.ProcessState) bool {
+	if state == nil {
+		return false
+	}
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGXCPU
 }

@@ -52,6 +52,9 @@ func TestFFmpegRunsUnderLimits(t *testing.T) {
 	if err != nil || !strings.Contains(string(args), "-protocol_whitelist\x00file,pipe\x00") {
 		t.Errorf("arguments are %q, %v", args, err)
 	}
+	if !strings.Contains(string(args), "-max_pixels\x0016777216\x00") {
+		t.Errorf("arguments are %q", args)
+	}
 }
 
 // TestParentOfFFmpeg is the process that the next test kills.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // maxTracks bounds the tracks of a file that are read. Further ones are booked as unread.
@@ -85,8 +86,13 @@ func (p *ffmpegSpan) formats() []Format {
 	return out
 }
 
+// demuxLimit bounds the run time of demux, which reads a file once.
+const demuxLimit = 5 * time.Minute
+
 // demux returns the size of all packets of all streams, or -1 if it is not known.
 func demux(ctx context.Context, in ffmpegInput) int64 {
+	ctx, cancel := context.WithTimeout(ctx, demuxLimit)
+	defer cancel()
 	args := append([]string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+verbose"}, in.arguments()...)
 	cmd := command(ctx, in.exe, append(args, "-map", "0", "-c", "copy", "-f", "null", "-")...)
 	log := newBoundedLog()

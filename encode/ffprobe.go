@@ -6,12 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 )
+
+// maxProbeOutput bounds the output of ffprobe, in bytes.
+const maxProbeOutput = 4 << 20
 
 // ffprobeLimit bounds the run time of ffprobe, which reads only the start of a file.
 const ffprobeLimit = 30 * time.Second
@@ -63,7 +67,8 @@ func (in ffmpegInput) arguments() []string {
 	if strings.HasPrefix(in.url, "subfile,") {
 		protocols += ",subfile"
 	}
-	args := []string{"-protocol_whitelist", protocols, "-format_whitelist", ffmpegFormats, "-max_alloc", strconv.Itoa(ffmpegBlock)}
+	args := []string{"-protocol_whitelist", protocols, "-format_whitelist", ffmpegFormats, "-max_alloc", strconv.Itoa(ffmpegBlock),
+		"-max_pixels", strconv.Itoa(ffmpegPixels)}
 	return append(append(args, in.options...), "-i", in.url)
 }
 
@@ -97,18 +102,38 @@ func runProbe(ctx context.Context, in ffmpegInput, options ...string) ([]byte, e
 	args := append([]string{"-hide_banner", "-loglevel", "level+error"}, options...)
 	cmd := command(ctx, exe, append(args, in.arguments()...)...)
 	log := newBoundedLog()
-	var out bytes.Buffer
+	out := boundedOutput{}
 	cmd.Stdout, cmd.Stderr = &out, log
 	if err := start(cmd, in.size); err != nil {
 		return nil, fmt.Errorf("ffprobe: %w", err)
 	}
-	if err := cmd.Wait(); err != nil {
+	if err := cmd.Wait(); err != nil || out.full {
+		if out.full {
+			return nil, fmt.Errorf("ffprobe: more than %d bytes came out, and it was stopped (limit of ffprobe)", maxProbeOutput)
+		}
+		if limit := limitOf(ctx, log, cmd); limit != "" {
+			return nil, fmt.Errorf("ffprobe: %s", limit)
+		}
 		if message := log.last(); message != "" && ctx.Err() == nil {
 			return nil, fmt.Errorf("ffprobe: %s%w", message, notAudio(message))
 		}
 		return nil, fmt.Errorf("ffprobe: %w", err)
 	}
-	return out.Bytes(), nil
+	return out.b.Bytes(), nil
+}
+
+// boundedOutput keeps the output of ffprobe. A file can have any number of streams and tags.
+type boundedOutput struct {
+	b    bytes.Buffer // not embedded: its ReadFrom would take everything
+	full bool
+}
+
+// Write implements io.Writer. Its error closes the pipe, which ends the program.
+func (b *boundedOutput) Write(p []byte) (int, error) {
+	if b.full = b.full || b.b.Len()+len(p) > maxProbeOutput; b.full {
+		return 0, io.ErrShortWrite
+	}
+	return b.b.Write(p)
 }
 
 // parseProbe reads the JSON of ffprobe.
