@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -89,5 +90,47 @@ func TestOnlyItsSenderControlsALeg(t *testing.T) {
 	}
 	if p := r.Legs[0].Ledger.Pauses; len(p) != 1 || p[0].By != "a" || p[0].ResumedBy != "reviewer" {
 		t.Errorf("%+v", p)
+	}
+}
+
+// A leg stays with its sender while one session of it is open, whichever: the end of an older one does not give the leg to others.
+func TestALegStaysWithItsSender(t *testing.T) {
+	s := newSidecar(t, simulator.Script{}, auth.Tokens{"reviewer": "rev"}, func(c *config.Config) {
+		c.Auth.Tokens = []config.Token{fixed("ours", "ours", "ingest"), fixed("theirs", "theirs", "ingest")}
+	})
+	do := func(method, path, token string) (int, string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, method, s.app.URL()+path, strings.NewReader(hostileOffer(1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Content-Type", "application/sdp")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode, resp.Header.Get("Location")
+	}
+	const leg = "/whip/call/caller"
+	_, first := do("POST", leg, "ours")
+	_, second := do("POST", leg, "ours")
+	for i, step := range []struct {
+		method, path, token string
+		want                int
+	}{
+		{"POST", leg, "theirs", 409},
+		{"DELETE", first, "ours", 200},
+		{"POST", leg, "theirs", 409},
+		{"POST", "/api/v1/calls/call/legs/caller/stop", "theirs", 403},
+		{"DELETE", second, "ours", 200},
+		{"POST", leg, "theirs", 201},
+	} {
+		if got, _ := do(step.method, step.path, step.token); got != step.want {
+			t.Errorf("step %d, %s %s by %s: HTTP %d, want %d", i+1, step.method, step.path, step.token, got, step.want)
+		}
 	}
 }

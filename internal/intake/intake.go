@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,8 +25,9 @@ type Config struct {
 type Intake struct {
 	cfg Config
 
-	mu      sync.Mutex
-	holders map[[2]string]*LegSession // by call and leg: the session that records, or has announced, a leg
+	mu sync.Mutex
+	// holders has the open sessions by call and leg, all of one sender. The first one holds the leg: it records, or has announced it.
+	holders map[[2]string][]*LegSession
 }
 
 // New returns an Intake.
@@ -36,7 +38,7 @@ func New(cfg Config) *Intake {
 	if cfg.Observe == nil {
 		cfg.Observe = func(screen.Step) {}
 	}
-	return &Intake{cfg: cfg, holders: map[[2]string]*LegSession{}}
+	return &Intake{cfg: cfg, holders: map[[2]string][]*LegSession{}}
 }
 
 // Accept joins a leg to its call. The leg must be closed. The error is a *Refusal.
@@ -67,27 +69,26 @@ func (i *Intake) Accept(_ context.Context, r Request) (*LegSession, error) {
 	return l, nil
 }
 
-// reserve makes a session the holder of its legs, as far as they have none. It returns a refusal if another sender holds one.
+// reserve notes a session of its legs. It holds those that have none. It returns a refusal if another sender holds one.
 func (i *Intake) reserve(l *LegSession) error {
 	r := l.request
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, name := range r.Legs() {
-		holder := i.holders[[2]string{r.Call, name}]
-		if holder == nil || holder.request.Sender.Same(r.Sender) {
+		sessions := i.holders[[2]string{r.Call, name}]
+		if len(sessions) == 0 || sessions[0].request.Sender.Same(r.Sender) {
 			continue
 		}
 		i.cfg.Log.Warn("leg refused: another sender holds it", "call", r.Call, "leg", name, "sender", r.Sender.Name,
-			"holder", holder.request.Sender.Name)
+			"holder", sessions[0].request.Sender.Name)
 		if c := i.cfg.Calls.Call(r.Call); c != nil {
 			c.Warn(fmt.Sprintf("leg %s: a session of another sender (%s) was refused", name, r.Sender.Name))
 		}
 		return &Refusal{Kind: Taken, Reason: "another sender records this leg (hint: is the call id or the leg used twice?)"}
 	}
 	for _, name := range r.Legs() {
-		if key := [2]string{r.Call, name}; i.holders[key] == nil {
-			i.holders[key] = l
-		}
+		key := [2]string{r.Call, name}
+		i.holders[key] = append(i.holders[key], l)
 	}
 	return nil
 }
@@ -96,8 +97,8 @@ func (i *Intake) reserve(l *LegSession) error {
 func (i *Intake) Holder(call, leg string) (Sender, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if l := i.holders[[2]string{call, leg}]; l != nil {
-		return l.request.Sender, true
+	if sessions := i.holders[[2]string{call, leg}]; len(sessions) > 0 {
+		return sessions[0].request.Sender, true
 	}
 	return Sender{}, false
 }
@@ -107,17 +108,25 @@ func (i *Intake) hold(l *LegSession) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, name := range l.request.Legs() {
-		i.holders[[2]string{l.request.Call, name}] = l
+		key := [2]string{l.request.Call, name}
+		if slices.Contains(i.holders[key], l) { // otherwise it has ended
+			i.holders[key] = append([]*LegSession{l}, without(i.holders[key], l)...)
+		}
 	}
 }
 
-// release frees the legs that a session holds.
+// release ends the hold of a session on its legs. The next session of its sender holds them, if there is one.
 func (i *Intake) release(l *LegSession) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, name := range l.request.Legs() {
-		if key := [2]string{l.request.Call, name}; i.holders[key] == l {
+		key := [2]string{l.request.Call, name}
+		if i.holders[key] = without(i.holders[key], l); len(i.holders[key]) == 0 {
 			delete(i.holders, key)
 		}
 	}
+}
+
+func without(sessions []*LegSession, l *LegSession) []*LegSession {
+	return slices.DeleteFunc(slices.Clone(sessions), func(other *LegSession) bool { return other == l })
 }
