@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -193,6 +194,7 @@ func (c *Forwarder) deliver(ctx context.Context, l *route, id string) error {
 	// Looking after the read makes sure that entries queued before the end of the part was written are seen.
 	c.mu.Lock()
 	last := len(l.queue) == 1
+	later := slices.Contains(l.queue[1:], id)
 	c.mu.Unlock()
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(id, partPrefix):
@@ -209,15 +211,21 @@ func (c *Forwarder) deliver(ctx context.Context, l *route, id string) error {
 		}
 		return err
 	}
+	ended := !doc.Part.EndedAt.IsZero()
 	if !last {
 		doc.Part.EndedAt, doc.Part.How = time.Time{}, "" // the end must come after the segments
 	}
 	err = c.cfg.Decider.Progress(ctx, doc.Part)
-	if errors.Is(err, store.ErrErased) {
+	switch {
+	case errors.Is(err, store.ErrErased):
 		return c.discard(ctx, l, id, doc)
-	}
-	if err != nil || doc.Part.EndedAt.IsZero() {
+	case err != nil:
 		return err
+	case ended && !last && !later: // a document that was kept is queued before segments that were kept
+		c.line(doc.Part.PartKey, id)
+		return nil
+	case !ended || !last:
+		return nil
 	}
 	return c.release(id, doc.Part.PartKey)
 }

@@ -2,6 +2,7 @@ package screen
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"callscreen/internal/store"
@@ -9,6 +10,13 @@ import (
 
 // Sweep runs the work that a Maintenance does once a minute.
 func (e *Maintenance) Sweep(ctx context.Context) error { return e.sweep(ctx) }
+
+// ReverseKept reverses the order of the kept documents.
+func (c *Forwarder) ReverseKept() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slices.Reverse(c.kept)
+}
 
 // CheckKept checks the kept documents as at a time.
 func (c *Forwarder) CheckKept(ctx context.Context, now time.Time) { c.checkDue(ctx, now) }

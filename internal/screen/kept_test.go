@@ -112,3 +112,20 @@ func TestLostCommitsAreDeliveredAgain(t *testing.T) {
 		})
 	}
 }
+
+// The end of a call that is delivered again before its segments are is delivered after them too. Known fault: it stayed in the spool,
+// and the call was ended as interrupted.
+func TestTheEndIsDeliveredAfterItsSegments(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{courier: func(c *screen.ForwarderConfig) { c.Keep = time.Hour }})
+	n.record(n.part("c", 0), 2)
+	n.drain()
+	before := states(n.report("c"))
+	forget(t, n, allOf()...)
+	n.courier.ReverseKept()
+	n.courier.CheckKept(t.Context(), time.Now().Add(2*time.Hour))
+	n.drain()
+	if r := n.report("c"); states(r) != before || r.State != store.CallEnded || len(r.Warnings) != 0 {
+		t.Errorf("%s, %s, %v; before: %s", states(r), r.State, r.Warnings, before)
+	}
+}
