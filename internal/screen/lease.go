@@ -3,7 +3,6 @@ package screen
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"time"
 
@@ -117,27 +116,7 @@ type leased struct {
 func (a leased) Submit(ctx context.Context, clip analyzer.Audio) (analyzer.Job, error) {
 	ctx, done := a.lease.bind(ctx)
 	defer done()
-	open := clip.Open
-	clip.Open = func() (io.ReadCloser, error) {
-		f, err := open()
-		return leasedClip{f, a.lease}, err
-	}
 	return a.API.Submit(ctx, clip)
-}
-
-// leasedClip is an upload that ends with a lease. A process that was frozen before it has sent its clip would send it before the timer
-// of the lease has ended the request.
-type leasedClip struct {
-	io.ReadCloser
-	lease *Lease
-}
-
-// Read implements io.Reader.
-func (c leasedClip) Read(p []byte) (int, error) {
-	if !c.lease.Held() {
-		return 0, errLeaseLost
-	}
-	return c.ReadCloser.Read(p)
 }
 
 // Wait implements API.
