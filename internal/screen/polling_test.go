@@ -178,3 +178,31 @@ func TestALiveCallComesBeforeTheBacklog(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// A poll that takes longer than what is left of the deadline is not cut off for ever: the answer counts, or ends the waiting.
+func TestASlowPollIsAnsweredOnce(t *testing.T) {
+	t.Parallel()
+	for name, last := range map[string]string{"finished": "caller0 scored", "not finished": "caller0 failed/timeout"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const latency = 300 * time.Millisecond
+			n := newNode(t, options{})
+			n.call("a", 1)
+			n.api.told(nil, func(ctx context.Context, job string, k int) (analyzer.Result, error) {
+				select {
+				case <-time.After(latency):
+				case <-ctx.Done():
+					return seen(0, 0, "")
+				}
+				if k > 2 && name == "finished" {
+					return scored(job, 0.1), nil
+				}
+				return seen(latency, 0, "")
+			})
+			n.work(func(w *screen.WorkerConfig) { w.Deadline = latency + 100*time.Millisecond })
+			if r := n.final("a"); states(r) != last || n.api.asked("job-1") > 4 {
+				t.Errorf("%s after %d polls", states(r), n.api.asked("job-1"))
+			}
+		})
+	}
+}

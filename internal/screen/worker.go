@@ -74,6 +74,7 @@ type Worker struct {
 	account  atomic.Pointer[analyzer.Kind] // fault of the account, nil without one
 	stopping chan struct{}
 	running  sync.Map     // segments
+	cut      sync.Map     // segments whose last poll the deadline has cut off
 	tampered atomic.Int64 // segments
 }
 
@@ -197,7 +198,11 @@ func (w *Worker) await(ctx context.Context, job *river.Job[store.SegmentJob], g 
 	if left <= 0 {
 		return w.fail(ctx, job, g, string(analyzer.KindTimeout), fmt.Sprintf("job %s is not finished after %v", g.JobID, w.cfg.Deadline))
 	}
-	polling, cancel := context.WithTimeout(ctx, min(left, pollTime))
+	limit := min(left, pollTime)
+	if _, cut := w.cut.LoadAndDelete(g.ID); cut {
+		limit = pollTime // the last poll was slower than what was left of the deadline
+	}
+	polling, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	start := w.cfg.Now()
 	result, err := w.cfg.API.Wait(polling, g.JobID)
@@ -218,6 +223,9 @@ func (w *Worker) await(ctx context.Context, job *river.Job[store.SegmentJob], g 
 		return later(w.cfg.KeyRetry)
 	case (kind == analyzer.KindJobNotFound || kind == analyzer.KindInvalidScore) && errors.As(err, &known) && !known.Retry:
 		return w.conclude(ctx, job, g, result, err)
+	}
+	if result.Answered == 0 && limit < pollTime {
+		w.cut.Store(g.ID, true)
 	}
 	return w.unfinished(ctx, job, g, result)
 }
