@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/rtcp"
+
 	"callscreen/capture"
 )
 
@@ -195,6 +197,24 @@ func TestSenderReportsShowLostPackets(t *testing.T) {
 	st.verify("the middle is lost")
 	if l := st.leg.Ledger(); l.Lost.Packets != 250 || l.Recorded.Packets != 300 {
 		t.Errorf("the middle is lost: %+v", l)
+	}
+}
+
+// A report whose timestamp is far ahead, as those of GStreamer are, shows no loss while packets arrive: the report before may have
+// been read after a packet that it does not count.
+func TestReportsWithTimestampsAheadShowNoLoss(t *testing.T) {
+	st := newStory(t, 1, 8000)
+	s := st.join(narrow)
+	ahead := func(count uint32) {
+		r := &rtcp.SenderReport{SSRC: s.ssrc, PacketCount: count, RTPTime: s.ts + uint32(st.now.Seconds()*8000)}
+		st.leg.SenderReport(r, epoch.Add(st.now))
+	}
+	st.talk(s, tone, 5)
+	ahead(s.count - 1)
+	st.talk(s, tone, 5)
+	ahead(s.count)
+	if l := st.wantHeard("ahead", 10*time.Second, 10*time.Second); l.Lost.Packets != 0 || l.Sent.Packets != 500 {
+		t.Errorf("%+v", l)
 	}
 }
 

@@ -206,7 +206,7 @@ func (l *Leg) push(datagram []byte, arrival time.Time, f *formats) {
 	if s.reason == "" && (s.format.Kind == KindAudio || s.format.Kind == KindRED) && len(p.payload) > 0 {
 		st.audio++
 		st.proven = st.proven || st.audio >= 2
-		st.source.clock, st.source.lastTS = int64(s.format.ClockRate), p.ts
+		st.source.clock, st.source.lastTS, st.source.lastAt = int64(s.format.ClockRate), p.ts, arrival
 	}
 	if s.reason == "" && s.format.Kind == KindRED {
 		l.putRED(st, s, f)

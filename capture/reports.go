@@ -17,6 +17,7 @@ type source struct {
 	first  time.Time // arrival of the first packet
 	clock  int64     // Hz of the timestamps, 0 if no packet arrived
 	lastTS uint32    // of the newest packet
+	lastAt time.Time // arrival of the newest packet
 
 	shown  int64 // packets that sequence numbers show
 	seen   bool  // a report arrived
@@ -67,7 +68,7 @@ func (s *source) report(sr *rtcp.SenderReport, arrival time.Time) {
 	case !s.seen:
 		s.head = s.allowed(excess-inFlight, s.first)
 		s.offset += excess
-	case excess > 0 && (s.shown == s.then || s.ahead(sr)):
+	case excess > 0 && (s.shown == s.then || s.ahead(sr, arrival)):
 		s.tail = excess
 	default:
 		s.offset += excess
@@ -96,9 +97,10 @@ func (s *source) allowed(n int64, until time.Time) int64 {
 	return n
 }
 
-// ahead reports whether a sender report was sent a second or more after the newest packet.
-func (s *source) ahead(sr *rtcp.SenderReport) bool {
-	return s.clock > 0 && int64(int32(sr.RTPTime-s.lastTS)) >= s.clock
+// ahead reports whether a sender report was sent a second or more after the newest packet. Its timestamp alone does not show that:
+// webrtcbin of GStreamer 1.22 adds the time since the start of the pipeline to it.
+func (s *source) ahead(sr *rtcp.SenderReport, arrival time.Time) bool {
+	return s.clock > 0 && int64(int32(sr.RTPTime-s.lastTS)) >= s.clock && arrival.Sub(s.lastAt) >= time.Second
 }
 
 // maxSources bounds the sources of a leg.
