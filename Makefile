@@ -119,7 +119,7 @@ libopus: ## test the build with libopus (needs a C compiler, libopus-dev and pkg
 	CGO_ENABLED=1 $(GO) test $(RACEFLAGS) -gcflags=$(MODULE)/encode=-race=false -count=1 -tags libopus,nolibopusfile \
 	  ./encode ./internal/publish # with the flags of race, which has built most of it
 
-peers: ## test with Chromium and aiortc (.ci/run installs them), and with Janus and rtpengine if they are installed
+peers: ## test with Chromium, aiortc and GStreamer (.ci/run installs them), and with Janus and rtpengine if they are installed
 	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/e2e/peers
 
 network: ## run calls over IPv6, TCP, NAT, TURN, ICE-lite and loss, in network namespaces (needs root, iproute2, nftables, coturn)

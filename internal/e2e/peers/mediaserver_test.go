@@ -3,6 +3,8 @@ package peers_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,6 +28,7 @@ import (
 	"callscreen/internal/app"
 	"callscreen/internal/config"
 	"callscreen/internal/publish"
+	"callscreen/internal/report"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -92,8 +95,11 @@ func freePort(t *testing.T) int {
 	return addr.Port
 }
 
-// sidecar runs callscreen with the simulated analysis API.
-func sidecar(ctx context.Context, t *testing.T) (addr string) {
+// bearer is the token of the senders that have one. Without tokens in the configuration the sidecar ignores it.
+const bearer = "0ee1ca8c4a1d24dd8a4f2b8d3ad5e1f6"
+
+// sidecar runs callscreen with the simulated analysis API. With a role it requires the token bearer, which has the roles.
+func sidecar(ctx context.Context, t *testing.T, roles ...string) (addr string) {
 	t.Helper()
 	api := httptest.NewServer(simulator.New(simulator.Script{}))
 	t.Cleanup(api.Close)
@@ -105,6 +111,10 @@ func sidecar(ctx context.Context, t *testing.T) (addr string) {
 	cfg := config.Default()
 	cfg.Listen, cfg.DataDir = "127.0.0.1:0", t.TempDir()
 	cfg.WebRTC.UDPPort, cfg.WebRTC.TCPPort = 0, 0
+	if len(roles) > 0 {
+		sum := sha256.Sum256([]byte(bearer))
+		cfg.Auth.Tokens = []config.Token{{Name: "peer", Roles: roles, SHA256: hex.EncodeToString(sum[:])}}
+	}
 	a, err := app.New(ctx, app.Options{Config: cfg, API: client, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -187,6 +197,7 @@ type screened struct {
 		Score         *float64
 		Seconds       float64 `json:"duration_seconds"`
 		Lost          float64 `json:"lost_seconds"`
+		Ledger        *report.Ledger
 	}
 }
 
@@ -197,6 +208,7 @@ func decided(ctx context.Context, t *testing.T, addr, call string) (s screened) 
 		if err != nil {
 			t.Fatal(err)
 		}
+		r.Header.Set("Authorization", "Bearer "+bearer)
 		resp, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Fatal(err)

@@ -31,6 +31,9 @@ func need(t *testing.T, what string, ok bool) {
 
 const source = "../../../testdata/audio/human.wav"
 
+// debianPython has Debian's packages, which no other Python of a machine has.
+const debianPython = "/usr/bin/python3"
+
 // record lets a peer publish, and compares what was recorded with what it played.
 func record(
 	t *testing.T,
@@ -205,14 +208,14 @@ func TestAiortc(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a while")
 	}
-	const python = "/usr/bin/python3" // Debian's, which has Debian's aiortc
-	need(t, "python3-aiortc", exec.Command(python, "-c", "import aiortc").Run() == nil)
+	need(t, "python3-aiortc", exec.Command(debianPython, "-c", "import aiortc").Run() == nil)
+	t.Parallel()
 	file, err := filepath.Abs(source)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s, _ := record(t, false, 10, func(ctx context.Context, _, url string) *exec.Cmd {
-		return exec.CommandContext(ctx, python, "testdata/aiortc_publish.py", url, file, "10")
+		return exec.CommandContext(ctx, debianPython, "testdata/aiortc_publish.py", url, file, "10")
 	})
 	t.Logf("track %v, %+v", s.Codecs(), stats(s))
 }
