@@ -16,7 +16,7 @@ func (c *Client) Analyze(ctx context.Context, audio Audio, onJob func(id string)
 	if err != nil {
 		return Result{Resent: resent}, err
 	}
-	if job.ID != "" && onJob != nil {
+	if onJob != nil {
 		onJob(job.ID)
 	}
 	var seen Result
@@ -34,7 +34,7 @@ func (c *Client) Analyze(ctx context.Context, audio Audio, onJob func(id string)
 // the API answers.
 func (c *Client) submitUntilKnown(ctx context.Context, audio Audio) (job Job, resent bool, err error) {
 	var doubt *Error
-	err = c.retry(ctx, opSubmit, "", func(ctx context.Context) *Error {
+	err = c.retry(ctx, c.pace(opSubmit), opSubmit, "", func(ctx context.Context) *Error {
 		if doubt != nil {
 			if c.Probe(ctx) != nil {
 				return doubt
@@ -81,12 +81,13 @@ var errNotDone = errors.New("not finished yet")
 // saw it finished.
 func (c *Client) wait(ctx context.Context, id string) (job Job, seen Result, err error) {
 	unfinished := c.opt.Clock.Now()
+	pace := c.pace(opPoll) // the wait before the first poll is a part of the deadline
 	w := &watch{mark: unfinished}
 	// Wait before the first poll too: no job finishes at once.
 	if err := c.sleep(ctx, c.firstPoll(ctx)); err != nil {
 		return Job{ID: id}, Result{}, canceled(opPoll, id, err)
 	}
-	err = c.retry(ctx, opPoll, id, func(ctx context.Context) *Error {
+	err = c.retry(ctx, pace, opPoll, id, func(ctx context.Context) *Error {
 		seen.Polls++
 		asked := c.opt.Clock.Now()
 		var e *Error
@@ -129,10 +130,11 @@ func (c *Client) wait(ctx context.Context, id string) (job Job, seen Result, err
 
 // firstPoll returns the delay before the first poll. A caller who has less time than PollInitial gets a poll too.
 func (c *Client) firstPoll(ctx context.Context) time.Duration {
+	delay := min(c.opt.PollInitial, c.opt.Deadline/2)
 	if end, ok := ctx.Deadline(); ok {
-		return min(c.opt.PollInitial, max(time.Until(end)/2, 0))
+		return min(delay, max(time.Until(end)/2, 0))
 	}
-	return c.opt.PollInitial
+	return delay
 }
 
 // watch measures the time during which the API answers about a job. The time before a request without an answer does not count.
@@ -160,8 +162,7 @@ func (w *watch) missed(now time.Time) { w.mark, w.answering = now, false }
 
 // retry calls try with growing intervals until it succeeds, fails permanently, or the deadline passes. The context of a try ends
 // at the deadline.
-func (c *Client) retry(ctx context.Context, op, id string, try func(context.Context) *Error) error {
-	pace := c.pace(op)
+func (c *Client) retry(ctx context.Context, pace *pacing, op, id string, try func(context.Context) *Error) error {
 	var last *Error
 	err := backoff.RetryNotifyWithTimer(func() error {
 		left := pace.left()

@@ -50,7 +50,9 @@ const (
 //
 // RFC 9110 section 15.6 decides which 5xx leave an upload in doubt. 500, 501, 503 and 505 are definite: the server itself states
 // that it did not carry out the request. 502 and 504 come from a gateway that had passed the request on and does not know the
-// outcome. Codes from 520 on are those of content delivery networks, which are gateways too.
+// outcome. Codes from 520 on are those of content delivery networks, which are gateways too. 302 and 303 may stand for the result of a
+// request that was carried out (section 15.4), and no final answer has a code below 200. The other redirects ask for the request to be
+// sent elsewhere.
 func statusKind(op string, status int, sent bool) (Kind, string) {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -74,10 +76,18 @@ func statusKind(op string, status int, sent bool) (Kind, string) {
 	case http.StatusRequestEntityTooLarge:
 		return KindTooLarge, "shorten segment.max_duration"
 	}
-	if sent && (status == http.StatusBadGateway || status == http.StatusGatewayTimeout || status >= 520) {
+	if sent && inDoubt(status) {
 		return KindInDoubt, hintInDoubt
 	}
 	return KindUnavailable, redirectHint(status)
+}
+
+func inDoubt(status int) bool {
+	switch status {
+	case http.StatusFound, http.StatusSeeOther, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return true
+	}
+	return status < 200 || status >= 520
 }
 
 const hintInDoubt = "the upload was sent, but its outcome is unknown"

@@ -34,7 +34,7 @@ func TestADeadlineEndsARequestThatHangs(t *testing.T) {
 		after time.Duration
 		kind  analyzer.Kind
 	}{
-		http.MethodGet:  {6 * time.Second, analyzer.KindTimeout}, // the upload has no delay, so 3 s of it are not used
+		http.MethodGet:  {3 * time.Second, analyzer.KindTimeout}, // with the wait before the first poll
 		http.MethodPost: {3 * time.Second, analyzer.KindInDoubt},
 	} {
 		t.Run(method, func(t *testing.T) {

@@ -3,6 +3,8 @@ package analyzer
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -53,8 +55,8 @@ const maxID = 256
 // parseJob parses an answer. Unknown fields are ignored, and a field of an unexpected type counts as missing.
 func parseJob(body []byte) (Job, bool) {
 	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(body, &raw); err != nil || raw == nil {
+	raw, ok := members(body)
+	if !ok {
 		return Job{}, false
 	}
 	j := Job{
@@ -71,6 +73,32 @@ func parseJob(body []byte) (Job, bool) {
 		j.Score = math.NaN()
 	}
 	return j, validID(j.ID) || j.ID == ""
+}
+
+// members returns the members of an object. A name with two different values is no answer: readers differ in which one they take.
+func members(body []byte) (map[string]json.RawMessage, bool) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, false
+	}
+	all := map[string]json.RawMessage{}
+	for d.More() {
+		var value json.RawMessage
+		name, err := d.Token()
+		if err != nil || d.Decode(&value) != nil {
+			return nil, false
+		}
+		key, _ := name.(string) // all names are strings
+		if before, twice := all[key]; twice && !bytes.Equal(before, value) {
+			return nil, false
+		}
+		all[key] = value
+	}
+	if _, err := d.Token(); err != nil { // the end of the object
+		return nil, false
+	}
+	_, err := d.Token()
+	return all, errors.Is(err, io.EOF)
 }
 
 // scalar returns a string or a number as text, and "" for any other value.

@@ -19,7 +19,7 @@ const (
 	maxAfter   = time.Hour
 )
 
-// Submit uploads a recording with one request and no retry. The returned job may be finished already. After an error of
+// Submit uploads a recording with one request and no retry. The returned job has an id, and may be finished already. After an error of
 // KindInDoubt the API may have accepted the recording.
 func (c *Client) Submit(ctx context.Context, audio Audio) (Job, error) {
 	job, err := c.submit(ctx, audio, false)
@@ -120,7 +120,7 @@ func submitAnswer(body []byte, status int, sent bool, after time.Duration) (Job,
 		return Job{}, e
 	}
 	job, ok := parseJob(body)
-	if ok && (job.ID != "" || job.Final()) {
+	if ok && job.ID != "" { // a result without an id may be that of a cache, or of a server in front of the API
 		return job, nil
 	}
 	e := &Error{
