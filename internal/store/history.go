@@ -314,14 +314,15 @@ func (v numbered) split() (n int, other int64) {
 	return n, int64(v) - int64(n)<<52
 }
 
-// accountColumns are the columns of a leg that a policy reads. Rare values, and values that most legs share, are NULL: these cost the
-// driver the least. Duration and loss share a column; a loss that is too long for it is a rare value.
-var accountColumns = besideNumber("part") + ", node, leg, " +
+// accountColumns are the columns of a leg that a policy reads. Each costs the driver about as much as the row, and NULL the least, so
+// several share one, and what few legs have is NULL for the others. Duration and loss share a column; a loss that is too long for it is
+// rare.
+var accountColumns = besideNumber("part") + ", node || '\n' || leg, " +
 	"CASE WHEN lost_ms BETWEEN 0 AND 1048575 THEN duration_ms * 1048576 + lost_ms ELSE duration_ms * 1048576 END, " +
 	"CASE WHEN ledger = '' THEN -1 WHEN recorded_ms <> duration_ms - lost_ms THEN recorded_ms END, " +
 	"CASE WHEN lost_ms NOT BETWEEN 0 AND 1048575 OR noise_ms <> 0 OR paused_ms <> 0 OR interrupted <> 0 OR bound <> 0 OR unheard <> '' " +
-	"THEN lost_ms || ' ' || noise_ms || ' ' || paused_ms || ' ' || interrupted || ' ' || bound || ' ' || unheard END, " +
-	"CASE WHEN metadata <> '[' || past_metadata || ']' THEN metadata END"
+	"OR metadata <> '[' || past_metadata || ']' " +
+	"THEN lost_ms || ' ' || noise_ms || ' ' || paused_ms || ' ' || interrupted || ' ' || bound || ' ' || unheard || '\n' || metadata END"
 
 // compareLegs orders the legs of one call. The database would sort those of all calls of a page.
 func compareLegs(a, b LegProgress) int {
@@ -330,32 +331,25 @@ func compareLegs(a, b LegProgress) int {
 
 func scanAccount(r *sql.Rows, calls []Past) error {
 	var part numbered
-	var l LegProgress
+	var name string
 	var times int64
 	var recorded sql.NullInt64
-	var rare, metadata sql.NullString
-	if err := r.Scan(&part, &l.Node, &l.Leg, &times, &recorded, &rare, &metadata); err != nil {
+	var rare sql.NullString
+	if err := r.Scan(&part, &name, &times, &recorded, &rare); err != nil {
 		return err
 	}
-	var n int
-	n, l.Part = part.split()
-	l.Call, l.Duration, l.Lost = calls[n-1].ID, duration(times>>20), duration(times&(1<<20-1))
+	n, at := part.split()
+	l := LegProgress{PartKey: PartKey{Call: calls[n-1].ID, Part: at}, Duration: duration(times >> 20), Lost: duration(times & (1<<20 - 1))}
+	l.Node, l.Leg, _ = strings.Cut(name, "\n") // which no name has
 	switch {
 	case !recorded.Valid:
 		l.Ledger = &report.Ledger{Recorded: report.Seconds(l.Duration - l.Lost)}
 	case recorded.Int64 >= 0:
 		l.Ledger = &report.Ledger{Recorded: report.Seconds(duration(recorded.Int64))}
 	}
+	l.asCall = !rare.Valid
 	if rare.Valid {
 		if err := l.setRare(rare.String); err != nil {
-			return err
-		}
-	}
-	switch {
-	case !metadata.Valid:
-		l.asCall = true
-	case metadata.String != "":
-		if err := json.Unmarshal([]byte(metadata.String), &l.Metadata); err != nil {
 			return err
 		}
 	}
@@ -367,10 +361,16 @@ func scanAccount(r *sql.Rows, calls []Past) error {
 func (l *LegProgress) setRare(text string) error {
 	var lost, noise, paused int64
 	var interrupted, bound int
-	var unheard string
+	text, metadata, _ := strings.Cut(text, "\n") // JSON has it only as an escape
 	if n, err := fmt.Sscanf(text, "%d %d %d %d %d", &lost, &noise, &paused, &interrupted, &bound); err != nil {
 		return fmt.Errorf("leg %s of call %s, after %d numbers: %w", l.Leg, l.Call, n, err)
 	}
+	if metadata != "" {
+		if err := json.Unmarshal([]byte(metadata), &l.Metadata); err != nil {
+			return err
+		}
+	}
+	unheard := ""
 	if fields := strings.SplitN(text, " ", 6); len(fields) == 6 {
 		unheard = fields[5]
 	}
