@@ -36,10 +36,7 @@ func (p Policy) Decide(findings []Finding, metadata map[string]string) Decision 
 //
 // It accepts any input, including no findings at all: the call is then inconclusive, and its Score is nil.
 func (p Policy) DecideCall(c Call) Decision {
-	byLeg := map[string][]Finding{}
-	for _, f := range c.Findings {
-		byLeg[f.Leg] = append(byLeg[f.Leg], f)
-	}
+	byLeg := groups(c.Findings)
 	call := p.strictest("", c.Metadata)
 	accounts := map[string]Account{}
 	for _, a := range c.Accounts {
@@ -110,6 +107,27 @@ func (p Policy) DecideCall(c Call) Decision {
 	slices.Sort(d.Reasons)
 	d.Reasons = slices.Compact(d.Reasons)
 	return d
+}
+
+// groups returns sorted copies of findings by their legs.
+func groups(findings []Finding) map[string][]Finding {
+	all := slices.Clone(findings)
+	slices.SortFunc(all, func(a, b Finding) int {
+		if a.Leg != b.Leg {
+			return cmp.Compare(a.Leg, b.Leg)
+		}
+		return compareFindings(a, b)
+	})
+	byLeg := map[string][]Finding{}
+	for first := 0; first < len(all); {
+		next := first + 1
+		for next < len(all) && all[next].Leg == all[first].Leg {
+			next++
+		}
+		byLeg[all[first].Leg] = all[first:next:next]
+		first = next
+	}
+	return byLeg
 }
 
 // apply adds the ledger of a leg to its decision. The ledger can only turn clear into inconclusive.
@@ -190,9 +208,8 @@ func (d *Decision) take(l LegDecision) {
 	}
 }
 
-// decideLeg decides one leg. The overrides of that leg must already be applied to p.
+// decideLeg decides one leg by its sorted findings. The overrides of that leg must already be applied to p.
 func (p Policy) decideLeg(name string, findings []Finding) LegDecision {
-	slices.SortFunc(findings, compareFindings)
 	l := LegDecision{Leg: name, Threshold: p.Threshold}
 	for _, f := range findings {
 		l.Speech += f.Speech
@@ -283,8 +300,10 @@ func submitted(findings []Finding) (speech time.Duration) {
 }
 
 func compareFindings(a, b Finding) int {
+	if a.Seq != b.Seq {
+		return cmp.Compare(a.Seq, b.Seq)
+	}
 	return cmp.Or(
-		cmp.Compare(a.Seq, b.Seq),
 		cmp.Compare(a.State, b.State),
 		cmp.Compare(a.Score, b.Score),
 		cmp.Compare(a.Speech, b.Speech),
