@@ -2,7 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 )
@@ -53,7 +52,7 @@ func (p Policy) DecideCall(c Call) Decision {
 	d := Decision{Threshold: call.Threshold}
 	review := call.OnUnscreened == Review
 	heard := false
-	for _, leg := range slices.Sorted(maps.Keys(byLeg)) {
+	for _, leg := range sortedKeys(byLeg) {
 		rules := p.strictest(leg, c.alternatives(leg))
 		for _, metadata := range c.alternatives(leg) {
 			d.Disputed = d.Disputed || !rules.same(p.For(leg, metadata))
@@ -130,6 +129,16 @@ func groups(findings []Finding) map[string][]Finding {
 	return byLeg
 }
 
+// sortedKeys does what slices.Sorted(maps.Keys(m)) does, with one allocation.
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
 // apply adds the ledger of a leg to its decision. The ledger can only turn clear into inconclusive.
 func (p Policy) apply(l *LegDecision, a Account, findings []Finding) {
 	reasons := map[string]bool{}
@@ -163,7 +172,7 @@ func (p Policy) apply(l *LegDecision, a Account, findings []Finding) {
 			reasons[r] = true
 		}
 	}
-	l.Reasons, l.Outcome = slices.Sorted(maps.Keys(reasons)), OutcomeInconclusive
+	l.Reasons, l.Outcome = sortedKeys(reasons), OutcomeInconclusive
 	if p.OnUnscreened == Clear && l.Analysed > 0 && l.Analysed >= p.MinSpeech && !l.Suspicious && !reasons[ReasonPending] {
 		l.Outcome = OutcomeClear
 		l.Reasons = slices.Sorted(slices.Values(append(l.Reasons, ReasonUnscreenedAllowed)))
@@ -260,7 +269,7 @@ func (p Policy) decideLeg(name string, findings []Finding) LegDecision {
 		p.settle(&l, findings, reasons)
 	}
 	l.Ignored = l.Speech < p.IgnoreBelow && !slices.ContainsFunc(findings, func(f Finding) bool { return f.State != Skipped })
-	l.Reasons = slices.Sorted(maps.Keys(reasons))
+	l.Reasons = sortedKeys(reasons)
 	return l
 }
 

@@ -55,7 +55,7 @@ func tipping(p policy.Policy, c policy.Call) float64 {
 
 // tippingOfLeg returns the highest score that Need scores reach, within Of consecutive segments if Of is set.
 func tippingOfLeg(rules policy.Policy, leg string, findings []policy.Finding) float64 {
-	var scored []policy.Finding
+	scored := make([]policy.Finding, 0, len(findings))
 	for _, f := range findings {
 		if f.Leg == leg && f.State == policy.Scored && policy.ValidScore(f.Score) {
 			scored = append(scored, f)
