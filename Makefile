@@ -149,7 +149,7 @@ stories: ## play 10,000 random calls, 2,000 random recordings, and 200 calls wit
 	CALLSCREEN_STORIES=2000 $(GO) test -count=1 -v -timeout 0 -run '^TestTheToneOfARecordingDoesNotPass$$' ./internal/e2e/stories
 	CALLSCREEN_STORIES=200 $(GO) test -count=1 -v -timeout 0 -run '^TestTheToneDoesNotPassTheBinary$$' ./internal/e2e/stories
 
-simulate: ## run the durable core in 100,000 worlds that fail (an hour; CALLSCREEN_WORLD=SEED CALLSCREEN_WORLDS=1 repeats one)
+simulate: ## run the durable core in 100,000 worlds that fail (80 min on two cores; CALLSCREEN_WORLD=SEED CALLSCREEN_WORLDS=1 repeats one)
 	GOGC=400 CALLSCREEN_WORLDS=$${CALLSCREEN_WORLDS:-100000} $(GO) test -count=1 -v -timeout 0 -run '^TestThePromisesHold$$' ./internal/e2e/simulation
 
 mutations: ## show that the simulation finds defects of the durable core (some minutes)
