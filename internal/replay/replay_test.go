@@ -267,6 +267,24 @@ func TestFailedJobsAreTriedOnceMoreCleaned(t *testing.T) {
 	}
 }
 
+// An API, or a cache in front of it, that gives one job to different recordings says about one of them at most what its score is.
+func TestAJobOfTwoRecordingsScoresOneAtMost(t *testing.T) {
+	same := &simulator.Answer{Body: `{"id":"same","status":"completed","score":0.01}`}
+	b := newBench(t, simulator.Script{Rules: []simulator.Rule{{Submit: same}}}, nil)
+	for i := range 2 {
+		r, err := b.screen(b.call(fmt.Sprint(i)), audio+"human.wav")
+		scored := 0
+		for _, s := range r.Segments {
+			if s.State == report.StateScored {
+				scored++
+			}
+		}
+		if err != nil || len(r.Segments) < 2 || r.Decision != "inconclusive" || scored > 1-i || !slices.Contains(r.Reasons, "in_doubt") {
+			t.Errorf("%d scored, %s for %v: %v", scored, r.Decision, r.Reasons, err)
+		}
+	}
+}
+
 // Each of 100 recordings gets a decision from an API that fails three of ten requests. A decision may be inconclusive for one
 // reason only: the response to the upload was lost twice. The recording is not sent a third time.
 func TestEveryRecordingIsDecidedThoughTheAPIFails(t *testing.T) {

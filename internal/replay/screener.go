@@ -47,6 +47,7 @@ type Screener struct {
 	root  *os.Root
 	queue chan written
 	once  sync.Once
+	jobs  jobs
 }
 
 // written is a segment whose WAV file is written.
@@ -183,14 +184,56 @@ func (s *Screener) analyze(ctx context.Context, seg *PendingSegment, file string
 			return analyzer.Result{}, err
 		}
 	}
-	info, err := s.root.Stat(file)
+	audio := analyzer.Audio{Open: func() (io.ReadCloser, error) { return s.root.Open(file) }}
+	sum := sha256.New()
+	f, err := s.root.Open(file)
 	if err != nil {
 		return analyzer.Result{}, err
 	}
-	audio := analyzer.Audio{Size: info.Size(), Open: func() (io.ReadCloser, error) { return s.root.Open(file) }}
-	return s.cfg.Analyzer.Analyze(ctx, audio, func(id string) {
+	audio.Size, err = io.Copy(sum, f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return analyzer.Result{}, err
+	}
+	result, err := s.cfg.Analyzer.Analyze(ctx, audio, func(id string) {
+		s.jobs.given(id, [sha256.Size]byte(sum.Sum(nil)))
 		seg.update(func(r *report.SegmentReport) { r.State, r.JobID = report.StateSubmitted, id })
 	})
+	if err == nil && s.jobs.shared(result.JobID) {
+		return result, &analyzer.Error{
+			Op:    "submit",
+			Kind:  analyzer.KindInDoubt,
+			JobID: result.JobID,
+			Err:   errors.New("the API gave this job to another recording too, so its result may be that of either"),
+		}
+	}
+	return result, err
+}
+
+// jobs are the jobs that the API gave to recordings. An API may give one job to equal recordings.
+type jobs struct {
+	mu  sync.Mutex
+	of  map[string][sha256.Size]byte // hash of the recording
+	two map[string]bool              // given to different recordings
+}
+
+// given notes that a recording has a job.
+func (j *jobs) given(id string, to [sha256.Size]byte) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.of == nil {
+		j.of, j.two = map[string][sha256.Size]byte{}, map[string]bool{}
+	}
+	if before, ok := j.of[id]; ok && before != to {
+		j.two[id] = true
+	}
+	j.of[id] = to
+}
+
+// shared reports whether a job was given to different recordings.
+func (j *jobs) shared(id string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.two[id]
 }
 
 // clean writes a copy of the clip that is cut to its speech, without DC and at a usual level.

@@ -90,6 +90,8 @@ func lineWords(l store.Line) string {
 		return "ordered that a segment is sent once more, although it may have been charged"
 	case store.AuditSurplus:
 		return "found that a segment was analysed twice, and charged twice"
+	case store.AuditShared:
+		return "found that the API gave one job to this segment and to another one, so that its result may be of either"
 	case store.AuditRecovered:
 		return "stored a segment again that the database had lost, and may have charged it twice"
 	case store.AuditCleaned:

@@ -58,6 +58,42 @@ func TestOtherSegmentsShowFirstWhetherSubmissionsWork(t *testing.T) {
 	}
 }
 
+// An API that gives one job to two recordings says about neither of them what their score is.
+func TestAJobOfTwoRecordingsScoresNone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		times  int // uploads with the job
+		states string
+		scored int
+	}{
+		"for a while": {2, "caller0 scored, caller1 scored", 2},
+		"always":      {1000, "caller0 recorded/in_doubt, caller1 recorded/in_doubt", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, options{})
+			n.call("a", 2)
+			n.api.told(func(_ context.Context, k int) (analyzer.Job, error) {
+				if k <= c.times {
+					return job(1), nil
+				}
+				return job(k), nil
+			}, func(_ context.Context, id string, _ int) (analyzer.Result, error) {
+				if id == "job-1" {
+					n.await("both have the job", func() bool { return n.audited("a", store.AuditShared) > 0 })
+				}
+				return scored(id, 0.01), nil
+			})
+			n.work(nil)
+			r := n.final("a")
+			if states(r) != c.states || n.audited("a", store.AuditScored) != c.scored || len(n.api.uploaded()) != 4 ||
+				(r.Decision == "clear") != (c.scored == 2) {
+				t.Errorf("%s %s, %d uploads", states(r), r.Decision, len(n.api.uploaded()))
+			}
+		})
+	}
+}
+
 // A segment whose uploads are all in doubt waits for a person: its call is decided as inconclusive, and the segment is shown
 // and counted. It fails at the end of its time.
 func TestASegmentInDoubtWaitsForAPerson(t *testing.T) {
@@ -99,8 +135,8 @@ func TestAJobThatIsStoredLateIsPolled(t *testing.T) {
 	n.work(func(w *screen.WorkerConfig) { w.ResendInDoubt = false })
 	id := n.final("a").Segments[0].ID
 	n.await("its job sleeps", func() bool { return n.count("SELECT count(*) FROM river_job WHERE state = 'scheduled'") == 1 })
-	if won, err := n.store.SaveJob(t.Context(), id, "job-1", "n2", n.clock.now()); err != nil || !won {
-		t.Fatal(won, err)
+	if got, err := n.store.SaveJob(t.Context(), id, "job-1", "n2", n.clock.now()); err != nil || got != store.JobSaved {
+		t.Fatal(got, err)
 	}
 	n.await("it is scored", func() bool { return states(n.report("a")) == "caller0 scored" })
 	if len(n.api.uploaded()) != 1 || n.api.asked("job-1") != 1 {

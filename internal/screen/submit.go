@@ -175,12 +175,16 @@ func (w *Worker) notSubmitted(ctx context.Context, segment string, next time.Tim
 func (w *Worker) save(ctx context.Context, g store.SegmentRow, job string) (store.SegmentRow, error) {
 	g.JobID, g.SubmittedAt = job, w.cfg.Now()
 	for {
-		won, err := w.saveOnce(ctx, g)
+		outcome, err := w.saveOnce(ctx, g)
 		switch {
-		case err == nil && won:
+		case err == nil && outcome == store.JobSaved:
 			return g, nil
 		case err == nil:
-			w.cfg.Log.Warn("segment submitted twice and paid for twice", "call", g.Call, "segment", g.ID, "job", job)
+			what := "segment submitted twice and paid for twice"
+			if outcome == store.JobShared {
+				what = "the API gave one job to two recordings, the outcome of this upload is unknown"
+			}
+			w.cfg.Log.Warn(what, "call", g.Call, "segment", g.ID, "job", job)
 			stands, err := w.cfg.Store.Segment(ctx, g.ID)
 			if err == nil && stands.Settled() {
 				err = errGone
@@ -206,7 +210,7 @@ func (w *Worker) save(ctx context.Context, g store.SegmentRow, job string) (stor
 	}
 }
 
-func (w *Worker) saveOnce(ctx context.Context, g store.SegmentRow) (won bool, err error) {
+func (w *Worker) saveOnce(ctx context.Context, g store.SegmentRow) (store.Saved, error) {
 	ctx, cancel := lasting(store.InAnyTenure(ctx)) // the job is paid for
 	defer cancel()
 	return w.cfg.Store.SaveJob(ctx, g.ID, g.JobID, w.cfg.Node, g.SubmittedAt)

@@ -299,7 +299,12 @@ func (w *Worker) fail(ctx context.Context, job *river.Job[store.SegmentJob], g s
 func (w *Worker) finish(ctx context.Context, job *river.Job[store.SegmentJob], g store.SegmentRow, r store.Settlement) error {
 	ctx, cancel := lasting(ctx)
 	defer cancel()
-	if err := w.cfg.Decider.Settle(ctx, g, r, func(tx *store.Tx) error { return tx.Complete(ctx, job) }); err != nil {
+	r.Job = g.JobID
+	err := w.cfg.Decider.Settle(ctx, g, r, func(tx *store.Tx) error { return tx.Complete(ctx, job) })
+	switch {
+	case errors.Is(err, store.ErrOtherJob):
+		return river.JobSnooze(0)
+	case err != nil:
 		return err
 	}
 	return errGone

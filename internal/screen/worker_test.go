@@ -295,8 +295,8 @@ func TestASurplusJob(t *testing.T) {
 		if _, doubt, err := n.store.BeginSubmit(ctx, id, "n2", time.Now().Add(time.Minute), true); err != nil || doubt != store.Resend {
 			t.Error(doubt, err)
 		}
-		if won, err := n.store.SaveJob(ctx, id, "job-of-n2", "n2", time.Now()); err != nil || !won {
-			t.Error(won, err)
+		if got, err := n.store.SaveJob(ctx, id, "job-of-n2", "n2", time.Now()); err != nil || got != store.JobSaved {
+			t.Error(got, err)
 		}
 		return job(k), nil
 	}, nil)

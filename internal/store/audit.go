@@ -20,6 +20,7 @@ const (
 	// AuditResendOrdered: a person ordered that a held segment is sent once more.
 	AuditResendOrdered = "segment.resend_ordered"
 	AuditSurplus       = "segment.surplus_job" // a second job exists for a segment: charged twice
+	AuditShared        = "segment.shared_job"  // the API gave one job to two recordings: whose result it has is unknown
 	AuditCleaned       = "segment.sent_cleaned"
 	AuditRecovered     = "segment.recovered" // stored again after the database had lost it: may be charged twice
 	AuditDecided       = "call.decided"

@@ -296,15 +296,17 @@ type Settlement struct {
 	Score     *float64
 	Verdict   string
 	Simulated bool
+	Job       string // whose result it is, "" if it is that of none
 	At        time.Time
 }
 
-// Settle sets the final state of a segment. It returns ErrSettled if the segment has one. The call must be locked.
+// Settle sets the final state of a segment. It returns ErrSettled if the segment has one, and ErrOtherJob if the result is that of a
+// job that the segment has no longer. The call must be locked.
 func (t *Tx) Settle(ctx context.Context, id string, r Settlement) error {
 	n, err := t.exec(
 		ctx,
 		`UPDATE segment SET state = $2, reason = $3, detail = $4, score = $5, verdict = $6, simulated = $7, settled_ms = $8, submit_started_ms = 0
-		WHERE id = $1 AND state IN ('recorded', 'submitted')`,
+		WHERE id = $1 AND state IN ('recorded', 'submitted') AND $9 IN ('', job_id)`,
 		id,
 		r.State,
 		r.Reason,
@@ -313,14 +315,18 @@ func (t *Tx) Settle(ctx context.Context, id string, r Settlement) error {
 		r.Verdict,
 		flag(r.Simulated),
 		millis(r.At),
+		r.Job,
 	)
 	if err != nil {
 		return fmt.Errorf("settle segment %s: %w", id, err)
 	}
-	if n == 0 {
-		return ErrSettled
+	if n == 1 {
+		return nil
 	}
-	return nil
+	if g, err := t.lockSegment(ctx, id); err == nil && !g.Settled() {
+		return ErrOtherJob
+	}
+	return ErrSettled
 }
 
 // Backlog counts the segments that wait for analysis.

@@ -34,6 +34,7 @@ var (
 	ErrNotFound = errors.New("no such record")
 	ErrInUse    = errors.New("another callscreen process uses this data_dir")
 	ErrSettled  = errors.New("the segment is already settled")
+	ErrOtherJob = errors.New("the segment has another job now")
 	ErrConflict = errors.New("it was changed meanwhile")
 	ErrSchema   = errors.New("the database schema does not match this version")
 )

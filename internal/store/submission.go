@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -115,10 +116,28 @@ func (s *Store) NotSubmitted(ctx context.Context, id string, next time.Time) err
 	})
 }
 
-// SaveJob saves the job of a segment. If another upload already became a job, that job is kept and the surplus job is
-// audited.
-func (s *Store) SaveJob(ctx context.Context, id, job, node string, now time.Time) (won bool, err error) {
+// Saved is the outcome of SaveJob.
+type Saved int
+
+const (
+	JobSaved   Saved = iota
+	JobSurplus       // another upload of the segment already became a job; that job stands
+	JobShared        // the API gave the job to another recording too: its result may be that of either
+)
+
+// SaveJob saves the job of a segment. If another upload already became a job, that job is kept and the surplus job is audited. If
+// another segment with other audio has the job, the uploads of both are of unknown outcome from then on, unless the other one is
+// settled: its result is older than this upload.
+func (s *Store) SaveJob(ctx context.Context, id, job, node string, now time.Time) (outcome Saved, err error) {
 	err = s.InTx(ctx, func(t *Tx) error {
+		shared, err := t.shared(ctx, id, job, node, now)
+		if err != nil {
+			return err
+		}
+		if shared {
+			outcome = JobShared
+			return nil
+		}
 		n, err := t.exec(
 			ctx,
 			"UPDATE segment SET job_id = $2, state = 'submitted', submitted_ms = $3, submit_started_ms = 0, reason = '', detail = '', "+
@@ -130,14 +149,16 @@ func (s *Store) SaveJob(ctx context.Context, id, job, node string, now time.Time
 		if err != nil {
 			return fmt.Errorf("save job of segment %s: %w", id, err)
 		}
-		if won = n == 1; won {
+		if n == 1 {
+			outcome = JobSaved
 			return t.pollFirst(ctx, id)
 		}
 		g, err := scanSegment(t.tx.QueryRowContext(ctx, "SELECT "+segmentColumns+" FROM segment WHERE id = $1", id))
 		if err != nil || g.JobID == job {
-			won = err == nil
+			outcome = JobSaved
 			return err
 		}
+		outcome = JobSurplus
 		return t.Audit(ctx, Line{
 			At:      now,
 			Actor:   "machine",
@@ -147,7 +168,70 @@ func (s *Store) SaveJob(ctx context.Context, id, job, node string, now time.Time
 			Detail:  Detail{"worker": node, "job": job, "stands": g.JobID},
 		})
 	})
-	return won, err
+	return outcome, err
+}
+
+// shared reports whether the API gave a job to two recordings, and leaves the uploads of both in doubt. An API may give one job to equal
+// recordings.
+func (t *Tx) shared(ctx context.Context, id, job, node string, now time.Time) (bool, error) {
+	if t.s.postgres {
+		// Two nodes that save the job at once would not see each other.
+		if _, err := t.exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", job); err != nil {
+			return false, fmt.Errorf("lock job of segment %s: %w", id, err)
+		}
+	}
+	rows, err := t.tx.QueryContext(
+		ctx,
+		"SELECT "+segmentColumns+` FROM segment WHERE (job_id = $2 AND job_id <> '' OR shared_job = $2 AND shared_job <> '')
+			AND id <> $1 AND NOT EXISTS (SELECT 1 FROM segment AS own
+			WHERE own.id = $1 AND own.audio_sha256 = segment.audio_sha256 AND own.cleaned = segment.cleaned)`,
+		id,
+		job,
+	)
+	var others []SegmentRow
+	err = each(rows, err, func(r *sql.Rows) error {
+		g, err := scanSegment(r)
+		others = append(others, g)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for other segments with the job of segment %s: %w", id, err)
+	}
+	if len(others) == 0 {
+		return false, nil
+	}
+	own, err := t.lockSegment(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	if _, err := t.exec(ctx, "UPDATE segment SET shared_job = $2 WHERE id = $1", id, job); err != nil {
+		return false, fmt.Errorf("doubt job of segment %s: %w", id, err)
+	}
+	for _, other := range others {
+		if _, err := t.exec(
+			ctx,
+			"UPDATE segment SET state = 'recorded', job_id = '', submit_started_ms = $3, answered_ms = 0, odd_ms = 0, shared_job = $2 "+
+				"WHERE id = $1 AND job_id = $2 AND state = 'submitted'",
+			other.ID,
+			job,
+			millis(now),
+		); err != nil {
+			return false, fmt.Errorf("doubt job of segment %s: %w", other.ID, err)
+		}
+		for _, g := range []SegmentRow{own, other} {
+			if err := t.Audit(ctx, Line{
+				At:      now,
+				Actor:   "machine",
+				What:    AuditShared,
+				Call:    g.Call,
+				Segment: g.ID,
+				Detail:  Detail{"worker": node, "job": job, "settled": g.Settled()},
+			}); err != nil {
+				return false, err
+			}
+		}
+	}
+	return true, nil
 }
 
 // Polled saves for how long the API has answered about the job of a segment.

@@ -53,8 +53,8 @@ func submission(t *testing.T, s *store.Store) {
 	if _, d, err = s.BeginSubmit(ctx, "c-0", "n1", now, true); err != nil || d != store.NoDoubt {
 		t.Fatal(d, err)
 	}
-	if won, err := s.SaveJob(ctx, "c-0", "job", "n1", now); !won || err != nil {
-		t.Fatal(won, err)
+	if got, err := s.SaveJob(ctx, "c-0", "job", "n1", now); got != store.JobSaved || err != nil {
+		t.Fatal(got, err)
 	}
 	if g, _ = s.Segment(ctx, "c-0"); g.State != store.SegmentSubmitted || g.JobID != "job" || !g.SubmitStarted.IsZero() ||
 		!g.SubmittedAt.Equal(now) {
@@ -114,15 +114,76 @@ func surplus(t *testing.T, s *store.Store) {
 	record(t, s, "c", 1)
 	for _, c := range []struct {
 		job   string
-		won   bool
+		want  store.Saved
 		lines int
-	}{{"first", true, 0}, {"first", true, 0}, {"second", false, 1}} {
-		if won, err := s.SaveJob(ctx, "c-0", c.job, "n", now); won != c.won || err != nil || audited(t, s, "c", store.AuditSurplus) != c.lines {
-			t.Errorf("%s: %v %v", c.job, won, err)
+	}{{"first", store.JobSaved, 0}, {"first", store.JobSaved, 0}, {"second", store.JobSurplus, 1}} {
+		if got, err := s.SaveJob(ctx, "c-0", c.job, "n", now); got != c.want || err != nil || audited(t, s, "c", store.AuditSurplus) != c.lines {
+			t.Errorf("%s: %v %v", c.job, got, err)
 		}
 	}
 	if g, _ := s.Segment(ctx, "c-0"); g.JobID != "first" {
 		t.Errorf("%+v", g)
+	}
+}
+
+// sharedJob has one job given to several recordings.
+func sharedJob(t *testing.T, s *store.Store) {
+	ctx := ctxOf(t)
+	record(t, s, "c", 1)
+	record(t, s, "equal", 1)
+	must(t, s.InTx(ctx, func(tx *store.Tx) error {
+		for i, id := range []string{"other", "third"} {
+			g := segment("c", i+1)
+			g.ID, g.AudioSHA256 = id, id
+			if _, err := tx.AddSegment(ctx, g); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	begin := func(id string, want store.Doubt) {
+		t.Helper()
+		if _, d, err := s.BeginSubmit(ctx, id, "n1", now, true); err != nil || d != want {
+			t.Errorf("%s: %v %v", id, d, err)
+		}
+	}
+	save := func(id string, want store.Saved) {
+		t.Helper()
+		if got, err := s.SaveJob(ctx, id, "job", "n1", now); got != want || err != nil {
+			t.Errorf("%s: %v %v", id, got, err)
+		}
+	}
+	begin("c-0", store.NoDoubt)
+	begin("equal-0", store.NoDoubt)
+	save("c-0", store.JobSaved)
+	save("equal-0", store.JobSaved) // of the same audio
+	begin("other", store.NoDoubt)
+	save("other", store.JobShared)
+	for id, call := range map[string]string{"c-0": "c", "equal-0": "equal", "other": "c"} {
+		if g, err := s.Segment(ctx, id); err != nil || g.JobID != "" || g.State != store.SegmentRecorded || g.SubmitStarted.IsZero() {
+			t.Errorf("%+v %v", g, err)
+		}
+		if audited(t, s, call, store.AuditShared) == 0 {
+			t.Errorf("%s is not audited", id)
+		}
+		begin(id, store.Resend)
+	}
+	stale := s.InTx(ctx, func(tx *store.Tx) error {
+		return tx.Settle(ctx, "c-0", store.Settlement{State: store.SegmentScored, At: now, Job: "job"})
+	})
+	if !errors.Is(stale, store.ErrOtherJob) {
+		t.Errorf("the result of the shared job: %v", stale)
+	}
+	save("c-0", store.JobShared) // still that of none
+	if got, err := s.SaveJob(ctx, "c-0", "own", "n1", now); got != store.JobSaved || err != nil {
+		t.Error(got, err)
+	}
+	must(t, settle(ctx, s, "c", "c-0", 0.5))
+	if got, err := s.SaveJob(ctx, "third", "own", "n1", now); got != store.JobShared || err != nil {
+		t.Error(got, err)
+	}
+	if g, err := s.Segment(ctx, "c-0"); err != nil || g.State != store.SegmentScored { // its result is older than the upload of the third
+		t.Errorf("%+v %v", g, err)
 	}
 }
 
@@ -175,8 +236,8 @@ func settledOnce(t *testing.T, s *store.Store) {
 	if g, _ := s.Segment(ctx, "c-0"); g.State != store.SegmentScored || g.Score == nil || g.Verdict != "v" || !g.Simulated || !g.Settled() {
 		t.Errorf("%+v", g)
 	}
-	if won, err := s.SaveJob(ctx, "c-0", "late", "n", now); won || err != nil {
-		t.Error(won, err)
+	if got, err := s.SaveJob(ctx, "c-0", "late", "n", now); got == store.JobSaved || err != nil {
+		t.Error(got, err)
 	}
 }
 
@@ -289,8 +350,8 @@ func held(t *testing.T, s *store.Store) {
 	if err != nil || !g.Held() || g.Busy() || g.Settled() || g.Detail != "why" {
 		t.Errorf("%+v %v", g, err)
 	}
-	if won, err := s.SaveJob(ctx, "c-0", "job", "n1", now); !won || err != nil {
-		t.Fatal(won, err)
+	if got, err := s.SaveJob(ctx, "c-0", "job", "n1", now); got != store.JobSaved || err != nil {
+		t.Fatal(got, err)
 	}
 	if g, err = s.Segment(ctx, "c-0"); err != nil || g.Held() || g.Reason != "" || g.Detail != "" || hold() {
 		t.Errorf("%+v %v", g, err)
@@ -304,8 +365,8 @@ func polled(t *testing.T, s *store.Store) {
 	if fresh, err := s.Fresh(ctx, "n1", now); err != nil || !fresh {
 		t.Errorf("no fresh segment: %v", err)
 	}
-	if won, err := s.SaveJob(ctx, "c-0", "job", "n1", now); !won || err != nil {
-		t.Fatal(won, err)
+	if got, err := s.SaveJob(ctx, "c-0", "job", "n1", now); got != store.JobSaved || err != nil {
+		t.Fatal(got, err)
 	}
 	g := store.SegmentRow{ID: "c-0", JobID: "another", Answered: time.Minute, Odd: time.Second}
 	for _, c := range []struct {
@@ -333,8 +394,8 @@ func queueOrder(t *testing.T, s *store.Store) {
 	must(t, s.InTx(ctx, func(tx *store.Tx) error {
 		return errors.Join(tx.Wake(ctx, "c-0", ""), tx.Wake(ctx, "c-1", ""), tx.Wake(ctx, "c-2", ""))
 	}))
-	if won, err := s.SaveJob(ctx, "c-1", "job", "n1", now); !won || err != nil {
-		t.Fatal(won, err)
+	if got, err := s.SaveJob(ctx, "c-1", "job", "n1", now); got != store.JobSaved || err != nil {
+		t.Fatal(got, err)
 	}
 	c, err := s.Call(ctx, "c")
 	must(t, err)

@@ -25,6 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store, past Past) {
 		"a submission is recorded before and after":          submission,
 		"an upload in doubt is resent once":                  doubt,
 		"a surplus job is audited":                           surplus,
+		"a job of two recordings is that of none":            sharedJob,
 		"a segment in doubt is held":                         held,
 		"the time of answers about a job is kept":            polled,
 		"paid jobs and live calls come first":                queueOrder,
