@@ -26,5 +26,11 @@ func (e *Maintenance) EndLost(ctx context.Context, b store.NodeBeat) error {
 	return e.endParts(ctx, b, "node_lost")
 }
 
+// Leased returns an API whose requests end with a lease.
+func Leased(a API, l *Lease) API { return leased{a, l} }
+
+// LeaseFor is the length of a lease.
+const LeaseFor = leaseFor
+
 // Renew extends the lease as a heartbeat that was sent at a time.
 func (l *Lease) Renew(start time.Time) { l.renew(start) }

@@ -3,7 +3,9 @@ package screen
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"callscreen/analyzer"
@@ -116,7 +118,33 @@ type leased struct {
 func (a leased) Submit(ctx context.Context, clip analyzer.Audio) (analyzer.Job, error) {
 	ctx, done := a.lease.bind(ctx)
 	defer done()
-	return a.API.Submit(ctx, clip)
+	open, ended := clip.Open, new(atomic.Bool)
+	clip.Open = func() (io.ReadCloser, error) {
+		f, err := open()
+		return leasedClip{f, a.lease, ended}, err
+	}
+	job, err := a.API.Submit(ctx, clip)
+	if err != nil && ended.Load() { // not a fault of the clip
+		err = &analyzer.Error{Op: "submit", Kind: analyzer.KindCanceled, Err: errLeaseLost}
+	}
+	return job, err
+}
+
+// leasedClip is an upload that ends with a lease. A process that was frozen before it has sent its clip would send it before the timer
+// of the lease has ended the request.
+type leasedClip struct {
+	io.ReadCloser
+	lease *Lease
+	ended *atomic.Bool
+}
+
+// Read implements io.Reader.
+func (c leasedClip) Read(p []byte) (int, error) {
+	if !c.lease.Held() {
+		c.ended.Store(true)
+		return 0, errLeaseLost
+	}
+	return c.ReadCloser.Read(p)
 }
 
 // Wait implements API.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"callscreen/analyzer"
 	closets "callscreen/internal/audio"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
@@ -341,6 +343,39 @@ func frozenRun(t *testing.T, url string) {
 	err := w.Work(ctx, &river.Job[store.SegmentJob]{JobRow: row, Args: store.SegmentJob{Segment: segment}})
 	if !errors.Is(err, store.ErrFenced) || len(a.api.uploaded()) != 0 || a.audited("c", store.AuditResent) != 0 {
 		t.Errorf("%v, %d uploads, %d repeated", err, len(a.api.uploaded()), a.audited("c", store.AuditResent))
+	}
+}
+
+// lateAPI reads a clip after a pause, as a process does that was frozen during the upload: its timers are late.
+type lateAPI struct {
+	screen.API
+	pause time.Duration
+}
+
+func (a lateAPI) Submit(_ context.Context, clip analyzer.Audio) (analyzer.Job, error) {
+	f, err := clip.Open()
+	if err != nil {
+		return analyzer.Job{}, err
+	}
+	defer f.Close()
+	time.Sleep(a.pause)
+	if _, err := io.ReadAll(f); err != nil { // as the client answers it
+		return analyzer.Job{}, &analyzer.Error{Op: "submit", Kind: analyzer.KindUnreadable, Err: err}
+	}
+	return analyzer.Job{}, nil
+}
+
+// A clip is not sent after the lease, though the request has begun before, and that is no fault of the clip. Random faults of the whole
+// program found the first, and the simulation the second.
+func TestNoClipIsSentAfterTheLease(t *testing.T) {
+	t.Parallel()
+	for pause, sent := range map[time.Duration]bool{0: true, 300 * time.Millisecond: false} {
+		l := &screen.Lease{}
+		l.Renew(time.Now().Add(200*time.Millisecond - screen.LeaseFor))
+		_, err := screen.Leased(lateAPI{pause: pause}, l).Submit(t.Context(), analyzer.BytesAudio([]byte("clip")))
+		if sent != (err == nil) || !sent && analyzer.Reason(err) != string(analyzer.KindCanceled) {
+			t.Errorf("read after %v: %v", pause, err)
+		}
 	}
 }
 
