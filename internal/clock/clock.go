@@ -21,9 +21,11 @@ type Clock struct {
 	mu      sync.Mutex
 	anchor  time.Time       // steady time
 	at      time.Duration   // monotonic time of the anchor
+	started time.Duration   // monotonic time
 	periods []period        // between jumps, the current one last
 	since   time.Duration   // monotonic time at which the current one began
 	looked  time.Duration   // monotonic time of the last look
+	down    time.Duration   // time before the start by the clock alone, see Resume
 	jumps   []time.Duration // that Check has not returned
 }
 
@@ -51,6 +53,7 @@ func newClock(now func() time.Time, mono func() time.Duration) *Clock {
 		mono:    mono,
 		anchor:  now().Round(0),
 		at:      mono(),
+		started: mono(),
 		looked:  mono(),
 		periods: make([]period, 1),
 	}
@@ -58,6 +61,20 @@ func newClock(now func() time.Time, mono func() time.Duration) *Clock {
 
 // Now returns the time of the clock, for records that people read.
 func (c *Clock) Now() time.Time { return c.now() }
+
+// Resume notes when an earlier process last read the clock. The time from then to the start was measured by the clock alone, which may
+// have been set: it makes no record older, and deletions wait for a day as if it had not passed. It must be called before other methods.
+func (c *Clock) Resume(last time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, _ := c.look()
+	down := now.Sub(last)
+	if down <= 2*tolerance {
+		return
+	}
+	c.down = down
+	c.periods = []period{{end: now.Add(-2 * tolerance), ahead: -down}, {begin: now}}
+}
 
 // Steady returns a time that does not jump, for waits and leases within this process.
 func (c *Clock) Steady() time.Time {
@@ -98,6 +115,9 @@ func (c *Clock) Earliest() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, steady := c.look()
+	if c.mono()-c.started < believed {
+		steady = steady.Add(-c.down)
+	}
 	if steady.Before(now) {
 		return steady
 	}

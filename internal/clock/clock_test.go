@@ -128,3 +128,37 @@ func TestRecordsOfAWrongClockHaveTheirAge(t *testing.T) {
 		}
 	}
 }
+
+// A clock that is ahead at a restart makes no record old, and brings no deletion forward. After a day it is believed.
+func TestAClockThatIsAheadAtARestart(t *testing.T) {
+	t.Parallel()
+	for _, down := range []time.Duration{0, time.Second, time.Minute, 10 * 365 * 24 * time.Hour} {
+		b := &bench{wall: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+		last := b.wall
+		before := last.Add(-10 * time.Minute)
+		b.pass(down)
+		c := b.clock()
+		c.Resume(last)
+		start := c.Now()
+		for range 60 {
+			b.pass(time.Second)
+			c.Check()
+		}
+		if age := c.Since(before); age < 11*time.Minute || age > 11*time.Minute+2*tolerance {
+			t.Errorf("%v: a record of 11 min of work ago has an age of %v", down, age)
+		}
+		if age := c.Since(start); age != time.Minute {
+			t.Errorf("%v: a record of a minute ago has an age of %v", down, age)
+		}
+		if at := c.Earliest(); at.After(last.Add(time.Minute + 2*tolerance)) {
+			t.Errorf("%v: deletions are due as of %v", down, at)
+		}
+		if at := c.Steady(); !at.Equal(b.wall) {
+			t.Errorf("%v: waits are due as of %v", down, at)
+		}
+		b.pass(believed)
+		if at := c.Earliest(); !at.Equal(b.wall) {
+			t.Errorf("%v: after a day, deletions are due as of %v", down, at)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package screen_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -93,5 +94,32 @@ func TestAClockThatIsSetBackBetweenRunsStopsNothing(t *testing.T) {
 	}
 	if !strings.Contains(again.log.String(), "due too far ahead") {
 		t.Error(again.log.String())
+	}
+}
+
+// A clock that is years ahead at a restart, as that of a machine without a time server, makes no segment too old.
+func TestAClockThatIsAheadAtARestartAgesNothing(t *testing.T) {
+	t.Parallel()
+	dir, c := t.TempDir(), &clock{}
+	n := onClock(t, dir, c)
+	if err := errors.Join(n.store.Join(t.Context(), "n1", "o"), n.store.Heartbeat(t.Context(), "n1", 1)); err != nil {
+		t.Fatal(err)
+	}
+	n.call("before", 3)
+	n.record(n.part("spooled", 10), 2)
+	if err := errors.Join(n.store.Close(), n.spool.Close()); err != nil {
+		t.Fatal(err)
+	}
+	c.advance(3 * 365 * 24 * time.Hour)
+	again := onClock(t, dir, c)
+	if err := again.store.Join(t.Context(), "n1", "o"); err != nil {
+		t.Fatal(err)
+	}
+	again.drain()
+	again.work(again.wired)
+	for call, segments := range map[string]int{"before": 3, "spooled": 2} {
+		if r := again.final(call); strings.Count(states(r), "scored") != segments {
+			t.Errorf("%s: %s", call, states(r))
+		}
 	}
 }

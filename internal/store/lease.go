@@ -38,6 +38,9 @@ type lease struct {
 // earlier process of the node claimed.
 func (s *Store) Join(ctx context.Context, node, origin string) error {
 	if !s.several { // the lock of data_dir permits one process, so all claims are of earlier ones
+		if err := s.resumeClock(ctx, node); err != nil {
+			return err
+		}
 		s.node.Store(&node)
 		return s.InTx(ctx, func(t *Tx) error { return t.releaseDeliveries(ctx, "") })
 	}
@@ -69,6 +72,22 @@ func (s *Store) Join(ctx context.Context, node, origin string) error {
 			return err
 		}
 	}
+}
+
+// resumeClock tells the clock when the last process of a node was alive: a clock that is ahead at a restart must not make its records old.
+func (s *Store) resumeClock(ctx context.Context, node string) error {
+	var seen int64
+	err := s.reader.QueryRowContext(ctx, "SELECT seen_ms FROM node WHERE id = $1", node).Scan(&seen)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the last heartbeat of node %s: %w", node, err)
+	}
+	if s.node.Load() == nil && seen > 0 {
+		s.shared.Resume(fromMillis(seen))
+	}
+	return nil
 }
 
 // claim takes the row of a node unless another process may hold it, whose origin and last heartbeat it returns then. It
