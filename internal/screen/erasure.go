@@ -34,7 +34,7 @@ func (e *Maintenance) erase(ctx context.Context, call, who, why string, gone []s
 	if err != nil {
 		return err
 	}
-	busy := c.State == store.CallLive
+	busy, open := c.State == store.CallLive, 0
 	for k := range e.cfg.OwnParts() {
 		busy = busy || k.Call == call
 	}
@@ -43,7 +43,9 @@ func (e *Maintenance) erase(ctx context.Context, call, who, why string, gone []s
 		lost[node] = true
 	}
 	for _, g := range segments {
-		busy = busy || g.Busy()
+		if g.Busy() {
+			open++
+		}
 		if g.AudioKey != "" && !e.has(g.AudioNode) && !lost[g.AudioNode] {
 			return fmt.Errorf(
 				"%w: only node %s can delete the audio of call %s (hint: send the request there; if the node is gone, it is possible "+
@@ -54,8 +56,12 @@ func (e *Maintenance) erase(ctx context.Context, call, who, why string, gone []s
 			)
 		}
 	}
-	if busy {
-		return fmt.Errorf("%w: call %s is in progress, or is being analysed (hint: try again when it is final)", store.ErrConflict, call)
+	switch {
+	case busy:
+		return fmt.Errorf("%w: call %s is in progress (hint: try again when it has ended)", store.ErrConflict, call)
+	case open > 0:
+		return fmt.Errorf("%w: %d segments of call %s are being analysed (hint: try again when they have a result, at the latest after "+
+			"analysis.max_age)", store.ErrConflict, open, call)
 	}
 	if err := e.forgetAudio(ctx, call); err != nil {
 		return err
@@ -74,6 +80,7 @@ func (e *Maintenance) erase(ctx context.Context, call, who, why string, gone []s
 		Who:       who,
 		Why:       why,
 		At:        e.cfg.Now(),
+		Node:      e.cfg.Node,
 		Unreached: gone,
 	})
 }
@@ -90,6 +97,29 @@ func (e *Maintenance) gone(ctx context.Context) (names []string, err error) {
 		}
 	}
 	return names, err
+}
+
+// discardErased deletes what the spool of this node has left of calls that another node has erased.
+func (e *Maintenance) discardErased(ctx context.Context) error {
+	if e.cfg.Leftovers == nil || !e.cfg.Store.Shared() {
+		return nil
+	}
+	const page = 1000
+	list, err := e.cfg.Store.ErasedLegs(ctx, e.cfg.Node, page)
+	if err != nil {
+		return err
+	}
+	for _, l := range list {
+		part := store.Part{PartKey: l.PartKey, Legs: []store.LegProgress{{PartKey: l.PartKey, Leg: l.Leg}}}
+		last := store.SegmentRow{PartKey: l.PartKey, Leg: l.Leg, Seq: l.Segments - 1}
+		if err := e.cfg.Leftovers.DiscardLeftovers(l.Call, []store.Part{part}, []store.SegmentRow{last}); err != nil {
+			return err
+		}
+		if err := e.cfg.Store.ErasedLegDiscarded(ctx, l); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deleteErased deletes the audio of calls that were erased while this node was gone.

@@ -42,6 +42,7 @@ func (e *Maintenance) retain(ctx context.Context) error {
 	return errors.Join(
 		e.adopt(ctx),
 		e.deleteErased(ctx),
+		e.discardErased(ctx),
 		e.giveUpDeliveries(ctx),
 		e.expire(ctx),
 		e.forget(ctx),

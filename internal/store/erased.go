@@ -17,6 +17,7 @@ type Erasure struct {
 	Call     string
 	Who, Why string // for the audit
 	At       time.Time
+	Node     string // that erases it; "" for none
 	// Unreached are nodes that are gone, and may still have audio of the call. They delete it when they are back.
 	Unreached []string
 }
@@ -32,6 +33,9 @@ func (s *Store) Erase(ctx context.Context, e Erasure) error {
 		}
 		if c.State == CallLive {
 			return fmt.Errorf("%w: call %s is live", ErrConflict, e.Call)
+		}
+		if err := t.leaveSpool(ctx, e); err != nil {
+			return err
 		}
 		unreached, err := t.leaveAudio(ctx, e)
 		if err != nil {
@@ -138,6 +142,72 @@ func (t *Tx) leaveAudio(ctx context.Context, e Erasure) (nodes []string, err err
 	}
 	slices.Sort(nodes)
 	return nodes, nil
+}
+
+// leaveSpool tells the other nodes which legs of a call they have recorded: their spools may have damaged entries of it.
+func (t *Tx) leaveSpool(ctx context.Context, e Erasure) error {
+	if !t.s.several {
+		return nil
+	}
+	for _, legs := range []string{
+		`SELECT call_id, node, part, leg, (SELECT count(*) FROM segment g
+			WHERE g.call_id = leg.call_id AND g.part = leg.part AND g.node = leg.node AND g.leg = leg.leg), CAST($3 AS BIGINT)
+		FROM leg WHERE call_id = $1 AND node <> $2`,
+		"SELECT CAST($1 AS TEXT), id, 0, '', 0, CAST($3 AS BIGINT) FROM node WHERE id <> $2", // whose legs may not have been stored
+	} {
+		if _, err := t.exec(
+			ctx,
+			"INSERT INTO erased_spool (call_id, node, part, leg, segments, erased_ms) "+legs+" ON CONFLICT (node, call_id, part, leg) DO NOTHING",
+			e.Call,
+			e.Node,
+			millis(e.At),
+		); err != nil {
+			return fmt.Errorf("note the legs of call %s on other nodes: %w", e.Call, err)
+		}
+	}
+	return nil
+}
+
+// ErasedLeg is a leg of an erased call, with the number of its segments.
+type ErasedLeg struct {
+	PartKey
+	Leg      string
+	Segments int
+}
+
+// ErasedLegs returns the legs of erased calls that a node has recorded and another one has erased, by calls.
+func (s *Store) ErasedLegs(ctx context.Context, node string, limit int) (list []ErasedLeg, err error) {
+	rows, err := s.reader.QueryContext(
+		ctx,
+		`SELECT call_id, node, part, leg, segments FROM erased_spool WHERE node = $1 ORDER BY call_id, part, leg LIMIT $2`,
+		node,
+		limit,
+	)
+	err = each(rows, err, func(r *sql.Rows) error {
+		var l ErasedLeg
+		err := r.Scan(&l.Call, &l.Node, &l.Part, &l.Leg, &l.Segments)
+		list = append(list, l)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list legs of erased calls: %w", err)
+	}
+	return list, nil
+}
+
+// ErasedLegDiscarded records that the spool of its node has nothing left of a leg of an erased call.
+func (s *Store) ErasedLegDiscarded(ctx context.Context, l ErasedLeg) error {
+	return s.InTx(ctx, func(t *Tx) error {
+		_, err := t.exec(
+			ctx,
+			"DELETE FROM erased_spool WHERE node = $1 AND call_id = $2 AND part = $3 AND leg = $4",
+			l.Node,
+			l.Call,
+			l.Part,
+			l.Leg,
+		)
+		return err
+	})
 }
 
 // Erased reports whether a part must not be stored, because its call was erased after it had begun.

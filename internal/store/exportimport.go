@@ -34,6 +34,7 @@ var tables = []struct {
 	{"webhook_endpoint", "name"},
 	{"erased", "call_id"},
 	{"erased_audio", "segment_id"},
+	{"erased_spool", "node, call_id, part, leg"},
 }
 
 // ErrStalled means that an export did not go on. Its snapshot was released.

@@ -154,6 +154,10 @@ func (s *Store) RemoveNode(ctx context.Context, b NodeBeat) (done bool, err erro
 			b.Seen,
 		)
 		done = n > 0
+		if err != nil || !done {
+			return err
+		}
+		_, err = t.exec(ctx, "DELETE FROM erased_spool WHERE node = $1", b.Node)
 		return err
 	})
 	if err != nil {
