@@ -143,17 +143,16 @@ func NewMaintenance(cfg MaintenanceConfig) (*Maintenance, error) {
 
 // Run works until the context ends. Then it lets running jobs finish, for at most grace.
 func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
-	// This process has just started, so no job of this node is running.
-	if _, err := e.cfg.Store.Release(ctx, e.cfg.Node); err != nil {
+	for {
+		err := e.timed(ctx, beginTime, e.begin)
+		if err == nil {
+			break
+		}
 		if ctx.Err() != nil {
 			return nil // stopped before the start
 		}
-		return err
-	}
-	if n, err := e.cfg.Store.PullIn(ctx); err != nil && ctx.Err() == nil {
-		return err
-	} else if n > 0 {
-		e.cfg.Log.Warn("work was due too far ahead, the clock was set back; it is due now", "rows", n)
+		e.cfg.Log.Warn("jobs of before the start not taken up, retrying", "error", err)
+		_ = wait.For(ctx, heartbeatEvery)
 	}
 	// Before the first job is done, so that its decision takes the policies of the other nodes into account.
 	if err := e.timed(ctx, heartbeatTime, e.heartbeat); err != nil && ctx.Err() == nil {
@@ -192,6 +191,26 @@ func (e *Maintenance) Run(ctx context.Context, grace time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// begin takes up the jobs of before the start: this process runs none yet. The database may not answer for so long that another node has
+// taken over.
+func (e *Maintenance) begin(ctx context.Context) error {
+	_, err := e.cfg.Store.Release(ctx, e.cfg.Node)
+	if errors.Is(err, store.ErrFenced) {
+		if err := e.fenced(ctx); err != nil {
+			return err
+		}
+		_, err = e.cfg.Store.Release(ctx, e.cfg.Node)
+	}
+	if err != nil {
+		return err
+	}
+	n, err := e.cfg.Store.PullIn(ctx)
+	if n > 0 {
+		e.cfg.Log.Warn("work was due too far ahead, the clock was set back; it is due now", "rows", n)
+	}
+	return err
 }
 
 // heartbeat shows the other nodes that this one is alive and by which policy it decides, and reads their policies.
@@ -288,6 +307,9 @@ func (e *Maintenance) clocks(ctx context.Context) error {
 	}
 	return nil
 }
+
+// beginTime bounds one attempt to take up the jobs of before the start. It is longer than that of a transaction.
+const beginTime = 40 * time.Second
 
 // earlierAfter is the time after its end from which a call is part of the backlog.
 const earlierAfter = time.Minute

@@ -35,6 +35,7 @@ func TestNeighbours(t *testing.T) {
 		"thousands of gone nodes cost nothing":             thousandsGone,
 		"calls of a node that is back are not ended":       backInTime,
 		"a run that was frozen uploads nothing":            frozenRun,
+		"a node that is taken over at its start works":     takenAtStart,
 		"what a spool has of an erased call is erased":     erasedElsewhere,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -132,6 +133,33 @@ func erasedElsewhere(t *testing.T, url string) {
 	}
 	if legs, err := b.store.ErasedLegs(t.Context(), "b", 10); err != nil || len(legs) != 0 {
 		t.Errorf("%v %v", legs, err)
+	}
+}
+
+// takenAtStart: another node takes a node over between its joining and its first write, as while the database is frozen. The simulation
+// found that it did not work for good, and the program that it ended.
+func takenAtStart(t *testing.T, url string) {
+	a, lease := member(t, url, "a", options{})
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "UPDATE node SET generation = generation + 1 WHERE id = 'a'"); err != nil {
+		t.Fatal(err)
+	}
+	a.record(a.part("c", 0), 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- a.idle().Run(ctx, 0) }()
+	a.await("the node has joined again", lease.Held)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if a.drain(); len(a.report("c").Segments) != 1 {
+		t.Errorf("%+v", a.report("c"))
 	}
 }
 
