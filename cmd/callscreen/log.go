@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"strings"
 
@@ -12,6 +13,17 @@ import (
 
 // newLog returns a logger whose lines have the form of the program's errors.
 func newLog(w io.Writer) *slog.Logger { return slog.New(lineHandler{w: w}) }
+
+// ofLibraries gives the lines that libraries write to the standard logger to a logger, at level debug: net/http writes what peers send
+// after an answer, in a form of its own. Without a logger they are dropped.
+func ofLibraries(to *slog.Logger) {
+	log.SetFlags(0)
+	if to == nil {
+		log.SetOutput(io.Discard)
+		return
+	}
+	log.SetOutput(slog.NewLogLogger(to.Handler(), slog.LevelDebug).Writer())
+}
 
 // lineHandler writes warnings and errors as "callscreen: message (key: value, ...)".
 type lineHandler struct {

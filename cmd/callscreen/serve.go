@@ -45,6 +45,7 @@ webhooks without dropping a call.`,
 				return err
 			}
 			log, level := serveLog(e, cfg.Log)
+			ofLibraries(log)
 			meter := app.NewMeter()
 			client, closeClient, err := newAnalyzer(cmd.Context(), e, cfg, simulate, script, meter.Request)
 			if err != nil {

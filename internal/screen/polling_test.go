@@ -179,7 +179,7 @@ func TestALiveCallComesBeforeTheBacklog(t *testing.T) {
 	}
 }
 
-// A poll that takes longer than what is left of the deadline is not cut off for ever: the answer counts, or ends the waiting.
+// A poll that takes longer than what is left of the deadline is not cut off each time: the answer counts, or ends the waiting.
 func TestASlowPollIsAnsweredOnce(t *testing.T) {
 	t.Parallel()
 	for name, last := range map[string]string{"finished": "caller0 scored", "not finished": "caller0 failed/timeout"} {

@@ -144,7 +144,7 @@ func (t *Tx) leaveAudio(ctx context.Context, e Erasure) (nodes []string, err err
 	return nodes, nil
 }
 
-// leaveSpool tells the other nodes which legs of a call they have recorded: their spools may have damaged entries of it.
+// leaveSpool notes, for the other nodes, the legs of a call that they have recorded: their spools may have damaged entries of it.
 func (t *Tx) leaveSpool(ctx context.Context, e Erasure) error {
 	if !t.s.several {
 		return nil

@@ -74,7 +74,7 @@ func (s *Store) Join(ctx context.Context, node, origin string) error {
 	}
 }
 
-// resumeClock tells the clock when the last process of a node was alive: a clock that is ahead at a restart must not make its records old.
+// resumeClock gives the clock the time of the last heartbeat of a node: a clock that is ahead at a restart must not make its records old.
 func (s *Store) resumeClock(ctx context.Context, node string) error {
 	var seen int64
 	err := s.reader.QueryRowContext(ctx, "SELECT seen_ms FROM node WHERE id = $1", node).Scan(&seen)
