@@ -2,6 +2,8 @@ package screen_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -265,4 +267,67 @@ func TestALostNameOfTheOnlyNode(t *testing.T) {
 	}
 	n.erase("open")
 	n.gone("open", key)
+}
+
+// erasedElsewhere: a call is erased at one node while the spool of another one has damaged entries of it.
+func erasedElsewhere(t *testing.T, url string) {
+	a, _ := member(t, url, "a", options{})
+	b, _ := member(t, url, "b", options{})
+	for _, n := range []*node{a, b} {
+		if err := n.store.Heartbeat(t.Context(), n.name, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := b.part("erased", 0)
+	other := b.part("other", 0)
+	for _, of := range []store.Part{p, other} {
+		if err := b.courier.Take(of, silence("caller", 0)); err != nil {
+			t.Fatal(err)
+		}
+		b.end(of)
+	}
+	b.drain()
+	damage := func(of store.Part, leg string, seq int, text string) {
+		t.Helper()
+		before := map[string]bool{}
+		for _, e := range b.spool.Entries() {
+			before[e.ID] = true
+		}
+		if err := b.courier.Take(of, piece(leg, seq)); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range b.spool.Entries() {
+			if before[e.ID] {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(b.dir, "spool", e.ID+".json"), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	damage(p, "caller", 1, "zeros")
+	damage(p, "never stored", 0, `{"segment":{"call":"erased", cut off`)
+	damage(other, "caller", 1, "zeros")
+	left := func() int {
+		names, err := b.spool.Leftovers(screen.Understood)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(names)
+	}
+	before := left()
+	a.erase("erased")
+	wire := b.wire
+	b.wire = func(c *screen.MaintenanceConfig) { wire(c); c.Leftovers = b.courier }
+	for range 2 {
+		if err := b.idle().Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if before != 6 || left() != 2 {
+		t.Errorf("%d files, %d are left", before, left())
+	}
+	if legs, err := b.store.ErasedLegs(t.Context(), "b", 10); err != nil || len(legs) != 0 {
+		t.Errorf("%v %v", legs, err)
+	}
 }
