@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -82,24 +83,30 @@ var errNotDone = errors.New("not finished yet")
 func (c *Client) wait(ctx context.Context, id string) (job Job, seen Result, err error) {
 	unfinished := c.opt.Clock.Now()
 	pace := c.pace(opPoll) // the wait before the first poll is a part of the deadline
+	pace.learned = func() (time.Duration, bool) { return c.pacer.wait(id, rand.Float64()) }
 	w := &watch{mark: unfinished}
 	// Wait before the first poll too: no job finishes at once.
-	if err := c.sleep(ctx, c.firstPoll(ctx)); err != nil {
+	if err := c.sleep(ctx, c.firstPoll(ctx, pace)); err != nil {
 		return Job{ID: id}, Result{}, canceled(opPoll, id, err)
 	}
 	err = c.retry(ctx, pace, opPoll, id, func(ctx context.Context) *Error {
 		seen.Polls++
 		asked := c.opt.Clock.Now()
+		c.pacer.question(id, asked)
+		pace.regular = false
 		var e *Error
 		job, e = c.poll(ctx, id)
 		now := c.opt.Clock.Now()
 		switch {
 		case e == nil && job.Final():
+			c.pacer.finished(id)
 			seen.Gap = now.Sub(unfinished)
 			w.answered(now, "")
 			return nil
 		case e == nil && !job.Done():
 			unfinished = asked
+			c.pacer.unfinished(id, asked)
+			pace.regular = true
 			w.answered(now, "")
 			return &Error{
 				Op:    opPoll,
@@ -129,8 +136,12 @@ func (c *Client) wait(ctx context.Context, id string) (job Job, seen Result, err
 }
 
 // firstPoll returns the delay before the first poll. A caller who has less time than PollInitial gets a poll too.
-func (c *Client) firstPoll(ctx context.Context) time.Duration {
-	delay := min(c.opt.PollInitial, c.opt.Deadline/2)
+func (c *Client) firstPoll(ctx context.Context, pace *pacing) time.Duration {
+	delay := c.opt.PollInitial
+	if learned, ok := pace.learned(); ok {
+		delay = learned
+	}
+	delay = min(delay, c.opt.Deadline/2)
 	if end, ok := ctx.Deadline(); ok {
 		return min(delay, max(time.Until(end)/2, 0))
 	}
@@ -236,8 +247,10 @@ type pacing struct {
 	deadline time.Time
 	least    time.Duration
 	most     time.Duration
-	room     time.Duration // least time that a try gets before the deadline
-	atLeast  time.Duration // from Retry-After of the last answer
+	room     time.Duration                // least time that a try gets before the deadline
+	atLeast  time.Duration                // from Retry-After of the last answer
+	learned  func() (time.Duration, bool) // interval by what was learned
+	regular  bool                         // the last answer was that the job is not finished
 }
 
 // pace returns the pacing of an operation. An upload that is cut off by the deadline may be charged, so it gets more room.
@@ -268,6 +281,11 @@ func (p *pacing) left() time.Duration { return p.deadline.Sub(p.clock.Now()) }
 // deadline.
 func (p *pacing) NextBackOff() time.Duration {
 	d := min(max(p.ExponentialBackOff.NextBackOff(), p.least), p.most)
+	if p.regular {
+		if learned, ok := p.learned(); ok {
+			d = min(learned, p.most)
+		}
+	}
 	left := p.left()
 	if left <= 0 || p.atLeast > left {
 		return backoff.Stop

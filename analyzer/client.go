@@ -20,7 +20,8 @@ type Options struct {
 	// UserAgent is the User-Agent header. Default: "callscreen".
 	UserAgent string
 	// PollInitial and PollMax are the shortest and the longest interval between two polls. The interval grows
-	// exponentially. Default: 1 s and 3 s.
+	// exponentially, until the client has learned how long jobs take: then it asks when they are likely to be finished, no
+	// sooner than PollInitial, and the first time also later than PollMax. Default: 1 s and 3 s.
 	PollInitial, PollMax time.Duration
 	// Deadline limits a submission with all its retries, and then the polling of the job, requests in flight included.
 	// Default: 2 min.
@@ -64,6 +65,7 @@ type Client struct {
 	base    *url.URL
 	http    *http.Client
 	refused atomic.Pointer[refusal] // set while the API rejects the key
+	pacer   *pacer
 }
 
 // refusal records that the API rejected the key.
@@ -99,6 +101,7 @@ func New(key Key, opts *Options) (*Client, error) {
 		return nil, errors.New("the base URL of the API is not an http or https URL without credentials (hint: https://api.dataspike.io)")
 	}
 	c.base = base
+	c.pacer = newPacer(c.opt.PollInitial, c.opt.PollMax, c.opt.Clock.Now)
 	c.http = &http.Client{}
 	if c.opt.HTTPClient != nil {
 		c.http.Transport, c.http.Timeout = c.opt.HTTPClient.Transport, c.opt.HTTPClient.Timeout
@@ -128,6 +131,12 @@ func def[T comparable](v *T, d T) {
 		*v = d
 	}
 }
+
+// Learned returns what the client has learned about the times that jobs take, for Learn of a later client.
+func (c *Client) Learned() ([]byte, error) { return c.pacer.snapshot() }
+
+// Learn takes up what an earlier client had learned.
+func (c *Client) Learn(data []byte) error { return c.pacer.restore(data) }
 
 // CloseIdleConnections closes idle connections.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }

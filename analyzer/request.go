@@ -34,6 +34,9 @@ func (c *Client) submit(ctx context.Context, audio Audio, resend bool) (Job, *Er
 	start := c.opt.Clock.Now()
 	job, e := c.upload(ctx, audio)
 	c.observe(Event{Op: opSubmit, Err: e, Took: c.opt.Clock.Now().Sub(start), Resend: resend})
+	if e == nil && !job.Done() {
+		c.pacer.submitted(job.ID, audio.Size)
+	}
 	return job, e
 }
 

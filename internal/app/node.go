@@ -26,7 +26,7 @@ func nodeName(dir string) (string, error) {
 		return "", fmt.Errorf("data_dir: %w", err)
 	}
 	name := "node-" + strings.ToLower(rand.Text()[:12])
-	if err := writeNode(dir, name); err != nil {
+	if err := writeDurably(dir, "node", []byte(name+"\n")); err != nil {
 		return "", fmt.Errorf("data_dir: %w", err)
 	}
 	return name, nil
@@ -88,20 +88,20 @@ func fileID(info fs.FileInfo) string {
 	return ""
 }
 
-// writeNode makes the name durable before anything is recorded under it.
-func writeNode(dir, name string) error {
-	temp := filepath.Join(dir, "node.tmp")
+// writeDurably replaces a file of data_dir, so that a kill leaves the old or the new content.
+func writeDurably(dir, name string, content []byte) error {
+	temp := filepath.Join(dir, name+".tmp")
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	if _, err = f.WriteString(name + "\n"); err == nil {
+	if _, err = f.Write(content); err == nil {
 		err = f.Sync()
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(temp, filepath.Join(dir, "node")); err != nil {
+	if err := os.Rename(temp, filepath.Join(dir, name)); err != nil {
 		return err
 	}
 	d, err := os.Open(dir)

@@ -17,6 +17,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 		maintaining: start(base, func(ctx context.Context) error { return a.maintenance.Run(ctx, drainFor/2) }),
 		delivering:  start(base, func(ctx context.Context) error { a.hooks.run(ctx); return nil }),
 		reviewing:   start(base, a.review.Run),
+		learning:    start(base, a.loadAnswerTimes().run),
 		serving:     a.listeners.serve(a.handlers(), a.auth.Guard),
 	}
 	select {
@@ -34,6 +35,7 @@ type stages struct {
 	maintaining *stage // workers and sweeps
 	delivering  *stage // webhooks
 	reviewing   *stage // events of the review page
+	learning    *stage // how long jobs of the analysis API take
 	serving     *servers
 }
 

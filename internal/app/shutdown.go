@@ -27,7 +27,7 @@ func (a *App) shutdown(base context.Context, s stages) error {
 	a.puller.Close()
 	a.live.Close()
 	a.drain(base)
-	err := errors.Join(s.forwarding.stop(), s.maintaining.stop())
+	err := errors.Join(s.forwarding.stop(), s.maintaining.stop(), s.learning.stop())
 	a.flushHooks(base)
 	err = errors.Join(err, s.delivering.stop(), s.reviewing.stop()) // the listeners have got all events
 	return errors.Join(err, s.serving.close(base))

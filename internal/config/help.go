@@ -56,8 +56,8 @@ var help = map[string]string{
 		"api_key_file.",
 	"analysis.base_url":     "Base URL of the API. https://sandboxapi.dataspike.io is the vendor's sandbox.",
 	"analysis.api_key_file": "File that contains only the API key.",
-	"analysis.poll_initial": "Delay before the first poll of a job. Later delays grow exponentially, with jitter, up to " +
-		"poll_max.",
+	"analysis.poll_initial": "Minimum delay before the first poll of a job, and between two polls. Later delays grow exponentially, with " +
+		"jitter, up to poll_max. After 20 jobs the polls come when a job is likely to be done, by the times of the last 256 jobs.",
 	"analysis.poll_max": "Maximum delay between two polls of a job.",
 	"analysis.deadline": "A job that is not done after this time counts as failed (timeout). serve counts the time in which the API " +
 		"answers about the job, so that an outage ends no job. replay counts all time, and gives the upload the same limit.",

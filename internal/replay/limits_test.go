@@ -21,7 +21,8 @@ func TestAFileThatReachesALimitIsNotClear(t *testing.T) {
 		real[name] = path
 	}
 	file := filepath.Join(t.TempDir(), "call.flac")
-	if out, err := exec.CommandContext(t.Context(), real["ffmpeg"], "-v", "error", "-i", audio+"human.wav", file).CombinedOutput(); err != nil {
+	encoder := exec.CommandContext(t.Context(), real["ffmpeg"], "-v", "error", "-i", audio+"human.wav", file)
+	if out, err := encoder.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	half := `"` + real["ffmpeg"] + `" "$@" | head -c 400000; `
