@@ -19,7 +19,8 @@ const (
 	explored = 1.0 / 12
 )
 
-// plan has the times of the questions about a job, for a known distribution of the times of jobs, with the least mean of delay and price. Intervals between questions do not shrink.
+// plan has the times of the questions about a job, for a known distribution of the times of jobs, with the least mean of delay and
+// price. Intervals between questions do not shrink.
 type plan struct {
 	step  time.Duration
 	first int     // step of the first question

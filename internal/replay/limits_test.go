@@ -12,20 +12,20 @@ import (
 
 // A file that takes ffmpeg or ffprobe to a limit is not clear: what was decoded before is human speech, and the rest is not known.
 func TestAFileThatReachesALimitIsNotClear(t *testing.T) {
-	real := map[string]string{}
+	programs := map[string]string{}
 	for _, name := range []string{"ffmpeg", "ffprobe"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Skip(name + " is not installed")
 		}
-		real[name] = path
+		programs[name] = path
 	}
 	file := filepath.Join(t.TempDir(), "call.flac")
-	encoder := exec.CommandContext(t.Context(), real["ffmpeg"], "-v", "error", "-i", audio+"human.wav", file)
+	encoder := exec.CommandContext(t.Context(), programs["ffmpeg"], "-v", "error", "-i", audio+"human.wav", file)
 	if out, err := encoder.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	half := `"` + real["ffmpeg"] + `" "$@" | head -c 400000; `
+	half := `"` + programs["ffmpeg"] + `" "$@" | head -c 400000; `
 	for name, c := range map[string]struct{ program, script, decision string }{
 		"no limit":              {"", "", "clear"},
 		"CPU":                   {"ffmpeg", half + "kill -XCPU $$", "inconclusive"},
@@ -41,7 +41,7 @@ func TestAFileThatReachesALimitIsNotClear(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			for program, path := range real { // ffprobe is the one beside ffmpeg
+			for program, path := range programs { // ffprobe is the one beside ffmpeg
 				script := fmt.Sprintf("exec %q \"$@\"", path)
 				if program == c.program {
 					script = c.script
