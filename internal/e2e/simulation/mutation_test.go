@@ -36,8 +36,8 @@ var mutations = []mutation{
 		"|| job.ID != \"\" && job.ID != id {", "{",
 	},
 	{
-		"the backlog goes before live calls", "internal/screen/submitrate.go",
-		"if !store.Urgent(priority) {", "if store.Urgent(priority) {",
+		"the backlog goes before live calls", "internal/store/jobs.go",
+		"firstOfLeg = 2", "firstOfLeg = 4",
 	},
 	{
 		"a delivered message is not stored as delivered", "internal/hook/hook.go",
