@@ -287,6 +287,17 @@ func TestEveryMisbehaviourOfTheAPI(t *testing.T) {
 		{"polls fail for a while", poll(simulator.Answer{Status: 500, Times: 5}), nil, "", 1, 1, 0, ""},
 		{"polls are limited for a while", poll(simulator.Answer{Status: 429, Times: 2}), nil, "", 1, 1, 0, ""},
 		{"poll connections are lost for a while", poll(simulator.Answer{Reset: "before", Times: 3}), nil, "", 1, 1, 0, ""},
+		{
+			"an upload gets the page of a proxy",
+			submit(simulator.Answer{Status: 404, Body: "<html>default backend</html>", ContentType: "text/html", Times: 2}),
+			nil,
+			"",
+			3,
+			1,
+			0,
+			"",
+		},
+		{"an upload gets a 413 page", submit(simulator.Answer{Status: 413, Body: "\n<html>", Times: 1}), nil, "", 2, 1, 0, ""},
 		{"a poll is cut off", poll(simulator.Answer{Status: 200, Body: `{"id":"x","status":"comp`, Times: 1}), nil, "", 1, 1, 0, ""},
 		{"a poll gets HTML", poll(simulator.Answer{Status: 200, Body: "<html>login</html>", Times: 2}), nil, "", 1, 1, 0, ""},
 		{

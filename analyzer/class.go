@@ -106,8 +106,8 @@ func statusError(op string, status int, sent bool, body []byte, after time.Durat
 	}
 	e := &Error{Op: op, Status: status, Message: answerMessage(body)}
 	e.Kind, e.Hint = statusKind(op, status, sent)
-	if e.Kind == KindJobNotFound && page(body) {
-		e.Kind, e.Hint = KindUnavailable, "" // of a proxy, which knows no jobs
+	if (e.Kind == KindJobNotFound || e.Kind.Class() == ClassAudio) && page(body) {
+		e.Kind, e.Hint = KindUnavailable, "a server in front of the API answers; check analysis.base_url" // it knows no jobs and no audio
 	}
 	if e.Kind.Class() == ClassService {
 		e.Retry, e.RetryAfter = true, after

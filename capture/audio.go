@@ -40,7 +40,7 @@ func (l *Leg) audio(st *stream, s *slot) {
 		return
 	}
 	l.stat.Decoded += n
-	t.packet = n
+	t.packet, l.payload = n, int64(len(s.payload))
 	if fresh {
 		t.foresee(s, n, st.order)
 	}
@@ -90,7 +90,7 @@ func (l *Leg) burst(st *stream, s *slot) bool {
 // changeFormat prepares for a payload type other than that of the packet before.
 func (l *Leg) changeFormat(s *slot) {
 	s.format.Decoder.Reset()
-	l.format = s.format.id
+	l.format, l.payload = s.format.id, 0
 	rate := s.format.Decoder.Rate()
 	if rate > l.Rate() && !l.fixed {
 		l.raise(rate)

@@ -1,5 +1,7 @@
 package capture
 
+import "time"
+
 // Decoder decodes the payloads of one RTP stream to PCM. It keeps state from packet to packet, so each leg needs its own.
 // It is not safe for concurrent use.
 type Decoder interface {
@@ -44,6 +46,36 @@ func (k Kind) holds(payload []byte) bool {
 	case KindNoise:
 		return len(payload) <= maxNoise
 	}
+	return true
+}
+
+// quiet reports whether packets of the kind hold no audio.
+func (k Kind) quiet() bool { return k == KindEvent || k == KindNoise }
+
+const (
+	// signalRate is the rate in bytes a second above which packets without audio may be a voice: an event with its repeats needs 200 to
+	// 250, comfort noise less, and speech codecs from 600 on.
+	signalRate = 500
+	// signalBurst is what may come at once, after a stall.
+	signalBurst = 3000
+)
+
+// signals bounds the rate of packets of telephone-event and comfort noise.
+type signals struct {
+	used float64 // bytes
+	at   time.Time
+}
+
+// take counts a payload, and reports whether the rate permits it.
+func (s *signals) take(bytes int, now time.Time) bool {
+	if !s.at.IsZero() {
+		s.used = max(s.used-signalRate*now.Sub(s.at).Seconds(), 0)
+	}
+	s.at = now
+	if s.used+float64(bytes) > signalBurst {
+		return false
+	}
+	s.used += float64(bytes)
 	return true
 }
 

@@ -12,7 +12,7 @@ func (l *Leg) fill(gap int64, st *stream, s *slot, fresh bool) {
 	switch {
 	case missing == 0:
 		lost = 0
-	case l.timeline.packet > 0:
+	case l.timeline.packet > 0 && !l.longer(gap, missing, s):
 		lost = min(gap, missing*l.timeline.packet)
 	}
 	if lost > 0 {
@@ -25,6 +25,15 @@ func (l *Leg) fill(gap int64, st *stream, s *slot, fresh bool) {
 		l.gapTo(silent, false)
 		l.conceal.reset()
 	}
+}
+
+// longer reports whether the lost packets were longer than the last one, and as long as the next one: the codec has a constant rate, and
+// the gap is that time for each of them.
+func (l *Leg) longer(gap, missing int64, next *slot) bool {
+	if l.payload == 0 || int64(len(next.payload)) <= l.payload {
+		return false
+	}
+	return gap == missing*(l.timeline.packet*int64(len(next.payload))/l.payload)
 }
 
 // patch writes lost samples, and audio made up for them as far as possible.

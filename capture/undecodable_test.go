@@ -83,3 +83,75 @@ func TestALegThatCannotBeDecoded(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+// muLawLeg returns a leg of mu-law with telephone-event and comfort noise.
+func muLawLeg(t *testing.T) *capture.Leg {
+	t.Helper()
+	types := map[uint8]capture.PayloadType{
+		0: {ClockRate: 8000, Decoder: muLawDecoder{}}, 13: {ClockRate: 8000, Kind: capture.KindNoise},
+		101: {ClockRate: 8000, Kind: capture.KindEvent},
+	}
+	l, err := capture.NewLeg(capture.LegConfig{Rate: 8000, PayloadTypes: types}, &tape{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// A voice in many small packets of comfort noise or telephone-event does not count as heard. Their usual rates do.
+func TestAVoiceInPacketsWithoutAudioIsNotHeard(t *testing.T) {
+	for name, c := range map[string]struct {
+		pt           uint8
+		bytes        int
+		every        time.Duration
+		most, atMost int // unrecorded packets of 12 s
+	}{
+		"mu-law as comfort noise":     {13, 32, 4 * time.Millisecond, 2700, 3000},
+		"mu-law as telephone-event":   {101, 20, 2500 * time.Microsecond, 4300, 4800},
+		"comfort noise":               {13, 11, 100 * time.Millisecond, 0, 0},
+		"comfort noise each 20 ms":    {13, 9, 20 * time.Millisecond, 0, 0},
+		"a digit held for 12 seconds": {101, 4, 20 * time.Millisecond, 0, 0},
+	} {
+		l := muLawLeg(t)
+		at, seq, ts := time.Duration(0), uint16(0), uint32(0)
+		push := func(pt uint8, payload []byte, d time.Duration) {
+			l.Push(packet(t, pt, seq, ts, 1, payload), epoch.Add(at))
+			seq++
+			ts += uint32(d.Seconds() * 8000)
+			at += d
+		}
+		for range 50 {
+			push(0, make([]byte, 160), 20*time.Millisecond)
+		}
+		for range int(12 * time.Second / c.every) {
+			push(c.pt, make([]byte, c.bytes), c.every)
+		}
+		l.Flush()
+		closes(t, l)
+		if got := l.Ledger().Unrecorded[capture.UnrecordedCodec]; got.Packets < int64(c.most) || got.Packets > int64(c.atMost) {
+			t.Errorf("%s: %+v", name, l.Ledger())
+		}
+	}
+}
+
+// Lost packets that were longer than the last one are lost with all of their time.
+func TestLostPacketsAreAsLongAsTheNextOne(t *testing.T) {
+	l := muLawLeg(t)
+	seq, ts := uint16(0), uint32(0)
+	for i := range 700 {
+		n := 160
+		if i >= 600 {
+			n = 960
+		}
+		if i < 600 || i == 699 {
+			l.Push(packet(t, 0, seq, ts, 1, make([]byte, n)), epoch.Add(time.Duration(ts)*time.Second/8000))
+		}
+		seq++
+		ts += uint32(n)
+	}
+	l.Flush()
+	closes(t, l)
+	if got := l.Ledger().Lost; got.Packets != 99 || got.Time < 11800*time.Millisecond || got.Time > 11900*time.Millisecond {
+		t.Errorf("%+v", l.Ledger())
+	}
+}

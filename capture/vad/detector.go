@@ -2,6 +2,7 @@ package vad
 
 import (
 	"fmt"
+	"math"
 
 	"callscreen/capture"
 )
@@ -22,6 +23,8 @@ type Detector struct {
 	gate    gate
 	before  [][]int16 // ring of the last frames that the closed gate kept from the network
 	held    int       // how many of them
+	offset  float32   // DC offset of the leg
+	level   []int16   // frame without it
 	next    int       // where the next one goes
 	talking bool
 }
@@ -73,7 +76,31 @@ func (d *Detector) FrameSize() int { return d.net.frame }
 func (d *Detector) Reset() {
 	d.net.reset()
 	d.gate.reset()
-	d.held, d.next, d.talking = 0, 0, false
+	d.held, d.next, d.talking, d.offset = 0, 0, false, 0
+}
+
+const (
+	// largestOffset is the DC offset that the network is not given: it takes speech on a large one for a tone. Audio without a fault
+	// of the sender has less than -34 dBFS.
+	largestOffset = 655
+	offsetMemory  = 0.2 // share of a frame in the mean
+)
+
+// withoutOffset returns a frame without a large DC offset. Other frames stay as they are.
+func (d *Detector) withoutOffset(frame []int16) []int16 {
+	mean := float32(0)
+	for _, s := range frame {
+		mean += float32(s)
+	}
+	d.offset += offsetMemory * (mean/float32(len(frame)) - d.offset)
+	if d.offset > -largestOffset && d.offset < largestOffset {
+		return frame
+	}
+	d.level = d.level[:0]
+	for _, s := range frame {
+		d.level = append(d.level, int16(max(min(float32(s)-d.offset, math.MaxInt16), math.MinInt16)))
+	}
+	return d.level
 }
 
 // Probability returns the network's probability of speech in the next frame, without gate and thresholds. It advances the
@@ -87,7 +114,7 @@ func (d *Detector) Probability(frame []int16) float32 {
 // Classify returns the class of the next frame, mono 16-bit PCM of FrameSize samples. A shorter frame is a programming
 // error and panics.
 func (d *Detector) Classify(frame []int16) capture.Sound {
-	frame = frame[:d.net.frame:d.net.frame]
+	frame = d.withoutOffset(frame[:d.net.frame:d.net.frame])
 	open, loud := d.gate.judge(frame)
 	if !open {
 		d.talking = false

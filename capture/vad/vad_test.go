@@ -115,3 +115,34 @@ func BenchmarkClassify(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(i)/32*60, "ms/min")
 	})
 }
+
+// Speech with a DC offset is speech. The network takes it for a tone.
+func TestSpeechWithAnOffsetIsHeard(t *testing.T) {
+	b, err := os.ReadFile("../../testdata/audio/synthetic.wav")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pcm := samples(b[44:])
+	heard := func(gain, offset float64) int {
+		d, err := vad.New(16000, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, frame := 0, make([]int16, d.FrameSize())
+		for at := 0; at+len(frame) <= len(pcm); at += len(frame) {
+			for i := range frame {
+				frame[i] = int16(max(min(gain*float64(pcm[at+i])+offset*32767, 32767), -32768))
+			}
+			if d.Classify(frame) == capture.Speech {
+				n++
+			}
+		}
+		return n
+	}
+	whole := heard(0.25, 0)
+	for _, offset := range []float64{-0.7, -0.4, -0.1, 0.03, 0.2, 0.4, 0.6} {
+		if n := heard(0.25, offset); n < whole*9/10 {
+			t.Errorf("offset %v: %d frames of speech, %d without", offset, n, whole)
+		}
+	}
+}
