@@ -210,6 +210,7 @@ func (l *Leg) push(datagram []byte, arrival time.Time, f *formats) {
 		st.audio++
 		st.proven = st.proven || st.audio >= 2
 		st.source.clock, st.source.lastTS, st.source.lastAt = int64(s.format.ClockRate), p.ts, arrival
+		st.times.add(p.ts)
 	}
 	if s.reason == "" && s.format.Kind == KindRED {
 		l.putRED(st, s, f)

@@ -68,6 +68,11 @@ func (l *Leg) putRED(st *stream, s slot, f *formats) {
 		if i < len(blocks)-1 {
 			block.copied = true
 			block.seq -= l.distance(int64(len(blocks)-1-i), b.offset, block.format)
+			if block.reason == "" && block.format.Kind == KindAudio && len(b.payload) > 0 && st.order.arrived(block.seq) &&
+				st.times.unknown(block.ts) {
+				l.books.unrecord(UnrecordedMalformed, 0, l.packetTime()) // the copy of nothing that was sent
+				st.times.add(block.ts)
+			}
 			if block.reason != "" || block.seq < st.order.next || st.order.has(block.seq) || st.order.arrived(block.seq) {
 				continue
 			}
@@ -76,6 +81,29 @@ func (l *Leg) putRED(st *stream, s slot, f *formats) {
 		}
 		st.order.put(block)
 	}
+}
+
+// sentTimes are the timestamps of the newest audio packets of a stream.
+type sentTimes struct {
+	list [64]uint32
+	n    int
+}
+
+func (t *sentTimes) add(ts uint32) {
+	t.list[t.n%len(t.list)] = ts
+	t.n++
+}
+
+// unknown reports whether a timestamp is that of no packet, although it is not older than all that are known.
+func (t *sentTimes) unknown(ts uint32) bool {
+	older := true
+	for _, known := range t.list[:min(t.n, len(t.list))] {
+		if known == ts {
+			return false
+		}
+		older = older && int32(ts-known) < 0
+	}
+	return !older
 }
 
 // distance returns how many packets before its own a redundant block was sent first: by its timestamp offset if that is a

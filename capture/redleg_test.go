@@ -80,3 +80,32 @@ func TestREDWithChangingCodecs(t *testing.T) {
 		t.Errorf("%v heard, %+v", heard, l)
 	}
 }
+
+// Audio that is only in the redundant blocks of RED is not heard, and is booked.
+func TestAudioThatIsOnlyInCopiesIsBooked(t *testing.T) {
+	for name, c := range map[string]struct {
+		step, offset int // ticks of the packets, and of the block before the primary one
+		unheard      bool
+	}{
+		"copies of the packet before":            {160, 160, false},
+		"copies of the packet before the last":   {160, 320, false},
+		"frames between those of the packets":    {320, 160, true},
+		"frames at another time than the packet": {160, 80, true},
+	} {
+		l, _ := newLeg(t, nil)
+		f := newFeed(t, l)
+		for range 200 {
+			f.id++
+			l.Push(packet(t, redPT, f.seq, f.ts, f.ssrc, redundant(audioPT, c.offset, idPayload(999, 160), audioPT, idPayload(f.id, 160))), f.now)
+			f.seq++
+			f.ts += uint32(c.step)
+			f.pass(time.Duration(c.step) * time.Second / 8000)
+		}
+		l.Flush()
+		closes(t, l)
+		got := l.Ledger().Unrecorded[capture.UnrecordedMalformed]
+		if c.unheard != (got.Time > 3500*time.Millisecond) || !c.unheard && got.Time > 0 || got.Packets != 0 {
+			t.Errorf("%s: %+v", name, l.Ledger())
+		}
+	}
+}

@@ -17,6 +17,8 @@ type stream struct {
 	base    int64     // extended sequence number of the first packet
 	behind  int       // packets in a row that did not advance the sequence
 
+	times sentTimes // of audio packets, for the copies of RED
+
 	// The last packet that was booked without being decoded.
 	booked    time.Time // its arrival
 	bookedSeq int64
