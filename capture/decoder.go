@@ -60,14 +60,14 @@ const (
 	signalBurst = 3000
 )
 
-// signals bounds the rate of packets of telephone-event and comfort noise.
-type signals struct {
+// Signals bounds the rate of packets of telephone-event and comfort noise. The zero value is ready.
+type Signals struct {
 	used float64 // bytes
 	at   time.Time
 }
 
-// take counts a payload, and reports whether the rate permits it.
-func (s *signals) take(bytes int, now time.Time) bool {
+// Take counts a payload, and reports whether the rate permits it. If not, it may be a voice.
+func (s *Signals) Take(bytes int, now time.Time) bool {
 	if !s.at.IsZero() {
 		s.used = max(s.used-signalRate*now.Sub(s.at).Seconds(), 0)
 	}

@@ -61,7 +61,7 @@ type Leg struct {
 	paused    bool // the sink's Pause was called
 	discard   bool // audio is discarded on request
 	arrived   time.Time
-	signals   signals
+	signals   Signals
 	payload   int64     // bytes of the last decoded packet
 	wall      time.Time // of position 0, from a sender report
 }
@@ -193,7 +193,7 @@ func (l *Leg) push(datagram []byte, arrival time.Time, f *formats) {
 	case p.broken:
 		s.reason = UnrecordedMalformed
 	case !ok || s.format.Kind == KindAudio && s.format.Decoder == nil || !s.format.Kind.holds(p.payload),
-		s.format.Kind.quiet() && !l.signals.take(len(p.payload), arrival):
+		s.format.Kind.quiet() && !l.signals.Take(len(p.payload), arrival):
 		s.reason = UnrecordedCodec
 	}
 	if s.reason != "" {

@@ -10,6 +10,8 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"callscreen/capture"
 )
 
 const (
@@ -39,11 +41,12 @@ type rtpIntake struct {
 	formats map[uint8]webrtc.RTPCodecCapability
 	from    map[netip.Addr]bool // nil: any host
 
-	latch  latch
-	splice splice
-	cipher cipherDetector
-	codec  webrtc.RTPCodecCapability // of the last audio; without MIME type before the first
-	ssrc   uint32                    // of the last audio
+	latch   latch
+	splice  splice
+	cipher  cipherDetector
+	signals capture.Signals
+	codec   webrtc.RTPCodecCapability // of the last audio; without MIME type before the first
+	ssrc    uint32                    // of the last audio
 
 	bye    bool      // the source sent BYE, and nothing since
 	heard  time.Time // time of the last audio or comfort noise
@@ -90,7 +93,7 @@ func (r *rtpIntake) take(out []*rtp.Packet, datagram []byte, from netip.AddrPort
 		r.unsent.Garbage++
 		return out
 	}
-	r.seen = r.latch.take(r.seen[:0], arrival{from, p, r.kind(p), now})
+	r.seen = r.latch.take(r.seen[:0], arrival{from, p, r.kind(p, now), now})
 	return r.forward(out)
 }
 
@@ -127,7 +130,7 @@ func (r *rtpIntake) settle(out []*rtp.Packet) []*rtp.Packet {
 	return r.forward(out)
 }
 
-func (r *rtpIntake) kind(p *rtp.Packet) kind {
+func (r *rtpIntake) kind(p *rtp.Packet, now time.Time) kind {
 	_, known := r.formats[p.PayloadType]
 	switch {
 	case len(p.Payload) == 0:
@@ -135,8 +138,11 @@ func (r *rtpIntake) kind(p *rtp.Packet) kind {
 	case known:
 		return audioPacket
 	case (p.PayloadType == comfortNoise || p.PayloadType == comfortNoiseOld) && len(p.Payload) <= largestOther:
-		return otherPacket
 	case len(p.Payload) <= 4: // telephone-event, RFC 4733 section 2.3, or comfort noise
+	default:
+		return undecodablePacket
+	}
+	if r.signals.Take(len(p.Payload), now) {
 		return otherPacket
 	}
 	return undecodablePacket

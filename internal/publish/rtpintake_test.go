@@ -215,6 +215,21 @@ func TestWhatIsNoAudioLeavesNoHole(t *testing.T) {
 	}
 }
 
+// A voice in many small packets of comfort noise is forwarded as undecodable, so that the server counts it.
+func TestAVoiceUnderComfortNoiseIsUndecodable(t *testing.T) {
+	r := newIntake(t, "rtp://127.0.0.1:0")
+	for i := range 50 {
+		r.take(nil, datagram(t, 0, 1, i), janus, at(20*i))
+	}
+	for i := range 1000 {
+		b := datagram(t, 13, 1, 50+i)
+		r.take(nil, b[:12+largestOther], janus, at(1000+4*i))
+	}
+	if u := r.counts(); u.Undecodable[13] < 800 || u.Types[13] > 200 || u.Err() == nil {
+		t.Errorf("%+v %v", u, u.Err())
+	}
+}
+
 // The codec may change within the named and the static payload types, in the same stream and in another one, also to
 // another clock rate. Every packet is forwarded, with the payload type of the offer, and the numbers continue.
 func TestTheCodecMayChange(t *testing.T) {
