@@ -56,7 +56,7 @@ var judged = map[string]string{
 	"POST /api/v1/calls/{call}/legs/{leg}/resume":            "the sender and reviewers",
 	"POST /api/v1/calls/{call}/legs/{leg}/stop":              "the sender and reviewers",
 	"POST /api/v1/calls/{call}/legs/{leg}/whep":              "fixed senders",
-	"DELETE /api/v1/calls/{call}/legs/{leg}/whep":            "fixed senders",
+	"DELETE /api/v1/calls/{call}/legs/{leg}/whep":            "the sender and reviewers",
 	"GET /whip/{call}/{leg}":                                 "all",
 	"PUT /whip/{call}/{leg}":                                 "all",
 	"PATCH /whip/{call}/{leg}":                               "all",

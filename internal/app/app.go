@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -115,9 +116,10 @@ func New(ctx context.Context, opt Options) (_ *App, err error) {
 
 func (a *App) openPorts(context.Context) (err error) {
 	cfg := a.opt.Config
+	most := min(maxConnections, limit.Descriptors()/4)
 	limits := limit.Connections{
-		Most:     maxConnections,
-		Each:     maxConnections / 4,
+		Most:     int64(most),
+		Each:     most / 4,
 		Exempt:   a.auth.Trusted,
 		Refusals: a.limited,
 	}
@@ -130,6 +132,10 @@ func (a *App) openPorts(context.Context) (err error) {
 		tcpPort = -1
 	}
 	if a.rtc, err = rtc.New(rtc.Config{
+		Limited: func(l net.Listener) net.Listener {
+			most := min(max(2*cfg.WebRTC.MaxSessions, 256), limit.Descriptors()/4) // one for each session, and one that takes over
+			return limit.Listener(l, limit.Connections{Most: int64(most), Each: most / 4, Exempt: a.auth.Trusted, Refusals: a.limited})
+		},
 		UDPPort:   cfg.WebRTC.UDPPort,
 		TCPPort:   tcpPort,
 		PublicIPs: cfg.WebRTC.PublicIPs,
@@ -286,14 +292,21 @@ func (a *App) buildDoors() error {
 			}
 			return leg, nil
 		},
-		Sender: func(r *http.Request) intake.Sender { return intake.Sender{Name: auth.Actor(r.Context())} },
-		Max:    cfg.WebRTC.MaxSessions,
-		Allow:  allow,
-		Log:    a.opt.Log,
+		Sender: func(r *http.Request) intake.Sender {
+			if s, ok := auth.SenderFrom(r.Context()); ok {
+				return intake.Sender(s)
+			}
+			return intake.Sender{Name: auth.Actor(r.Context())}
+		},
+		Permitted:   func(w http.ResponseWriter, r *http.Request) bool { return a.legs.permitted(w, r) },
+		Max:         cfg.WebRTC.MaxSessions,
+		MaxPerToken: cfg.WebRTC.MaxSessionsPerToken,
+		Allow:       allow,
+		Log:         a.opt.Log,
 	})
 	a.legs = legControl{
 		calls:    a.live,
-		holder:   a.intake.Holder,
+		holder:   a.intake.Controller,
 		end:      a.whip.End,
 		stopPull: a.puller.Stop,
 		audit:    a.store.AddAudit,

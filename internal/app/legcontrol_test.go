@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -127,10 +130,153 @@ func TestALegStaysWithItsSender(t *testing.T) {
 		{"POST", leg, "theirs", 409},
 		{"POST", "/api/v1/calls/call/legs/caller/stop", "theirs", 403},
 		{"DELETE", second, "ours", 200},
+		{"POST", "/api/v1/calls/call/legs/caller/pause", "theirs", 403}, // ours may come back
+		{"POST", "/api/v1/calls/call/legs/caller/stop", "theirs", 403},
 		{"POST", leg, "theirs", 201},
 	} {
 		if got, _ := do(step.method, step.path, step.token); got != step.want {
 			t.Errorf("step %d, %s %s by %s: HTTP %d, want %d", i+1, step.method, step.path, step.token, got, step.want)
 		}
+	}
+}
+
+// A stop ends all sessions of the leg, and none of another leg whose path has the same name.
+func TestAStopEndsTheSessionsOfItsLeg(t *testing.T) {
+	s := newSidecar(t, simulator.Script{}, auth.Tokens{"reviewer": "rev"}, func(c *config.Config) {
+		c.Auth.Tokens = []config.Token{fixed("ours", "ours", "ingest"), fixed("theirs", "theirs", "ingest")}
+	})
+	do := func(method, path, token string) (int, string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, method, s.app.URL()+path, strings.NewReader(hostileOffer(1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Content-Type", "application/sdp")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode, resp.Header.Get("Location")
+	}
+	_, first := do("POST", "/whip/c/caller", "ours")
+	_, second := do("POST", "/whip/c/caller", "ours")
+	_, decoy := do("POST", "/whip/c/caller?channels=d0,e0", "theirs")
+	_, stereo := do("POST", "/whip/c/x?channels=left,right", "ours")
+	for i, step := range []struct {
+		method, path, token string
+		want                int
+	}{
+		{"POST", "/api/v1/calls/c/legs/x/stop", "theirs", 404}, // no leg has the name
+		{"GET", stereo, "ours", 204},
+		{"POST", "/api/v1/calls/c/legs/caller/stop", "rev", 200},
+		{"DELETE", first, "ours", 404},
+		{"DELETE", second, "ours", 404},
+		{"DELETE", decoy, "theirs", 200},
+		{"POST", "/api/v1/calls/c/legs/right/stop", "theirs", 403},
+		{"POST", "/api/v1/calls/c/legs/right/stop", "ours", 200},
+		{"DELETE", stereo, "ours", 404},
+	} {
+		if got, _ := do(step.method, step.path, step.token); got != step.want {
+			t.Errorf("step %d, %s %s by %s: HTTP %d, want %d", i+1, step.method, step.path, step.token, got, step.want)
+		}
+	}
+}
+
+// A pull is ended by its sender and by reviewers, and a token has its share of the pulls.
+func TestPullsBelongToTheirSenders(t *testing.T) {
+	s := newSidecar(t, simulator.Script{}, auth.Tokens{"reviewer": "rev"}, func(c *config.Config) {
+		c.Auth.Tokens = []config.Token{fixed("ours", "ours", "ingest"), fixed("theirs", "theirs", "ingest")}
+		c.WebRTC.WHEPAllow = []string{"127.0.0.1"}
+		c.WebRTC.MaxSessions, c.WebRTC.MaxSessionsPerToken = 10, 2
+	})
+	away := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }))
+	t.Cleanup(away.Close)
+	do := func(method, leg, token string) int {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, method, s.app.URL()+"/api/v1/calls/c/legs/"+leg+"/whep",
+			strings.NewReader(`{"url":"`+away.URL+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	for i, step := range []struct {
+		method, leg, token string
+		want               int
+	}{
+		{"POST", "a", "ours", 201},
+		{"POST", "b", "ours", 201},
+		{"POST", "c", "ours", 429},
+		{"POST", "c", "theirs", 201},
+		{"DELETE", "a", "theirs", 403},
+		{"DELETE", "a", "ours", 200},
+		{"DELETE", "b", "rev", 200},
+		{"POST", "d", "ours", 201},
+	} {
+		if got := do(step.method, step.leg, step.token); got != step.want {
+			t.Errorf("step %d, %s %s by %s: HTTP %d, want %d", i+1, step.method, step.leg, step.token, got, step.want)
+		}
+	}
+}
+
+// One address cannot take the descriptors of the process by connections to the TCP port of the media.
+func TestConnectionsOfTheMediaPortAreBounded(t *testing.T) {
+	port := 0
+	s := newSidecar(t, simulator.Script{}, auth.Tokens{}, func(c *config.Config) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr, _ := l.Addr().(*net.TCPAddr)
+		port = addr.Port
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		c.WebRTC.TCPPort, c.WebRTC.MaxSessions = port, 10
+	})
+	open := func(from string, n int) (kept int) {
+		t.Helper()
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 20 * time.Second}
+		var list []net.Conn
+		for range n {
+			c, err := d.DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			list = append(list, c)
+		}
+		for _, c := range list {
+			_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+			_, err := c.Read(make([]byte, 1))
+			var late net.Error
+			if errors.As(err, &late) && late.Timeout() {
+				kept++
+			}
+		}
+		return kept
+	}
+	const each = 256 / 4
+	if n := open("127.0.0.5", 3*each); n > each || n == 0 {
+		t.Errorf("%d connections of one address are open", n)
+	}
+	if n := open("127.0.0.6", 1); n != 1 {
+		t.Error("another address gets no connection")
+	}
+	if n := s.scrape().value(`callscreen_clients_limited_total{limit="connections"}`); n < 2*each {
+		t.Errorf("%v connections are counted as refused", n)
 	}
 }

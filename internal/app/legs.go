@@ -21,10 +21,10 @@ type legControl struct {
 	calls interface {
 		Call(id string) *screen.LiveCall
 	}
-	// holder returns the sender that records a leg, false if there is none.
+	// holder returns the sender that records a leg, or did so last, false if there is none.
 	holder func(call, leg string) (intake.Sender, bool)
-	// end ends the WHIP session of a leg. It returns false if there is none.
-	end func(call, leg string) bool
+	// end ends the WHIP sessions of a leg, of the senders that may be meant. It returns false if there is none.
+	end func(call, leg string, may func(intake.Sender) bool) bool
 	// stopPull handles the request if the leg is pulled from a media server, or answers 404.
 	stopPull http.HandlerFunc
 	// audit stores a line. It may fail while the database does not answer.
@@ -117,7 +117,12 @@ func (l legControl) stop(w http.ResponseWriter, r *http.Request) {
 			l.note(r, store.AuditLegStopped, store.Detail{"leg": leg})
 		}
 	}
-	if l.end(call, leg) {
+	sender, program := auth.SenderFrom(r.Context())
+	mine := func(other intake.Sender) bool { return other.Same(intake.Sender(sender)) }
+	if !program || auth.May(r.Context(), "reviewer") {
+		mine = func(intake.Sender) bool { return true }
+	}
+	if l.end(call, leg, mine) {
 		answer(w, map[string]any{"call": call, "leg": leg, "stopped": true})
 		return
 	}

@@ -1,12 +1,15 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 
 	"callscreen/internal/cert"
 	"callscreen/internal/config"
@@ -93,14 +96,27 @@ func (l *listeners) serve(h handlers, guard func(http.Handler) http.Handler) *se
 	return s
 }
 
+// serverLines takes the lines of net/http. Errors of clients, such as one that does not speak TLS, would fill the log. A panic is a fault
+// of this program.
+type serverLines struct{ log *slog.Logger }
+
+// Write implements io.Writer.
+func (l serverLines) Write(line []byte) (int, error) {
+	level := slog.LevelDebug
+	if bytes.HasPrefix(line, []byte("http: panic serving")) {
+		level = slog.LevelError
+	}
+	l.log.Log(context.Background(), level, strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
 func (s *servers) start(l *listeners, port net.Listener, handler http.Handler) {
 	server := &http.Server{
 		Handler:           limit.Slow(review.Headers(handler)),
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		// Errors of clients, such as one that does not speak TLS, would fill the log.
-		ErrorLog: slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(serverLines{l.log}, "", 0),
 	}
 	serve := server.Serve
 	if l.cert != nil {

@@ -21,7 +21,7 @@ func (a *App) handlers() handlers {
 		mux.HandleFunc(pattern, a.auth.RequireSender(problem.Checked(handle)))
 	}
 	for pattern, handle := range a.pullRoutes() {
-		mux.HandleFunc(pattern, a.auth.Require("ingest", problem.Checked(handle)))
+		mux.HandleFunc(pattern, handle)
 	}
 	managed := mux
 	if a.listeners.admin != nil {
@@ -51,8 +51,12 @@ func (a *App) newMux() *http.ServeMux {
 	return mux
 }
 
-// pullRoutes make the program send requests to an address of the client's choice, which a token for one leg does not allow.
+// pullRoutes start and end the pull of a leg. A pull makes the program send requests to an address of the client's choice, which a token
+// for one leg does not allow.
 func (a *App) pullRoutes() map[string]http.HandlerFunc {
 	const leg = " /api/v1/calls/{call}/legs/{leg}/whep"
-	return map[string]http.HandlerFunc{"POST" + leg: a.puller.Start, "DELETE" + leg: a.puller.Stop}
+	return map[string]http.HandlerFunc{
+		"POST" + leg:   a.auth.Require("ingest", problem.Checked(a.puller.Start)),
+		"DELETE" + leg: a.auth.RequireSender(problem.Checked(a.puller.Stop)),
+	}
 }

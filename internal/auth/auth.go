@@ -168,14 +168,15 @@ func (a *Auth) Off() bool {
 }
 
 // holder returns the identity that a token belongs to.
-func (a *Auth) holder(token string) (who Identity, ok bool) {
+func (a *Auth) holder(token string) (who Identity, source string, ok bool) {
 	hash := sha256.Sum256([]byte(token))
 	for _, h := range a.holders() { // all of them, for constant time
 		if subtle.ConstantTimeCompare(hash[:], h.hash[:]) == 1 {
 			who, ok = Identity{Name: h.name, Roles: append(who.Roles, h.roles...)}, true // several roles can share a token
+			source = sourceOf(h)
 		}
 	}
-	return who, ok
+	return who, source, ok
 }
 
 // rolesOf returns the roles of a user: those of the groups, and those that all users of this sign-in method have.

@@ -33,7 +33,7 @@ func (a *Auth) Guard(next http.Handler) http.Handler {
 				return
 			}
 		} else if token, ok := bearer(r); ok && a.guesses.Of(addr, a.now()).TokensAt(a.now()) < 1 {
-			if _, ok := a.holder(token); !ok {
+			if _, _, ok := a.holder(token); !ok {
 				a.refusals.Note(limit.OfTokens, addr)
 				w.Header().Set("Retry-After", "2")
 				problem.Write(w, http.StatusTooManyRequests, "too many tokens that are not valid from your address")

@@ -162,7 +162,7 @@ func (a *Auth) Ingest() func(ctx context.Context, token string) (Sender, bool) {
 
 // sender returns the sender that a token belongs to.
 func (a *Auth) sender(ctx context.Context, token string) (Sender, bool) {
-	if who, ok := a.holder(token); ok {
+	if who, _, ok := a.holder(token); ok {
 		return Sender{Name: who.Name}, who.Has("ingest")
 	}
 	if a.signed == nil || strings.Count(token, ".") != 2 {

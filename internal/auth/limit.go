@@ -27,12 +27,13 @@ func newFailures() *failures {
 	return &failures{all: rate.NewLimiter(10, 100), each: limit.NewTable(rate.Every(failureEvery), failuresAtOnce)}
 }
 
-// wait returns how long an address must wait before its next attempt, 0 if it may try now.
-func (f *failures) wait(addr netip.Addr, now time.Time) time.Duration {
+// wait returns how long an address must wait before its next attempt, 0 if it may try now. Attempts from other addresses do not keep a
+// valid token out.
+func (f *failures) wait(addr netip.Addr, now time.Time, valid bool) time.Duration {
 	if f.each.Of(addr, now).TokensAt(now) < 1 {
 		return failureEvery
 	}
-	if f.all.TokensAt(now) < 1 {
+	if !valid && f.all.TokensAt(now) < 1 {
 		return time.Second
 	}
 	return 0

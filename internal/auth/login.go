@@ -112,14 +112,14 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next, from, now := safeNext(r.PostForm.Get("next")), a.client(r), a.now()
-	if wait := a.failures.wait(from, now); wait > 0 {
+	token := strings.TrimSpace(r.PostForm.Get("token"))
+	who, source, ok := a.holder(token)
+	if wait := a.failures.wait(from, now, ok); wait > 0 {
 		a.refusals.Note(limit.OfSignIns, from)
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		a.showLogin(w, r, http.StatusTooManyRequests, next, "Too many failed attempts. Wait a moment.")
 		return
 	}
-	token := strings.TrimSpace(r.PostForm.Get("token"))
-	who, ok := a.holder(token)
 	if !ok {
 		a.failures.note(from, now)
 		a.log.Warn("sign-in failed", "from", from)
@@ -129,12 +129,6 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request) {
 	if !who.Has("viewer") {
 		a.showLogin(w, r, http.StatusForbidden, next, "This token is for senders of calls. It cannot view calls.")
 		return
-	}
-	source := ""
-	for _, h := range a.holders() {
-		if h.name == who.Name {
-			source = sourceOf(h)
-		}
 	}
 	a.enter(w, r, who, source, next)
 }

@@ -29,13 +29,23 @@ func (a *Auth) client(r *http.Request) netip.Addr {
 	addr := peer(r)
 	way := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(way) - 1; i >= 0 && a.trusted(addr); i-- {
-		next, err := netip.ParseAddr(strings.TrimSpace(way[i]))
-		if err != nil {
+		next, ok := forwarded(way[i])
+		if !ok {
 			break
 		}
-		addr = next.Unmap()
+		addr = next
 	}
 	return addr
+}
+
+// forwarded reads an entry of X-Forwarded-For: an address, which some proxies write with the port of the client.
+func forwarded(entry string) (netip.Addr, bool) {
+	entry = strings.TrimSpace(entry)
+	if with, err := netip.ParseAddrPort(entry); err == nil {
+		return with.Addr().Unmap().WithZone(""), true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(entry, "[]"))
+	return addr.Unmap().WithZone(""), err == nil
 }
 
 // secure reports whether the browser uses TLS to this server or to a trusted proxy.

@@ -20,7 +20,7 @@ func (a *Auth) Require(role string, next http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		if token, ok := bearer(r); ok {
-			who, ok := a.holder(token)
+			who, _, ok := a.holder(token)
 			if !ok {
 				a.guessed(r.Context())
 			}
@@ -57,7 +57,7 @@ func (a *Auth) RequireSender(next http.HandlerFunc) http.HandlerFunc {
 	reviewer := a.Require("reviewer", next)
 	return func(w http.ResponseWriter, r *http.Request) {
 		token, ok := bearer(r)
-		who, fixed := a.holder(token)
+		who, _, fixed := a.holder(token)
 		switch {
 		case a.Off() || !ok:
 			reviewer(w, r)

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -348,4 +349,18 @@ func FuzzLoad(f *testing.F) {
 		}
 		_ = c.Validate()
 	})
+}
+
+// A user whose two tokens have different roles would have those of either, once signed in.
+func TestTokensOfOneNameHaveOneRole(t *testing.T) {
+	token := func(role, secret string) config.Token {
+		return config.Token{Name: "anna", Roles: []string{role}, SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(secret)))}
+	}
+	for role, valid := range map[string]bool{"viewer": true, "admin": false} {
+		c := config.Default()
+		c.Auth.Tokens = []config.Token{token("viewer", "old"), token(role, "new")}
+		if err := c.Validate(); (err == nil) != valid {
+			t.Errorf("viewer and %s: %v", role, err)
+		}
+	}
 }

@@ -30,6 +30,8 @@ func (j JWT) validate(ps *Problems) {
 			"the secret has %d bytes, must have at least 32",
 			len(j.Secret),
 		)
+	} else if why := j.Secret.Weakness(); j.Secret != "" && why != "" { // any token lets a stranger guess offline
+		ps.add("auth.jwt.secret_file", StrongSecret, "the secret %s", why)
 	}
 	if j.Leeway < 0 || j.Leeway > 10*time.Minute {
 		ps.add("auth.jwt.leeway", "30s is usual", "is %v, must be between 0s and 10m", j.Leeway)

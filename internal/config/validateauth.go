@@ -19,8 +19,14 @@ var roles = []string{"ingest", "viewer", "reviewer", "admin"}
 var reserved = []string{"machine", "anonymous"}
 
 func (a Auth) validate(ps *Problems) {
+	names := map[string][]string{}
 	for i, t := range a.Tokens {
 		t.validate(ps, i)
+		if other, twice := names[t.Name]; twice && !slices.Equal(other, t.Roles) {
+			hint := "two tokens of one user, as while one replaces the other, have the same roles"
+			ps.add(fmt.Sprintf("auth.tokens[%d].name", i), hint, "%q is the name of a token with other roles", t.Name)
+		}
+		names[t.Name] = t.Roles
 	}
 	if a.Session.Idle < time.Minute {
 		ps.add("auth.session.idle", "30m is usual", "is %v, must be at least 1m", a.Session.Idle)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ type Intake struct {
 	mu sync.Mutex
 	// holders has the open sessions by call and leg, all of one sender. The first one holds the leg: it records, or has announced it.
 	holders map[[2]string][]*LegSession
+	last    map[[2]string]Sender // of legs that are or were recorded in a call that goes on
 }
 
 // New returns an Intake.
@@ -38,7 +40,7 @@ func New(cfg Config) *Intake {
 	if cfg.Observe == nil {
 		cfg.Observe = func(screen.Step) {}
 	}
-	return &Intake{cfg: cfg, holders: map[[2]string][]*LegSession{}}
+	return &Intake{cfg: cfg, holders: map[[2]string][]*LegSession{}, last: map[[2]string]Sender{}}
 }
 
 // Accept joins a leg to its call. The leg must be closed. The error is a *Refusal.
@@ -89,8 +91,27 @@ func (i *Intake) reserve(l *LegSession) error {
 	for _, name := range r.Legs() {
 		key := [2]string{r.Call, name}
 		i.holders[key] = append(i.holders[key], l)
+		i.last[key] = r.Sender
+	}
+	if len(i.last) > 2*len(i.holders)+1000 {
+		maps.DeleteFunc(i.last, func(key [2]string, _ Sender) bool { return i.holders[key] == nil && i.cfg.Calls.Call(key[0]) == nil })
 	}
 	return nil
+}
+
+// Controller returns the sender that records a leg or, while its call goes on, did so last: a pause must not be changed by another sender
+// while the one of the leg connects again.
+func (i *Intake) Controller(call, leg string) (Sender, bool) {
+	if s, ok := i.Holder(call, leg); ok {
+		return s, true
+	}
+	if i.cfg.Calls.Call(call) == nil {
+		return Sender{}, false
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s, ok := i.last[[2]string{call, leg}]
+	return s, ok
 }
 
 // Holder returns the sender that records a leg, false if there is none.

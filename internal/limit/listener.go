@@ -1,10 +1,13 @@
 package limit
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 )
 
 // Connections are the limits of a listener.
@@ -22,6 +25,9 @@ func Listener(l net.Listener, c Connections) net.Listener {
 	return &listener{Listener: l, limits: c, each: NewShares[netip.Prefix](c.Each)}
 }
 
+// acceptAgain is the pause after a connection for which there was no descriptor.
+const acceptAgain = 50 * time.Millisecond
+
 type listener struct {
 	net.Listener
 	limits Connections
@@ -34,7 +40,11 @@ func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
-			return nil, err
+			if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) && !errors.Is(err, syscall.ECONNABORTED) {
+				return nil, err
+			}
+			time.Sleep(acceptAgain) // some server gives up at the first error
+			continue
 		}
 		if leave, ok := l.admit(c); ok {
 			return &conn{Conn: c, leave: leave}, nil

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -238,5 +239,42 @@ func TestLimitedClientsAreLoggedOnce(t *testing.T) {
 	r.Note(limit.OfSessions, netip.MustParseAddr("10.9.9.9"))
 	if lines("address=203.0.113.1") != 2 || lines("address=10.9.9.9") != 1 {
 		t.Error("not logged again")
+	}
+}
+
+// full is a listener without descriptors for a while.
+type full struct {
+	net.Listener
+	errors int
+}
+
+func (l *full) Accept() (net.Conn, error) {
+	if l.errors--; l.errors >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+// A listener goes on after a time without descriptors: the server of ICE-TCP gives up at the first error.
+func TestAListenerSurvivesATimeWithoutDescriptors(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited := limit.Listener(&full{l, 3}, limit.Connections{Most: 1, Each: 1})
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	c, err := limited.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.Close(), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := limited.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after the end: %v", err)
 	}
 }

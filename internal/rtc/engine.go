@@ -25,6 +25,8 @@ type Config struct {
 	TCPPort   int      // TCP port; -1 means no TCP
 	PublicIPs []string // addresses to offer instead of the local one, behind NAT
 	Lite      bool     // ICE-lite, for a machine with a public address
+	// Limited limits the connections of the TCP port. nil: no limit.
+	Limited   func(net.Listener) net.Listener
 	ICE       ICE
 	PreferRED bool // ask senders for redundant audio, RFC 2198: twice the bitrate, half the losses
 	Log       *slog.Logger
@@ -69,6 +71,9 @@ const checksWithinBudget = 40
 // 200 calls.
 const ReceiveBuffer = 4 << 20
 
+// firstCheck is the time that a TCP connection has for its first valid check.
+const firstCheck = 5 * time.Second
+
 // New opens the ports.
 func New(cfg Config) (_ *Engine, err error) {
 	e := &Engine{red: cfg.PreferRED, ice: cfg.ICE}
@@ -98,11 +103,19 @@ func New(cfg Config) (_ *Engine, err error) {
 	e.udp = udp
 	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if cfg.TCPPort >= 0 {
-		listener, err := net.ListenTCP("tcp", &net.TCPAddr{Port: cfg.TCPPort})
-		if err != nil {
+		var listener net.Listener
+		if listener, err = net.ListenTCP("tcp", &net.TCPAddr{Port: cfg.TCPPort}); err != nil {
 			return nil, fmt.Errorf("open TCP port %d for media: %w (hint: set webrtc.tcp_port, 0 turns it off)", cfg.TCPPort, err)
 		}
-		tcp := webrtc.NewICETCPMux(nil, listener, 32)
+		if cfg.Limited != nil {
+			listener = cfg.Limited(listener)
+		}
+		tcp := ice.NewTCPMuxDefault(ice.TCPMuxParams{
+			Listener:                     listener,
+			ReadBufferSize:               32,
+			FirstStunBindTimeout:         firstCheck,
+			AliveDurationForConnFromStun: firstCheck,
+		})
 		e.close = append(e.close, tcp.Close)
 		settings.SetICETCPMux(tcp)
 		networks = append(networks, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)

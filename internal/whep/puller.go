@@ -22,9 +22,12 @@ type PullerConfig struct {
 	Accept func(ctx context.Context, r intake.Request) (PullReceiver, error)
 	// Sender returns the identity behind a request.
 	Sender func(*http.Request) intake.Sender
-	Max    int           // legs at a time
-	Allow  outbound.List // media servers that legs may be pulled from
-	Log    *slog.Logger
+	// Permitted reports whether a client may end the pull of a leg, or answers. nil: every client may.
+	Permitted   func(http.ResponseWriter, *http.Request) bool
+	Max         int           // legs at a time
+	MaxPerToken int           // of one sender; 0: as many
+	Allow       outbound.List // media servers that legs may be pulled from
+	Log         *slog.Logger
 }
 
 // PullReceiver takes the audio of a leg.
@@ -45,8 +48,9 @@ type Puller struct {
 }
 
 type pull struct {
-	stop context.CancelFunc
-	over chan struct{}
+	sender string
+	stop   context.CancelFunc
+	over   chan struct{}
 }
 
 // NewPuller returns a Puller. Close must be called.
@@ -98,8 +102,11 @@ func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusServiceUnavailable
 	var refusal *intake.Refusal
 	if errors.As(err, &refusal) {
-		if refusal.Kind == intake.Taken {
+		switch refusal.Kind {
+		case intake.Taken:
 			status = http.StatusConflict
+		case intake.Limited:
+			status = http.StatusTooManyRequests
 		}
 		if refusal.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int((refusal.RetryAfter+time.Second-1)/time.Second)))
@@ -113,7 +120,16 @@ func (p *Puller) begin(ctx context.Context, announced intake.Request, from sourc
 	key := [2]string{announced.Call, announced.Leg}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	of := 0
+	for _, other := range p.running {
+		if other.sender == announced.Sender.Name {
+			of++
+		}
+	}
 	switch {
+	case p.cfg.MaxPerToken > 0 && of >= p.cfg.MaxPerToken:
+		reason := "the token pulls as many legs as it may (hint: webrtc.max_sessions_per_token)"
+		return &intake.Refusal{Kind: intake.Limited, RetryAfter: 5 * time.Second, Reason: reason}
 	case p.closed:
 		return &intake.Refusal{RetryAfter: 10 * time.Second, Reason: "shutting down"}
 	case p.running[key] != nil:
@@ -126,7 +142,7 @@ func (p *Puller) begin(ctx context.Context, announced intake.Request, from sourc
 		return err
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	one := &pull{stop: stop, over: make(chan struct{})}
+	one := &pull{sender: announced.Sender.Name, stop: stop, over: make(chan struct{})}
 	p.running[key] = one
 	p.done.Go(func() {
 		defer close(one.over)
@@ -163,6 +179,9 @@ func (p *Puller) run(ctx context.Context, announced intake.Request, from source,
 
 // Stop handles a request to end a pull. It answers when the pull has ended.
 func (p *Puller) Stop(w http.ResponseWriter, r *http.Request) {
+	if p.cfg.Permitted != nil && !p.cfg.Permitted(w, r) {
+		return
+	}
 	p.mu.Lock()
 	one := p.running[[2]string{r.PathValue("call"), r.PathValue("leg")}]
 	p.mu.Unlock()

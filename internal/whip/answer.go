@@ -76,7 +76,7 @@ func rejected(m *sdp.MediaDescription) *sdp.MediaDescription {
 		out.MediaName.Formats = m.MediaName.Formats[:1]
 	}
 	for _, v := range values(m.Attributes, "rtpmap") {
-		if format, _, _ := strings.Cut(v, " "); format == out.MediaName.Formats[0] {
+		if format, _, _ := strings.Cut(v, " "); slices.Contains(out.MediaName.Formats, format) {
 			out.WithValueAttribute("rtpmap", v)
 			break
 		}

@@ -85,10 +85,16 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, who intake.Sender)
 	if err := s.sessions.reserve(c); err != nil {
 		return err
 	}
+	opened := false
+	defer func() {
+		if !opened { // also after a panic
+			c.end(intake.HungUp)
+		}
+	}()
 	if err := c.start(r.Context(), offer); err != nil {
-		c.end(intake.HungUp)
 		return err
 	}
+	opened = true
 	s.stats.opened.Add(1)
 	h := w.Header()
 	h.Set("Content-Type", sdpType)

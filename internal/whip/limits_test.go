@@ -33,6 +33,30 @@ func TestOffersAreBounded(t *testing.T) {
 	}
 }
 
+// An offer whose section names no format is answered, or refused, and leaves no session behind.
+func TestASectionWithoutFormats(t *testing.T) {
+	h := newHouse(t, nil)
+	_, sdp := newSender(t, false)
+	for _, section := range []string{
+		"m=video 0 UDP/TLS/RTP/SAVPF\r\na=rtpmap:96 VP8/90000\r\n",
+		"m=video 9 UDP/TLS/RTP/SAVPF\r\na=mid:9\r\na=rtpmap:96 VP8/90000\r\n",
+		"m=application 9 UDP/DTLS/SCTP\r\na=rtpmap:\r\n",
+	} {
+		a := h.post(sdp + section)
+		if a.status != 201 && a.status/100 != 4 {
+			t.Errorf("%q: HTTP %d %s", section, a.status, a.body)
+		}
+		if a.status == 201 {
+			if end := h.ask(http.MethodDelete, a.header.Get("Location"), ""); end.status != 200 {
+				t.Errorf("DELETE: HTTP %d", end.status)
+			}
+		}
+	}
+	if n := h.server.Stats().Open; n != 0 {
+		t.Errorf("%d sessions are left", n)
+	}
+}
+
 // The number of candidates of a session is limited. Beyond the limit a sender may still hang up.
 func TestCandidatesOfASessionAreBounded(t *testing.T) {
 	h := newHouse(t, nil)

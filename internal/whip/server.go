@@ -72,13 +72,13 @@ func (s *Server) Close() {
 	s.sessions.endAll()
 }
 
-// End ends the session of a leg, like a DELETE of its sender. It returns false if there is none.
-func (s *Server) End(call, leg string) bool {
-	found := s.sessions.of(call, leg)
-	if found != nil {
-		found.end(intake.HungUp)
+// End ends the sessions of a leg, of the senders that may be meant, like a DELETE of their senders. It returns false if there is none.
+func (s *Server) End(call, leg string, may func(intake.Sender) bool) bool {
+	list := s.sessions.of(call, leg, may)
+	for _, c := range list {
+		c.end(intake.HungUp)
 	}
-	return found != nil
+	return len(list) > 0
 }
 
 // ServeHTTP implements http.Handler.

@@ -2,6 +2,7 @@ package whip
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ func (t *table) reserve(c *session) error {
 		if other.what.Sender.Name == c.what.Sender.Name {
 			of++
 		}
-		if c.what.Sender.Leg == "" || other.evicted || !other.what.Sender.Same(c.what.Sender) {
+		if c.what.Sender.Call == "" || c.what.Sender.Leg == "" || other.evicted || !other.what.Sender.Same(c.what.Sender) {
 			continue
 		}
 		ofLeg++
@@ -98,16 +99,16 @@ func (t *table) find(id string) *session {
 	return t.sessions[id]
 }
 
-// of returns a session of a leg, or nil.
-func (t *table) of(call, leg string) *session {
+// of returns the sessions that send a leg, of the senders that may be meant.
+func (t *table) of(call, leg string, may func(intake.Sender) bool) (list []*session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, c := range t.sessions {
-		if c.what.Call == call && c.what.Leg == leg {
-			return c
+		if c.what.Call == call && slices.Contains(c.what.Legs(), leg) && may(c.what.Sender) {
+			list = append(list, c)
 		}
 	}
-	return nil
+	return list
 }
 
 // size returns the number of sessions.

@@ -178,4 +178,6 @@ func (s *Studio) begin(codec webrtc.RTPCodecParameters, negotiated []webrtc.RTPC
 }
 
 // End ends the session of a leg and reports whether there was one.
-func (s *Studio) End(call, leg string) bool { return s.server.End(call, leg) }
+func (s *Studio) End(call, leg string) bool {
+	return s.server.End(call, leg, func(intake.Sender) bool { return true })
+}
