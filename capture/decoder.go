@@ -56,7 +56,7 @@ const (
 	// signalRate is the rate in bytes a second above which packets without audio may be a voice: an event with its repeats needs 200 to
 	// 250, comfort noise less, and speech codecs from 600 on.
 	signalRate = 500
-	// signalBurst is what may come at once, after a stall.
+	// signalBurst bounds the bytes that come at once, after a stall.
 	signalBurst = 3000
 )
 
