@@ -67,6 +67,22 @@ func ffmpegFilter(rate, channels int) string {
 		"NB_CONSUMED_SAMPLES+ld(0)',aresample=async=1:min_hard_comp=0.02", gap, maxFFmpegGaps*rate)
 }
 
+// unmixed returns a filter that passes channels in their order, whatever they are called: ffmpeg would mix those of one layout into those
+// of another one, and drop an LFE. Where frames have more channels, the further ones are added to these.
+func unmixed(channels int) string {
+	filter := fmt.Sprintf("pan=%dc", channels)
+	for to := range channels {
+		filter += fmt.Sprintf("|c%d=c%d", to, to)
+		for from := to + channels; from < mostPanned; from += channels {
+			filter += fmt.Sprintf("+c%d", from)
+		}
+	}
+	return filter
+}
+
+// mostPanned is the number of channels of a frame that are heard.
+const mostPanned = 32
+
 // startFFmpeg starts to decode an audio stream of an input.
 func startFFmpeg(ctx context.Context, in ffmpegInput, info mediaInfo, index int) (*ffmpegSource, error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -81,15 +97,13 @@ func startFFmpeg(ctx context.Context, in ffmpegInput, info mediaInfo, index int)
 		// The second channel of mono frames is silent.
 		filter += ",pan=stereo|c0=c0|c1=c1"
 		s.fold = NewMixer(2)
+	} else if stream.rate > 0 && stream.channels > 1 {
+		filter += "," + unmixed(min(stream.channels, maxChannels))
 	}
 	args = append(args, "-map", "0:a:"+strconv.Itoa(index), "-af", filter)
 	if stream.rate > 0 && stream.channels > 0 {
 		// The format may change within the file, and the WAV must not.
-		channels := min(stream.channels, maxChannels)
-		if s.fold != nil {
-			channels = 2
-		}
-		args = append(args, "-ar", strconv.Itoa(min(stream.rate, maxRate)), "-ac", strconv.Itoa(channels))
+		args = append(args, "-ar", strconv.Itoa(min(stream.rate, maxRate)))
 	}
 	args = append(args, "-map_metadata", "-1", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1")
 	s.cmd = command(ctx, in.exe, args...)
