@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"callscreen/internal/audio"
 	"callscreen/internal/screen"
 	"callscreen/internal/store"
 	"callscreen/internal/store/storetest"
@@ -121,5 +122,22 @@ func TestAClockThatIsAheadAtARestartAgesNothing(t *testing.T) {
 		if r := again.final(call); strings.Count(states(r), "scored") != segments {
 			t.Errorf("%s: %s", call, states(r))
 		}
+	}
+}
+
+// A segment that was recorded by a clock that was an hour behind is looked for, like any other, when its audio is not there for a moment:
+// world 97,821 of the simulation.
+func TestAudioIsLookedForWhateverTheClockSaid(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, options{})
+	n.call("a", 1)
+	n.clock.advance(2 * time.Hour)
+	n.audio.fail(audio.ErrNotFound)
+	n.work(func(c *screen.WorkerConfig) { c.MaxAge = 24 * time.Hour })
+	n.await("the audio is missed", func() bool { return strings.Contains(n.log.String(), "segment audio not found") })
+	n.audio.fail(nil)
+	n.raw("UPDATE river_job SET state = 'available', scheduled_at = '2000-01-01 00:00:00'") // instead of a minute later
+	if r := n.final("a"); states(r) != "caller0 scored" {
+		t.Error(states(r))
 	}
 }

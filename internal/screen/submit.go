@@ -51,6 +51,7 @@ func (w *Worker) submit(ctx context.Context, job *river.Job[store.SegmentJob], g
 	if err != nil {
 		return g, w.noAudio(ctx, job, g, err)
 	}
+	w.missing.Delete(g.ID)
 	g, doubt, err := w.cfg.Store.BeginSubmit(ctx, g.ID, w.cfg.Node, w.cfg.Now(), w.cfg.ResendInDoubt)
 	switch {
 	case errors.Is(err, store.ErrNotFound) || err == nil && g.Settled():

@@ -75,6 +75,7 @@ type Worker struct {
 	stopping chan struct{}
 	running  sync.Map     // segments
 	cut      sync.Map     // segments whose last poll the deadline has cut off
+	missing  sync.Map     // segments whose audio was not found, with the time at which that was first seen
 	tampered atomic.Int64 // segments
 }
 
