@@ -202,6 +202,11 @@ func TestSegmentsThatFail(t *testing.T) {
 				n.clock.advance(c.age)
 			}
 			stop := n.work(c.change)
+			if c.age < 0 {
+				n.await("the audio is missed", func() bool { return strings.Contains(n.log.String(), "segment audio not found") })
+				n.clock.advance(10 * time.Minute)
+				n.raw("UPDATE river_job SET state = 'available', scheduled_at = '2000-01-01 00:00:00'") // instead of a minute later
+			}
 			r := n.final("a")
 			stop() // all callbacks have returned then
 			if states(r) != "caller0 failed/"+c.want || r.Decision != "inconclusive" || !slices.Contains(r.Reasons, c.want) ||
