@@ -18,9 +18,9 @@ import (
 // layoutsOf returns the channel layouts of 2 to 8 channels that ffmpeg knows, with their sizes.
 func layoutsOf(t *testing.T) map[string]int {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-hide_banner", "-layouts").Output()
+	out, err := exec.CommandContext(t.Context(), peer(t, "ffmpeg"), "-hide_banner", "-layouts").Output()
 	if err != nil {
-		t.Skip("ffmpeg is not installed")
+		t.Fatal(err)
 	}
 	list := map[string]int{"FC+LFE": 2, "FC+BC": 2, "FL+FC": 2, "LFE+BC+SL": 3}
 	_, standard, _ := strings.Cut(string(out), "Standard channel layouts")

@@ -96,6 +96,25 @@ func TestOnlyItsSenderControlsALeg(t *testing.T) {
 	}
 }
 
+// request sends one, and returns the status and the Location of the answer.
+func request(t *testing.T, method, url, token, contentType, body string) (status int, location string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", contentType)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode, resp.Header.Get("Location")
+}
+
 // A leg stays with its sender while one session of it is open, whichever: the end of an older one does not give the leg to others.
 func TestALegStaysWithItsSender(t *testing.T) {
 	s := newSidecar(t, simulator.Script{}, auth.Tokens{"reviewer": "rev"}, func(c *config.Config) {
@@ -103,20 +122,7 @@ func TestALegStaysWithItsSender(t *testing.T) {
 	})
 	do := func(method, path, token string) (int, string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, method, s.app.URL()+path, strings.NewReader(hostileOffer(1)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+token)
-		r.Header.Set("Content-Type", "application/sdp")
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode, resp.Header.Get("Location")
+		return request(t, method, s.app.URL()+path, token, "application/sdp", hostileOffer(1))
 	}
 	const leg = "/whip/call/caller"
 	_, first := do("POST", leg, "ours")
@@ -147,20 +153,7 @@ func TestAStopEndsTheSessionsOfItsLeg(t *testing.T) {
 	})
 	do := func(method, path, token string) (int, string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, method, s.app.URL()+path, strings.NewReader(hostileOffer(1)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+token)
-		r.Header.Set("Content-Type", "application/sdp")
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode, resp.Header.Get("Location")
+		return request(t, method, s.app.URL()+path, token, "application/sdp", hostileOffer(1))
 	}
 	_, first := do("POST", "/whip/c/caller", "ours")
 	_, second := do("POST", "/whip/c/caller", "ours")
@@ -197,21 +190,9 @@ func TestPullsBelongToTheirSenders(t *testing.T) {
 	t.Cleanup(away.Close)
 	do := func(method, leg, token string) int {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, method, s.app.URL()+"/api/v1/calls/c/legs/"+leg+"/whep",
-			strings.NewReader(`{"url":"`+away.URL+`"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+token)
-		r.Header.Set("Content-Type", "application/json")
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode
+		path := "/api/v1/calls/c/legs/" + leg + "/whep"
+		status, _ := request(t, method, s.app.URL()+path, token, "application/json", `{"url":"`+away.URL+`"}`)
+		return status
 	}
 	for i, step := range []struct {
 		method, leg, token string
