@@ -35,6 +35,8 @@ type house struct {
 	closed   []intake.Departure
 	packets  map[string]int
 	refuse   error
+	last     time.Time     // arrival of the last packet
+	slow     time.Duration // for each packet, as on a busy machine
 }
 
 func newHouse(t *testing.T, change func(*whip.Config)) *house {
@@ -87,7 +89,11 @@ type room struct {
 	what  intake.Request
 }
 
-func (r *room) LastPacket() time.Time { return time.Time{} }
+func (r *room) LastPacket() time.Time {
+	r.house.mu.Lock()
+	defer r.house.mu.Unlock()
+	return r.house.last
+}
 
 func (r *room) Track(ctx context.Context, track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) error {
 	buf := make([]byte, 1500)
@@ -96,7 +102,10 @@ func (r *room) Track(ctx context.Context, track *webrtc.TrackRemote, _ *webrtc.R
 		if _, _, err := track.Read(buf); err == nil {
 			r.house.mu.Lock()
 			r.house.packets[r.what.Leg]++
+			r.house.last = time.Now()
+			slow := r.house.slow
 			r.house.mu.Unlock()
+			time.Sleep(slow)
 		} else if errors.Is(err, io.EOF) {
 			return nil
 		}

@@ -157,3 +157,38 @@ func TestManySessionsLeaveNothingBehind(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// Packets that were sent before the DELETE are recorded, also by a machine that is too busy to have read them by then. Known fault: five
+// packets at the end of a call were missing, and not booked.
+func TestPacketsBeforeTheDeleteAreRecorded(t *testing.T) {
+	h := newHouse(t, nil)
+	s, offer := newSender(t, false)
+	a := h.post(offer)
+	s.accept(t, a)
+	h.until("packets", func() bool { return h.heard("caller") > 0 })
+	s.stop()
+	s.work.Wait()
+	before := 0
+	h.until("all of them", func() bool {
+		had := before
+		before = h.heard("caller")
+		time.Sleep(100 * time.Millisecond)
+		return before == had
+	})
+	h.mu.Lock()
+	h.slow = 3 * time.Millisecond
+	h.mu.Unlock()
+	const burst = 100
+	for i := range burst {
+		p := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(10_000 + i)}, Payload: make([]byte, 160)}
+		if err := s.track.WriteRTP(&p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := h.ask(http.MethodDelete, a.header.Get("Location"), ""); got.status != http.StatusOK {
+		t.Fatalf("HTTP %d: %s", got.status, got.body)
+	}
+	if n := h.heard("caller") - before; n != burst {
+		t.Errorf("%d of %d packets were recorded", n, burst)
+	}
+}

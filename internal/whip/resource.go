@@ -39,7 +39,9 @@ func (s *Server) resource(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet, http.MethodHead:
 		w.WriteHeader(http.StatusNoContent)
 	case http.MethodDelete:
-		c.end(c.departure())
+		how := c.departure()
+		c.linger()
+		c.end(how)
 		w.WriteHeader(http.StatusOK)
 	case http.MethodPatch:
 		if err := s.patch(w, r, c); err != nil {

@@ -15,6 +15,7 @@ import (
 	"callscreen/capture"
 	"callscreen/internal/intake"
 	"callscreen/internal/rtc"
+	"callscreen/internal/wait"
 )
 
 // session is a sender that is connected or connecting.
@@ -191,6 +192,31 @@ func (c *session) departure() intake.Departure {
 		}
 	}
 	return intake.HungUp
+}
+
+const (
+	// A sender that asks for the end has sent all its packets. Some may be in the buffers of a busy machine, so they are recorded until
+	// none has come for lingerQuiet.
+	lingerQuiet = 200 * time.Millisecond
+	lingerMost  = time.Second
+)
+
+// linger waits for the last packets of a sender that has asked for the end.
+func (c *session) linger() {
+	if !c.connected.Load() {
+		return
+	}
+	asked := time.Now()
+	for time.Since(asked) < lingerMost {
+		last := asked
+		if at := c.leg.LastPacket(); at.After(last) {
+			last = at
+		}
+		rest := lingerQuiet - time.Since(last)
+		if rest <= 0 || wait.For(c.ctx, rest) != nil {
+			return
+		}
+	}
 }
 
 // end closes the session, once, and returns when it is closed.
