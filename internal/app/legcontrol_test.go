@@ -19,6 +19,7 @@ import (
 	"callscreen/internal/config"
 	"callscreen/internal/demo"
 	"callscreen/internal/publish"
+	"callscreen/internal/testkit"
 )
 
 // Known faults: any sender could pause or stop the leg of another, and a second session of a leg was accepted and not recorded.
@@ -217,15 +218,7 @@ func TestPullsBelongToTheirSenders(t *testing.T) {
 func TestConnectionsOfTheMediaPortAreBounded(t *testing.T) {
 	port := 0
 	s := newSidecar(t, simulator.Script{}, auth.Tokens{}, func(c *config.Config) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr, _ := l.Addr().(*net.TCPAddr)
-		port = addr.Port
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		port = testkit.FreePort(t)
 		c.WebRTC.TCPPort, c.WebRTC.MaxSessions = port, 10
 	})
 	open := func(from string, n int) (kept int) {

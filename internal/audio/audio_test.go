@@ -19,6 +19,7 @@ import (
 
 	"callscreen/internal/audio"
 	"callscreen/internal/seal"
+	"callscreen/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -133,14 +134,7 @@ func TestS3(t *testing.T) {
 		}
 		t.Skip("versitygw is not installed (go install github.com/versity/versitygw/cmd/versitygw@latest)")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t))
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "calls"), 0o700); err != nil {
 		t.Fatal(err)

@@ -85,13 +85,7 @@ func New(cfg Config) (_ *Engine, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	port := cfg.UDPPort
-	if port == 0 { // all addresses must use the same port
-		if port, err = freePort(); err != nil {
-			return nil, err
-		}
-	}
-	udp, err := openUDP(port, cfg.Log)
+	port, udp, err := openMedia(cfg.UDPPort, cfg.Log)
 	if err != nil {
 		return nil, fmt.Errorf("open UDP port %d for media: %w (hint: set webrtc.udp_port)", port, err)
 	}

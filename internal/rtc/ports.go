@@ -42,6 +42,24 @@ func openUDP(port int, log *slog.Logger) (*ice.MultiUDPMuxDefault, error) {
 		ice.UDPMuxFromPortWithNetworks(ice.NetworkTypeUDP4, ice.NetworkTypeUDP6), ice.UDPMuxFromPortWithIPFilter(usable))
 }
 
+// openMedia opens the port, or one that is free if it is 0. All addresses have the same port.
+func openMedia(port int, log *slog.Logger) (int, *ice.MultiUDPMuxDefault, error) {
+	const most = 20
+	for tries := 1; ; tries++ {
+		chosen, err := port, error(nil)
+		if port == 0 {
+			if chosen, err = freePort(); err != nil {
+				return 0, nil, err
+			}
+		}
+		mux, err := openUDP(chosen, log)
+		if port != 0 || tries == most || !errors.Is(err, syscall.EADDRINUSE) {
+			return chosen, mux, err
+		}
+		// Another socket has got the port meanwhile, at some address.
+	}
+}
+
 func freePort() (int, error) {
 	c, err := net.ListenUDP("udp", nil)
 	if err != nil {

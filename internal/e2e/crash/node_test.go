@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"callscreen/internal/testkit"
 )
 
 // node is a sidecar that can be killed and restarted on its folder.
@@ -35,14 +36,7 @@ type node struct {
 }
 
 func (w *world) node(dir string, env ...string) *node {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	n := &node{w: w, dir: dir, addr: l.Addr().String(), env: env}
-	if err := l.Close(); err != nil {
-		w.t.Fatal(err)
-	}
+	n := &node{w: w, dir: dir, addr: fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(w.t)), env: env}
 	w.t.Cleanup(func() { n.kill() })
 	return n
 }

@@ -20,6 +20,7 @@ import (
 
 	"callscreen/internal/demo"
 	"callscreen/internal/publish"
+	"callscreen/internal/testkit"
 )
 
 // Two users are in a VideoRoom of Janus. The room forwards each as plain RTP to a bridge of its own. The user with the synthetic
@@ -118,7 +119,7 @@ type janusAnswer struct {
 
 func newJanus(ctx context.Context, t *testing.T, path string) *janusServer {
 	t.Helper()
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), testkit.FreePort(t)
 	plugins, err := filepath.Glob("/usr/lib/*/janus/plugins")
 	if err != nil || len(plugins) == 0 {
 		t.Fatalf("Janus has no plugins: %v", err)

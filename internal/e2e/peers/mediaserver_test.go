@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -78,21 +77,6 @@ func daemon(t *testing.T, path string, args ...string) {
 			t.Logf("output of %s:\n%s", path, text[max(0, len(text)-8000):])
 		}
 	})
-}
-
-// freePort returns a port that is not in use.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		t.Fatal("no TCP address")
-	}
-	return addr.Port
 }
 
 // bearer is the token of the senders that have one. Without tokens in the configuration the sidecar ignores it.

@@ -18,6 +18,7 @@ import (
 	"github.com/pion/sdp/v3"
 
 	"callscreen/internal/publish"
+	"callscreen/internal/testkit"
 )
 
 // Two parties talk through rtpengine. callscreen subscribes to each of them, and each leg has the audio of one party only.
@@ -147,7 +148,7 @@ type rtpengine struct {
 
 func newRtpengine(ctx context.Context, t *testing.T, path string) *rtpengine {
 	t.Helper()
-	port := freePort(t)
+	port := testkit.FreePort(t)
 	daemon(
 		t,
 		path,

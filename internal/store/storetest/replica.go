@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"callscreen/internal/testkit"
 )
 
 // Pair is a PostgreSQL server with a streaming replica, for tests of a fail-over.
@@ -35,7 +37,7 @@ func StartPair(t testing.TB, synchronous bool) *Pair {
 		t:    t,
 		bin:  p.bin,
 		dir:  dir,
-		port: freePort(t),
+		port: testkit.FreePort(t),
 		cred: p.cred,
 	}
 	r.removeAfter()
