@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 )
 
 // mark is a place in a file at which a recording starts.
@@ -32,7 +33,8 @@ func carve(r io.ReaderAt, size int64) ([]mark, error) {
 	}{
 		{8, "WAVE"}, {0, "OggS"}, {0, "fLaC"}, {0, "\x1aE\xdf\xa3"}, {4, "ftyp"}, {0, "FORM"}, {0, "#!AMR"}, {0, "caff"},
 		{0, ".snd"}, {0, "riff\x2e\x91"}, {0, "\x30\x26\xb2\x75"}, {8, "AVI LIST"}, {0, "FLV\x01"}, {0, "TTA1"},
-		{0, "nut/multimedia container\x00"}, {0, "Creative Voice File\x1a"}, {0, "\x00\x00\x01\xba"}, {0, ".RMF"}, {0, "MAC "},
+		{0, "nut/multimedia container\x00"}, {0, "Creative Voice File\x1a"}, {0, "\x00\x00\x01\xba"}, {0, ".RMF"}, {0, "MAC "}, {0, ".SoX"},
+		{0, "XoS."},
 	}
 	var found []mark
 	search, frames := mp3Search{r: r}, frameSearch{r: r, size: size}
@@ -147,6 +149,8 @@ func startsRecording(b []byte) (kind, name string) {
 		ok = true
 	case "MPEG program stream":
 		ok = startsProgramStream(b)
+	case "SoX":
+		ok = len(b) >= 32 && startsSoX(b)
 	case "RealMedia":
 		ok = len(b) >= 8 && b[4] == 0 && b[5] == 0 && b[6] == 0 && b[7] < 32
 	case "Monkey's Audio":
@@ -156,6 +160,16 @@ func startsRecording(b []byte) (kind, name string) {
 		return "", ""
 	}
 	return kind, name
+}
+
+// startsSoX reports whether b is a header of SoX with a plausible size, number of channels and rate.
+func startsSoX(b []byte) bool {
+	var order binary.ByteOrder = binary.LittleEndian
+	if b[0] == 'X' {
+		order = binary.BigEndian
+	}
+	size, rate, channels := order.Uint32(b[4:]), math.Float64frombits(order.Uint64(b[16:])), order.Uint32(b[24:])
+	return size >= 28 && size < maxIndex && channels >= 1 && channels <= maxChannels && rate >= minReadRate && rate <= maxRate
 }
 
 // startsProgramStream reports whether b starts with a pack header and a system header or packet behind it.

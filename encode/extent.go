@@ -11,6 +11,8 @@ type extent struct {
 	payload int64 // bytes of its media data, or -1 if not known
 	wav     wavExtent
 	rooms   []room // in order, without media
+	edited  bool   // an edit list repeats, cuts or stretches the media
+	unclear string // what makes it uncertain which format the media have, or empty
 }
 
 // wavExtent is the audio of a WAV file, by its header.
@@ -37,6 +39,7 @@ func extentOf(r io.ReaderAt, name string, off, size int64) extent {
 		"VOC":                 l.voc,
 		"True Audio":          l.tta,
 		"NUT":                 l.nut,
+		"SoX":                 l.sox,
 	}[name]
 	switch {
 	case name == "WAV":
@@ -76,6 +79,7 @@ func wavExtentOf(r io.ReaderAt, off, size int64) extent {
 	riffSize := int64(order.Uint32(head[4:]))
 	wide := int64(-1)
 	at := off + 12
+	l := layout{r: r, size: size}
 	for range maxWAVChunks {
 		b := make([]byte, 8+40)
 		n, _ := r.ReadAt(b, at)
@@ -85,6 +89,8 @@ func wavExtentOf(r io.ReaderAt, off, size int64) extent {
 		length := int64(order.Uint32(b[4:]))
 		switch string(b[:4]) {
 		case "fmt ":
+			l.format("fmt ", at+8, min(at+8+length, size))
+			e.unclear = l.e.unclear
 			if k := min(length, 40, int64(n-8)); k >= 14 {
 				if spec, err := parseWAVFormat(b[8:8+k], order); err == nil {
 					e.wav.spec = spec

@@ -16,7 +16,7 @@ import (
 const (
 	ffmpegProtocols = "file,pipe"
 	ffmpegFormats   = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,matroska,mov,mp3,mpeg,mpegts," +
-		"nut,ogg,rm,sox,tta,voc,w64,wav,wv,xwma"
+		"ogg,sox,tta,voc,w64,wav,wv"
 
 	// ffmpegBlock bounds a single allocation of ffmpeg, in bytes.
 	ffmpegBlock = 256 << 20
@@ -150,16 +150,31 @@ func (s *ffmpegSource) Format() Format { return s.format }
 func (s *ffmpegSource) Damage() Damage {
 	d := s.wav.Damage()
 	log := s.log.damage()
-	return Damage{Events: d.Events + log.Events, Lost: d.Lost + max(log.Lost, s.missing())}
+	d = Damage{Events: d.Events + log.Events, Lost: d.Lost + max(log.Lost, s.missing())}
+	if d.Lost > 0 {
+		d.Events = max(d.Events, 1)
+	}
+	return d
 }
 
-// missing estimates the frames of the packets that ffmpeg read and did not decode.
+// silentDelay is the audio in seconds that decoders drop at the start and the end, with no message.
+const silentDelay = 0.3
+
+// missing estimates the frames of the packets that ffmpeg read and did not decode. Not all decoders print a message about them.
 func (s *ffmpegSource) missing() int64 {
 	use, ok := s.log.used()
-	if !ok || s.log.damage().Events == 0 || use.frames == 0 || use.packets <= use.frames {
+	if !ok || use.packets <= use.frames {
 		return 0
 	}
-	return int64(float64(use.packets-use.frames) * float64(use.samples) / float64(use.frames))
+	rate := float64(s.format.Rate)
+	if use.frames == 0 {
+		return int64(rate * max(s.stream.duration, float64(use.bytes)/slowRate))
+	}
+	lost := float64(use.packets-use.frames) * float64(use.samples) / float64(use.frames)
+	if s.log.damage().Events == 0 && (use.packets <= use.frames+2 || lost <= silentDelay*rate) {
+		return 0
+	}
+	return int64(lost)
 }
 
 // Read implements Source.

@@ -14,20 +14,23 @@ type boundedLog struct {
 	error   string
 	seen    Damage
 	streams []streamUse
-	audio   int   // audio streams that the log lists for the input
-	bytes   int64 // of all packets of the input, or -1
+	audio   int // audio streams that the log lists for the input
 	output  bool
 	layout  int // channels of the first frames
 	wider   int // the most channels of a frame
 }
 
-func newBoundedLog() *boundedLog { return &boundedLog{bytes: -1} }
+func newBoundedLog() *boundedLog { return &boundedLog{} }
 
 // streamUse is the use that ffmpeg made of an input stream.
 type streamUse struct {
 	index                           int // among all streams of the input
 	packets, bytes, frames, samples int64
+	decoded                         bool
 }
+
+// maxStreams bounds the streams of a file whose packets are counted.
+const maxStreams = 256
 
 func (l *boundedLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
@@ -67,8 +70,10 @@ func (l *boundedLog) end(line string) {
 	}
 	if _, use, ok := strings.Cut(line, "Input stream #0:"); ok {
 		var u streamUse
-		if _, err := fmt.Sscanf(use, "%d (audio): %d packets read (%d bytes); %d frames decoded (%d samples);",
-			&u.index, &u.packets, &u.bytes, &u.frames, &u.samples); err == nil && len(l.streams) < maxTracks {
+		var kind string
+		n, _ := fmt.Sscanf(use, "%d %s %d packets read (%d bytes); %d frames decoded (%d samples);",
+			&u.index, &kind, &u.packets, &u.bytes, &u.frames, &u.samples)
+		if u.decoded = n == 6; n >= 4 && len(l.streams) < maxStreams {
 			l.streams = append(l.streams, u)
 		}
 		return
@@ -79,10 +84,6 @@ func (l *boundedLog) end(line string) {
 		if l.layout == 0 {
 			l.layout = n
 		}
-		return
-	}
-	if n, ok := parseTotal(line); ok {
-		l.bytes = n
 		return
 	}
 	switch {
@@ -128,10 +129,24 @@ func (l *boundedLog) damage() Damage {
 func (l *boundedLog) used() (streamUse, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.streams) == 0 {
-		return streamUse{}, false
+	for _, u := range l.streams {
+		if u.decoded {
+			return u, true
+		}
 	}
-	return l.streams[0], true
+	return streamUse{}, false
+}
+
+// copied returns the bytes of the packets of a stream.
+func (l *boundedLog) copied(index int) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, u := range l.streams {
+		if u.index == index {
+			return u.bytes
+		}
+	}
+	return 0
 }
 
 // audioStreams returns the number of audio streams that the log lists.

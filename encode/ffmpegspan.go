@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -19,7 +18,7 @@ type ffmpegSpan struct {
 	span    span
 	tail    int64 // bytes behind the declared end that may be audio
 	foreign int64 // bytes of the tail that are not samples of the codec
-	demuxed int64 // bytes of the packets of all streams, or -1 if not known
+	others  int64 // bytes of the packets of pictures and video
 	sources []*ffmpegSource
 	failed  []int // audio streams that could not be started
 }
@@ -48,7 +47,7 @@ func (f *recording) prepareFFmpeg(s *span) (*ffmpegSpan, error) {
 		return nil, err
 	}
 	in.size = s.size() - s.lead
-	in, info = withEdits(f.ctx, in, info)
+	in, info = withEdits(f.ctx, in, info, s.extent.edited)
 	info.locate(f.ctx, in)
 	if info.samples() {
 		s.inner = append(s.inner, s.coded...)
@@ -58,12 +57,10 @@ func (f *recording) prepareFFmpeg(s *span) (*ffmpegSpan, error) {
 		l.ogg(s.off + s.lead)
 		s.extent.payload, s.extent.rooms = l.e.payload, append(s.extent.rooms, l.e.rooms...)
 	}
-	p := &ffmpegSpan{
-		in:      in,
-		info:    info,
-		span:    *s,
-		demuxed: -1,
+	if info.container == "mpegts" {
+		s.extent.payload = tsPayload(f, s.off+s.lead, s.end)
 	}
+	p := &ffmpegSpan{in: in, info: info, span: *s}
 	if (s.name != "WAV" || !info.pcm()) && s.extent.end >= 0 && s.extent.end < s.end {
 		p.tail = f.doubtfulTail(s.extent.end, s.end)
 		p.foreign = min(f.foreignSamples(info, s.extent.end, s.end), p.tail)
@@ -71,9 +68,7 @@ func (f *recording) prepareFFmpeg(s *span) (*ffmpegSpan, error) {
 	if s.name == "FLAC" {
 		p.tail = f.doubtfulTail(flacTail(f, s.off+s.lead, s.end), s.end)
 	}
-	if info.others > 0 {
-		p.demuxed = demux(f.ctx, in)
-	}
+	p.others = pictures(f.ctx, in, info)
 	return p, nil
 }
 
@@ -86,21 +81,35 @@ func (p *ffmpegSpan) formats() []Format {
 	return out
 }
 
-// demuxLimit bounds the run time of demux, which reads a file once.
-const demuxLimit = 5 * time.Minute
+// picturesLimit bounds the run time of pictures, which reads a file once.
+const picturesLimit = 5 * time.Minute
 
-// demux returns the size of all packets of all streams, or -1 if it is not known.
-func demux(ctx context.Context, in ffmpegInput) int64 {
-	ctx, cancel := context.WithTimeout(ctx, demuxLimit)
+// pictures returns the bytes of all packets of video and pictures. Those of other streams, and of unknown codecs, may be audio.
+func pictures(ctx context.Context, in ffmpegInput, info mediaInfo) (n int64) {
+	var maps []string
+	for _, s := range info.others {
+		if s.picture {
+			maps = append(maps, "-map", "0:"+strconv.Itoa(s.index))
+		}
+	}
+	if len(maps) == 0 {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, picturesLimit)
 	defer cancel()
 	args := append([]string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+verbose"}, in.arguments()...)
-	cmd := command(ctx, in.exe, append(args, "-map", "0", "-c", "copy", "-f", "null", "-")...)
+	cmd := command(ctx, in.exe, append(append(args, maps...), "-c", "copy", "-f", "null", "-")...)
 	log := newBoundedLog()
 	cmd.Stderr = log
 	if start(cmd, in.size) != nil || cmd.Wait() != nil {
-		return -1
+		return 0
 	}
-	return log.total()
+	for _, s := range info.others {
+		if s.picture {
+			n += log.copied(s.index)
+		}
+	}
+	return n
 }
 
 // open starts a process for each track.
@@ -143,19 +152,16 @@ func (p *ffmpegSpan) account() Account {
 			rest -= n
 		}
 	}
-	demuxed, known, decoded := int64(0), len(p.failed) == 0, 0.0
+	demuxed, known, decoded := p.others, true, 0.0
 	for _, s := range p.sources {
 		use, ok := s.log.used()
 		known = known && ok
 		demuxed += use.bytes
 	}
-	if p.demuxed >= 0 {
-		demuxed = p.demuxed
-	}
 	if payload := p.span.extent.payload; payload > 0 && demuxed > payload && p.info.pcm() {
 		p.tail = max(p.tail-(demuxed-payload), p.foreign) // read on behind the stated end
 	}
-	complete := known && p.complete(demuxed)
+	complete := known && len(p.failed) == 0 && p.complete(demuxed)
 	for _, s := range p.sources {
 		use, _ := s.log.used()
 		length := float64(s.frames) / float64(s.format.Rate)
@@ -180,7 +186,7 @@ func (p *ffmpegSpan) account() Account {
 	for i, s := range p.info.audio {
 		total += s.duration
 		for _, failed := range p.failed {
-			if i == failed && (s.duration > 0 || p.info.container == "ffmpeg") || i >= maxTracks {
+			if i == failed && p.span.extent.payload < 0 && (s.duration > 0 || p.info.container == "ffmpeg") || i >= maxTracks {
 				book(FurtherTrack, p.in.size/int64(len(p.info.audio)), max(s.duration, 1))
 				break
 			}
@@ -202,9 +208,9 @@ func (p *ffmpegSpan) account() Account {
 		// These bytes may be of any codec, so the lowest rate counts.
 		book(BehindStatedSize, p.tail, float64(p.tail)/slowRate)
 	}
-	if hidden := p.hidden(demuxed); known && len(p.info.audio) <= maxTracks && hidden > 0 {
-		rate := float64(demuxed) / max(decoded, 0.1)
-		book(ReaderGaveUp, hidden, float64(hidden)/max(rate, slowRate/8))
+	rate := float64(demuxed-p.others) / max(decoded, 0.1)
+	if hidden := p.hidden(demuxed, rate); known && len(p.info.audio) <= maxTracks && hidden > 0 {
+		book(ReaderGaveUp, hidden, float64(hidden)/max(min(rate, slowRate), slowRate/8)) // they may be of any codec
 	}
 	a.Read = rest
 	return a
@@ -224,51 +230,30 @@ func (p *ffmpegSpan) complete(demuxed int64) bool {
 	return payload > 0 && len(p.info.audio) <= maxTracks && demuxed >= payload-payload/20
 }
 
-// hidden returns the number of bytes of the media data that no packet accounts for, beyond what the container needs.
-func (p *ffmpegSpan) hidden(demuxed int64) int64 {
-	payload := p.in.size - p.tail
-	for _, room := range p.span.extent.rooms {
-		payload -= room.end - room.off
-	}
-	for _, inner := range p.span.inner {
-		payload -= inner.size()
-	}
-	share, slack := 0.5, int64(16<<10)
-	switch p.info.container {
-	case "flac", "aiff", "w64", "caf", "au", "voc", "amr", "aac", "wav", "wv", "tta", "ape", "ac3", "eac3", "dts":
-		share = 0.03
-		if p.info.others > 0 {
-			share = 0.2 // tags of an attached picture
+// hidden returns the number of bytes of the media data that no packet accounts for, beyond what the container needs. rate is that of the
+// audio, in bytes per second.
+func (p *ffmpegSpan) hidden(demuxed int64, rate float64) int64 {
+	payload, slack := p.span.extent.payload, hiddenSlack+int64(silentDelay*min(rate, hiddenRate))
+	if payload <= 0 {
+		payload = p.in.size - p.tail
+		for _, room := range p.span.extent.rooms {
+			payload -= room.end - room.off
 		}
-	case "mov", "avi", "flv", "matroska", "mpeg":
-		if p.span.extent.payload > 0 {
-			payload, share, slack = p.span.extent.payload, 0.05, 4<<10
+		for _, inner := range p.span.inner {
+			payload -= inner.size()
 		}
-	case "ogg":
-		payload, share = p.span.extent.payload, 0.05
+		slack += payload / 1000
 	}
 	hidden := payload - demuxed
-	if hidden < int64(share*float64(payload))+slack {
+	if hidden < slack {
 		return 0
 	}
 	return hidden
 }
 
-// total returns the size of all packets that ffmpeg read, or -1.
-func (l *boundedLog) total() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.bytes
-}
-
-// parseTotal reads "Total: 73 packets (29588 bytes) demuxed".
-func parseTotal(line string) (int64, bool) {
-	_, rest, ok := strings.Cut(line, "Total: ")
-	if !ok || !strings.HasSuffix(rest, " demuxed") {
-		return 0, false
-	}
-	_, rest, _ = strings.Cut(rest, "(")
-	number, _, _ := strings.Cut(rest, " ")
-	n, err := strconv.ParseInt(number, 10, 64)
-	return n, err == nil
-}
+const (
+	// hiddenSlack is the number of bytes that a container may need for its structure.
+	hiddenSlack = 1 << 10
+	// hiddenRate bounds the rate at which the delay of a decoder is taken for bytes.
+	hiddenRate = 4000
+)

@@ -24,7 +24,13 @@ const ffprobeLimit = 30 * time.Second
 type mediaInfo struct {
 	container string
 	audio     []audioStream
-	others    int // streams that are not audio
+	others    []otherStream
+}
+
+// otherStream is a stream that is not audio.
+type otherStream struct {
+	index   int
+	picture bool // it holds video or a picture, of a codec that ffmpeg knows
 }
 
 // audioStream is an audio stream of a file. Fields that ffprobe does not report are zero.
@@ -75,8 +81,8 @@ func (in ffmpegInput) arguments() []string {
 // probe returns container and streams from ffprobe. Without ffprobe it returns one stream about which nothing is known.
 func probe(ctx context.Context, in ffmpegInput) (mediaInfo, error) {
 	unknown := mediaInfo{container: "ffmpeg", audio: []audioStream{{codec: "unknown"}}}
-	out, err := runProbe(ctx, in, "-show_entries", "format=format_name:stream=codec_type,"+
-		"codec_name,sample_rate,channels,start_time,duration:stream_tags=title,language,DURATION:stream_disposition=attached_pic",
+	out, err := runProbe(ctx, in, "-show_entries", "format=format_name:stream=index,codec_type,"+
+		"codec_name,width,sample_rate,channels,start_time,duration:stream_tags=title,language,DURATION:stream_disposition=attached_pic",
 		"-of", "json")
 	if errors.Is(err, errNoProbe) {
 		return unknown, nil
@@ -143,7 +149,7 @@ func parseProbe(b []byte, unknown mediaInfo) (mediaInfo, error) {
 		Streams []struct {
 			Codec_type, Codec_name            string
 			Sample_rate, Start_time, Duration string
-			Channels                          int
+			Channels, Index, Width            int
 			Tags                              map[string]string
 		}
 	}
@@ -158,7 +164,8 @@ func parseProbe(b []byte, unknown mediaInfo) (mediaInfo, error) {
 	for _, s := range seen.Streams {
 		if s.Codec_type != "audio" {
 			video = video || s.Codec_type == "video"
-			info.others++
+			picture := s.Codec_type == "video" && s.Codec_name != "" && s.Codec_name != "unknown" && s.Width > 0
+			info.others = append(info.others, otherStream{s.Index, picture})
 			continue
 		}
 		a := audioStream{codec: s.Codec_name, channels: s.Channels, title: s.Tags["title"]}
@@ -232,8 +239,8 @@ func estimatedDuration(container string) bool {
 }
 
 // withEdits probes an MPEG-4 file with and without its edit lists. An edit list can hide audio from players: then the input
-// is returned with edit lists ignored.
-func withEdits(ctx context.Context, in ffmpegInput, info mediaInfo) (ffmpegInput, mediaInfo) {
+// is returned with edit lists ignored, as it is if edited is true.
+func withEdits(ctx context.Context, in ffmpegInput, info mediaInfo, edited bool) (ffmpegInput, mediaInfo) {
 	if info.container != "mov" {
 		return in, info
 	}
@@ -245,7 +252,7 @@ func withEdits(ctx context.Context, in ffmpegInput, info mediaInfo) (ffmpegInput
 	}
 	for i, a := range all.audio {
 		// An encoder's delay is cut off by every edit list.
-		if a.duration > info.audio[i].duration+0.25 {
+		if edited || a.duration > info.audio[i].duration+0.25 {
 			return raw, all
 		}
 	}

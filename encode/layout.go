@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -14,6 +15,24 @@ type layout struct {
 	size   int64 // end of the file
 	e      extent
 	chunks int
+	media  string // handler of the track of an MPEG-4 file
+	seen   map[string]string
+
+	comments bool // only rooms of comments are wanted, of an Ogg file
+}
+
+// format reads a description of the format of the media. A second one that differs makes the format unclear: players take the first or the
+// last.
+func (l *layout) format(name string, off, end int64) {
+	b := make([]byte, max(min(end-off, maxIndex), 0))
+	n, _ := l.r.ReadAt(b, off)
+	if l.seen == nil {
+		l.seen = map[string]string{}
+	}
+	had, ok := l.seen[name]
+	if l.seen[name] = string(b[:n]); ok && had != string(b[:n]) {
+		l.e.unclear = "two different chunks " + strconv.Quote(name)
+	}
 }
 
 // maxChunks bounds the elements of one container. The rest of a file with more is a room.
@@ -108,7 +127,7 @@ func (l *layout) riffChunks(at, end int64, streams int) int64 {
 		case id == "fmt " || id == "fact" || id == "avih" || id == "strh" || id == "strf" || id == "strn" || id == "indx" || id == "dmlh":
 			l.index(body, next)
 		case id == "data" || id[0] >= '0' && id[0] <= '9' && id[1] >= '0' && id[1] <= '9' && int(id[0]-'0')*10+int(id[1]-'0') < streams:
-			l.e.payload += next - body
+			l.e.payload += min(size, next-body)
 		default:
 			l.e.spare(body, next, isTagChunk(id))
 		}
@@ -123,16 +142,37 @@ func (l *layout) flv(off int64) {
 	if b := l.bytes(off+5, 4); b != nil {
 		at = off + int64(binary.BigEndian.Uint32(b)) + 4
 	}
+	audio, headers := -1, 0
 	for {
 		b := l.bytes(at, 11)
 		if b == nil || b[0] != 8 && b[0] != 9 && b[0] != 18 || b[8]|b[9]|b[10] != 0 {
 			break
 		}
 		n := int64(b[1])<<16 | int64(b[2])<<8 | int64(b[3])
-		if b[0] == 18 {
+		switch head := l.bytes(at+11, min(n, 2)); {
+		case b[0] == 18:
 			l.e.spare(at+11, min(at+11+n, l.size), true)
-		} else {
+		case len(head) < 2:
 			l.e.payload += n
+		case b[0] == 9:
+			l.e.payload += max(n-1, 0)
+			if codec := head[0] & 15; codec == 7 || codec == 12 || codec == 13 {
+				l.e.payload -= min(4, n-1)
+			}
+		case audio >= 0 && audio != int(head[0]):
+			l.e.end = at // another format: not all players go on
+			return
+		case head[0]>>4 == 10 && head[1] == 0 && n <= 64 && headers < 16:
+			headers++
+		case head[0]>>4 == 10:
+			l.e.payload += n - 2
+		default:
+			l.e.payload += n - 1
+		}
+		if b[0] == 8 && n > 0 {
+			if head := l.bytes(at+11, 1); head != nil {
+				audio = int(head[0])
+			}
 		}
 		if tail := l.bytes(at+11+n, 4); tail != nil && int64(binary.BigEndian.Uint32(tail)) != 11+n {
 			at += 11 + n
@@ -166,9 +206,11 @@ func (l *layout) programStream(off int64) {
 			n := 6 + int64(b[4])<<8 + int64(b[5])
 			switch {
 			case b[3] == 0xbe || b[3] == 0xbf || b[3] == 0xbc || b[3] >= 0xf0: // padding and private data
-				l.e.spare(at+6, min(at+n, l.size), false)
+				if body := l.bytes(at+6, min(n-6, l.size-at-6)); unstuffed(body) > 0 {
+					l.e.spare(at+6, min(at+n, l.size), false)
+				}
 			case b[3] != 0xbb:
-				l.e.payload += n
+				l.e.payload += max(n-l.packetHead(at, b[3]), 0)
 			}
 			at += n
 			continue
@@ -178,13 +220,51 @@ func (l *layout) programStream(off int64) {
 	l.e.end = min(at, l.size)
 }
 
-// voc walks the blocks of a Creative Voice file.
+// packetHead returns the size of the header of a packet of a program stream.
+func (l *layout) packetHead(at int64, id byte) int64 {
+	b := l.bytes(at+6, min(32, l.size-at-6))
+	n := 0
+	switch {
+	case len(b) < 3:
+		return 6
+	case b[0]>>6 == 2: // ISO 13818-1, 2.4.3.6
+		n = 3 + int(b[2])
+	default: // ISO 11172-1, 2.4.3.3
+		for n < len(b)-12 && b[n] == 0xff {
+			n++
+		}
+		if b[n]>>6 == 1 {
+			n += 2
+		}
+		switch b[n] >> 4 {
+		case 2:
+			n += 5
+		case 3:
+			n += 10
+		default:
+			n++
+		}
+	}
+	if id != 0xbd || n >= len(b) {
+		return 6 + int64(n)
+	}
+	switch b[n] >> 4 {
+	case 8: // AC-3 and DTS
+		n += 4
+	case 10: // PCM
+		n += 7
+	}
+	return 6 + int64(n)
+}
+
+// voc walks the blocks of a Creative Voice file, up to one of another format.
 func (l *layout) voc(off int64) {
 	b := l.bytes(off+20, 2)
 	if b == nil {
 		return
 	}
 	at := off + int64(binary.LittleEndian.Uint16(b))
+	format, extended := "", ""
 	for {
 		b := l.bytes(at, 4)
 		if b == nil || b[0] == 0 || b[0] > 9 {
@@ -194,12 +274,51 @@ func (l *layout) voc(off int64) {
 			break
 		}
 		n := int64(b[1]) | int64(b[2])<<8 | int64(b[3])<<16
-		if b[0] == 5 {
+		head := map[byte]int64{1: 2, 8: 4, 9: 12}[b[0]]
+		if head > n {
+			break
+		}
+		now := string(b[:1]) + string(l.bytes(at+4, head))
+		switch b[0] {
+		case 8:
+			extended = now
+		case 1, 9:
+			if extended != "" && b[0] == 1 {
+				now, extended = extended, ""
+			}
+			if format != "" && now != format {
+				l.e.end = min(at, l.size)
+				return
+			}
+			format = now
+			l.e.payload += max(min(n, l.size-at-4)-head, 0)
+		case 2:
+			l.e.payload += min(n, l.size-at-4)
+		case 5:
 			l.e.spare(at+4, min(at+4+n, l.size), false)
 		}
 		at += 4 + n
 	}
 	l.e.end = min(at, l.size)
+}
+
+// sox reads the header of the native format of SoX (soxformat(7)).
+func (l *layout) sox(off int64) {
+	b := l.bytes(off, 16)
+	if b == nil {
+		return
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	if b[0] == 'X' {
+		order = binary.BigEndian
+	}
+	l.e.end = l.size
+	start := off + 4 + int64(order.Uint32(b[4:]))
+	if n := order.Uint64(b[8:]); n > 0 && n < 1<<40 {
+		l.e.end = min(start+4*int64(n), l.size)
+	}
+	l.e.payload = max(l.e.end-start, 0)
+	l.index(off+32, min(start, l.size))
 }
 
 // tta reads the table of frames of a True Audio file.
@@ -251,7 +370,7 @@ func (l *layout) nut(off int64) {
 
 // asf walks the objects of a Windows Media file (Advanced Systems Format, 2.1).
 func (l *layout) asf(off int64) {
-	at := off
+	at, packet := off, int64(0)
 	for {
 		b := l.bytes(at, 24)
 		if b == nil {
@@ -266,8 +385,11 @@ func (l *layout) asf(off int64) {
 		next := min(at+n, l.size)
 		switch string(b[:4]) {
 		case "\x36\x26\xb2\x75": // data
-			l.e.payload += next - at - 50
+			l.e.payload += l.asfPackets(at+50, next, packet)
 		case "\x30\x26\xb2\x75", "\x90\x08\x00\x33": // header, simple index
+			if b[0] == 0x30 {
+				packet = l.asfPacketSize(at, next)
+			}
 			l.index(at, next)
 		default:
 			l.e.spare(at+24, next, false)
@@ -295,6 +417,9 @@ func (l *layout) form(off int64) {
 		case "SSND":
 			l.e.payload += next - at - 16
 		case "COMM", "FVER", "MARK", "INST":
+			if id == "COMM" {
+				l.format(id, at+8, next)
+			}
 			l.index(at+8, next)
 		default:
 			l.e.spare(at+8, next, isTagChunk(id))
@@ -326,6 +451,7 @@ func (l *layout) caf(off int64) {
 		case "data":
 			l.e.payload += n - 4
 		case "desc", "kuki", "pakt", "chan":
+			l.format(id, at+12, next)
 			l.index(at+12, next)
 		default:
 			l.e.spare(at+12, next, isTagChunk(id))
@@ -356,6 +482,7 @@ func (l *layout) wave64(off int64) {
 		case "data":
 			l.e.payload += next - at - 24
 		case "fmt ", "fact":
+			l.format(id, at+24, next)
 			l.index(at+24, next)
 		default:
 			l.e.spare(at+24, next, isTagChunk(id))
@@ -398,14 +525,36 @@ func (l *layout) stop(at int64) {
 	l.e.end = min(at, l.size)
 }
 
-// ogg walks the pages of an Ogg file (RFC 3533, section 6).
+// maxOggSetup is the size up to which the tables of a codec are taken for what they claim to be.
+const maxOggSetup = 8 << 10
+
+// oggHeaders returns the number of packets of headers of a stream, by the first of them.
+func oggHeaders(b []byte) int {
+	switch codec := oggCodec(b); {
+	case codec == "Vorbis" || codec == "Theora":
+		return 3
+	case codec == "Opus":
+		return 2
+	case codec == "Speex" && len(b) >= 72:
+		return 2 + int(min(binary.LittleEndian.Uint32(b[68:]), 8))
+	case codec == "FLAC" && len(b) >= 9:
+		return 1 + int(min(binary.BigEndian.Uint16(b[7:]), 64))
+	}
+	return 1
+}
+
+// ogg walks the pages of an Ogg file (RFC 3533, section 6). The payload is without the headers of the streams; long comments are rooms.
 func (l *layout) ogg(off int64) {
+	type stream struct{ headers, packet, size int }
+	streams := map[uint32]*stream{}
 	at := off
 	for at < l.size {
 		head := l.bytes(at, 27)
 		if head == nil || string(head[:5]) != "OggS\x00" {
 			next := l.find(at, "OggS\x00")
-			l.e.spare(at, next, false)
+			if !l.comments {
+				l.e.spare(at, next, false)
+			}
 			if at = next; at >= l.size {
 				break
 			}
@@ -413,9 +562,24 @@ func (l *layout) ogg(off int64) {
 		}
 		table := l.bytes(at+27, int64(head[26]))
 		n := 27 + int64(head[26])
+		serial := binary.LittleEndian.Uint32(head[14:])
+		if head[5]&2 != 0 {
+			streams[serial] = &stream{headers: oggHeaders(l.bytes(at+n, min(80, l.size-at-n)))}
+		}
+		s := streams[serial]
+		if s == nil {
+			s = &stream{}
+		}
 		for _, v := range table {
-			n += int64(v)
-			l.e.payload += int64(v)
+			if s.packet >= s.headers {
+				l.e.payload += int64(v)
+			} else if s.size += int(v); s.packet < 2 || s.size > maxOggSetup {
+				l.e.spare(at+n, min(at+n+int64(v), l.size), true)
+			}
+			if n += int64(v); v < 255 && s.packet < s.headers {
+				s.packet++
+				s.size = 0
+			}
 		}
 		at += n
 	}

@@ -6,7 +6,6 @@ const (
 	mkvSegment     = 0x18538067
 	mkvCluster     = 0x1f43b675
 	mkvBlockGroup  = 0xa0
-	mkvBlockHead   = 4 // bytes of a block before the frames
 	mkvTags        = 0x1254c367
 	mkvAttachments = 0x1941a469
 )
@@ -50,8 +49,14 @@ func (l *layout) matroska(off int64) {
 			if length > 64 {
 				l.e.spare(body, next, false)
 			}
-		case 0xa3, mkvBlockGroup:
-			l.e.payload += max(next-body-mkvBlockHead, 0)
+		case mkvBlockGroup:
+			next = body // its elements follow
+		case 0xa3, 0xa1: // blocks
+			l.e.payload += max(next-body-l.blockHead(body, next), 0)
+		case 0x9b, 0xfb, 0xfa, 0xfd, 0x75a2, 0xa4: // duration, references, priority, padding, codec state of a block
+			if length > 64 {
+				l.e.spare(body, next, false)
+			}
 		case mkvTags, mkvAttachments:
 			l.e.spare(body, next, true)
 		case 0xec:
@@ -69,4 +74,31 @@ func (l *layout) matroska(off int64) {
 		}
 	}
 	l.stop(at)
+}
+
+// blockHead returns the bytes of a block before its frames (RFC 9559, section 10).
+func (l *layout) blockHead(at, end int64) int64 {
+	b := l.bytes(at, min(1<<10, end-at))
+	_, n := ebmlSize(b)
+	if n += 3; n == 3 || len(b) <= n {
+		return 4
+	}
+	lacing := b[n-1] & 6
+	if lacing == 0 {
+		return int64(n)
+	}
+	frames := int(b[n])
+	n++
+	for ; frames > 0 && lacing != 4 && n < len(b); frames-- {
+		if lacing == 6 {
+			_, size := ebmlSize(b[n:])
+			n += max(size, 1)
+			continue
+		}
+		for n < len(b)-1 && b[n] == 255 {
+			n++
+		}
+		n++
+	}
+	return int64(min(n, len(b)))
 }

@@ -1,12 +1,15 @@
 package encode
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // mp4 walks the boxes of an MPEG-4 or QuickTime file (ISO 14496-12, 4.2), up to the first that is none or that starts
 // another file.
 func (l *layout) mp4(off int64) {
 	l.e.end = off
-	media := false
+	media, index := false, false
 	for l.e.end+8 <= l.size {
 		at, head := l.e.end, int64(8)
 		b := l.bytes(at, min(16, l.size-at))
@@ -34,8 +37,12 @@ func (l *layout) mp4(off int64) {
 			l.e.payload += next - at - head
 			media = true
 		case "moov":
-			media = true
-			l.moov(at+head, next)
+			if index {
+				l.e.spare(at+head, next, false) // players take the first
+			} else {
+				l.moov(at+head, next)
+			}
+			media, index = true, true
 		case "moof":
 			media = true
 			l.index(at+head, next)
@@ -65,13 +72,70 @@ func (l *layout) moov(at, end int64) {
 		}
 		next := min(at+length, end)
 		switch id := string(b[4:8]); id {
-		case "mvhd", "mvex", "iods", "tkhd", "edts", "stsd", "stts", "stsc", "stsz", "stco", "co64", "ctts", "stss", "sgpd", "sbgp", "mdhd",
-			"hdlr", "vmhd", "smhd", "dinf", "tref", "nmhd", "gmhd", "sdtp", "stsh", "subs", "cslg", "tapt":
+		case "edts":
+			l.edits(at+8, next)
+		case "stsd":
+			l.descriptions(at+8, next)
+		case "hdlr":
+			if b := l.bytes(at+16, 4); l.media == "" && b != nil {
+				l.media = string(b)
+			}
+			l.index(at+8, next)
+		case "mvhd", "mvex", "iods", "tkhd", "stts", "stsc", "stsz", "stco", "co64", "ctts", "stss", "sgpd", "sbgp", "mdhd",
+			"vmhd", "smhd", "dinf", "tref", "nmhd", "gmhd", "sdtp", "stsh", "subs", "cslg", "tapt":
 		case "trak", "mdia", "minf", "stbl":
+			if id == "trak" {
+				l.media = ""
+			}
 			l.moov(at+8, next)
 		default:
 			l.e.spare(at+8, next, isTagChunk(id))
 		}
 		at = next
+	}
+}
+
+// edits reads the edit list of a track (ISO 14496-12, 8.6.6). One edit at the normal rate is plain, with empty ones around.
+func (l *layout) edits(at, end int64) {
+	b := l.bytes(at, min(end-at, maxIndex))
+	if len(b) < 16 || string(b[4:8]) != "elst" {
+		return
+	}
+	b = b[8:]
+	n, size, filled := binary.BigEndian.Uint32(b[4:]), 12, 0
+	if b[0] == 1 {
+		size = 20
+	}
+	for b = b[8:]; n > 0; n-- {
+		if len(b) < size {
+			l.e.edited = true // more than are read
+			return
+		}
+		if media := b[size-8 : size-4]; binary.BigEndian.Uint32(media) != math.MaxUint32 {
+			filled++
+		}
+		rate := binary.BigEndian.Uint32(b[size-4:])
+		l.e.edited = l.e.edited || filled > 1 || rate != 1<<16
+		b = b[size:]
+	}
+}
+
+// descriptions reads the sample descriptions of a track (ISO 14496-12, 8.5.2). Samples of a second one are decoded by the first.
+func (l *layout) descriptions(at, end int64) {
+	b := l.bytes(at, min(end-at, maxIndex))
+	if len(b) < 8 || l.media != "soun" {
+		return
+	}
+	n := binary.BigEndian.Uint32(b[4:])
+	first := ""
+	for b = b[8:]; n > 0 && len(b) >= 8; n-- {
+		size := int(min(max(binary.BigEndian.Uint32(b), 8), uint32(len(b))))
+		if first == "" {
+			first = string(b[:size])
+		}
+		if string(b[:size]) != first {
+			l.e.unclear = "several sample descriptions for one track"
+		}
+		b = b[size:]
 	}
 }

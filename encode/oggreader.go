@@ -37,6 +37,7 @@ type OggReader struct {
 	store   []byte            // of the packets in queue
 	wanted  *uint32           // serial number of the stream to read, or nil for the first of Opus
 	streams map[uint32]string // codec by serial number of the streams that start with this one
+	text    int64             // bytes of streams of text
 	own     Account           // pages of this stream
 	other   Account           // pages of other streams
 	err     error
@@ -127,12 +128,20 @@ func (o *OggReader) pass(page oggPage) {
 	if page.first && len(o.streams) < maxOggStreams {
 		o.streams[page.serial] = oggCodec(page.body)
 	}
-	if isVideoCodec(o.streams[page.serial]) {
+	switch codec := o.streams[page.serial]; {
+	case codec == "Theora":
+		o.other.Read += page.size
+		return
+	case isVideoCodec(codec) && o.text+page.size < maxOggText:
+		o.text += page.size
 		o.other.Read += page.size
 		return
 	}
 	o.other.leave(FurtherTrack, page.size, timeOf(page.size, slowRate))
 }
+
+// maxOggText bounds the bytes of texts and of indexes beside the sound, which may be something else.
+const maxOggText = 4 << 10
 
 // isVideoCodec reports whether a stream of that name holds no audio.
 func isVideoCodec(name string) bool { return name == "Theora" || name == "Skeleton" || name == "Kate" }
@@ -141,7 +150,7 @@ func isVideoCodec(name string) bool { return name == "Theora" || name == "Skelet
 func oggCodec(b []byte) string {
 	for _, c := range [][2]string{
 		{"OpusHead", "Opus"}, {"\x01vorbis", "Vorbis"}, {"\x7fFLAC", "FLAC"}, {"Speex   ", "Speex"},
-		{"\x80theora", "Theora"}, {"fishead", "Skeleton"}, {"\x80kate", "Kate"},
+		{"\x80theora\x03\x02", "Theora"}, {"fishead", "Skeleton"}, {"\x80kate", "Kate"},
 	} {
 		if len(b) >= len(c[0]) && string(b[:len(c[0])]) == c[0] {
 			return c[1]

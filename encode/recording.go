@@ -72,6 +72,11 @@ type prepared struct {
 // prepare finds out the format of a span. If keep is true, the span stays open.
 func (f *recording) prepare(s span, keep bool) prepared {
 	p := prepared{span: s}
+	if s.extent.unclear != "" {
+		p.err = fmt.Errorf("%s has %s, so its format is not certain (hint: convert it with the program that made it)",
+			s.name, s.extent.unclear)
+		return p
+	}
 	native := func() (*opened, error) { return f.openNative(s) }
 	o, err := native()
 	if err == nil {
@@ -141,7 +146,15 @@ func (f *recording) openNative(s span) (*opened, error) {
 	case "wav":
 		src, err = asSource(NewWAVReader(section))
 	case "ogg":
-		return f.openOgg(s)
+		o, err := f.openOgg(s)
+		if err != nil {
+			return nil, err
+		}
+		l := layout{r: f, size: s.end}
+		l.comments = true
+		l.ogg(s.off + s.lead)
+		s.extent.rooms = l.e.rooms
+		return f.complete(s, o), nil
 	case "other":
 		return nil, unsupported("%s", s.name)
 	default:

@@ -42,6 +42,7 @@ func sniff(b []byte) (kind, name string) {
 		{0, "\x30\x26\xb2\x75", "Windows Media"}, {0, "FLV", "Flash video"}, {0, "wvpk", nameWavPack}, {0, "MAC ", "Monkey's Audio"},
 		{0, "riff\x2e\x91", "Wave64"}, {0, "Creative Voice", "VOC"}, {0, "\x00\x00\x01\xba", "MPEG program stream"},
 		{0, "TTA1", "True Audio"}, {0, "nut/multimedia container\x00", "NUT"},
+		{0, ".SoX", "SoX"}, {0, "XoS.", "SoX"},
 		{0, ".RMF", "RealMedia"}, {4, "moov", "QuickTime"}, {4, "mdat", "QuickTime"}, {4, "wide", "QuickTime"},
 	} {
 		if at(m.at, m.magic) {

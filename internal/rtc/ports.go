@@ -46,8 +46,9 @@ func openUDP(port int, log *slog.Logger) (*ice.MultiUDPMuxDefault, error) {
 func openMedia(port int, log *slog.Logger) (int, *ice.MultiUDPMuxDefault, error) {
 	const most = 20
 	for tries := 1; ; tries++ {
-		chosen, err := port, error(nil)
+		chosen := port
 		if port == 0 {
+			var err error
 			if chosen, err = freePort(); err != nil {
 				return 0, nil, err
 			}

@@ -1,0 +1,290 @@
+package encode_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"testing"
+	"time"
+)
+
+// Speech that a container holds and a player passes over is heard, or time is booked for it, or the file is refused. Each entry has the
+// human voice where a player plays it, and the synthetic one of nine seconds elsewhere.
+func TestSmuggledSpeechIsHeardOrBooked(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many files of ffmpeg; the tests without -short read them")
+	}
+	both := []string{"human.wav", "synthetic.wav"}
+	joined := []string{"-filter_complex", "[0:a][1:a]concat=n=2:v=0:a=1"}
+	tracks := []string{"-map", "0:a", "-map", "1:a"}
+	u8 := func(name string, rate int) []byte { return eightBits(voice(t, name, rate, 9)) }
+	pcm16 := bytesOf(voice(t, "synthetic.wav", 16000, 9))
+	m4a := muxed(t, "m4a", both, append(joined, "-c:a", "aac", "-b:a", "24k")...)
+	ts := muxed(t, "ts", both, append(tracks, "-c:a", "aac", "-b:a", "24k")...)
+	avi := muxed(t, "avi", both, append(tracks, "-c:a", "pcm_s16le", "-ar", "8000")...)
+	adpcm := muxed(t, "avi", both, append(tracks, "-c:a", "libmp3lame", "-ar", "16000", "-b:a", "16k")...)
+	asf := muxed(t, "wma", both, append(tracks, "-c:a", "wmav2", "-ar", "16000", "-b:a", "24k")...)
+	ogg := muxed(t, "ogg", both, append(tracks, "-c:a", "libspeex", "-ar", "8000")...)
+	opus := muxed(t, "ogg", both, append(tracks, "-c:a:0", "libopus", "-c:a:1", "libspeex", "-ar:a:1", "8000")...)
+	mpg := muxed(t, "vob", both, append(tracks, "-c:a", "ac3", "-ar", "48000", "-b:a", "64k")...)
+	mp2 := muxed(t, "mpg", both, append(tracks, "-c:a", "mp2", "-ar", "48000", "-b:a", "64k")...)
+	nut := muxed(t, "nut", both, append(tracks, "-c:a", "libmp3lame", "-ar", "16000", "-b:a", "16k")...)
+	mka := muxed(t, "mka", both, append(tracks, "-c:a", "libmp3lame", "-ar", "16000", "-b:a", "16k")...)
+	eac3 := func(name string) []byte {
+		return muxed(t, "eac3", []string{name}, "-c:a", "eac3", "-ar", "32000", "-b:a", "64k")
+	}
+	flv := func(name string, args ...string) []byte { return muxed(t, "flv", []string{name}, args...) }
+	guidAudio := []byte("\x40\x9e\x69\xf8\x4d\x5b\xcf\x11")
+	flvMP3 := flv("human.wav", "-c:a", "libmp3lame", "-ar", "22050", "-b:a", "32k")
+	for name, b := range map[string][]byte{
+		"edit list that repeats a range":    repeatedEdit(t, m4a),
+		"edit list at another rate":         patch(m4a, bytes.Index(m4a, []byte("elst"))+20, 0, 8),
+		"VOC, block of another format":      vocBlocks(vocOld(8000, 0, u8("human.wav", 8000)), vocNew(16000, 16, 4, pcm16)),
+		"VOC, block of another codec":       vocBlocks(vocOld(8000, 0, u8("human.wav", 8000)), vocOld(8000, 6, u8("synthetic.wav", 8000))),
+		"VOC, ADPCM first":                  vocBlocks(vocOld(8000, 1, u8("human.wav", 8000)), vocOld(16000, 0, u8("synthetic.wav", 16000))),
+		"FLV, PCM behind MP3":               appendTags(t, flvMP3, flv("synthetic.wav", "-c:a", "pcm_s16le", "-ar", "22050")),
+		"FLV, AAC behind MP3":               appendTags(t, flvMP3, flv("synthetic.wav", "-c:a", "aac", "-b:a", "24k")),
+		"FLV, Speex behind MP3":             appendTags(t, flvMP3, flv("synthetic.wav", "-c:a", "libspeex", "-ar", "16000")),
+		"FLV, another rate":                 appendTags(t, flvMP3, flv("synthetic.wav", "-c:a", "libmp3lame", "-ar", "44100", "-b:a", "48k")),
+		"FLV, MP3 behind Nellymoser":        appendTags(t, flv("human.wav", "-c:a", "nellymoser", "-ar", "22050"), flvMP3Of(t, "synthetic.wav")),
+		"QuickTime, two descriptions":       secondDescription(t, muxed(t, "mov", both, append(joined, "-c:a", "pcm_s16le", "-ar", "8000")...)),
+		"SoX behind SoX":                    join(muxed(t, "sox", both[:1]), muxed(t, "sox", both[1:])),
+		"SoX behind M4A":                    join(muxed(t, "m4a", both[:1], "-c:a", "aac", "-b:a", "24k"), muxed(t, "sox", both[1:])),
+		"E-AC-3, a further substream":       substreams(t, eac3("human.wav"), eac3("synthetic.wav"), 1<<3),
+		"E-AC-3, a dependent substream":     substreams(t, eac3("human.wav"), eac3("synthetic.wav"), 1<<6),
+		"E-AC-3, nothing but substreams":    substreams(t, nil, eac3("synthetic.wav"), 1<<3),
+		"MPEG, private stream of any codec": privateNumber(mpg, 0x81, 0x20),
+		"MPEG, private stream, unknown":     privateNumber(mpg, 0x81, 0x60),
+		"MPEG, stream of another number":    renumbered(mp2, 0xc1, 0xfa),
+		"MPEG, stream of metadata":          renumbered(mp2, 0xc1, 0xfc),
+		"MPEG, stream of video":             renumbered(mp2, 0xc1, 0xe3),
+		"TS, PID that no table names":       pid(ts, 0x101, 0x1ab),
+		"TS, PID of null packets":           pid(ts, 0x101, 0x1fff),
+		"TS, PID of a table":                pid(ts, 0x101, 0x12),
+		"TS, unknown type of stream":        bytes.ReplaceAll(ts, []byte{0x0f, 0xe1, 0x01}, []byte{0x9a, 0xe1, 0x01}),
+		"Ogg, stream of no codec":           oggMagic(ogg, "Speex   ", "Xpeex   "),
+		"Ogg, stream of video":              oggMagic(ogg, "Speex   ", "\x80theora\x03"),
+		"Ogg, stream of no codec, Opus":     oggMagic(opus, "Speex   ", "Xpeex   "),
+		"Ogg, stream of video, Opus":        oggMagic(opus, "Speex   ", "\x80theora\x03"),
+		"Ogg, stream of text, Opus":         oggMagic(opus, "Speex   ", "\x80kate\x00\x00\x00"),
+		"Ogg, stream of skeleton, Opus":     oggMagic(opus, "Speex   ", "fishead\x00"),
+		"AVI, stream of text":               lastReplaced(avi, []byte("auds"), []byte("txts")),
+		"AVI, stream of MIDI":               lastReplaced(adpcm, []byte("auds"), []byte("mids")),
+		"AVI, stream of video":              lastReplaced(adpcm, []byte("auds"), []byte("vids")),
+		"ASF, stream of another type":       lastReplaced(asf, guidAudio, []byte("\x41\x9e\x69\xf8\x4d\x5b\xcf\x11")),
+		"ASF, stream of video":              lastReplaced(asf, guidAudio, []byte("\xc0\xef\x19\xbc\x4d\x5b\xcf\x11")),
+		"ASF, stream of commands":           lastReplaced(asf, guidAudio, []byte("\xc0\xcf\xda\x59\xe6\x59\xd0\x11")),
+		"NUT, codec of no name":             lastReplaced(nut, le32(0x55)[:2], []byte{0x99, 0x99}),
+		"Matroska, codec of no name":        lastReplaced(mka, []byte("A_MPEG/L3"), []byte("A_XXXX/L3")),
+		"Matroska, track of text":           lastReplaced(mka, []byte("A_MPEG/L3"), []byte("S_TEXT/UT")),
+		"WAV, two formats":                  twoFormats(t),
+		"AIFF, two formats":                 twoCOMM(t),
+	} {
+		h := hearBytes(t, b)
+		if h.err == nil && h.tone < 5 && h.account.Unheard() < 4*time.Second {
+			t.Errorf("%s: the tone is there for %.1f s of %.1f s, %+v", name, h.tone, h.seconds, h.account)
+			continue
+		}
+		t.Logf("%s: tone %.1f s of %.1f s, unheard %v, %v", name, h.tone, h.seconds, h.account.Unheard(), h.err)
+	}
+}
+
+// box returns the offset of a box of an MPEG-4 file, below the boxes of a path.
+func box(t *testing.T, b []byte, path ...string) int {
+	t.Helper()
+	at, end, found := 0, len(b), 0
+	for _, name := range path {
+		for {
+			if at+8 > end {
+				t.Fatalf("no box %s", name)
+			}
+			n := int(binary.BigEndian.Uint32(b[at:]))
+			if string(b[at+4:at+8]) == name {
+				found, end = at, at+n
+				at += 8
+				break
+			}
+			at += n
+		}
+	}
+	return found
+}
+
+// grow inserts bytes at an offset and adds their number to the sizes of the boxes around.
+func grow(b []byte, at int, more []byte, boxes ...int) []byte {
+	b = slices.Insert(bytes.Clone(b), at, more...)
+	for _, i := range boxes {
+		binary.BigEndian.PutUint32(b[i:], binary.BigEndian.Uint32(b[i:])+uint32(len(more)))
+	}
+	return b
+}
+
+// repeatedEdit makes an edit list that plays the first half of the media twice.
+func repeatedEdit(t *testing.T, b []byte) []byte {
+	t.Helper()
+	moov, trak := box(t, b, "moov"), box(t, b, "moov", "trak")
+	edts, elst := box(t, b, "moov", "trak", "edts"), box(t, b, "moov", "trak", "edts", "elst")
+	binary.BigEndian.PutUint32(b[elst+12:], 2)
+	half := binary.BigEndian.Uint32(b[elst+16:]) / 2
+	binary.BigEndian.PutUint32(b[elst+16:], half)
+	return grow(b, elst+28, bytes.Clone(b[elst+16:elst+28]), moov, trak, edts, elst)
+}
+
+// secondDescription gives the second half of the chunks a description of another codec.
+func secondDescription(t *testing.T, b []byte) []byte {
+	t.Helper()
+	path := []string{"moov", "trak", "mdia", "minf", "stbl"}
+	var around []int
+	for i := range path {
+		around = append(around, box(t, b, path[:i+1]...))
+	}
+	stsd := box(t, b, append(path, "stsd")...)
+	n := int(binary.BigEndian.Uint32(b[stsd+16:]))
+	entry := bytes.Clone(b[stsd+16 : stsd+16+n])
+	copy(entry[4:], "alaw")
+	binary.BigEndian.PutUint32(b[stsd+12:], 2)
+	b = grow(b, stsd+16+n, entry, append(around, stsd)...)
+	stsc := box(t, b, append(path, "stsc")...)
+	stco := box(t, b, append(path, "stco")...)
+	chunks := binary.BigEndian.Uint32(b[stco+12:])
+	last := len(b[:stsc]) + int(binary.BigEndian.Uint32(b[stsc:])) - 12
+	next := bytes.Clone(b[last : last+12])
+	binary.BigEndian.PutUint32(next, chunks/2)
+	binary.BigEndian.PutUint32(next[8:], 2)
+	binary.BigEndian.PutUint32(b[stsc+12:], binary.BigEndian.Uint32(b[stsc+12:])+1)
+	return grow(b, last+12, next, append(around, stsc)...)
+}
+
+func vocBlocks(blocks ...[]byte) []byte {
+	return join([]byte("Creative Voice File\x1a\x1a\x00\x0a\x01\x29\x11"), join(blocks...), []byte{0})
+}
+
+// vocOld returns a sound block of type 1.
+func vocOld(rate int, codec byte, data []byte) []byte {
+	n := len(data) + 2
+	return join([]byte{1, byte(n), byte(n >> 8), byte(n >> 16), byte(256 - 1_000_000/rate), codec}, data)
+}
+
+// vocNew returns a sound block of type 9.
+func vocNew(rate, bits, codec int, data []byte) []byte {
+	n := len(data) + 12
+	return join([]byte{9, byte(n), byte(n >> 8), byte(n >> 16)}, le32(uint32(rate)), []byte{byte(bits), 1, byte(codec), 0, 0, 0, 0, 0}, data)
+}
+
+func flvMP3Of(t *testing.T, name string) []byte {
+	t.Helper()
+	return muxed(t, "flv", []string{name}, "-c:a", "libmp3lame", "-ar", "22050", "-b:a", "32k")
+}
+
+// appendTags appends the audio of a Flash video to another, nine seconds later.
+func appendTags(t *testing.T, first, second []byte) []byte {
+	t.Helper()
+	for at := 13; at+15 <= len(second); {
+		n := int(second[at+1])<<16 | int(second[at+2])<<8 | int(second[at+3])
+		if second[at] == 8 {
+			tag := bytes.Clone(second[at : at+15+n])
+			ms := int(tag[4])<<16 | int(tag[5])<<8 | int(tag[6]) + 9000
+			tag[4], tag[5], tag[6] = byte(ms>>16), byte(ms>>8), byte(ms)
+			first = append(first, tag...)
+		}
+		at += 15 + n
+	}
+	return first
+}
+
+// substreams puts a frame of the second stream behind each of the first. bits are the type and the number of the substream.
+func substreams(t *testing.T, first, second []byte, bits byte) []byte {
+	t.Helper()
+	size := func(b []byte) int { return 2 * (int(b[2]&7)<<8 + int(b[3]) + 1) }
+	var out []byte
+	for len(first) > 0 || len(second) > 0 {
+		if len(first) > 0 {
+			n := min(size(first), len(first))
+			out, first = append(out, first[:n]...), first[n:]
+		}
+		if len(second) > 0 {
+			n := min(size(second), len(second))
+			out = append(out, second[0], second[1], second[2]&7|bits)
+			out, second = append(out, second[3:n]...), second[n:]
+		}
+	}
+	return out
+}
+
+// privateNumber changes the number of a substream in the private packets of a program stream.
+func privateNumber(b []byte, from, to byte) []byte {
+	b = bytes.Clone(b)
+	for i := 0; i+10 < len(b); i++ {
+		if string(b[i:i+4]) == "\x00\x00\x01\xbd" {
+			if at := i + 9 + int(b[i+8]); at < len(b) && b[at] == from {
+				b[at] = to
+			}
+		}
+	}
+	return b
+}
+
+// renumbered changes the number of a stream of a program stream.
+func renumbered(b []byte, from, to byte) []byte {
+	return bytes.ReplaceAll(b, []byte{0, 0, 1, from}, []byte{0, 0, 1, to})
+}
+
+// pid moves the packets of a transport stream to another PID, whose tables do not change.
+func pid(b []byte, from, to int) []byte {
+	b = bytes.Clone(b)
+	for at := 0; at+188 <= len(b); at += 188 {
+		if int(b[at+1]&0x1f)<<8|int(b[at+2]) == from {
+			b[at+1], b[at+2] = b[at+1]&0xe0|byte(to>>8), byte(to)
+		}
+	}
+	return b
+}
+
+// oggMagic changes the mark of the last codec of an Ogg file.
+func oggMagic(b []byte, from, to string) []byte {
+	b = bytes.Clone(b)
+	i := bytes.LastIndex(b, []byte(from))
+	copy(b[i:], to)
+	page := b[bytes.LastIndex(b[:i], []byte("OggS")):]
+	n := 27 + int(page[26])
+	for _, v := range page[27 : 27+int(page[26])] {
+		n += int(v)
+	}
+	copy(page[22:26], []byte{0, 0, 0, 0})
+	crc := uint32(0)
+	for _, v := range page[:n] {
+		crc ^= uint32(v) << 24
+		for range 8 {
+			if crc&0x80000000 != 0 {
+				crc = crc<<1 ^ 0x04c11db7
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	copy(page[22:], le32(crc))
+	return b
+}
+
+// lastReplaced replaces the last occurrence.
+func lastReplaced(b, from, to []byte) []byte { return patch(b, bytes.LastIndex(b, from), to...) }
+
+// twoFormats returns a WAV file that is the synthetic voice by its first format, and noise by its second.
+func twoFormats(t *testing.T) []byte {
+	t.Helper()
+	pcm := bytesOf(voice(t, "synthetic.wav", 16000, 9))
+	return riff(chunk("fmt ", fmtChunk(1, 1, 16000, 16)), chunk("fmt ", fmtChunk(7, 1, 16000, 8)), chunk("data", pcm))
+}
+
+// twoCOMM returns an AIFF file with two formats.
+func twoCOMM(t *testing.T) []byte {
+	t.Helper()
+	b := muxed(t, "aiff", []string{"synthetic.wav"})
+	i := bytes.Index(b, []byte("COMM"))
+	n := 8 + int(binary.BigEndian.Uint32(b[i+4:]))
+	other := bytes.Clone(b[i : i+n])
+	other[15] = 8
+	b = slices.Insert(b, i+n, other...)
+	binary.BigEndian.PutUint32(b[4:], uint32(len(b)-8))
+	return b
+}
