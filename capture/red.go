@@ -1,6 +1,9 @@
 package capture
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+)
 
 var errRED = errors.New("malformed RED payload")
 
@@ -68,8 +71,9 @@ func (l *Leg) putRED(st *stream, s slot, f *formats) {
 		if i < len(blocks)-1 {
 			block.copied = true
 			block.seq -= l.distance(int64(len(blocks)-1-i), b.offset, block.format)
-			if block.reason == "" && block.format.Kind == KindAudio && len(b.payload) > 0 && st.order.arrived(block.seq) &&
-				st.times.unknown(block.ts) {
+			twice := b.offset == 0 && !bytes.Equal(b.payload, blocks[len(blocks)-1].payload)
+			if block.reason == "" && block.format.Kind == KindAudio && len(b.payload) > 0 &&
+				(twice || st.order.arrived(block.seq) && st.times.unknown(block.ts)) {
 				l.books.unrecord(UnrecordedMalformed, 0, l.packetTime()) // the copy of nothing that was sent
 				st.times.add(block.ts)
 			}

@@ -91,6 +91,7 @@ func TestAudioThatIsOnlyInCopiesIsBooked(t *testing.T) {
 		"copies of the packet before the last":   {160, 320, false},
 		"frames between those of the packets":    {320, 160, true},
 		"frames at another time than the packet": {160, 80, true},
+		"frames at the time of the packet":       {160, 0, true},
 	} {
 		l, _ := newLeg(t, nil)
 		f := newFeed(t, l)
