@@ -45,6 +45,7 @@ type ffmpegSource struct {
 	format Format
 	stream audioStream
 	frames int64  // returned so far
+	amr    amrUse // of an AMR file
 	fold   *Mixer // of two channels to the one that the file declares, or nil
 	pair   []float32
 	stereo bool  // the second channel has sound
@@ -150,7 +151,14 @@ func (s *ffmpegSource) Format() Format { return s.format }
 func (s *ffmpegSource) Damage() Damage {
 	d := s.wav.Damage()
 	log := s.log.damage()
-	d = Damage{Events: d.Events + log.Events, Lost: d.Lost + max(log.Lost, s.missing())}
+	if use, ok := s.log.used(); ok && s.amr != (amrUse{}) {
+		bad := max(use.packets-use.frames-s.amr.pauses, 0) + s.amr.bad
+		log = Damage{Events: int(bad), Lost: bad * int64(s.format.Rate) / 50}
+	}
+	if s.amr == (amrUse{}) {
+		log.Lost = max(log.Lost, s.missing())
+	}
+	d = Damage{Events: d.Events + log.Events, Lost: d.Lost + log.Lost}
 	if d.Lost > 0 {
 		d.Events = max(d.Events, 1)
 	}

@@ -21,6 +21,7 @@ type ffmpegSpan struct {
 	others  int64 // bytes of the packets of pictures and video
 	sources []*ffmpegSource
 	failed  []int // audio streams that could not be started
+	amr     amrUse
 }
 
 // prepareFFmpeg probes a span. It completes the plan of the span by the knowledge of its codecs.
@@ -67,6 +68,9 @@ func (f *recording) prepareFFmpeg(s *span) (*ffmpegSpan, error) {
 	}
 	if s.name == "FLAC" {
 		p.tail = f.doubtfulTail(flacTail(f, s.off+s.lead, s.end), s.end)
+	}
+	if s.name == "AMR" {
+		p.amr = amrFramesOf(f, s.off+s.lead, s.end)
 	}
 	p.others = pictures(f.ctx, in, info)
 	return p, nil
@@ -129,6 +133,7 @@ func (p *ffmpegSpan) open(ctx context.Context) (*opened, error) {
 			}
 			continue
 		}
+		src.amr = p.amr
 		p.sources = append(p.sources, src)
 		delay := 0.0
 		if len(p.info.audio) > 1 {
