@@ -196,21 +196,30 @@ func (s *session) negotiate(ctx context.Context, pc *webrtc.PeerConnection) (*ur
 		case http.StatusNotFound:
 			hint = " (hint: --to http://HOST:PORT/whip/CALL/LEG)"
 		}
-		return nil, &answerError{status, fmt.Sprintf("%s answers HTTP %d: %s%s", s.target, status, firstLine(body), hint)}
+		return nil, &answerError{status, fmt.Sprintf("%s answers HTTP %d: %s%s", shown(s.target), status, firstLine(body), hint)}
 	}
 	resource, err := req.URL.Parse(header.Get("Location"))
 	if err != nil || header.Get("Location") == "" {
-		return nil, fmt.Errorf("the answer of %s has no Location header", s.target)
+		return nil, fmt.Errorf("the answer of %s has no Location header", shown(s.target))
 	}
 	if !outbound.SameOrigin(req.URL, resource) {
 		return nil, fmt.Errorf("%s names a session at %s, to which the token does not belong (hint: --to that server)",
-			s.target, address.Redact(resource.String()))
+			shown(s.target), address.Redact(resource.String()))
 	}
 	err = pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(body)})
 	if err != nil {
-		err = errors.Join(fmt.Errorf("the answer of %s is invalid: %w", s.target, err), s.hangUp(ctx, resource, 15*time.Second))
+		err = errors.Join(fmt.Errorf("the answer of %s is invalid: %w", shown(s.target), err), s.hangUp(ctx, resource, 15*time.Second))
 	}
 	return resource, err
+}
+
+// shown returns an address without what may be a secret. The path names the call.
+func shown(target string) string {
+	u, err := url.Parse(target)
+	if err != nil {
+		return address.Redact(target)
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 // hangUp ends the session, also during shutdown.
@@ -244,6 +253,9 @@ func (o *Options) do(req *http.Request) (status int, header http.Header, body []
 	}
 	defer resp.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if resp.StatusCode >= 300 {
+		body = []byte(address.Echo(string(body), req.URL, o.Token))
+	}
 	return resp.StatusCode, resp.Header, body, err
 }
 

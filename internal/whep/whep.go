@@ -334,8 +334,8 @@ func (s *session) ask(ctx context.Context, method, target, body string) (status 
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 256<<10))
-	if text = string(data); s.cfg.Token != "" {
-		text = strings.ReplaceAll(text, s.cfg.Token, "[redacted]") // a server may repeat it in the text of an error
+	if text = string(data); resp.StatusCode >= 300 && !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/sdp") {
+		text = address.Echo(text, r.URL, s.cfg.Token)
 	}
 	return resp.StatusCode, resp.Header, text, address.Error(err)
 }
