@@ -94,6 +94,9 @@ func New(cfg config.Config, tokens Tokens) (*Auth, error) {
 		if err != nil {
 			return nil, fmt.Errorf("auth.trusted_proxies: %w", err)
 		}
+		if network.Addr().Is4In6() && network.Bits() >= 96 {
+			network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96) // peers are compared in this form
+		}
 		a.proxies = append(a.proxies, network)
 	}
 	if cfg.Auth.OIDC.Issuer != "" {

@@ -324,18 +324,20 @@ func TestManyStrangersKeepNoUserOut(t *testing.T) {
 
 // A proxy may write the port of the client behind its address.
 func TestClientsBehindAProxyThatWritesPorts(t *testing.T) {
-	h := newHouse(t, func(c *config.Config) { c.Auth.TrustedProxies = []string{"10.0.0.0/8"} })
-	b := h.browser()
-	b.from = "10.0.0.1:1"
-	for i := range 10 {
-		b.headers["X-Forwarded-For"] = fmt.Sprintf("203.0.113.7:%d", 4000+i)
-		b.want("guess", "POST", "/login", 403, "is unknown")
-	}
-	b.headers["X-Forwarded-For"] = "203.0.113.7:9"
-	b.want("the same client", "POST", "/login", 429, "Too many")
-	for _, other := range []string{"203.0.113.8:9", "[2001:db8::1]:99", "2001:db8:1::1", "[2001:db8:2::1]"} {
-		b.headers["X-Forwarded-For"] = other
-		b.want(other, "POST", "/login", 403, "is unknown")
+	for _, network := range []string{"10.0.0.0/8", "::ffff:10.0.0.0/104"} {
+		h := newHouse(t, func(c *config.Config) { c.Auth.TrustedProxies = []string{network} })
+		b := h.browser()
+		b.from = "10.0.0.1:1"
+		for i := range 10 {
+			b.headers["X-Forwarded-For"] = fmt.Sprintf("203.0.113.7:%d", 4000+i)
+			b.want("guess", "POST", "/login", 403, "is unknown")
+		}
+		b.headers["X-Forwarded-For"] = "203.0.113.7:9"
+		b.want("the same client", "POST", "/login", 429, "Too many")
+		for _, other := range []string{"203.0.113.8:9", "[2001:db8::1]:99", "2001:db8:1::1", "[2001:db8:2::1]"} {
+			b.headers["X-Forwarded-For"] = other
+			b.want(other, "POST", "/login", 403, "is unknown")
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ func (l *LegSession) LastPacket() time.Time { return l.session.LastPacket() }
 // Close ends the stay.
 func (l *LegSession) Close(how Departure) {
 	l.intake.release(l)
-	l.intake.cfg.Log.Info("leg left", "call", l.request.Call, "leg", l.request.Leg, "how", how)
+	l.intake.cfg.Log.Info("leg left", "call", l.request.Call, "leg", l.request.Leg, "how", how.String())
 	l.intake.cfg.Observe(screen.Step{
 		Name:  screen.StepIngest,
 		Call:  l.request.Call,

@@ -21,7 +21,11 @@ func ValidName(s string) bool {
 
 // unprintable reports whether r must not stand in a name. Invalid UTF-8 would become another name in JSON, and no database
 // takes it.
-func unprintable(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+// Letters that show nothing would make two names look the same.
+func unprintable(r rune) bool {
+	return r == utf8.RuneError || !unicode.IsPrint(r) || r == '\u2800' ||
+		unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
 
 // Metadata reads the metadata of a call from a query string.
 func Metadata(raw string) (map[string]string, error) {
