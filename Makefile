@@ -22,7 +22,8 @@ RACEFLAGS = -race $(foreach m,$(UNWATCHED),-gcflags=$(m)/...=-race=false)
 FUZZED    = $(MODULE) github.com/pion github.com/hajimehoshi/go-mp3 github.com/go-audio go.yaml.in/yaml
 FUZZFLAGS = $(foreach m,$(FUZZED),-gcflags=$(m)/...=-d=libfuzzer)
 ARCHS    ?= amd64 arm64
-RELEASE   = -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION)"
+# What decodes Opus in the release: libopus, or go for a build without a C compiler.
+DECODER  ?= libopus
 NFPM      = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 # A Debian version begins with a digit, and the version of a later commit is greater.
 COMMITTED = $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y%m%d%H%M%S)
@@ -45,10 +46,10 @@ demo: ## run the whole product: two live calls, a simulator of the API, no key, 
 build: ## build bin/callscreen, a static binary
 	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/callscreen ./cmd/callscreen
 
-release: ## build bin/release for linux/amd64 and linux/arm64, with SHA256SUMS
+release: ## build bin/release for linux/amd64 and linux/arm64 with libopus, and SHA256SUMS (needs libopus-dev of both)
 	@mkdir -p bin/release && rm -f bin/release/callscreen-linux-*
 	@set -e; for arch in $(ARCHS); do \
-	  GOOS=linux GOARCH=$$arch CGO_ENABLED=0 $(GO) build $(RELEASE) -o bin/release/callscreen-linux-$$arch ./cmd/callscreen; \
+	  GO='$(GO)' VERSION='$(VERSION)' DECODER='$(DECODER)' .ci/release $$arch bin/release/callscreen-linux-$$arch; \
 	done
 	@cd bin/release && sha256sum callscreen-linux-* >SHA256SUMS && cat SHA256SUMS
 
@@ -70,6 +71,8 @@ deb: release ## build Debian packages of the release
 	@mkdir -p bin/release/share && rm -f bin/release/callscreen_*.deb
 	@set -e; for shell in bash zsh fish; do $(GO) run ./cmd/callscreen completion $$shell >bin/release/share/callscreen.$$shell; done
 	@gzip -9nc docs/deploy/callscreen.1 >bin/release/share/callscreen.1.gz
+	@if [ "$(DECODER)" = go ]; then echo "There is no libopus in this package."; else cat /usr/share/doc/libopus-dev/copyright; fi \
+	  >bin/release/share/libopus.copyright
 	@set -e; for arch in $(ARCHS); do \
 	  ARCH=$$arch VERSION='$(DEBVERSION)' SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
 	    $(GO) run $(NFPM) package -f docs/deploy/nfpm.yaml -p deb -t bin/release/; \

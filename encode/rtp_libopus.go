@@ -23,6 +23,9 @@ func newRTPOpus(channel int) (RTPDecoder, error) {
 	return d, d.init(channels)
 }
 
+// OpusName names the decoder of live Opus.
+func OpusName() string { return libopus.Version() }
+
 type rtpLibopus struct {
 	channel, channels int
 	decoder           *libopus.Decoder

@@ -9,6 +9,9 @@ func newRTPOpus(channel int) (RTPDecoder, error) {
 	return d, nil
 }
 
+// OpusName names the decoder of live Opus.
+func OpusName() string { return "pion/opus" }
+
 // rtpOpus decodes Opus, RFC 7587, straight to 16 kHz. The mix of a stereo packet is not what the decoder makes of it, the sum
 // of the channels, in which a voice of opposite phase is missing.
 type rtpOpus struct {

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"callscreen/encode"
 )
 
 // version is set by the linker in releases.
@@ -23,7 +25,7 @@ func newVersion(e env) *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(e.stdout).Encode(info)
 			}
-			_, err := fmt.Fprintf(e.stdout, "callscreen %s (%s, %s)\n", info.Version, info.Go, info.Platform)
+			_, err := fmt.Fprintf(e.stdout, "callscreen %s (%s, %s, %s)\n", info.Version, info.Go, info.Platform, info.Opus)
 			return err
 		},
 	}
@@ -36,11 +38,18 @@ type build struct {
 	Commit   string            `json:"commit,omitempty"`
 	Go       string            `json:"go"`
 	Platform string            `json:"platform"`
+	Opus     string            `json:"opus"` // the decoder of live calls
 	Modules  map[string]string `json:"modules"`
 }
 
 func buildInfo() build {
-	b := build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Modules: map[string]string{}}
+	b := build{
+		Version:  version,
+		Go:       runtime.Version(),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		Opus:     encode.OpusName(),
+		Modules:  map[string]string{},
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
