@@ -122,7 +122,7 @@ func cell(value any) string {
 			return ""
 		}
 		data, _ := json.Marshal(v) // plain data always encodes
-		return inner.ReplaceAllStringFunc(string(data), escaped)
+		return guarded(string(data), escaped)
 	case *report.Seconds:
 		if v == nil {
 			return ""
@@ -150,24 +150,35 @@ var (
 	outer = regexp.MustCompile(`^(?:` + gap + `|")*[\t\r\n` + formula + `]`)
 	// inner finds the start of a formula where a reader that splits the table by another separator starts a cell. Such a reader
 	// does not take a quotation mark within a line for the start of a quoted cell.
-	inner = regexp.MustCompile(`[;,|\t\r\n](?:` + gap + `|")*[` + formula + `]`)
+	inner = regexp.MustCompile(`([;,|\t\r\n](?:` + gap + `|")*)([` + formula + `])`)
+	// spaced does so for a reader that splits by spaces or colons. Signs stand there in plain texts: they start a formula with a name.
+	// A carriage return does not reach the table.
+	spaced = regexp.MustCompile(`([ :]["\r]*)([=@＝＠﹦﹫]|[+\-＋－﹢﹣]\r*[\p{L}(])`)
 )
+
+// guarded replaces the signs that start a formula within a text.
+func guarded(s string, safe func(sign string) string) string {
+	for _, start := range []*regexp.Regexp{inner, spaced} {
+		s = start.ReplaceAllStringFunc(s, func(m string) string {
+			part := start.FindStringSubmatch(m)
+			return part[1] + safe(part[2])
+		})
+	}
+	return s
+}
 
 // harmless puts a quote before a text that a spreadsheet would run as a formula. Texts of callers and analysts must not
 // be executed when the table is opened, whichever separator the spreadsheet expects.
 func harmless(s string) string {
-	s = inner.ReplaceAllStringFunc(s, func(m string) string {
-		_, last := utf8.DecodeLastRuneInString(m)
-		return m[:len(m)-last] + "'" + m[len(m)-last:]
-	})
+	s = guarded(s, func(sign string) string { return "'" + sign })
 	if outer.MatchString(s) {
 		return "'" + s
 	}
 	return s
 }
 
-// escaped replaces the last character of a match within a JSON text by its escape sequence, which leaves the value as it is.
-func escaped(m string) string {
-	r, n := utf8.DecodeLastRuneInString(m)
-	return m[:len(m)-n] + fmt.Sprintf(`\u%04x`, r)
+// escaped replaces the first character within a JSON text by its escape sequence, which leaves the value as it is.
+func escaped(sign string) string {
+	r, n := utf8.DecodeRuneInString(sign)
+	return fmt.Sprintf(`\u%04x`, r) + sign[n:]
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,7 +118,8 @@ func TestATableRunsNothingInASpreadsheet(t *testing.T) {
 // Whichever separator a reader of the table uses, and whether or not it heeds quotation marks, no cell starts a formula.
 func TestNoSeparatorMakesAFormula(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	pieces := []string{"=", "+", "-", "@", "＝", ";", ",", "|", "\t", "\n", "\r", `"`, " ", "x", "1"}
+	pieces := []string{"=", "+", "-", "@", "＝", ";", ",", "|", "\t", "\n", "\r", `"`, " ", ":", "x", "1"}
+	named := regexp.MustCompile(`^"*([=@＝]|[+-]x)`)
 	for range 20_000 {
 		text := ""
 		for range 1 + r.IntN(8) {
@@ -136,6 +138,11 @@ func TestNoSeparatorMakesAFormula(t *testing.T) {
 						t.Fatalf("%q: cell %d of %q is %q", text, i, line, c)
 					}
 				}
+			}
+		}
+		for _, c := range strings.FieldsFunc(b.String(), func(r rune) bool { return strings.ContainsRune(" :\r\n", r) }) {
+			if named.MatchString(c) {
+				t.Fatalf("%q: a cell between spaces or colons is %q", text, c)
 			}
 		}
 		rows, err := csv.NewReader(&b).ReadAll()
