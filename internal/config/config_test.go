@@ -197,6 +197,10 @@ auth:
 			"webrtc.ice_servers: \"http://example.com\"",
 			"webrtc.turn_secret_file: TURN servers require credentials",
 		}},
+		{"secrets in addresses", "webrtc: {ice_servers: ['turn:me:guess@example.com'], whep_allow: ['https://a.test/guess']}", nil, []string{
+			"webrtc.ice_servers: \"turn:[redacted]@example.com\"",
+			"webrtc.whep_allow: \"https://a.test/[redacted]\"",
+		}},
 		{
 			"a name at no TURN server",
 			"webrtc: {ice_servers: ['stun:example.com'], turn_username: me}",

@@ -1,6 +1,19 @@
 package config
 
-import "github.com/pion/stun/v4"
+import (
+	"strings"
+
+	"github.com/pion/stun/v4"
+)
+
+// withoutUser returns a URI without the user and the password that browsers do not take there.
+func withoutUser(uri string) string {
+	scheme, rest, _ := strings.Cut(uri, ":")
+	if i := strings.LastIndex(rest, "@"); i >= 0 {
+		return scheme + ":[redacted]" + rest[i:]
+	}
+	return uri
+}
 
 // validateICE checks the STUN and TURN servers, so that an error shows at start and not at the first call.
 func (w WebRTC) validateICE(ps *Problems) {
@@ -12,7 +25,7 @@ func (w WebRTC) validateICE(ps *Problems) {
 				"webrtc.ice_servers",
 				"write stun:HOST:PORT, turn:HOST:PORT or turns:HOST:PORT?transport=tcp",
 				"%q is not a STUN or TURN URI",
-				text,
+				withoutUser(text),
 			)
 			continue
 		}

@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"callscreen/internal/address"
 )
 
 // TLS configures the server certificate.
@@ -47,7 +49,8 @@ func checkAllow(ps *Problems, path string, list []string) {
 	for _, one := range list {
 		if strings.Contains(one, "/") {
 			if _, err := netip.ParsePrefix(one); err != nil {
-				ps.add(path, "write 10.1.0.0/16 or crm.example.com, without scheme and path", "%q is neither a network nor a host", one)
+				ps.add(path, "write 10.1.0.0/16 or crm.example.com, without scheme and path", "%q is neither a network nor a host",
+					address.Text(one))
 			}
 			continue
 		}
