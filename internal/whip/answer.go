@@ -51,13 +51,16 @@ func (o *offer) accepted(audio *sdp.MediaDescription) *sdp.MediaDescription {
 			audio.Attributes = without(audio.Attributes, key)
 		}
 	}
-	if _, mux := m.Attribute("rtcp-mux"); mux { // component 2 is RTCP on a port of its own
-		audio.Attributes = slices.DeleteFunc(audio.Attributes, func(a sdp.Attribute) bool {
-			words := strings.Fields(a.Value)
-			return a.Key == "candidate" && len(words) > 1 && words[1] != "1"
-		})
+	if _, mux := m.Attribute("rtcp-mux"); mux {
+		audio.Attributes = slices.DeleteFunc(audio.Attributes, ofRTCP)
 	}
 	return audio
+}
+
+// ofRTCP reports whether an attribute is a candidate of component 2, which is RTCP on a port of its own.
+func ofRTCP(a sdp.Attribute) bool {
+	words := strings.Fields(a.Value)
+	return a.Key == "candidate" && len(words) > 1 && words[1] != "1"
 }
 
 // rejected returns the answer to a section that is not taken, RFC 8829 section 5.3.1. Its formats have no meaning, so that one is

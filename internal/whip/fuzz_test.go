@@ -93,7 +93,7 @@ func FuzzNegotiation(f *testing.F) {
 		}
 		if answer, err := pc.CreateAnswer(nil); err == nil {
 			_, _ = o.checkAnswer(answer.SDP)
-			answerFragment(answer.SDP)
+			answerFragment(answer.SDP, true)
 		}
 	})
 }

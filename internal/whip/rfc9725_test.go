@@ -281,6 +281,9 @@ func TestSection4_3_2_ICERestart(t *testing.T) {
 	if ufrag == "" || ufrag == attribute(a.body, "ice-ufrag") || !strings.Contains(p.body, "a=candidate:") {
 		t.Errorf("%s", p.body)
 	}
+	if of := regexp.MustCompile(`a=candidate:\S+ [^1]`).FindString(p.body); of != "" {
+		t.Errorf("a candidate of RTCP, which shares the port: %s", p.body)
+	}
 	remote := strings.NewReplacer(attribute(a.body, "ice-ufrag"), ufrag, attribute(a.body, "ice-pwd"), pwd).Replace(a.body)
 	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: remote}); err != nil {
 		t.Fatal(err)

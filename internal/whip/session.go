@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -296,5 +297,5 @@ func (c *session) restart(ctx context.Context, f *fragment) (string, error) {
 		return "", err
 	}
 	c.offer, c.etag, c.checked = next, newETag(), len(usable)
-	return answerFragment(local), nil
+	return answerFragment(local, strings.Contains(next, "a=rtcp-mux")), nil
 }
