@@ -118,9 +118,11 @@ func TestSendersThatDoNothingAreGivenUp(t *testing.T) {
 	if s := h.server.Stats(); s.Lost != 1 || len(h.closed) != 1 || h.closed[0] != intake.Lost {
 		t.Errorf("%+v, closed %v", s, h.closed)
 	}
-	silent := newHouse(t, func(c *whip.Config) { c.Idle = 200 * time.Millisecond })
+	silent := newHouse(t, func(c *whip.Config) { c.Idle = 2 * time.Second })
 	s, offer := newSender(t, false)
 	s.accept(t, silent.post(offer))
+	silent.until("packets", func() bool { return silent.heard("caller") > 0 })
+	s.stop()
 	silent.until("the end of the session", func() bool { return silent.server.Stats().Open == 0 })
 }
 
