@@ -12,6 +12,7 @@ type extent struct {
 	wav     wavExtent
 	rooms   []room // in order, without media
 	edited  bool   // an edit list repeats, cuts or stretches the media
+	media   []room // of an MPEG-4 file
 	unclear string // what makes it uncertain which format the media have, or empty
 }
 

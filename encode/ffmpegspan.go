@@ -19,6 +19,7 @@ type ffmpegSpan struct {
 	tail    int64 // bytes behind the declared end that may be audio
 	foreign int64 // bytes of the tail that are not samples of the codec
 	others  int64 // bytes of the packets of pictures and video
+	covered int64 // bytes of the media that are in some packet, or 0 if not known
 	sources []*ffmpegSource
 	failed  []int // audio streams that could not be started
 	amr     amrUse
@@ -50,8 +51,10 @@ func (f *recording) prepareFFmpeg(s *span) (*ffmpegSpan, error) {
 	in.size = s.size() - s.lead
 	in, info = withEdits(f.ctx, in, info, s.extent.edited)
 	info.locate(f.ctx, in)
-	if info.samples() {
-		s.inner = append(s.inner, s.coded...)
+	for _, part := range s.coded {
+		if !info.codes(part.name) {
+			s.inner = append(s.inner, part)
+		}
 	}
 	if s.kind == "ogg" {
 		l := layout{r: f, size: s.end}
@@ -73,6 +76,9 @@ func (f *recording) prepareFFmpeg(s *span) (*ffmpegSpan, error) {
 		p.amr = amrFramesOf(f, s.off+s.lead, s.end)
 	}
 	p.others = pictures(f.ctx, in, info)
+	if info.container == "mov" {
+		p.covered = covered(f.ctx, in, info, s.off+s.lead, s.extent.media)
+	}
 	return p, nil
 }
 
@@ -162,6 +168,9 @@ func (p *ffmpegSpan) account() Account {
 		use, ok := s.log.used()
 		known = known && ok
 		demuxed += use.bytes
+	}
+	if p.covered > 0 && len(p.failed) == 0 {
+		demuxed = p.covered
 	}
 	if payload := p.span.extent.payload; payload > 0 && demuxed > payload && p.info.pcm() {
 		p.tail = max(p.tail-(demuxed-payload), p.foreign) // read on behind the stated end

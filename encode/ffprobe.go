@@ -30,7 +30,7 @@ type mediaInfo struct {
 // otherStream is a stream that is not audio.
 type otherStream struct {
 	index   int
-	picture bool // it holds video or a picture, of a codec that ffmpeg knows
+	picture bool // it holds video of a codec that ffmpeg knows; an attached picture is no media
 }
 
 // audioStream is an audio stream of a file. Fields that ffprobe does not report are zero.
@@ -93,39 +93,48 @@ func probe(ctx context.Context, in ffmpegInput) (mediaInfo, error) {
 	return parseProbe(out, unknown)
 }
 
+// errPlaces ends a list of packets that cannot be used.
+var errPlaces = errors.New("the places of packets are not known")
+
 // errNoProbe is the error if ffprobe is not installed.
 var errNoProbe = errors.New("ffprobe is not installed")
 
 // runProbe returns the output of ffprobe.
 func runProbe(ctx context.Context, in ffmpegInput, options ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, ffprobeLimit)
+	defer cancel()
+	out := boundedOutput{}
+	err := streamProbe(ctx, in, &out, options...)
+	if out.full {
+		return nil, fmt.Errorf("ffprobe: more than %d bytes came out, and it was stopped (limit of ffprobe)", maxProbeOutput)
+	}
+	return out.b.Bytes(), err
+}
+
+// streamProbe runs ffprobe.
+func streamProbe(ctx context.Context, in ffmpegInput, out io.Writer, options ...string) error {
 	dir, base := filepath.Split(in.exe)
 	exe, err := exec.LookPath(dir + strings.Replace(base, "ffmpeg", "ffprobe", 1))
 	if err != nil || exe == in.exe {
-		return nil, errNoProbe
+		return errNoProbe
 	}
-	ctx, cancel := context.WithTimeout(ctx, ffprobeLimit)
-	defer cancel()
 	args := append([]string{"-hide_banner", "-loglevel", "level+error"}, options...)
 	cmd := command(ctx, exe, append(args, in.arguments()...)...)
 	log := newBoundedLog()
-	out := boundedOutput{}
-	cmd.Stdout, cmd.Stderr = &out, log
+	cmd.Stdout, cmd.Stderr = out, log
 	if err := start(cmd, in.size); err != nil {
-		return nil, fmt.Errorf("ffprobe: %w", err)
+		return fmt.Errorf("ffprobe: %w", err)
 	}
-	if err := cmd.Wait(); err != nil || out.full {
-		if out.full {
-			return nil, fmt.Errorf("ffprobe: more than %d bytes came out, and it was stopped (limit of ffprobe)", maxProbeOutput)
-		}
+	if err := cmd.Wait(); err != nil {
 		if limit := limitOf(ctx, log, cmd); limit != "" {
-			return nil, fmt.Errorf("ffprobe: %s", limit)
+			return fmt.Errorf("ffprobe: %s", limit)
 		}
 		if message := log.last(); message != "" && ctx.Err() == nil {
-			return nil, fmt.Errorf("ffprobe: %s%w", message, notAudio(message))
+			return fmt.Errorf("ffprobe: %s%w", message, notAudio(message))
 		}
-		return nil, fmt.Errorf("ffprobe: %w", err)
+		return fmt.Errorf("ffprobe: %w", err)
 	}
-	return out.b.Bytes(), nil
+	return nil
 }
 
 // boundedOutput keeps the output of ffprobe. A file can have any number of streams and tags.
@@ -151,6 +160,7 @@ func parseProbe(b []byte, unknown mediaInfo) (mediaInfo, error) {
 			Sample_rate, Start_time, Duration string
 			Channels, Index, Width            int
 			Tags                              map[string]string
+			Disposition                       struct{ Attached_pic int }
 		}
 	}
 	if err := json.Unmarshal(b, &seen); err != nil {
@@ -164,7 +174,8 @@ func parseProbe(b []byte, unknown mediaInfo) (mediaInfo, error) {
 	for _, s := range seen.Streams {
 		if s.Codec_type != "audio" {
 			video = video || s.Codec_type == "video"
-			picture := s.Codec_type == "video" && s.Codec_name != "" && s.Codec_name != "unknown" && s.Width > 0
+			picture := s.Codec_type == "video" && s.Codec_name != "" && s.Codec_name != "unknown" && s.Width > 0 &&
+				s.Disposition.Attached_pic == 0
 			info.others = append(info.others, otherStream{s.Index, picture})
 			continue
 		}
@@ -201,6 +212,26 @@ func (m mediaInfo) pcm() bool {
 	return true
 }
 
+// codes reports whether chains of frames of a format can be the packets of an audio stream.
+func (m mediaInfo) codes(format string) bool {
+	for _, codec := range map[string][]string{
+		"MP3":       {"mp3", "mp3float", "unknown"},
+		nameLayer2:  {"mp1", "mp2", "mp3", "unknown"},
+		nameAC3:     {"ac3", "eac3", "unknown"},
+		nameDTS:     {"dts", "unknown"},
+		nameADTS:    {"aac", "unknown"},
+		nameLOAS:    {"aac_latm", "aac", "unknown"},
+		nameWavPack: {"wavpack", "unknown"},
+	}[format] {
+		for _, a := range m.audio {
+			if a.codec == codec {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // locate finds the start of the tracks of a Matroska file. ffprobe takes it from the first packets of the file, and a track
 // may start later.
 func (m mediaInfo) locate(ctx context.Context, in ffmpegInput) {
@@ -217,16 +248,6 @@ func (m mediaInfo) locate(ctx context.Context, in ffmpegInput) {
 			a.start = start
 		}
 	}
-}
-
-// samples reports whether all audio streams hold samples without further structure, so that any bytes can be decoded.
-func (m mediaInfo) samples() bool {
-	for _, a := range m.audio {
-		if !strings.HasPrefix(a.codec, "pcm_") && !strings.HasPrefix(a.codec, "adpcm_") {
-			return false
-		}
-	}
-	return true
 }
 
 // estimatedDuration reports whether ffprobe estimates the duration of a container by its bit rate.

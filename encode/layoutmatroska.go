@@ -1,5 +1,7 @@
 package encode
 
+import "bytes"
+
 // Elements of Matroska (RFC 9559, section 5).
 const (
 	mkvHeader      = 0x1a45dfa3
@@ -43,7 +45,14 @@ func (l *layout) matroska(off int64) {
 			next = body
 		case mkvCluster:
 			next = body
-		case 0x114d9b74, 0x1549a966, 0x1654ae6b, 0x1c53bb6b, 0x1043a770: // seek head, info, tracks, cues, chapters
+		case 0x1654ae6b: // tracks
+			l.index(body, next)
+			tracks := l.bytes(body, min(next-body, maxIndex))
+			for i := bytes.Index(tracks, []byte("OpusHead")); i >= 0 && l.e.unclear == ""; i = bytes.Index(tracks, []byte("OpusHead")) {
+				l.e.unclear = opusHead(tracks[i:]).problem()
+				tracks = tracks[i+8:]
+			}
+		case 0x114d9b74, 0x1549a966, 0x1c53bb6b, 0x1043a770: // seek head, info, cues, chapters
 			l.index(body, next)
 		case 0xe7, 0xa7, 0xab, 0xbf: // time stamp, position, size, checksum
 			if length > 64 {

@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 )
@@ -35,10 +36,11 @@ func (l *layout) mp4(off int64) {
 			l.index(at+head, next)
 		case "mdat":
 			l.e.payload += next - at - head
+			l.e.media = append(l.e.media, room{off: at + head, end: next})
 			media = true
 		case "moov":
 			if index {
-				l.e.spare(at+head, next, false) // players take the first
+				l.e.unclear = "two indexes"
 			} else {
 				l.moov(at+head, next)
 			}
@@ -135,6 +137,9 @@ func (l *layout) descriptions(at, end int64) {
 		}
 		if string(b[:size]) != first {
 			l.e.unclear = "several sample descriptions for one track"
+		}
+		if i := bytes.Index(b[:size], []byte("dOps")); i >= 0 && l.e.unclear == "" {
+			l.e.unclear = opusHeadOf(b[i+4 : size]).problem()
 		}
 		b = b[size:]
 	}

@@ -25,6 +25,7 @@ type MP3Reader struct {
 	broken  bool  // the last frame was damaged; a stretch of damage is one event
 	seen    int64 // frames, damaged ones included
 	bytes   int64 // size of the good frames, for the average
+	part    bool  // one of several parts
 	info    *mp3Info
 }
 
@@ -33,8 +34,12 @@ const decoderDelay = 529
 
 // NewMP3Reader reads up to the first frame. It owns r from then on, and closes it in Close if it is an [io.Closer]. On an
 // error r is left to the caller.
-func NewMP3Reader(r io.Reader) (*MP3Reader, error) {
-	m := &MP3Reader{r: r, walker: newMP3Walker(r)}
+func NewMP3Reader(r io.Reader) (*MP3Reader, error) { return newMP3Reader(r, true) }
+
+// newMP3Reader returns a reader of a whole recording, or of one of several parts: then the delay and the padding of the encoder are not cut
+// off, because they can take away a part as a whole.
+func newMP3Reader(r io.Reader, whole bool) (*MP3Reader, error) {
+	m := &MP3Reader{r: r, walker: newMP3Walker(r), part: !whole}
 	if err := m.walker.start(); err != nil {
 		return nil, fmt.Errorf("read mp3: %w", err)
 	}
@@ -147,7 +152,7 @@ func (m *MP3Reader) fill() error {
 func (m *MP3Reader) setInfo(info *mp3Info, h mp3Header) {
 	m.info = info
 	m.account.Read += int64(h.size)
-	if !info.gapless {
+	if !info.gapless || m.part {
 		return
 	}
 	m.queue.skip = int64(info.delay + decoderDelay)

@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -38,6 +39,8 @@ type OggReader struct {
 	wanted  *uint32           // serial number of the stream to read, or nil for the first of Opus
 	streams map[uint32]string // codec by serial number of the streams that start with this one
 	text    int64             // bytes of streams of text
+	tagged  bool              // the comments were seen
+	keepEnd bool              // the end is not trimmed
 	own     Account           // pages of this stream
 	other   Account           // pages of other streams
 	err     error
@@ -294,14 +297,15 @@ func (o *OggReader) split(page oggPage) {
 	}
 	body := page.body
 	for _, n := range page.lacing {
-		if !o.drop && len(o.partial)+int(n) > maxOpusPacket {
+		comments := !o.tagged && bytes.HasPrefix(o.partial, []byte("OpusTags")) // with pictures
+		if !o.drop && len(o.partial)+int(n) > maxOpusPacket && !comments {
 			o.drop = true
 			o.refused++
 			o.discard(len(o.partial))
 		}
 		if o.drop {
 			o.discard(int(n))
-		} else {
+		} else if !comments || len(o.partial) < maxOpusPacket {
 			o.partial = append(o.partial, body[:n]...)
 		}
 		body = body[n:]
@@ -316,7 +320,8 @@ func (o *OggReader) split(page oggPage) {
 }
 
 func (o *OggReader) add(packet []byte) {
-	if !o.started && len(packet) >= 8 && string(packet[:8]) == "OpusTags" {
+	if !o.tagged && len(packet) >= 8 && string(packet[:8]) == "OpusTags" {
+		o.tagged = true
 		return
 	}
 	samples, err := OpusDuration(packet)
@@ -369,7 +374,7 @@ func (o *OggReader) place(page oggPage) {
 		o.pos += gap
 	}
 	o.pos += sum
-	if over := o.pos - page.granule; !page.last || over > maxOggTrim {
+	if over := o.pos - page.granule; !page.last || o.keepEnd || over > maxOggTrim {
 		return
 	}
 	for i := len(o.queue) - 1; i >= 0 && o.pos > page.granule; i-- {

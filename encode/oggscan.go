@@ -9,13 +9,14 @@ import (
 
 // oggStream is a logical stream of an Ogg file, between its first and its last page.
 type oggStream struct {
-	serial uint32
-	codec  string
-	native bool  // it is Opus that this package decodes
-	first  int64 // offset of its first page
-	last   int64 // offset of its last page
-	bytes  int64 // of all its pages
-	stereo bool  // some packet of Opus has two channels, whatever the header declares
+	serial  uint32
+	codec   string
+	native  bool   // it is Opus that this package decodes
+	first   int64  // offset of its first page
+	last    int64  // offset of its last page
+	bytes   int64  // of all its pages
+	unclear string // what the header of the codec hides
+	stereo  bool   // some packet of Opus has two channels, whatever the header declares
 }
 
 // oggLink is a link of a chain (RFC 3533, section 4): streams that are multiplexed, and end before the next link.
@@ -47,7 +48,13 @@ func scanOgg(r io.Reader) ([]oggLink, error) {
 			native := len(page.body) >= 19 && oggCodec(page.body) == "Opus" && page.body[8]&0xf0 == 0 && page.body[18] == 0 &&
 				page.body[9] >= 1 && page.body[9] <= 2
 			open[page.serial] = len(streams)
-			streams = append(streams, oggStream{serial: page.serial, codec: oggCodec(page.body), native: native, first: at})
+			streams = append(streams, oggStream{
+				serial:  page.serial,
+				codec:   oggCodec(page.body),
+				native:  native,
+				unclear: opusHead(page.body).problem(),
+				first:   at,
+			})
 		}
 		if i, ok := open[page.serial]; ok {
 			streams[i].last = at

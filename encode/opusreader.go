@@ -51,6 +51,15 @@ func newOpusReader(r io.Reader, serial *uint32, stereo bool) (*OpusReader, error
 	}, nil
 }
 
+// trim keeps what the first and the last packets of a part of a file would lose: the parts of a chain are cut out of one recording, and
+// small ones can lose everything.
+func (o *OpusReader) trim(s span) {
+	if s.follows {
+		o.queue.skip = 0
+	}
+	o.ogg.keepEnd = s.goesOn
+}
+
 // Format implements [Source].
 func (o *OpusReader) Format() Format { return o.format }
 

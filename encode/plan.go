@@ -15,6 +15,8 @@ type span struct {
 	inner      []span  // recordings inside the declared extent, in another format: they are a further track
 	coded      []span  // chains of frames in the media: recordings unless they are its codec
 	delay      float64 // seconds from the start of the span to the inner recordings
+	follows    bool    // a span of the same format precedes it
+	goesOn     bool    // a span of the same format follows
 }
 
 func (s span) size() int64 { return s.end - s.off }
@@ -115,6 +117,11 @@ func planRange(r io.ReaderAt, first mark, marks []mark, end int64, depth int) ([
 		spans = append(spans, parts...)
 		at = next
 	}
+	for i := range spans[:max(len(spans)-1, 0)] {
+		if spans[i].kind == spans[i+1].kind {
+			spans[i].goesOn, spans[i+1].follows = true, true
+		}
+	}
 	return spans, nil
 }
 
@@ -129,6 +136,9 @@ func (s *span) search(r io.ReaderAt, marks []mark, depth int) error {
 		if end = min(end, s.end); end <= m.off {
 			end = s.end // no end is declared
 		}
+		if room == nil {
+			end = s.extent.nextRoom(m.off, end)
+		}
 		rest := marksFrom(marks, end)
 		inner, err := planRange(r, m, marks[1:len(marks)-len(rest)], end, depth+1)
 		if err != nil {
@@ -139,7 +149,13 @@ func (s *span) search(r io.ReaderAt, marks []mark, depth int) error {
 			s.extent.take(m.off, end)
 			s.inner = append(s.inner, inner...)
 		case isFrames(m.name) && s.maybeCodec():
-			s.coded = append(s.coded, inner...)
+			for _, part := range inner {
+				if isFrames(part.name) {
+					s.coded = append(s.coded, part)
+				} else {
+					s.inner = append(s.inner, part)
+				}
+			}
 		default:
 			if s.inner == nil && outer.spec.align > 0 {
 				s.delay = float64(m.off-outer.dataStart) / float64(outer.spec.align) / float64(outer.spec.format.Rate)
@@ -204,6 +220,11 @@ func (s span) parts(r io.ReaderAt) ([]span, error) {
 		return s.cut(cuts, func(i int, part *span) {
 			if i < len(links) {
 				part.streams = links[i].streams
+				for _, stream := range part.streams {
+					if stream.unclear != "" {
+						part.extent.unclear = stream.unclear
+					}
+				}
 				for k := range part.streams {
 					part.streams[k].first -= part.off - s.off
 				}

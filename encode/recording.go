@@ -159,7 +159,7 @@ func (f *recording) openNative(s span) (*opened, error) {
 		return nil, unsupported("%s", s.name)
 	default:
 		// Unknown content may be an MP3 that starts with junk.
-		src, err = asSource(NewMP3Reader(section))
+		src, err = asSource(newMP3Reader(section, !s.follows && !s.goesOn))
 	}
 	if err != nil {
 		return nil, err
@@ -256,6 +256,7 @@ func (f *recording) openOgg(s span) (*opened, error) {
 		if err != nil {
 			return nil, err
 		}
+		src.trim(s)
 		if other != "" && missing == nil {
 			return nil, unsupported("%s in Ogg", other)
 		}
@@ -268,6 +269,7 @@ func (f *recording) openOgg(s span) (*opened, error) {
 		if err != nil {
 			return nil, err
 		}
+		src.trim(s)
 		readers = append(readers, src)
 		o.tracks = append(o.tracks, track{src: src})
 	}

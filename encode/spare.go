@@ -45,6 +45,16 @@ func (e *extent) roomAt(off int64) *room {
 	return nil
 }
 
+// nextRoom returns the start of the first room behind an offset, or the end.
+func (e *extent) nextRoom(off, end int64) int64 {
+	for _, room := range e.rooms {
+		if room.off > off {
+			end = min(end, room.off)
+		}
+	}
+	return end
+}
+
 // take removes the bytes from off to end from the rooms: a recording in them is read.
 func (e *extent) take(off, end int64) {
 	for i := range e.rooms {
