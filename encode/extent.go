@@ -11,6 +11,7 @@ type extent struct {
 	payload int64 // bytes of its media data, or -1 if not known
 	wav     wavExtent
 	rooms   []room // in order, without media
+	cut     bool   // the file ends within it
 	edited  bool   // an edit list repeats, cuts or stretches the media
 	media   []room // of an MPEG-4 file
 	unclear string // what makes it uncertain which format the media have, or empty
@@ -47,7 +48,9 @@ func extentOf(r io.ReaderAt, name string, off, size int64) extent {
 		e := wavExtentOf(r, off, size)
 		if e.wav.spec.align == 0 && e.end >= 0 {
 			l.riff(off)
-			e.rooms = l.e.rooms
+			if e.rooms = l.e.rooms; l.e.end >= size-1 {
+				e.end = size // chunks follow the audio, up to the end
+			}
 		}
 		return e
 	case walk != nil:

@@ -90,7 +90,8 @@ func startFFmpeg(ctx context.Context, in ffmpegInput, info mediaInfo, index int)
 	stream := info.audio[index]
 	s := &ffmpegSource{ctx: ctx, cancel: cancel, log: newBoundedLog(), stream: stream}
 	s.limit = max(ffmpegAtLeast, ffmpegGrowth*in.size)
-	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+verbose", "-filter_threads", "1", "-threads", "1"}
+	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+verbose", "-filter_threads", "1", "-threads", "1",
+		"-max_error_rate", "1"}
 	args = append(args, in.arguments()...)
 	filter := ffmpegFilter(stream.rate, stream.channels)
 	if stream.rate > 0 && stream.channels == 1 {

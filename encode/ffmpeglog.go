@@ -16,8 +16,9 @@ type boundedLog struct {
 	streams []streamUse
 	audio   int // audio streams that the log lists for the input
 	output  bool
-	layout  int // channels of the first frames
-	wider   int // the most channels of a frame
+	decoder bool // the last line was an error of a decoder
+	layout  int  // channels of the first frames
+	wider   int  // the most channels of a frame
 }
 
 func newBoundedLog() *boundedLog { return &boundedLog{} }
@@ -55,11 +56,16 @@ func (l *boundedLog) end(line string) {
 	}
 	for _, level := range []string{"[error] ", "[fatal] ", "[panic] "} {
 		if _, message, ok := strings.Cut(line, level); ok {
-			l.error = strings.TrimSpace(message)
+			if l.error = strings.TrimSpace(message); l.decoder && ofPacket(message) {
+				l.decoder = false // the decoder itself has said so
+				return
+			}
+			l.decoder = !ofPacket(message)
 			l.seen.Events++
 			return
 		}
 	}
+	l.decoder = false
 	if _, count, ok := strings.Cut(line, "[verbose] adding "); ok {
 		var n int64
 		if _, err := fmt.Sscanf(count, "%d audio samples of silence", &n); err == nil && n > 0 {
@@ -92,6 +98,12 @@ func (l *boundedLog) end(line string) {
 	case !l.output && strings.Contains(line, "Stream #0:") && strings.Contains(line, ": Audio:"):
 		l.audio++
 	}
+}
+
+// ofPacket reports whether a message is that of the program about a packet that its decoder refused.
+func ofPacket(message string) bool {
+	return strings.HasPrefix(message, "Error while decoding") || strings.HasPrefix(message, "Error submitting packet") ||
+		strings.HasPrefix(message, "Decoding error")
 }
 
 // layoutChannels returns the number of channels of a layout such as "stereo", "5.1(side)" or "3 channels".

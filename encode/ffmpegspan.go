@@ -163,11 +163,12 @@ func (p *ffmpegSpan) account() Account {
 			rest -= n
 		}
 	}
-	demuxed, known, decoded := p.others, true, 0.0
+	demuxed, packets, known, decoded := p.others, int64(0), true, 0.0
 	for _, s := range p.sources {
 		use, ok := s.log.used()
 		known = known && ok
 		demuxed += use.bytes
+		packets += use.packets
 	}
 	if p.covered > 0 && len(p.failed) == 0 {
 		demuxed = p.covered
@@ -175,11 +176,16 @@ func (p *ffmpegSpan) account() Account {
 	if payload := p.span.extent.payload; payload > 0 && demuxed > payload && p.info.pcm() {
 		p.tail = max(p.tail-(demuxed-payload), p.foreign) // read on behind the stated end
 	}
-	complete := known && len(p.failed) == 0 && p.complete(demuxed)
+	rate := 0.0
+	for _, s := range p.sources {
+		decoded += float64(s.frames) / float64(s.format.Rate)
+	}
+	rate = float64(demuxed-p.others) / max(decoded, 0.1)
+	hidden := p.hidden(demuxed, packets, rate)
+	complete := known && len(p.failed) == 0 && p.complete(hidden)
 	for _, s := range p.sources {
 		use, _ := s.log.used()
 		length := float64(s.frames) / float64(s.format.Rate)
-		decoded += length
 		d := s.Damage()
 		if lost := float64(d.Lost) / float64(s.format.Rate); d.Events > 0 {
 			lost = max(lost, 0.02*float64(d.Events))
@@ -222,8 +228,7 @@ func (p *ffmpegSpan) account() Account {
 		// These bytes may be of any codec, so the lowest rate counts.
 		book(BehindStatedSize, p.tail, float64(p.tail)/slowRate)
 	}
-	rate := float64(demuxed-p.others) / max(decoded, 0.1)
-	if hidden := p.hidden(demuxed, rate); known && len(p.info.audio) <= maxTracks && hidden > 0 {
+	if known && len(p.info.audio) <= maxTracks && hidden > 0 {
 		book(ReaderGaveUp, hidden, float64(hidden)/max(min(rate, slowRate), slowRate/8)) // they may be of any codec
 	}
 	a.Read = rest
@@ -232,24 +237,26 @@ func (p *ffmpegSpan) account() Account {
 
 // complete reports whether the packets account for all media of the container. Then a declared duration is wrong: it may be
 // estimated by the size of the file, or count from the start of another track.
-func (p *ffmpegSpan) complete(demuxed int64) bool {
-	payload := p.span.extent.payload
+func (p *ffmpegSpan) complete(hidden int64) bool {
 	switch p.info.container {
-	case "caf", "w64", "aiff":
+	case "caf", "w64", "aiff", "avi":
 	default:
 		if len(p.info.audio) < 2 {
 			return false
 		}
 	}
-	return payload > 0 && len(p.info.audio) <= maxTracks && demuxed >= payload-payload/20
+	return p.span.extent.payload > 0 && !p.span.extent.cut && len(p.info.audio) <= maxTracks && hidden == 0
 }
 
 // hidden returns the number of bytes of the media data that no packet accounts for, beyond what the container needs. rate is that of the
 // audio, in bytes per second.
-func (p *ffmpegSpan) hidden(demuxed int64, rate float64) int64 {
+func (p *ffmpegSpan) hidden(demuxed, packets int64, rate float64) int64 {
 	payload, slack := p.span.extent.payload, hiddenSlack+int64(silentDelay*min(rate, hiddenRate))
 	if payload <= 0 {
 		payload = p.in.size - p.tail
+		if end := p.span.extent.end; end > p.span.off && end < p.span.end {
+			payload = end - p.span.off - p.span.lead // what is behind has an entry of its own
+		}
 		for _, room := range p.span.extent.rooms {
 			payload -= room.end - room.off
 		}
@@ -257,6 +264,9 @@ func (p *ffmpegSpan) hidden(demuxed int64, rate float64) int64 {
 			payload -= inner.size()
 		}
 		slack += payload / 1000
+	}
+	if p.info.container == "mpegts" && p.info.audio[0].codec == "opus" {
+		slack += 4 * packets // each has a header of its own
 	}
 	hidden := payload - demuxed
 	if hidden < slack {

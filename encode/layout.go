@@ -11,12 +11,14 @@ import (
 
 // layout walks the structure of a container.
 type layout struct {
-	r      io.ReaderAt
-	size   int64 // end of the file
-	e      extent
-	chunks int
-	media  string // handler of the track of an MPEG-4 file
-	seen   map[string]string
+	r       io.ReaderAt
+	size    int64 // end of the file
+	e       extent
+	chunks  int
+	media   string // handler of the track of an MPEG-4 file
+	seen    map[string]string
+	tables  map[string]bool // of one track
+	indexes int64           // bytes of headers and indexes that are not judged
 
 	comments bool // only rooms of comments are wanted, of an Ogg file
 }
@@ -54,10 +56,27 @@ func (l *layout) bytes(at, n int64) []byte {
 // maxIndex is the size up to which headers and indexes are taken for what they claim to be.
 const maxIndex = 64 << 10
 
-// index books a header or an index: a long one may hold audio.
+// index books a header or an index: a long one may hold audio, and so may many.
 func (l *layout) index(off, end int64) {
-	if end-off > maxIndex {
+	if l.indexes += max(end-off, 0); l.indexes > maxIndex {
 		l.e.spare(off, end, true)
+	}
+}
+
+// table books a table of n entries of a size behind a head. Whatever is behind them is no part of it, and there is one of each name.
+func (l *layout) table(name string, off, end int64, n, head, size int64) {
+	if l.tables == nil {
+		l.tables = map[string]bool{}
+	}
+	if l.tables[name] {
+		l.e.spare(off, end, false)
+		return
+	}
+	l.tables[name] = true
+	if need := off + head + n*size; n < 0 || need > end {
+		l.e.spare(off, end, false)
+	} else if need < end {
+		l.e.spare(need, end, false)
 	}
 }
 
@@ -80,6 +99,7 @@ func (l *layout) riff(off int64) {
 		}
 		end := at + 8 + int64(binary.LittleEndian.Uint32(b[4:]))
 		if end > l.size || end <= at+12 {
+			l.e.cut = l.e.cut || end > l.size
 			end = l.size
 		}
 		if at = l.riffChunks(at+12, end, math.MaxInt); at < end {
@@ -123,6 +143,10 @@ func (l *layout) riffChunks(at, end int64, streams int) int64 {
 			b := l.bytes(body, min(16, size))
 			if len(b) == 16 && id == "idx1" && (b[0] < '0' || b[0] > '9' || b[1] < '0' || b[1] > '9') {
 				l.e.spare(body, next, false)
+			}
+		case id == "cue ":
+			if b := l.bytes(body, min(4, size)); len(b) == 4 {
+				l.table(id, body, next, int64(binary.LittleEndian.Uint32(b)), 4, 24)
 			}
 		case id == "fmt " || id == "fact" || id == "avih" || id == "strh" || id == "strf" || id == "strn" || id == "indx" || id == "dmlh":
 			l.index(body, next)
@@ -209,7 +233,9 @@ func (l *layout) programStream(off int64) {
 				if body := l.bytes(at+6, min(n-6, l.size-at-6)); unstuffed(body) > 0 {
 					l.e.spare(at+6, min(at+n, l.size), false)
 				}
-			case b[3] != 0xbb:
+			case b[3] == 0xbb:
+				l.e.spare(at+6+64, min(at+n, l.size), false)
+			default:
 				l.e.payload += max(n-l.packetHead(at, b[3]), 0)
 			}
 			at += n
@@ -416,10 +442,12 @@ func (l *layout) form(off int64) {
 		switch id := string(b[:4]); id {
 		case "SSND":
 			l.e.payload += next - at - 16
-		case "COMM", "FVER", "MARK", "INST":
-			if id == "COMM" {
-				l.format(id, at+8, next)
-			}
+		case "COMM":
+			l.format(id, at+8, next)
+			l.index(at+8, next)
+		case "FVER", "INST":
+			l.table(id, at+8, next, 1, 0, map[string]int64{"FVER": 4, "INST": 20}[id])
+		case "MARK":
 			l.index(at+8, next)
 		default:
 			l.e.spare(at+8, next, isTagChunk(id))
@@ -440,7 +468,7 @@ func (l *layout) caf(off int64) {
 			break
 		}
 		n := int64(binary.BigEndian.Uint64(b[4:]))
-		if n == -1 {
+		if n == -1 || string(b[:4]) == "data" && n > l.size-at-12 { // not known, or cut off
 			n = l.size - at - 12
 		}
 		if n < 0 || n > l.size-at-12 {
@@ -545,7 +573,10 @@ func oggHeaders(b []byte) int {
 
 // ogg walks the pages of an Ogg file (RFC 3533, section 6). The payload is without the headers of the streams; long comments are rooms.
 func (l *layout) ogg(off int64) {
-	type stream struct{ headers, packet, size int }
+	type stream struct {
+		headers, packet, size int
+		setup                 bool // the third header holds the tables of the codec
+	}
 	streams := map[uint32]*stream{}
 	at := off
 	for at < l.size {
@@ -564,7 +595,9 @@ func (l *layout) ogg(off int64) {
 		n := 27 + int64(head[26])
 		serial := binary.LittleEndian.Uint32(head[14:])
 		if head[5]&2 != 0 {
-			streams[serial] = &stream{headers: oggHeaders(l.bytes(at+n, min(80, l.size-at-n)))}
+			first := l.bytes(at+n, min(80, l.size-at-n))
+			codec := oggCodec(first)
+			streams[serial] = &stream{headers: oggHeaders(first), setup: codec == "Vorbis" || codec == "Theora"}
 		}
 		s := streams[serial]
 		if s == nil {
@@ -573,7 +606,7 @@ func (l *layout) ogg(off int64) {
 		for _, v := range table {
 			if s.packet >= s.headers {
 				l.e.payload += int64(v)
-			} else if s.size += int(v); s.packet < 2 || s.size > maxOggSetup {
+			} else if s.size += int(v); s.packet < 2 || !s.setup || s.size > maxOggSetup {
 				l.e.spare(at+n, min(at+n+int64(v), l.size), true)
 			}
 			if n += int64(v); v < 255 && s.packet < s.headers {

@@ -28,6 +28,7 @@ func (l *layout) matroska(off int64) {
 		}
 		body := at + int64(idBytes+lengthBytes)
 		next := min(body+length, l.size)
+		l.e.cut = l.e.cut || body+length > l.size
 		if length < 0 && id != mkvSegment && id != mkvCluster {
 			break
 		}

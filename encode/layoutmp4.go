@@ -28,6 +28,7 @@ func (l *layout) mp4(off int64) {
 			break
 		}
 		next := min(at+length, l.size)
+		l.e.cut = l.e.cut || at+length > l.size
 		switch id := string(b[4:8]); id {
 		case "ftyp", "styp":
 			if media && id == "ftyp" {
@@ -47,7 +48,8 @@ func (l *layout) mp4(off int64) {
 			media, index = true, true
 		case "moof":
 			media = true
-			l.index(at+head, next)
+			l.tables = nil
+			l.moov(at+head, next)
 		case "sidx", "mfra", "wide", "pdin":
 			l.index(at+head, next)
 		default:
@@ -83,17 +85,66 @@ func (l *layout) moov(at, end int64) {
 				l.media = string(b)
 			}
 			l.index(at+8, next)
-		case "mvhd", "mvex", "iods", "tkhd", "stts", "stsc", "stsz", "stco", "co64", "ctts", "stss", "sgpd", "sbgp", "mdhd",
-			"vmhd", "smhd", "dinf", "tref", "nmhd", "gmhd", "sdtp", "stsh", "subs", "cslg", "tapt":
+		case "stts", "ctts", "stco", "stss":
+			l.counted(id, at+8, next, 4, map[string]int64{"stts": 8, "ctts": 8, "stco": 4, "stss": 4}[id])
+		case "co64", "stsc":
+			l.counted(id, at+8, next, 4, map[string]int64{"co64": 8, "stsc": 12}[id])
+		case "stsz":
+			l.counted(id, at+8, next, 8, 4)
+		case "trun":
+			l.trackRun(at+8, next)
+		case "traf":
+			l.tables = nil
+			l.moov(at+8, next)
+		case "mfhd", "tfhd", "tfdt": // of each fragment
+			l.e.spare(at+8+64, next, false)
+		case "mvhd", "mvex", "iods", "tkhd", "sgpd", "sbgp", "mdhd", "vmhd", "smhd", "dinf", "tref", "nmhd", "gmhd", "sdtp", "stsh",
+			"subs", "cslg", "tapt", "saiz", "saio":
+			l.index(at+8, next)
 		case "trak", "mdia", "minf", "stbl":
 			if id == "trak" {
-				l.media = ""
+				l.media, l.tables = "", nil
 			}
 			l.moov(at+8, next)
 		default:
 			l.e.spare(at+8, next, isTagChunk(id))
 		}
 		at = next
+	}
+}
+
+// counted books a table with a number of entries behind its flags (ISO 14496-12, 8.6.1 and 8.7).
+func (l *layout) counted(name string, off, end, at, size int64) {
+	b := l.bytes(off, min(at+4, end-off))
+	if int64(len(b)) < at+4 {
+		return
+	}
+	n := int64(binary.BigEndian.Uint32(b[at:]))
+	if name == "stsz" && binary.BigEndian.Uint32(b[4:]) != 0 {
+		n = 0 // all samples have the same size
+	}
+	l.table(name, off, end, n, at+4, size)
+}
+
+// trackRun books the samples of a fragment (ISO 14496-12, 8.8.8).
+func (l *layout) trackRun(off, end int64) {
+	b := l.bytes(off, min(8, end-off))
+	if len(b) < 8 {
+		return
+	}
+	head, size := int64(8), int64(0)
+	for _, flag := range []byte{1, 4} {
+		if b[3]&flag != 0 {
+			head += 4
+		}
+	}
+	for _, flag := range []byte{1, 2, 4, 8} {
+		if b[2]&flag != 0 {
+			size += 4
+		}
+	}
+	if need := off + head + size*int64(binary.BigEndian.Uint32(b[4:])); need < end {
+		l.e.spare(need, end, false)
 	}
 }
 

@@ -71,7 +71,9 @@ func unstuffed(b []byte) int64 {
 
 func (w *tsWalk) packet(b []byte) {
 	if b[0] != 0x47 {
-		w.payload += int64(len(b))
+		if !harmless(b) {
+			w.payload += int64(len(b))
+		}
 		return
 	}
 	pid, start, adaptation := int(b[1]&0x1f)<<8|int(b[2]), b[1]&0x40 != 0, b[3]>>4&3

@@ -185,7 +185,7 @@ func (s *span) reads(m mark) bool {
 func (s *span) doubts(r io.ReaderAt, m mark, end int64) bool {
 	outer := s.extent.wav
 	if isFrames(s.name) {
-		return !isFrames(m.name)
+		return !isFrames(m.name) && !s.wraps(r, m)
 	}
 	if s.name == "MPEG program stream" && m.name == s.name {
 		return false // each of its packs starts like the first
@@ -196,6 +196,13 @@ func (s *span) doubts(r io.ReaderAt, m mark, end int64) bool {
 	inner := extentOf(r, m.name, m.off, end).wav
 	aligned := (inner.dataStart-outer.dataStart)%int64(outer.spec.align) == 0
 	return m.kind != "wav" || !inner.spec.same(outer.spec) || !aligned
+}
+
+// wraps reports whether a mark is the header of the WAV file that a WavPack file was made of: a short piece of its first block.
+func (s *span) wraps(r io.ReaderAt, m mark) bool {
+	b := make([]byte, 1)
+	n, _ := r.ReadAt(b, m.off-2)
+	return s.name == nameWavPack && m.off == s.off+34 && n == 1 && b[0] == 0x21
 }
 
 // parts cuts a span at changes of format that have no header of their own.

@@ -130,6 +130,12 @@ func (w *WAVReader) readSize64(size int64) (int64, error) {
 // skipChunk skips n bytes of a chunk that is not audio. Bytes that may be audio are booked as unread.
 func (w *WAVReader) skipChunk(id string, n int64) error {
 	var got, other int64
+	if cues := w.cues(id, n); cues > 0 {
+		got = w.win.skip(cues, nil)
+		w.account.Read += got
+		n -= got
+		got = 0
+	}
 	if n < maxSmallRoom && w.small+n < 4*maxSmallRoom {
 		got = w.win.skip(n, nil)
 		w.small += got
@@ -154,6 +160,18 @@ func (w *WAVReader) skipChunk(id string, n int64) error {
 		return fmt.Errorf("chunk %q: %w", id, ErrTruncated)
 	}
 	return nil
+}
+
+// cues returns the bytes that the entries of a list of cue points need, of the first such chunk.
+func (w *WAVReader) cues(id string, n int64) int64 {
+	if id != "cue " || w.cued || !w.win.have(4) {
+		return 0
+	}
+	w.cued = true
+	if need := 4 + 24*int64(w.order.Uint32(w.win.bytes())); need <= n {
+		return need
+	}
+	return 0
 }
 
 // chunkBody reads the bytes of a chunk from a window.

@@ -30,6 +30,7 @@ type WAVReader struct {
 	behind  bool  // the position is behind the stated end, in bytes that no chunk declares
 	zeros   int64 // bytes of zeros behind the stated end that are silence if audio follows
 	silence int64 // frames of silence to return first
+	cued    bool  // a list of cue points was read
 	small   int64 // bytes of small chunks that were not judged
 	judge   sampleJudge
 	inner   []room // recordings that are read as such too, as offsets in r
