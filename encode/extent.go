@@ -11,6 +11,7 @@ type extent struct {
 	payload int64 // bytes of its media data, or -1 if not known
 	wav     wavExtent
 	rooms   []room // in order, without media
+	packed  int64  // bytes that each packet may take beyond its own
 	cut     bool   // the file ends within it
 	edited  bool   // an edit list repeats, cuts or stretches the media
 	media   []room // of an MPEG-4 file

@@ -44,9 +44,10 @@ type ffmpegSource struct {
 	wav    *WAVReader
 	format Format
 	stream audioStream
-	frames int64  // returned so far
-	amr    amrUse // of an AMR file
-	fold   *Mixer // of two channels to the one that the file declares, or nil
+	frames int64     // returned so far
+	amr    amrUse    // of an AMR file
+	judge  *pcmJudge // nil for codecs other than PCM
+	fold   *Mixer    // of two channels to the one that the file declares, or nil
 	pair   []float32
 	stereo bool  // the second channel has sound
 	limit  int64 // of bytes
@@ -142,6 +143,7 @@ func startFFmpeg(ctx context.Context, in ffmpegInput, info mediaInfo, index int)
 		s.fold = nil
 	}
 	s.format.Container, s.format.Codec = info.container, stream.codec
+	s.judge = newPCMJudge(s.format, stream.codec)
 	return s, nil
 }
 
@@ -160,7 +162,7 @@ func (s *ffmpegSource) Damage() Damage {
 		log.Lost = max(log.Lost, s.missing())
 	}
 	d = Damage{Events: d.Events + log.Events, Lost: d.Lost + log.Lost}
-	if d.Lost > 0 {
+	if d.Lost > 0 || s.judge != nil && s.judge.bad > 0 {
 		d.Events = max(d.Events, 1)
 	}
 	return d
@@ -195,6 +197,9 @@ func (s *ffmpegSource) Read(dst []float32) (int, error) {
 	n, err := s.read(dst)
 	stalled := !s.stall.Stop()
 	s.frames += int64(n / s.format.Channels)
+	if s.judge != nil && !s.stereo {
+		s.judge.take(dst[:n])
+	}
 	if err == nil && 4*int64(s.format.Channels)*s.frames > s.limit {
 		err = fmt.Errorf("ffmpeg: more than %d bytes of audio came out, and decoding was stopped", s.limit)
 	}

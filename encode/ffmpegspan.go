@@ -140,6 +140,9 @@ func (p *ffmpegSpan) open(ctx context.Context) (*opened, error) {
 			continue
 		}
 		src.amr = p.amr
+		if len(p.span.inner) > 0 {
+			src.judge = nil // those are read elsewhere
+		}
 		p.sources = append(p.sources, src)
 		delay := 0.0
 		if len(p.info.audio) > 1 {
@@ -191,6 +194,11 @@ func (p *ffmpegSpan) account() Account {
 			lost = max(lost, 0.02*float64(d.Events))
 			n := min(int64(float64(max(use.bytes, 1))*min(lost/(length+lost), 1))+1, rest)
 			a.damage(n, seconds(lost))
+			rest -= n
+		}
+		if s.judge != nil && s.judge.bad > 0 {
+			n := min(s.judge.bad, rest)
+			a.damage(n, timeOf(n, min(float64(s.judge.spec.align*s.format.Rate), slowRate)))
 			rest -= n
 		}
 		missing := s.stream.duration - length
@@ -268,6 +276,7 @@ func (p *ffmpegSpan) hidden(demuxed, packets int64, rate float64) int64 {
 	if p.info.container == "mpegts" && p.info.audio[0].codec == "opus" {
 		slack += 4 * packets // each has a header of its own
 	}
+	slack += p.span.extent.packed * packets
 	hidden := payload - demuxed
 	if hidden < slack {
 		return 0

@@ -49,6 +49,9 @@ func (l *layout) matroska(off int64) {
 		case 0x1654ae6b: // tracks
 			l.index(body, next)
 			tracks := l.bytes(body, min(next-body, maxIndex))
+			if bytes.Contains(tracks, []byte{0x50, 0x34}) {
+				l.e.packed = 16 // compressed blocks can be longer than their packets
+			}
 			for i := bytes.Index(tracks, []byte("OpusHead")); i >= 0 && l.e.unclear == ""; i = bytes.Index(tracks, []byte("OpusHead")) {
 				l.e.unclear = opusHead(tracks[i:]).problem()
 				tracks = tracks[i+8:]

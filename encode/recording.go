@@ -15,6 +15,8 @@ type recording struct {
 	path string
 	size int64
 	opts *Options
+
+	parts int // spans of the file, which share the room that is not judged
 }
 
 // ReadAt implements io.ReaderAt.
@@ -315,6 +317,7 @@ func openRecording(f *recording) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.parts = len(spans)
 	if len(spans) == 1 {
 		p := f.prepare(spans[0], true)
 		if p.err != nil {

@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"encoding/binary"
 	"math"
 	"strings"
 )
@@ -13,14 +14,17 @@ import (
 // formats, whose bytes are all significant, compressed bytes are spread evenly, and the bytes of 16-bit samples alternate
 // between the two distributions.
 type sampleJudge struct {
-	low, high [256]int // in 8-bit formats: of the frames with an even and an odd number
+	low, high [256]int    // in 8-bit formats: of the frames with an even and an odd number
+	phases    [6][256]int // the most significant bytes, by the number of the frame
+	frame     int
 	samples   int
 	bytes     int64
 	odd       bool
 	last      [2]float64
 	sums      [3]float64 // of products of samples that are 0, 1 and 2 apart
-	suspect   int64      // bytes of an earlier window that was bad and is not booked
-	age       int        // windows since the last bad one
+	floats    floatJudge
+	suspect   int64 // bytes of an earlier window that was bad and is not booked
+	age       int   // windows since the last bad one
 }
 
 const (
@@ -30,25 +34,62 @@ const (
 	judgeMemory = 3
 )
 
-// width returns the bytes of a sample, or 0 for a format that is not judged. Floats of wrong bytes are no numbers.
+// width returns the bytes of a sample.
 func (s *wavSpec) width() int {
 	switch s.format.Codec {
 	case "pcm_u8", "pcm_s8", "pcm_alaw", "pcm_mulaw":
 		return 1
-	case "pcm_f32le", "pcm_f64le", "pcm_f32be", "pcm_f64be":
-		return 0
 	}
 	return s.align / s.format.Channels
+}
+
+// isFloat reports whether the samples are numbers with an exponent.
+func (s *wavSpec) isFloat() bool { return strings.HasPrefix(s.format.Codec, "pcm_f") }
+
+// floatJudge counts numbers that are no samples. The exponent of wrong bytes takes any value.
+type floatJudge struct {
+	huge, tiny int
+	peak       float64
+}
+
+func (f *floatJudge) take(s *wavSpec, b []byte) {
+	var order binary.ByteOrder = binary.LittleEndian
+	if s.swap {
+		order = binary.BigEndian
+	}
+	width := s.width()
+	for ; len(b) >= width; b = b[width:] {
+		var x float64
+		if width == 8 {
+			x = math.Float64frombits(order.Uint64(b))
+		} else {
+			x = float64(math.Float32frombits(order.Uint32(b)))
+		}
+		switch x = math.Abs(x); {
+		case !(x <= 64):
+			f.huge++
+		case x > 0 && x < 1e-12:
+			f.tiny++
+		default:
+			f.peak = max(f.peak, x)
+		}
+	}
+}
+
+// bad judges a number of samples. Echoes end in tiny numbers too, but not beside others.
+func (f *floatJudge) bad(samples int) bool {
+	return 50*f.huge > samples || 5*f.tiny > samples && f.peak > 1e-3
 }
 
 // take adds whole frames as they are in the file.
 func (j *sampleJudge) take(s *wavSpec, b []byte) {
 	width := s.width()
-	if width == 0 {
-		return
-	}
 	j.bytes += int64(len(b))
 	j.samples += len(b) / width
+	if s.isFloat() {
+		j.floats.take(s, b)
+		return
+	}
 	if width == 1 {
 		decode := func(v byte) float64 { return float64(v) - 128 }
 		switch s.format.Codec {
@@ -78,6 +119,8 @@ func (j *sampleJudge) take(s *wavSpec, b []byte) {
 		j.high[b[i+high]]++
 		if i%s.align == 0 {
 			j.step(float64(int8(b[i+high])) + 0.5)
+			j.phases[j.frame%len(j.phases)][b[i+high]]++
+			j.frame++
 		}
 	}
 }
@@ -94,7 +137,7 @@ func (j *sampleJudge) verdict(s *wavSpec) int64 {
 	if j.samples < judgeSamples || float64(j.samples) < judgeSeconds*float64(s.format.Rate*s.format.Channels) {
 		return 0
 	}
-	bad := j.bad(s.width())
+	bad := s.isFloat() && j.floats.bad(j.samples) || !s.isFloat() && j.bad(s.width())
 	n := j.bytes
 	suspect, age := j.suspect, j.age
 	*j = sampleJudge{odd: j.odd, suspect: suspect, age: age + 1}
@@ -118,6 +161,9 @@ func (j *sampleJudge) bad(width int) bool {
 	apart := distance(&j.low, &j.high)
 	evenLow, evenHigh := distance(&j.low, nil), distance(&j.high, nil)
 	if width > 1 {
+		if j.periodic() || eightBits(&j.low) && eightBits(&j.high) {
+			return true
+		}
 		if evenHigh < 0.3 && evenLow > evenHigh+0.25 {
 			return true // the bytes are in the other order
 		}
@@ -127,6 +173,58 @@ func (j *sampleJudge) bad(width int) bool {
 		return true // 16-bit samples
 	}
 	return apart < 0.28 && max(evenLow, evenHigh) < 0.22
+}
+
+// periodic reports whether every second or third sample is of another kind than the rest, as in samples of another width: the bytes of some
+// are spread evenly. The samples of a tone differ too, but have few values each.
+func (j *sampleJudge) periodic() bool {
+	for _, period := range []int{2, 3} {
+		var kinds [3][256]int
+		for phase := range j.phases {
+			for v, n := range j.phases[phase] {
+				kinds[phase%period][v] += n
+			}
+		}
+		even, uneven := false, false
+		for i := range period {
+			d := distance(&kinds[i], nil)
+			even, uneven = even || d < 0.3, uneven || d > 0.5
+			if exponents(&kinds[i]) {
+				return true
+			}
+		}
+		if even && uneven {
+			return true
+		}
+	}
+	return false
+}
+
+// exponents reports whether nearly all bytes that are not zero are the first ones of floats of usual levels. Samples of that level alone
+// are no audio.
+func exponents(count *[256]int) bool {
+	floats, all := 0, 0
+	for v, n := range count {
+		if v != 0 {
+			all += n
+		}
+		if v&0x7f >= 0x36 && v&0x7f <= 0x3f {
+			floats += n
+		}
+	}
+	return all > judgeSamples/24 && 10*floats > 9*all
+}
+
+// eightBits reports whether nearly all bytes are near the middle of their range, as those of unsigned samples are.
+func eightBits(count *[256]int) bool {
+	middle, all := 0, 0
+	for v, n := range count {
+		all += n
+		if v >= 0x60 && v < 0xa0 {
+			middle += n
+		}
+	}
+	return 10*middle > 9*all
 }
 
 // unpredictable returns the share of the power that a linear prediction from two samples leaves. It is small for speech and

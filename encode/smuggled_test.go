@@ -3,9 +3,15 @@ package encode_test
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"callscreen/encode"
 )
 
 // Speech that a container holds and a player passes over is heard, or time is booked for it, or the file is refused. Each entry has the
@@ -34,6 +40,17 @@ func TestSmuggledSpeechIsHeardOrBooked(t *testing.T) {
 		return muxed(t, "eac3", []string{name}, "-c:a", "eac3", "-ar", "32000", "-b:a", "64k")
 	}
 	flv := func(name string, args ...string) []byte { return muxed(t, "flv", []string{name}, args...) }
+	attached := filepath.Join(t.TempDir(), "voice.ogg")
+	if err := os.WriteFile(attached, muxed(t, "ogg", both[1:], "-c:a", "libopus", "-b:a", "24k"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	picture := filepath.Join(t.TempDir(), "cover.png")
+	run(t, nil, "ffmpeg", "-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i", "nullsrc=s=400x400,geq=random(1)*255:128:128",
+		"-frames:v", "1", picture)
+	cover := muxed(t, "m4a", both[:1], "-i", picture, "-map", "0:a", "-map", "1:v", "-c:a", "aac", "-b:a", "24k", "-c:v", "copy",
+		"-disposition:v", "attached_pic")
+	aiff := muxed(t, "aiff", both[:1])
+	plain := muxed(t, "m4a", both[:1], "-c:a", "aac", "-b:a", "24k")
 	guidAudio := []byte("\x40\x9e\x69\xf8\x4d\x5b\xcf\x11")
 	flvMP3 := flv("human.wav", "-c:a", "libmp3lame", "-ar", "22050", "-b:a", "32k")
 	for name, b := range map[string][]byte{
@@ -77,6 +94,13 @@ func TestSmuggledSpeechIsHeardOrBooked(t *testing.T) {
 		"NUT, codec of no name":             lastReplaced(nut, le32(0x55)[:2], []byte{0x99, 0x99}),
 		"Matroska, codec of no name":        lastReplaced(mka, []byte("A_MPEG/L3"), []byte("A_XXXX/L3")),
 		"Matroska, track of text":           lastReplaced(mka, []byte("A_MPEG/L3"), []byte("S_TEXT/UT")),
+		"Matroska, file behind MP3": muxed(t, "mka", both[:1], "-c:a", "libmp3lame", "-ar", "16000", "-b:a", "32k", "-attach", attached,
+			"-metadata:s:t", "mimetype=audio/ogg"),
+		"M4A with a picture, further media": join(cover, boxOf("mdat", pcm16[:len(pcm16)/2])),
+		"M4A, a reference":                  grow(plain, box(t, plain, "moov")+8, boxOf("tref", pcm16), box(t, plain, "moov")),
+		"M4A, many indexes":                 join(plain, bytes.Repeat(boxOf("mfra", pcm16[:50_000]), 5)),
+		"Opus that is made quiet":           opusHeader(opusFixture(t, "synthetic"), 16, 0, 0xc4),
+		"AIFF, markers":                     patch(join(aiff, bigChunk("MARK", pcm16[:60_000]), bigChunk("MARK", pcm16[60_000:])), 4, 0, 0xff),
 		"WAV, two formats":                  twoFormats(t),
 		"AIFF, two formats":                 twoCOMM(t),
 	} {
@@ -87,6 +111,80 @@ func TestSmuggledSpeechIsHeardOrBooked(t *testing.T) {
 		}
 		t.Logf("%s: tone %.1f s of %.1f s, unheard %v, %v", name, h.tone, h.seconds, h.account.Unheard(), h.err)
 	}
+}
+
+// A recorder that does not notice a change of format goes on in the same file. The bytes are no samples, and time is booked for them.
+func TestOtherFormatsAmongSamplesAreBooked(t *testing.T) {
+	human, synthetic := voice(t, "human.wav", 16000, 9), voice(t, "synthetic.wav", 16000, 9)
+	wide := func(width int) (out []byte) { // integers of more bytes
+		rng := rand.New(rand.NewPCG(1, 2))
+		for _, v := range synthetic {
+			for range width - 2 {
+				out = append(out, byte(rng.Uint32()))
+			}
+			out = binary.LittleEndian.AppendUint16(out, uint16(v))
+		}
+		return out
+	}
+	var floats, humanFloats []byte
+	for i := range synthetic {
+		floats = append(floats, le32(math.Float32bits(float32(synthetic[i])/32768))...)
+		humanFloats = append(humanFloats, le32(math.Float32bits(float32(human[i])/32768))...)
+	}
+	g722 := muxed(t, "g722", []string{"synthetic.wav"}, "-c:a", "g722", "-ar", "16000")
+	wav := func(tag, bits int, parts ...[]byte) []byte {
+		return riff(chunk("fmt ", fmtChunk(tag, 1, 16000, bits)), chunk("data", join(parts...)))
+	}
+	raw := bytesOf(human)
+	for name, b := range map[string][]byte{
+		"24 bits among 16":    wav(1, 16, raw, wide(3)),
+		"32 bits among 16":    wav(1, 16, raw, wide(4)),
+		"floats among 16":     wav(1, 16, raw, floats),
+		"8 bits among 16":     wav(1, 16, raw, eightBits(synthetic)),
+		"mu-law among 16":     wav(1, 16, raw, encode.EncodeMuLaw(nil, synthetic)),
+		"G.722 among 16":      wav(1, 16, raw, g722),
+		"16 bits in floats":   wav(3, 32, humanFloats, bytesOf(synthetic)),
+		"8 bits in floats":    wav(3, 32, humanFloats, eightBits(synthetic)),
+		"mu-law in floats":    wav(3, 32, humanFloats, encode.EncodeMuLaw(nil, synthetic)),
+		"FLAC of such a file": flacOf(t, wav(1, 16, raw, encode.EncodeMuLaw(nil, synthetic))),
+	} {
+		if h := hearBytes(t, b); h.err == nil && h.tone < 5 && h.account.Unheard() < 4*time.Second {
+			t.Errorf("%s: the tone is there for %.1f s of %.1f s, %+v", name, h.tone, h.seconds, h.account)
+		}
+	}
+}
+
+// flacOf returns a WAV file as FLAC.
+func flacOf(t *testing.T, wav []byte) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "a.wav"), filepath.Join(dir, "a.flac")
+	if err := os.WriteFile(from, wav, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, nil, "ffmpeg", "-hide_banner", "-loglevel", "error", "-i", from, to)
+	b, err := os.ReadFile(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// boxOf returns a box of an MPEG-4 file.
+func boxOf(name string, body []byte) []byte {
+	return join(binary.BigEndian.AppendUint32(nil, uint32(len(body)+8)), []byte(name), body)
+}
+
+// bigChunk returns a chunk of an AIFF file.
+func bigChunk(name string, body []byte) []byte {
+	return join([]byte(name), binary.BigEndian.AppendUint32(nil, uint32(len(body))), body)
+}
+
+// opusHeader changes bytes of the first header of an Ogg Opus file.
+func opusHeader(b []byte, at int, with ...byte) []byte {
+	b = patch(b, bytes.Index(b, []byte("OpusHead"))+at, with...)
+	sealPage(b)
+	return b
 }
 
 // box returns the offset of a box of an MPEG-4 file, below the boxes of a path.
@@ -245,7 +343,12 @@ func oggMagic(b []byte, from, to string) []byte {
 	b = bytes.Clone(b)
 	i := bytes.LastIndex(b, []byte(from))
 	copy(b[i:], to)
-	page := b[bytes.LastIndex(b[:i], []byte("OggS")):]
+	sealPage(b[bytes.LastIndex(b[:i], []byte("OggS")):])
+	return b
+}
+
+// sealPage sets the checksum of the first page.
+func sealPage(page []byte) {
 	n := 27 + int(page[26])
 	for _, v := range page[27 : 27+int(page[26])] {
 		n += int(v)
@@ -263,7 +366,6 @@ func oggMagic(b []byte, from, to string) []byte {
 		}
 	}
 	copy(page[22:], le32(crc))
-	return b
 }
 
 // lastReplaced replaces the last occurrence.

@@ -181,16 +181,17 @@ func (f *recording) doubtfulTail(off, end int64) int64 {
 func (f *recording) spareAccount(s span) Account {
 	var a Account
 	var n, small, pictures int64
+	budget := int64(4*maxSmallRoom) / int64(max(f.parts, 1))
 	for _, room := range s.extent.rooms {
 		from, to := max(room.off, s.off), min(room.end, s.end)
 		if from >= to {
 			continue
 		}
-		if size := to - from; size < maxSmallRoom && small+size < 4*maxSmallRoom {
+		if size := to - from; size < maxSmallRoom && small+size < budget {
 			small += size
 			continue
 		}
-		if size := to - from; room.data && pictures+size < maxSmallPicture && f.hasPicture(from, to) {
+		if size := to - from; room.data && pictures+size < maxSmallPicture/int64(max(f.parts, 1)) && f.hasPicture(from, to) {
 			pictures += size
 			continue
 		}
