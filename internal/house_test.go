@@ -14,7 +14,7 @@ import (
 
 // leaves maps each leaf to the modules that it may import. A leaf imports nothing of another leaf or of the trunk.
 var leaves = map[string][]string{
-	"capture": {"github.com/pion/"},
+	"capture": {"github.com/pion/", "golang.org/x/sys/cpu"},
 	"encode": {
 		"github.com/pion/opus",
 		"github.com/hajimehoshi/go-mp3",

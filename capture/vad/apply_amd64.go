@@ -2,16 +2,36 @@
 
 package vad
 
-// sixteen is sixteenGo with SSE, which every amd64 has: four rows a register, added in the same order.
-func sixteen(out, weights, bias []float32, index []int32, value []float32) {
-	if len(index) == 0 {
-		copy(out, bias)
-		return
+// columnsFor returns columns by a function in assembly.
+func columnsFor(
+	assembly func(out, weights, bias *float32, shift int, index *int32, value *float32, n int),
+) func(out, weights, bias []float32, shift int, index []int32, value []float32) {
+	return func(out, weights, bias []float32, shift int, index []int32, value []float32) {
+		if len(index) == 0 {
+			copy(out, bias)
+			return
+		}
+		assembly(&out[0], &weights[0], &bias[0], shift, &index[0], &value[0], len(index))
 	}
-	sixteenSSE(&out[0], &weights[0], &weights[len(weights)/2], &bias[0], &index[0], &value[0], len(index))
 }
 
-// sixteenSSE reads n columns, at most 8 weights from each index on in both blocks.
-//
 //go:noescape
-func sixteenSSE(out, first, second, bias *float32, index *int32, value *float32, n int)
+func columnsSSE(out, weights, bias *float32, shift int, index *int32, value *float32, n int)
+
+//go:noescape
+func columnsAVX2(out, weights, bias *float32, shift int, index *int32, value *float32, n int)
+
+// windowsFor returns windows by a function in assembly.
+func windowsFor(
+	assembly func(out *float32, stride int, weights, bias, spectra *float32, bins int),
+) func(out []float32, stride int, weights, bias, spectra []float32) {
+	return func(out []float32, stride int, weights, bias, spectra []float32) {
+		assembly(&out[0], stride, &weights[0], &bias[0], &spectra[0], len(spectra)/4)
+	}
+}
+
+//go:noescape
+func windowsSSE(out *float32, stride int, weights, bias, spectra *float32, bins int)
+
+//go:noescape
+func windowsAVX2(out *float32, stride int, weights, bias, spectra *float32, bins int)

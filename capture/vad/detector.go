@@ -56,9 +56,9 @@ func New(rate int, opts *Options) (*Detector, error) {
 	}
 	switch rate {
 	case 16000:
-		d.net = newNetwork(models()[0])
+		d.net = newNetwork(models()[0], fastest)
 	case 8000:
-		d.net = newNetwork(models()[1])
+		d.net = newNetwork(models()[1], fastest)
 	default:
 		return nil, fmt.Errorf("speech detection: sample rate %d Hz is not 8000 or 16000", rate)
 	}

@@ -32,8 +32,9 @@ func newFFT(n int) *fft {
 	return f
 }
 
-// magnitudes writes the magnitudes of bins 0..n/2 of two Hann-windowed blocks of real samples. work has n elements.
-func (f *fft) magnitudes(m1, m2, x1, x2 []float32, work []complex64) {
+// magnitudes writes the magnitudes of bins 0..n/2 of two Hann-windowed blocks of real samples. Those of a bin are the first
+// two of four elements of out. work has n elements.
+func (f *fft) magnitudes(out, x1, x2 []float32, work []complex64) {
 	n := f.n
 	x1, x2, work = x1[:n], x2[:n], work[:n]
 	for i, h := range f.hann {
@@ -59,7 +60,7 @@ func (f *fft) magnitudes(m1, m2, x1, x2 []float32, work []complex64) {
 		// The even part of the spectrum belongs to the real window, the odd part to the other.
 		r1, i1 := (real(a)+real(b))/2, (imag(a)-imag(b))/2
 		r2, i2 := (imag(a)+imag(b))/2, (real(b)-real(a))/2
-		m1[k] = float32(math.Sqrt(float64(r1*r1 + i1*i1)))
-		m2[k] = float32(math.Sqrt(float64(r2*r2 + i2*i2)))
+		out[4*k] = float32(math.Sqrt(float64(r1*r1 + i1*i1)))
+		out[4*k+1] = float32(math.Sqrt(float64(r2*r2 + i2*i2)))
 	}
 }

@@ -6,36 +6,38 @@ import "math"
 type network struct {
 	*model
 	samples []float32 // context, frame, reflection
-	spectra [4][]float32
+	spectra []float32 // magnitudes of the four windows, bin after bin
 	work    []complex64
-	in      input
-	layers  [3][]float32 // outputs of the encoder, frame after frame
-	state   []float32    // hidden
+	layers  [2][]float32 // outputs of the encoder before the ReLU, frame after frame
+	in      input        // of a layer of the encoder
+	memory  input        // of the LSTM: the hidden state, then the output of the encoder
 	cell    []float32
 	gates   []float32
+	kernels *kernels
 }
 
-func newNetwork(m *model) *network {
+func newNetwork(m *model, k *kernels) *network {
 	n := &network{
 		model:   m,
+		kernels: k,
 		samples: make([]float32, m.context+m.frame+m.context),
+		spectra: make([]float32, 4*m.bins),
 		work:    make([]complex64, m.window),
-		layers:  [3][]float32{make([]float32, 4*128), make([]float32, 2*64), make([]float32, 128)},
-		state:   make([]float32, hidden),
+		layers:  [2][]float32{make([]float32, 4*128), make([]float32, 2*64)},
+		in:      newInput(4 * 128),
+		memory:  newInput(2 * hidden),
 		cell:    make([]float32, hidden),
 		gates:   make([]float32, 4*hidden),
 	}
-	for i := range n.spectra {
-		n.spectra[i] = make([]float32, m.bins)
+	for i := range hidden {
+		n.memory.index[i] = int32(block * (hidden + i))
 	}
-	widest := 3 * m.bins
-	n.in = input{index: make([]int32, 0, widest), value: make([]float32, 0, widest)}
 	return n
 }
 
 func (n *network) reset() {
 	clear(n.samples)
-	clear(n.state)
+	clear(n.state())
 	clear(n.cell)
 }
 
@@ -57,44 +59,44 @@ func (n *network) analyze() {
 	}
 	hop := n.window / 2
 	for i := 0; i < 4; i += 2 {
-		n.fft.magnitudes(n.spectra[i], n.spectra[i+1], n.samples[i*hop:], n.samples[(i+1)*hop:], n.work)
+		n.fft.magnitudes(n.spectra[i:], n.samples[i*hop:], n.samples[(i+1)*hop:], n.work)
 	}
 }
 
+// state returns the hidden state. It is the first part of the input of the LSTM, where infer leaves it for the next frame.
+func (n *network) state() []float32 { return n.memory.value[:hidden] }
+
 // infer returns the probability of speech in the analysed frame and advances the state of the network.
 func (n *network) infer() float32 {
-	n.convolve(&n.encoder[0], 1, 4, func(t int) []float32 { return n.spectra[t] }, n.layers[0])
-	n.convolve(&n.encoder[1], 2, 4, func(t int) []float32 { return n.layers[0][t*128:][:128] }, n.layers[1])
-	n.convolve(&n.encoder[2], 2, 2, func(t int) []float32 { return n.layers[1][t*64:][:64] }, n.layers[2][:64])
-	n.convolve(&n.encoder[3], 1, 1, func(int) []float32 { return n.layers[2][:64] }, n.gates[:128])
-	n.in.reset()
-	n.in.add(0, n.gates[:128])
-	n.in.add(hidden, n.state)
-	n.lstm.apply(n.gates, &n.in)
-	sum := n.outBias
+	a, b := n.layers[0], n.layers[1]
+	n.spectral.apply(n.kernels, a, n.spectra)
+	n.convolve(&n.encoder[0], 2, 4, a, b)
+	n.convolve(&n.encoder[1], 2, 2, b, a)
+	n.convolve(&n.encoder[2], 1, 1, a, b)
+	n.memory.n = hidden
+	n.memory.add(0, b[:hidden])
+	n.lstm.apply(n.kernels, n.gates, 0, n.memory.index[:n.memory.n], n.memory.value)
+	state, sum := n.state(), n.outBias
 	for i := range hidden {
 		in, forget := sigmoid(n.gates[i]), sigmoid(n.gates[hidden+i])
 		candidate, out := tanh(n.gates[2*hidden+i]), sigmoid(n.gates[3*hidden+i])
 		n.cell[i] = forget*n.cell[i] + in*candidate
-		n.state[i] = out * tanh(n.cell[i])
-		if n.state[i] > 0 {
-			sum += n.state[i] * n.out[i]
+		state[i] = out * tanh(n.cell[i])
+		if state[i] > 0 {
+			sum += state[i] * n.out[i]
 		}
 	}
 	return sigmoid(sum)
 }
 
-// convolve applies a layer and a ReLU to every stride-th frame together with the frames before and after it.
-func (n *network) convolve(l *layer, stride, frames int, at func(t int) []float32, out []float32) {
-	for t, o := 0, 0; t < frames; t, o = t+stride, o+l.rows {
-		n.in.reset()
-		for tap := range 3 {
-			if from := t + tap - 1; from >= 0 && from < frames {
-				n.in.add(tap*l.cols/3, at(from))
-			}
-		}
-		l.apply(out[o:o+l.rows], &n.in)
-		relu(out[o : o+l.rows])
+// convolve applies a layer to the ReLU of every stride-th frame together with the frames before and after it.
+func (n *network) convolve(l *layer, stride, frames int, from, out []float32) {
+	channels := l.cols / 3
+	n.in.rectify(from[:frames*channels], channels)
+	for t := 0; t < frames; t += stride {
+		first, end := n.in.start[max(t-1, 0)], n.in.start[min(t+2, frames)]
+		l.apply(n.kernels, out[:l.rows], (1-t)*channels, n.in.index[first:end], n.in.value[first:end])
+		out = out[l.rows:]
 	}
 }
 

@@ -14,8 +14,8 @@ func steady(n *network) capture.Sound {
 	p := power[:n.bins]
 	total, logs := 0.0, 0.0
 	for k := first; k < n.bins; k++ {
-		for _, m := range n.spectra {
-			p[k] += float64(m[k]) * float64(m[k])
+		for _, m := range n.spectra[4*k:][:4] {
+			p[k] += float64(m) * float64(m)
 		}
 		total += p[k]
 		logs += math.Log(p[k] + 1e-12)

@@ -14,10 +14,11 @@ var silero []byte
 
 // model holds the weights of a network. It is immutable and shared by all detectors of its rate.
 type model struct {
-	frame, context int // samples
-	window, bins   int // of the short-time Fourier transform
-	encoder        [4]layer
-	lstm           layer // on the encoder's output and the hidden state, side by side
+	frame, context int           // samples
+	window, bins   int           // of the short-time Fourier transform
+	spectral       spectralLayer // the first layer of the encoder
+	encoder        [3]layer      // the others
+	lstm           layer         // on the encoder's output and the hidden state, side by side
 	out            []float32
 	outBias        float32
 	fft            *fft
@@ -26,13 +27,27 @@ type model struct {
 // hidden is the size of the LSTM.
 const hidden = 128
 
-// layer is a matrix with a bias. The weights of eight rows are interleaved column by column, so that one pass over the
-// columns computes eight outputs and reads memory in order.
+// block is the number of rows of a layer that one pass over the columns computes. It divides the rows of every layer.
+const block = 64
+
+// layer is a matrix with a bias. The weights of a block of rows are interleaved column by column, so that the weights of a
+// column are next to each other in memory.
 type layer struct {
 	rows, cols int
 	weights    []float32
 	bias       []float32
 }
+
+// spectralLayer is a convolution over the spectra of the four windows of a frame. It is applied to all of them in one pass, so
+// that each weight is read once. The weights of a group of rows are interleaved by bin, then by tap, then by row.
+type spectralLayer struct {
+	rows, bins int
+	weights    []float32
+	bias       []float32
+}
+
+// group is the number of rows of a spectralLayer that one pass over the bins computes.
+const group = 16
 
 // models decodes the weights once, when the first detector is made.
 var models = sync.OnceValue(func() (m [2]*model) {
@@ -46,7 +61,8 @@ var models = sync.OnceValue(func() (m [2]*model) {
 			bins:    bins,
 			fft:     newFFT(window),
 		}
-		for j, shape := range [4][2]int{{128, bins}, {64, 128}, {64, 64}, {128, 64}} {
+		m[i].spectral = r.spectral(128, bins)
+		for j, shape := range [3][2]int{{64, 128}, {64, 64}, {128, 64}} {
 			m[i].encoder[j] = r.convolution(shape[0], shape[1])
 		}
 		m[i].lstm = r.lstm()
@@ -77,6 +93,12 @@ func (r *reader) convolution(out, in int) layer {
 	})
 }
 
+// spectral reads a one-dimensional convolution over three frames.
+func (r *reader) spectral(out, in int) spectralLayer {
+	w := r.take(out * in * 3)
+	return newSpectralLayer(out, in, r.take(out), func(row, bin, tap int) float32 { return w[(row*in+bin)*3+tap] })
+}
+
 func (r *reader) lstm() layer {
 	input, state := r.take(4*hidden*hidden), r.take(4*hidden*hidden)
 	bias := r.take(4 * hidden)
@@ -91,40 +113,28 @@ func (r *reader) lstm() layer {
 	})
 }
 
-func newLayer(rows, cols int, bias []float32, weight func(row, col int) float32) layer {
-	l := layer{rows: rows, cols: cols, bias: bias, weights: make([]float32, 0, rows*cols)}
-	for block := 0; block < rows; block += 8 {
-		for col := range cols {
-			for row := block; row < block+8; row++ {
-				l.weights = append(l.weights, weight(row, col))
+func newSpectralLayer(rows, bins int, bias []float32, weight func(row, bin, tap int) float32) spectralLayer {
+	l := spectralLayer{rows: rows, bins: bins, bias: bias, weights: make([]float32, 0, rows*bins*3)}
+	for first := 0; first < rows; first += group {
+		for bin := range bins {
+			for tap := range 3 {
+				for row := first; row < first+group; row++ {
+					l.weights = append(l.weights, weight(row, bin, tap))
+				}
 			}
 		}
 	}
 	return l
 }
 
-// input is a sparse vector: after a ReLU more than half of the elements are zero.
-type input struct {
-	index []int32 // offset of the column within a block of eight rows
-	value []float32
-}
-
-func (in *input) reset() { in.index, in.value = in.index[:0], in.value[:0] }
-
-// add appends the values of columns from col on.
-func (in *input) add(col int, values []float32) {
-	for i, v := range values {
-		if v != 0 {
-			in.index = append(in.index, int32(8*(col+i)))
-			in.value = append(in.value, v)
+func newLayer(rows, cols int, bias []float32, weight func(row, col int) float32) layer {
+	l := layer{rows: rows, cols: cols, bias: bias, weights: make([]float32, 0, rows*cols)}
+	for first := 0; first < rows; first += block {
+		for col := range cols {
+			for row := first; row < first+block; row++ {
+				l.weights = append(l.weights, weight(row, col))
+			}
 		}
 	}
-}
-
-func relu(v []float32) {
-	for i, x := range v {
-		if x < 0 {
-			v[i] = 0
-		}
-	}
+	return l
 }
