@@ -7,10 +7,16 @@ type kernels struct {
 	name    string
 	columns func(out, weights, bias []float32, shift int, index []int32, value []float32)
 	windows func(out []float32, stride int, weights, bias, spectra []float32)
+	tanh    func(values []float32)
 }
 
 // plain are the kernels for every processor.
-var plain = kernels{name: "go", columns: columnsGo, windows: windowsGo}
+var plain = kernels{
+	name:    "go",
+	columns: columnsGo,
+	windows: windowsGo,
+	tanh:    tanhGo,
+}
 
 // fastest are the kernels that detectors use.
 var fastest = &available[len(available)-1]

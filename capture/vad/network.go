@@ -1,7 +1,5 @@
 package vad
 
-import "math"
-
 // network is a model with the state of one leg.
 type network struct {
 	*model
@@ -76,17 +74,25 @@ func (n *network) infer() float32 {
 	n.memory.n = hidden
 	n.memory.add(0, b[:hidden])
 	n.lstm.apply(n.kernels, n.gates, 0, n.memory.index[:n.memory.n], n.memory.value)
-	state, sum := n.state(), n.outBias
+	return n.advance()
+}
+
+// advance computes the state of the LSTM from its gates, and the probability from the state.
+func (n *network) advance() float32 {
+	n.kernels.tanh(n.gates)
+	in, forget, candidate, out := n.gates[:hidden], n.gates[hidden:][:hidden], n.gates[2*hidden:][:hidden], n.gates[3*hidden:][:hidden]
+	cell, state := n.cell[:hidden], n.state()
 	for i := range hidden {
-		in, forget := sigmoid(n.gates[i]), sigmoid(n.gates[hidden+i])
-		candidate, out := tanh(n.gates[2*hidden+i]), sigmoid(n.gates[3*hidden+i])
-		n.cell[i] = forget*n.cell[i] + in*candidate
-		state[i] = out * tanh(n.cell[i])
-		if state[i] > 0 {
-			sum += state[i] * n.out[i]
-		}
+		cell[i] = float32(fromTanh(forget[i])*cell[i]) + float32(fromTanh(in[i])*candidate[i])
 	}
-	return sigmoid(sum)
+	copy(state, cell)
+	n.kernels.tanh(state)
+	sum := n.outBias
+	for i := range hidden {
+		state[i] *= fromTanh(out[i])
+		sum += float32(max(state[i], 0) * n.out[i])
+	}
+	return sigmoid(sum / 2)
 }
 
 // convolve applies a layer to the ReLU of every stride-th frame together with the frames before and after it.
@@ -99,7 +105,3 @@ func (n *network) convolve(l *layer, stride, frames int, from, out []float32) {
 		out = out[l.rows:]
 	}
 }
-
-func sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
-
-func tanh(x float32) float32 { return float32(math.Tanh(float64(x))) }

@@ -99,17 +99,28 @@ func (r *reader) spectral(out, in int) spectralLayer {
 	return newSpectralLayer(out, in, r.take(out), func(row, bin, tap int) float32 { return w[(row*in+bin)*3+tap] })
 }
 
+// lstm reads the LSTM. The rows of the gates that pass through a sigmoid are halved, so that a tanh of all rows is the first
+// step of either activation.
 func (r *reader) lstm() layer {
 	input, state := r.take(4*hidden*hidden), r.take(4*hidden*hidden)
 	bias := r.take(4 * hidden)
 	for i, b := range r.take(4 * hidden) {
 		bias[i] += b
 	}
+	scale := func(row int) float32 {
+		if row/hidden == 2 { // the candidate
+			return 1
+		}
+		return 0.5
+	}
+	for row := range bias {
+		bias[row] *= scale(row)
+	}
 	return newLayer(4*hidden, 2*hidden, bias, func(row, col int) float32 {
 		if col < hidden {
-			return input[row*hidden+col]
+			return scale(row) * input[row*hidden+col]
 		}
-		return state[row*hidden+col-hidden]
+		return scale(row) * state[row*hidden+col-hidden]
 	})
 }
 
