@@ -9,19 +9,18 @@ var available = choose(cpu.X86.HasAVX2)
 
 // choose returns the kernels for a processor. Every amd64 has SSE.
 func choose(avx2 bool) []kernels {
-	all := []kernels{plain, {
-		name:    "sse",
-		columns: columnsFor(columnsSSE),
-		windows: windowsFor(windowsSSE),
-		tanh:    tanhGo,
-	}}
-	if avx2 {
-		all = append(all, kernels{
-			name:    "avx2",
-			columns: columnsFor(columnsAVX2),
-			windows: windowsFor(windowsAVX2),
-			tanh:    tanhFast,
-		})
+	sse := kernels{
+		name:      "sse",
+		columns:   columnsFor(columnsSSE),
+		windows:   windowsFor(windowsSSE),
+		tanh:      tanhGo,
+		transform: transformFast,
+		separate:  separateFast,
 	}
-	return all
+	if !avx2 {
+		return []kernels{plain, sse}
+	}
+	wide := sse
+	wide.name, wide.columns, wide.windows, wide.tanh = "avx2", columnsFor(columnsAVX2), windowsFor(windowsAVX2), tanhFast
+	return []kernels{plain, sse, wide}
 }

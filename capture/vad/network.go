@@ -3,9 +3,9 @@ package vad
 // network is a model with the state of one leg.
 type network struct {
 	*model
-	samples []float32 // context, frame, reflection
-	spectra []float32 // magnitudes of the four windows, bin after bin
-	work    []complex64
+	samples []float32    // context, frame, reflection
+	spectra []float32    // magnitudes of the four windows, bin after bin
+	work    []float32    // of the Fourier transform
 	layers  [2][]float32 // outputs of the encoder before the ReLU, frame after frame
 	in      input        // of a layer of the encoder
 	memory  input        // of the LSTM: the hidden state, then the output of the encoder
@@ -20,7 +20,7 @@ func newNetwork(m *model, k *kernels) *network {
 		kernels: k,
 		samples: make([]float32, m.context+m.frame+m.context),
 		spectra: make([]float32, 4*m.bins),
-		work:    make([]complex64, m.window),
+		work:    make([]float32, 4*m.window),
 		layers:  [2][]float32{make([]float32, 4*128), make([]float32, 2*64)},
 		in:      newInput(4 * 128),
 		memory:  newInput(2 * hidden),
@@ -55,10 +55,7 @@ func (n *network) analyze() {
 	for i := range n.context { // reflected at the last sample
 		n.samples[end+i] = n.samples[end-2-i]
 	}
-	hop := n.window / 2
-	for i := 0; i < 4; i += 2 {
-		n.fft.magnitudes(n.spectra[i:], n.samples[i*hop:], n.samples[(i+1)*hop:], n.work)
-	}
+	n.fft.magnitudes(n.kernels, n.spectra, n.samples, n.work)
 }
 
 // state returns the hidden state. It is the first part of the input of the LSTM, where infer leaves it for the next frame.
