@@ -88,11 +88,11 @@ const (
 
 // withoutOffset returns a frame without a large DC offset. Other frames stay as they are.
 func (d *Detector) withoutOffset(frame []int16) []int16 {
-	mean := float32(0)
+	sum := 0
 	for _, s := range frame {
-		mean += float32(s)
+		sum += int(s)
 	}
-	d.offset += offsetMemory * (mean/float32(len(frame)) - d.offset)
+	d.offset += float32(offsetMemory * (float32(sum)/float32(len(frame)) - d.offset))
 	if d.offset > -largestOffset && d.offset < largestOffset {
 		return frame
 	}

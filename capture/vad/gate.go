@@ -20,15 +20,7 @@ func (g *gate) reset() { *g = gate{floor: 1 << 30} }
 
 // judge reports whether a frame passes and whether it is loud.
 func (g *gate) judge(frame []int16) (open, loud bool) {
-	energy, mean := float32(0), float32(0)
-	for _, s := range frame {
-		x := float32(s)
-		energy += x * x
-		mean += x
-	}
-	n := float32(len(frame))
-	mean /= n
-	energy = max(energy/n-mean*mean, 0) // without the DC offset
+	energy := variance(frame)
 	first := g.floor == 1<<30
 	g.floor = min(g.floor*rise, max(energy, 1))
 	if first {
@@ -40,4 +32,14 @@ func (g *gate) judge(frame []int16) (open, loud bool) {
 		g.open--
 	}
 	return g.open > 0 && energy >= inaudible/4, energy >= audible
+}
+
+// variance returns the energy of a frame without its DC offset. The sums of up to 2^15 samples are exact.
+func variance(frame []int16) float32 {
+	n, sum, squares := int64(len(frame)), int64(0), int64(0)
+	for _, s := range frame {
+		sum += int64(s)
+		squares += int64(s) * int64(s)
+	}
+	return float32(n*squares-sum*sum) / float32(n*n)
 }
