@@ -1,6 +1,6 @@
 // Package vad detects speech in telephone audio. An adaptive energy gate passes frames that stand out from the background
-// of the leg, and the Silero VAD v5 network classifies them. A [Detector] runs in plain Go at 8 and 16 kHz, mono 16-bit
-// PCM, in frames of 32 ms.
+// of the leg, and the Silero VAD v5 network classifies them. A [Detector] needs no library and takes 8 and 16 kHz, mono
+// 16-bit PCM, in frames of 32 ms.
 //
 // Loud frames without speech are classified as [capture.Tone] (ring-back, dial tones, DTMF), [capture.Music] or
 // [capture.Noise]. The class explains why a stretch was not analysed. Which of the three it is may be wrong.
@@ -28,6 +28,10 @@
 //
 // BenchmarkClassify measures the CPU time for silence and for uninterrupted speech. The network, and with it nearly all of
 // the cost, runs only while the gate is open. Nothing is allocated after New. All detectors share the weights, 2 MB.
+//
+// The inner loops are in assembly for AVX2 and SSE on amd64 and for NEON on arm64. The Go versions run elsewhere and with the
+// build tag purego. All return the same bits (TestEveryMachineHearsTheSame), so that a call is cut at the same places on every
+// machine. BenchmarkNetwork compares them in one run.
 //
 // # The model
 //
