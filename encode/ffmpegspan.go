@@ -179,11 +179,10 @@ func (p *ffmpegSpan) account() Account {
 	if payload := p.span.extent.payload; payload > 0 && demuxed > payload && p.info.pcm() {
 		p.tail = max(p.tail-(demuxed-payload), p.foreign) // read on behind the stated end
 	}
-	rate := 0.0
 	for _, s := range p.sources {
 		decoded += float64(s.frames) / float64(s.format.Rate)
 	}
-	rate = float64(demuxed-p.others) / max(decoded, 0.1)
+	rate := float64(demuxed-p.others) / max(decoded, 0.1)
 	hidden := p.hidden(demuxed, packets, rate)
 	complete := known && len(p.failed) == 0 && p.complete(hidden)
 	for _, s := range p.sources {

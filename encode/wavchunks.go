@@ -131,10 +131,9 @@ func (w *WAVReader) readSize64(size int64) (int64, error) {
 func (w *WAVReader) skipChunk(id string, n int64) error {
 	var got, other int64
 	if cues := w.cues(id, n); cues > 0 {
-		got = w.win.skip(cues, nil)
-		w.account.Read += got
-		n -= got
-		got = 0
+		read := w.win.skip(cues, nil)
+		w.account.Read += read
+		n -= read
 	}
 	if n < maxSmallRoom && w.small+n < 4*maxSmallRoom {
 		got = w.win.skip(n, nil)

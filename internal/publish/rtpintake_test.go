@@ -450,7 +450,7 @@ func FuzzDatagrams(f *testing.F) {
 			}
 		}
 		u := r.counts()
-		if got := sent + u.STUN + u.DTLS + u.Garbage + u.Strangers + u.Strays + u.RTCP; got != total {
+		if got := sent + u.STUN + u.DTLS + u.Garbage + u.Strangers + u.Strays + u.Copies + u.RTCP; got != total {
 			t.Fatalf("%d of %d datagrams are accounted for: %+v", got, total, u)
 		}
 	})

@@ -128,7 +128,7 @@ func answerFragment(local string, mux bool) string {
 	fmt.Fprintf(&b, "a=ice-ufrag:%s\r\na=ice-pwd:%s\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:%s\r\n", ufrag, pwd, mid)
 	for _, m := range d.MediaDescriptions {
 		for _, a := range m.Attributes {
-			if a.Key == "candidate" && !(mux && ofRTCP(a)) {
+			if a.Key == "candidate" && (!mux || !ofRTCP(a)) {
 				fmt.Fprintf(&b, "a=candidate:%s\r\n", a.Value)
 			}
 		}
