@@ -15,7 +15,7 @@ var amrFrames = map[string][16]int{
 // amrUse counts frames of an AMR file.
 type amrUse struct {
 	pauses int64 // frames without speech: descriptions of noise, and frames that were not sent (RFC 4867, section 4.3.2)
-	bad    int64 // frames whose head is none
+	bad    int64 // frames whose head is none, or is that of a damaged frame
 }
 
 // amrFramesOf walks the frames of an AMR file. ffmpeg takes pauses for errors, and decodes whatever has the length of a frame.
@@ -29,6 +29,7 @@ func amrFramesOf(r io.ReaderAt, off, end int64) (use amrUse) {
 		if magic != "#!AMR\n" {
 			noise = 9
 		}
+		var damaged, good int64 // speech, by the quality bit, which some writers never set
 		for w.at += len(magic); w.have(1); {
 			head := w.bytes()[0]
 			kind := head >> 3 & 15
@@ -40,10 +41,17 @@ func amrFramesOf(r io.ReaderAt, off, end int64) (use amrUse) {
 			case head&0x83 != 0 || size == 0: // with padding that is none, or of no type
 				use.bad++
 				size = max(size, 1)
+			case kind < noise && head&4 == 0:
+				damaged++
+			case kind < noise:
+				good++
 			case kind == noise || kind == 15:
 				use.pauses++
 			}
 			w.at += size
+		}
+		if good > 0 {
+			use.bad += damaged
 		}
 	}
 	return use

@@ -6,6 +6,18 @@ import (
 	"time"
 )
 
+// Zeros behind the frames are no speech of any length.
+func TestZerosBehindAMRAreNoSpeech(t *testing.T) {
+	b := []byte("#!AMR\n")
+	for i := range 500 {
+		b = append(append(b, 4), noise(12, uint64(i))...)
+	}
+	h := hearBytes(t, append(b, make([]byte, 100_000)...))
+	if h.err != nil || h.account.Unheard() < time.Duration(float64(time.Second)*0.9*(h.seconds-10)) {
+		t.Errorf("%.1f s, %v, %+v", h.seconds, h.err, h.account)
+	}
+}
+
 // The pauses of a phone call in AMR are no damage. Known fault: ffmpeg has an error for each frame of a pause, so each call of a phone that
 // does not send its pauses was inconclusive. Bytes that are no frames are damage still.
 func TestPausesOfAMRAreNoDamage(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -151,6 +152,26 @@ func TestOtherFormatsAmongSamplesAreBooked(t *testing.T) {
 		if h := hearBytes(t, b); h.err == nil && h.tone < 5 && h.account.Unheard() < 4*time.Second {
 			t.Errorf("%s: the tone is there for %.1f s of %.1f s, %+v", name, h.tone, h.seconds, h.account)
 		}
+	}
+}
+
+// The delay and the padding that an encoder declares can take away the parts of a chain as a whole. Players cut off those of the first part.
+func TestShortPartsAreHeard(t *testing.T) {
+	chain := muxed(t, "mp3", []string{"human.wav"}, "-ar", "16000", "-b:a", "32k")
+	dir := t.TempDir()
+	for i := range 18 {
+		path := filepath.Join(dir, strconv.Itoa(i)+".mp3")
+		run(t, nil, "ffmpeg", "-hide_banner", "-loglevel", "error", "-ss", strconv.FormatFloat(float64(i)/2, 'f', 1, 64), "-t", "0.5",
+			"-i", fixture("synthetic.wav"), "-ar", []string{"22050", "16000"}[i%2], "-b:a", "48k", "-id3v2_version", "0", path)
+		part, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := bytes.Index(part, []byte("Lavc"))
+		chain = join(chain, patch(part, at+21, 0xff, 0xff, 0xff))
+	}
+	if h := hearBytes(t, chain); h.err != nil || h.tone < 5 && h.account.Unheard() < 4*time.Second {
+		t.Errorf("the tone is there for %.1f s of %.1f s, %v, %+v", h.tone, h.seconds, h.err, h.account)
 	}
 }
 
