@@ -2,6 +2,8 @@ package encode
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -75,11 +77,7 @@ func (l *boundedLog) end(line string) {
 		return
 	}
 	if _, use, ok := strings.Cut(line, "Input stream #0:"); ok {
-		var u streamUse
-		var kind string
-		n, _ := fmt.Sscanf(use, "%d %s %d packets read (%d bytes); %d frames decoded (%d samples);",
-			&u.index, &kind, &u.packets, &u.bytes, &u.frames, &u.samples)
-		if u.decoded = n == 6; n >= 4 && len(l.streams) < maxStreams {
+		if u, ok := parseUse(use); ok && len(l.streams) < maxStreams {
 			l.streams = append(l.streams, u)
 		}
 		return
@@ -98,6 +96,24 @@ func (l *boundedLog) end(line string) {
 	case !l.output && strings.Contains(line, "Stream #0:") && strings.Contains(line, ": Audio:"):
 		l.audio++
 	}
+}
+
+// useOf matches the statistics of a stream, which have the number of errors from ffmpeg 6 on.
+var useOf = regexp.MustCompile(`^(\d+) \(\w+\): (\d+) packets read \((\d+) bytes\);` +
+	`(?: (\d+) frames decoded;?(?: \d+ decode errors)?(?: \((\d+) samples\))?)?`)
+
+// parseUse reads "0 (audio): 73 packets read (29588 bytes); 72 frames decoded (73728 samples);".
+func parseUse(text string) (u streamUse, ok bool) {
+	m := useOf.FindStringSubmatch(text)
+	if m == nil {
+		return u, false
+	}
+	u.index, _ = strconv.Atoi(m[1])
+	for i, to := range []*int64{&u.packets, &u.bytes, &u.frames, &u.samples} {
+		*to, _ = strconv.ParseInt(m[i+2], 10, 64) // empty for a stream that is not decoded
+	}
+	u.decoded = m[4] != ""
+	return u, true
 }
 
 // ofPacket reports whether a message is that of the program about a packet that its decoder refused.

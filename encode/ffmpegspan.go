@@ -186,7 +186,10 @@ func (p *ffmpegSpan) account() Account {
 	hidden := p.hidden(demuxed, packets, rate)
 	complete := known && len(p.failed) == 0 && p.complete(hidden)
 	for _, s := range p.sources {
-		use, _ := s.log.used()
+		use, ok := s.log.used()
+		if !ok && errors.Is(s.err, io.EOF) {
+			book(ReaderGaveUp, rest, float64(rest)/slowRate) // an ffmpeg whose statistics are not known
+		}
 		length := float64(s.frames) / float64(s.format.Rate)
 		d := s.Damage()
 		if lost := float64(d.Lost) / float64(s.format.Rate); d.Events > 0 {
