@@ -155,7 +155,7 @@ func TestOtherFormatsAmongSamplesAreBooked(t *testing.T) {
 	}
 }
 
-// The delay and the padding that an encoder declares can take away the parts of a chain as a whole. Players cut off those of the first part.
+// The delay and the padding that an encoder declares can take away the parts of a chain as a whole. Players apply those of the first.
 func TestShortPartsAreHeard(t *testing.T) {
 	chain := muxed(t, "mp3", []string{"human.wav"}, "-ar", "16000", "-b:a", "32k")
 	dir := t.TempDir()
