@@ -118,9 +118,10 @@ bench: ## measure each stage, the ratio to ffmpeg, 100 segments a second, a mont
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/review
 	$(MAKE) load
 
+LIBOPUS = CGO_ENABLED=1 $(GO) test $(RACEFLAGS) -gcflags=$(MODULE)/encode=-race=false -count=1 -tags libopus,nolibopusfile
 libopus: ## test the build with libopus (needs a C compiler, libopus-dev and pkg-config)
-	CGO_ENABLED=1 $(GO) test $(RACEFLAGS) -gcflags=$(MODULE)/encode=-race=false -count=1 -tags libopus,nolibopusfile \
-	  ./encode ./internal/publish # with the flags of race, which has built most of it
+	$(LIBOPUS) ./internal/publish # with the flags of race, which has built most of it
+	$(LIBOPUS) -short ./encode # make test reads the many files
 
 peers: ## test with Chromium, aiortc and GStreamer (.ci/run installs them), and with Janus and rtpengine if they are installed
 	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/e2e/peers

@@ -157,6 +157,9 @@ func TestOtherFormatsAmongSamplesAreBooked(t *testing.T) {
 
 // The delay and the padding that an encoder declares can take away the parts of a chain as a whole. Players apply those of the first.
 func TestShortPartsAreHeard(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many files of ffmpeg; the tests without -short read them")
+	}
 	chain := muxed(t, "mp3", []string{"human.wav"}, "-ar", "16000", "-b:a", "32k")
 	dir := t.TempDir()
 	for i := range 18 {
