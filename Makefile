@@ -120,8 +120,8 @@ bench: ## measure each stage, the ratio to ffmpeg, 100 segments a second, a mont
 
 LIBOPUS = CGO_ENABLED=1 $(GO) test $(RACEFLAGS) -gcflags=$(MODULE)/encode=-race=false -count=1 -tags libopus,nolibopusfile
 libopus: ## test the build with libopus (needs a C compiler, libopus-dev and pkg-config)
-	$(LIBOPUS) ./internal/publish # with the flags of race, which has built most of it
-	$(LIBOPUS) -short ./encode # make test reads the many files
+	$(LIBOPUS) -short ./encode # with the flags of race, which has built most of it; make test reads the many files
+	$(LIBOPUS) ./internal/publish
 
 peers: ## test with Chromium, aiortc and GStreamer (.ci/run installs them), and with Janus and rtpengine if they are installed
 	CALLSCREEN_REQUIRE_PEERS=1 $(GO) test -count=1 -v ./internal/e2e/peers
